@@ -143,6 +143,10 @@ class LedgerCode(str, Enum):
     """The root or the number of a list of clients is not well-formed.
 
     Give the root and the number of leaves, or neither for a campaign that is open to anybody."""
+    BAD_SIMILARITY_LIMIT = "BAD_SIMILARITY_LIMIT"
+    """A campaign's similarity limit is out of range.
+
+    Use 500,000 to 999,999 millionths, or 0 for none."""
     UNKNOWN_CAMPAIGN = "UNKNOWN_CAMPAIGN"
     """There is no campaign with this id.
 
@@ -227,9 +231,14 @@ class LedgerCode(str, Enum):
 
     Use a value of `EmptyCoalition`."""
     BAD_AVERAGING = "BAD_AVERAGING"
-    """The averaging of coalitions is not a known one.
+    """The averaging of coalitions is not a known one, or not the one that goes with groups.
 
-    Use a value of `Averaging`."""
+    Use a value of `Averaging`; AVERAGING_EQUAL in a campaign with a similarity limit."""
+    BAD_GROUPS = "BAD_GROUPS"
+    """A task's groups are not well-formed, divide equal updates, or are not due.
+
+    Give each update the index of its group's first update, and equal updates one group; none in a
+    campaign without a similarity limit."""
     WRONG_PRICES = "WRONG_PRICES"
     """The prices are not those that the campaign's budget gives for this round.
 

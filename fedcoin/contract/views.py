@@ -92,6 +92,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         clients_root=campaign.clients.root.hex(),
         clients_count=campaign.clients.count,
         times_gave_way=campaign.times_gave_way,
+        similarity_limit_ppm=campaign.terms.similarity_limit_ppm,
     )
 
 

@@ -9,21 +9,22 @@ averages weighted by examples the one that claims the most would have almost all
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 
-def share_values(updates: Sequence[bytes], shapley_nano: Sequence[int]) -> tuple[int, ...]:
+def share_values(updates: Sequence[Hashable], shapley_nano: Sequence[int]) -> tuple[int, ...]:
     """Split the values of equal updates equally among them.
 
     Args:
-        updates: The artifact id of each update, 32 bytes.
+        updates: The artifact id of each update, or anything else that is equal for updates that
+            share one value, such as their group.
         shapley_nano: The agreed value of each update, in nano-utility.
 
     Returns:
         The values that are paid, in nano-utility, with the same sum. What a sum leaves over when it
         is divided goes to the first of the equal updates, one nano-utility each.
     """
-    members: dict[bytes, list[int]] = defaultdict(list)
+    members: dict[Hashable, list[int]] = defaultdict(list)
     for index, update in enumerate(updates):
         members[update].append(index)
     shared = list(shapley_nano)

@@ -69,6 +69,10 @@ class LearningCode(str, Enum):
     examples.
 
     Aggregate exactly the updates that the task lists."""
+    WRONG_GROUPS = "WRONG_GROUPS"
+    """A task groups its updates otherwise than the campaign's similarity limit asks for.
+
+    Group the updates by complete linkage of their similarities."""
     NO_CLIENTS = "NO_CLIENTS"
     """There are no updates to average.
 

@@ -201,6 +201,11 @@ class CoordinatorConfig:
         amount(),
         "The price of a unit (accuracy from 0 to 100 %); 0fdc: the budget's part for training.",
     )
+    similarity_limit: float = setting(
+        0.0,
+        real(0, 0.999999),
+        "Updates at least this similar are one player and share its value; 0: only equal ones do.",
+    )
     schedule: str = setting(
         "auto",
         choice("auto", "exact", "permutation", "antithetic"),

@@ -123,6 +123,13 @@ def _check(config: NodeConfig) -> None:
             ' unit price would pay in every round: use "proportional", or empty = "base"'
         )
         raise refuse("coordinator.training_reward", "unit_price", problem)
+    limit = config.coordinator.similarity_limit
+    if 0 < limit < 0.5:
+        problem = "updates under 0.5 differ by more than they share: use 0.5 or more, or 0 for none"
+        raise refuse("coordinator.similarity_limit", limit, problem)
+    if limit and config.coordinator.averaging != "equal":
+        problem = 'groups of look-alikes count the same in the average: use averaging = "equal"'
+        raise refuse("coordinator.similarity_limit", limit, problem)
     if config.coordinator.max_clients < config.coordinator.clients:
         problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)

@@ -10,6 +10,8 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import compute_prices_due, split_budget
+from fedcoin.learning.model.aggregation import client_weights
+from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
 from fedcoin.v1 import task_pb2
 
 MAX_EXACT_CLIENTS = 12
@@ -64,6 +66,7 @@ def build_open_campaign(
         initial_weights=campaign.initial,
         evaluation_root=merkle.root(shard.artifact for shard in campaign.shards),
         evaluation_shards=len(campaign.shards),
+        similarity_limit_ppm=round(config.similarity_limit * LIMIT_UNIT),
     )
     if campaign.listed:
         terms.clients.CopyFrom(build_client_list(campaign.listed))
@@ -84,7 +87,10 @@ def pays_by_unit(config: CoordinatorConfig) -> bool:
 
 
 def build_open_task(
-    config: CoordinatorConfig, campaign: Campaign, updates: Sequence[Update]
+    config: CoordinatorConfig,
+    campaign: Campaign,
+    updates: Sequence[Update],
+    groups: Sequence[int] = (),
 ) -> task_pb2.OpenTask:
     """Build the action that opens the present round's Shapley task.
 
@@ -92,6 +98,7 @@ def build_open_task(
         config: Utility, sampling, windows and prices.
         campaign: The campaign; `aggregate` must be set.
         updates: The round's updates, sorted by address.
+        groups: The group of each update, where the settings have a similarity limit.
 
     Returns:
         The action.
@@ -108,7 +115,7 @@ def build_open_task(
         evaluation=_build_evaluation_shard(campaign.shards, campaign.shard_index),
         utility=task_pb2.UTILITY_ACCURACY,
         empty_coalition=_EMPTY_COALITIONS[config.empty],
-        averaging=averaging_of(config),
+        averaging=_AVERAGINGS[config.averaging],
         sampling=build_sampling(config, len(updates)),
         prices=task_pb2.RoundPrices(
             training=prices.training, aggregation=prices.aggregation, mining=prices.mining
@@ -120,19 +127,26 @@ def build_open_task(
         admissions=[build_admission(campaign.listed, update.address) for update in updates]
         if campaign.listed
         else [],
+        groups=groups,
     )
 
 
-def averaging_of(config: CoordinatorConfig) -> task_pb2.Averaging.ValueType:
-    """Tell how the settings have updates averaged.
+def count_in_average(
+    config: CoordinatorConfig, num_samples: Sequence[int], groups: Sequence[int]
+) -> tuple[int, ...]:
+    """Tell how much each update counts in the average of a round.
 
     Args:
         config: The coordinator's settings.
+        num_samples: Training examples of each client, as it claims.
+        groups: The group of each update, where the settings have a similarity limit; else empty.
 
     Returns:
-        The value for `OpenTask.averaging`.
+        One integer for each update, to be divided by their sum.
     """
-    return _AVERAGINGS[config.averaging]
+    if groups:
+        return group_weights(groups)
+    return client_weights(num_samples, _AVERAGINGS[config.averaging])
 
 
 def build_sampling(config: CoordinatorConfig, num_clients: int) -> task_pb2.Sampling:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
 from fedcoin.application.coordinator.chain_messages import (
-    averaging_of,
     build_open_task,
+    count_in_average,
     pays_by_unit,
 )
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import is_gain
-from fedcoin.learning.model.aggregation import average_files, client_weights
+from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
@@ -75,11 +77,12 @@ class RoundSettlement:
             WorkerError: The worker process died twice.
         """
         updates = campaign.sorted_updates()
+        groups = await self._group(campaign, updates)
         raw = await self._workers.run(
             f"while averaging the updates of round {campaign.round}",
             average_files,
             [self._store.path(update.update) for update in updates],
-            client_weights([update.num_samples for update in updates], averaging_of(self._config)),
+            count_in_average(self._config, [update.num_samples for update in updates], groups),
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
         campaign.right_answers = await self._workers.count_correct(
@@ -103,6 +106,7 @@ class RoundSettlement:
         Raises:
             RpcError: The node refuses an upload or the transaction, and not only because too many
                 tasks are open (TOO_MANY_TASKS), which the delivery waits for.
+            WorkerError: The worker process that groups the updates died twice.
         """
         updates = campaign.sorted_updates()
         if not campaign.pending:
@@ -110,7 +114,8 @@ class RoundSettlement:
             needed += [update.update for update in updates]
             for artifact in dict.fromkeys(needed):
                 await self._delivery.retry_while_away(self._upload_call(artifact))
-        action = build_open_task(self._config, campaign, updates)
+        groups = await self._group(campaign, updates)
+        action = build_open_task(self._config, campaign, updates, groups)
         try:
             return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
         except RpcError as error:
@@ -119,6 +124,19 @@ class RoundSettlement:
         # Without coins for the fee of a place it waits until there is one.
         action.max_room_fee = 0
         return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
+
+    async def _group(self, campaign: Campaign, updates: Sequence[Update]) -> tuple[int, ...]:
+        """Group the round's updates where there is a similarity limit; no groups otherwise."""
+        limit = self._config.similarity_limit
+        if not limit:
+            return ()
+        return await self._workers.run(
+            f"while grouping the updates of round {campaign.round}",
+            group_files,
+            self._store.path(campaign.base),
+            [self._store.path(update.update) for update in updates],
+            limit,
+        )
 
     async def wait_for_end(self, campaign: Campaign, task_id: bytes) -> RoundRecord | None:
         """Wait until the round's task is closed.

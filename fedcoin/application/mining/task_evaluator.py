@@ -20,6 +20,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.learning.model.artifact_sizes import max_evaluation_bytes, max_weights_bytes
+from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
 from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, max_coalition_work
 from fedcoin.v1 import task_pb2
@@ -112,6 +113,8 @@ class Assignment:
     """The action that opened it."""
     model: bytes
     """The artifact id of the campaign's ModelSpec."""
+    similarity_limit_ppm: int = 0
+    """The campaign's similarity limit in millionths, for which groups are checked; 0 for none."""
 
     def updates(self) -> list[ClientUpdate]:
         """Decode the clients' signed updates, in order. The ledger has checked them."""
@@ -317,10 +320,16 @@ class TaskJobs:
             model=self._store.path(assignment.model),
             base=self._store.path(terms.base),
             updates=tuple(self._store.path(update.update) for update in updates),
-            num_samples=tuple(update.num_samples for update in updates),
+            num_samples=group_weights(terms.groups)
+            if terms.groups
+            else tuple(update.num_samples for update in updates),
             evaluation=self._store.path(terms.evaluation.artifact),
-            averaging=terms.averaging,
+            # An equal average of groups is one with a fixed denominator, in which the members of a
+            # group share its weight.
+            averaging=task_pb2.AVERAGING_FIXED_DENOMINATOR if terms.groups else terms.averaging,
             empty=terms.empty_coalition,
+            groups=tuple(terms.groups),
+            similarity_limit=assignment.similarity_limit_ppm / LIMIT_UNIT,
         )
 
 

@@ -28,6 +28,7 @@ from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
+from fedcoin.v1.task_pb2 import OpenCampaign
 
 ARTIFACT_SECONDS = 30.0
 """How long to wait for a task's artifacts before voting against it."""
@@ -111,15 +112,15 @@ class Auditor:
         Raises:
             RefusalError: This node must vote against the block; codes as in `check_transaction`.
         """
-        models = {
-            transaction.hash: transaction.body.open_campaign.model
+        opened = {
+            transaction.hash: transaction.body.open_campaign
             for transaction in transactions
             if action_name(transaction.body) == _OPEN_CAMPAIGN
         }
         unknown: RefusalError | None = None
         for transaction in transactions:
             try:
-                await self._check(transaction, models)
+                await self._check(transaction, opened)
             except RefusalError as refusal:
                 # A transaction that cannot be audited must not hide one that is unsound.
                 if refusal.code not in PASSING:
@@ -128,14 +129,14 @@ class Auditor:
         if unknown is not None:
             raise unknown
 
-    async def _check(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
+    async def _check(self, transaction: Transaction, opened: dict[bytes, OpenCampaign]) -> None:
         action = transaction.body.WhichOneof("action")
         if action not in (_OPEN_TASK, _REVEAL):
             return
         verdict = self._verdicts.get_or_create(transaction.hash, _Verdict)
         async with verdict.lock:
             if not verdict.known:
-                verdict.refusal = await self._find_out(transaction, models)
+                verdict.refusal = await self._find_out(transaction, opened)
                 verdict.known = verdict.refusal is None or verdict.refusal.code not in PASSING
             found = verdict.refusal
         if found is not None:
@@ -152,11 +153,11 @@ class Auditor:
             self._downloads.admit(transaction)
 
     async def _find_out(
-        self, transaction: Transaction, models: dict[bytes, bytes]
+        self, transaction: Transaction, opened: dict[bytes, OpenCampaign]
     ) -> RefusalError | None:
         try:
             if transaction.body.WhichOneof("action") == _OPEN_TASK:
-                await self._check_task(transaction, models)
+                await self._check_task(transaction, opened)
             else:
                 await self._check_reveal(transaction)
         except RefusalError as refusal:
@@ -169,17 +170,20 @@ class Auditor:
             )
         return None
 
-    async def _check_task(self, transaction: Transaction, models: dict[bytes, bytes]) -> None:
-        await self._jobs.check(self._assign(transaction, models), self._artifact_seconds)
+    async def _check_task(
+        self, transaction: Transaction, opened: dict[bytes, OpenCampaign]
+    ) -> None:
+        await self._jobs.check(self._assign(transaction, opened), self._artifact_seconds)
 
-    def _assign(self, transaction: Transaction, models: Mapping[bytes, bytes]) -> Assignment:
-        """Describe a task that is not open yet; `models` are those of new campaigns, by id."""
+    def _assign(self, transaction: Transaction, opened: Mapping[bytes, OpenCampaign]) -> Assignment:
+        """Describe a task that is not open yet; `opened` are the terms of new campaigns, by id."""
         terms = transaction.body.open_task
         campaign = records.CAMPAIGNS.get(self._chain.ledger.reader, terms.campaign_id)
-        model = campaign.terms.model if campaign else models.get(terms.campaign_id)
-        if model is None:
+        promised = campaign.terms if campaign else opened.get(terms.campaign_id)
+        if promised is None:
             raise _unknown("campaign", LedgerCode.UNKNOWN_CAMPAIGN, terms.campaign_id)
-        return Assignment(transaction.hash, terms, model)
+        limit = promised.similarity_limit_ppm
+        return Assignment(transaction.hash, terms, promised.model, limit)
 
     async def _check_reveal(self, transaction: Transaction) -> None:
         action, reader = transaction.body.reveal_shapley, self._chain.ledger.reader

@@ -6,16 +6,16 @@ Miners value the updates and the chain pays the clients, as after a round of rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.application.coordinator.chain_messages import (
-    averaging_of,
     build_open_campaign,
     build_open_task,
+    count_in_average,
 )
 from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.errors import ApplicationCode
@@ -35,7 +35,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import decode_update, sign_update
-from fedcoin.learning.model.aggregation import average_files, client_weights
+from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
@@ -92,8 +93,10 @@ async def publish_folder(
         envelope = sign_update(_update_of(client, campaign), signer, chain.genesis_hash)
         update = decode_update(envelope, chain.genesis_hash)
         campaign.updates[update.address] = update
-    campaign.aggregate = await _upload_artifacts(folder, manifest, node, averaging_of(config))
-    task_action = build_open_task(config, campaign, campaign.sorted_updates())
+    clients = sorted(manifest.clients, key=lambda client: parse_address(client.address))
+    average, groups = await _average(folder, clients, config)
+    campaign.aggregate = await _upload_artifacts(folder, manifest, average, node)
+    task_action = build_open_task(config, campaign, campaign.sorted_updates(), groups)
     task = await delivery.deliver(task_action, b"", _save_nothing)
     report(f"task {task.hash.hex()} is open")
     return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
@@ -114,17 +117,28 @@ def _check_listed(manifest: SimulationManifest, listed: tuple[ListedClient, ...]
             )
 
 
+async def _average(
+    folder: Path, clients: Sequence[SimulatedClient], config: CoordinatorConfig
+) -> tuple[bytes, tuple[int, ...]]:
+    """Average the clients' weights, and group them where the settings have a similarity limit."""
+    paths = [folder / client.weights for client in clients]
+    groups: tuple[int, ...] = ()
+    workers = WorkerPool()
+    try:
+        if config.similarity_limit:
+            base, limit = folder / BASE, config.similarity_limit
+            groups = await workers.run("while grouping", group_files, base, paths, limit)
+        counts = count_in_average(config, [client.num_samples for client in clients], groups)
+        return await workers.run("while averaging", average_files, paths, counts), groups
+    finally:
+        await workers.stop()
+
+
 async def _upload_artifacts(
-    folder: Path, manifest: SimulationManifest, node: NodeClient, averaging: int
+    folder: Path, manifest: SimulationManifest, average: bytes, node: NodeClient
 ) -> bytes:
     """Upload all files and the average of the weights; return the average's artifact id."""
     paths = [folder / client.weights for client in manifest.clients]
-    shares = client_weights([client.num_samples for client in manifest.clients], averaging)
-    workers = WorkerPool()
-    try:
-        average = await workers.run("while averaging", average_files, paths, shares)
-    finally:
-        await workers.stop()
     for path in (folder / MODEL, folder / BASE, folder / EVALUATION, *paths):
         await node.upload_artifact(path)
     return await node.upload_artifact(average)

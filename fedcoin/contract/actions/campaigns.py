@@ -26,6 +26,9 @@ MAX_SHARDS: Final = 10_000
 """The largest number of shards of an evaluation set."""
 _CAMPAIGN_ENTRIES: Final = 4
 """Entries of the state that a campaign is charged for: its record is as long as four accounts."""
+MIN_SIMILARITY_PPM: Final = 500_000
+MAX_SIMILARITY_PPM: Final = 999_999
+"""The range of a campaign's similarity limit, in millionths."""
 MAX_LISTED_CLIENTS: Final = 1_000_000
 """The largest number of clients on a list."""
 _MAX_PART: Final = 1_000_000
@@ -168,7 +171,8 @@ def check_terms(terms: OpenCampaign) -> None:
     Raises:
         RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
             BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD or BAD_CLIENT_LIST.
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD, BAD_CLIENT_LIST or
+            BAD_SIMILARITY_LIMIT.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -190,6 +194,14 @@ def check_terms(terms: OpenCampaign) -> None:
     )
     _check_training_reward(terms)
     check_client_list(terms.clients)
+    if terms.similarity_limit_ppm:
+        check_range(
+            terms.similarity_limit_ppm,
+            MIN_SIMILARITY_PPM,
+            MAX_SIMILARITY_PPM,
+            "similarity_limit_ppm",
+            code=LedgerCode.BAD_SIMILARITY_LIMIT,
+        )
 
 
 def check_client_list(clients: ClientList) -> None:

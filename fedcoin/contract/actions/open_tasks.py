@@ -7,6 +7,7 @@ from typing import Final
 
 from fedcoin.contract.actions.campaigns import check_idle, read_campaign
 from fedcoin.contract.actions.client_lists import check_admissions
+from fedcoin.contract.actions.update_groups import check_groups
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -68,15 +69,17 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
             those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
             UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, and those of
-            `check_admissions`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE for the fee of a
-            place or the deposit.
+            `check_admissions` and `check_groups`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE
+            for the fee of a place or the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
     _check_round(terms, campaign, transaction.sender)
     _check_terms(context, terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
-    check_admissions(terms, _check_updates(context, transaction), campaign)
+    updates = _check_updates(context, transaction)
+    check_admissions(terms, updates, campaign)
+    check_groups(terms, updates, campaign)
     offer = compute_offer(terms.prices.mining, work)
     make_room(context, transaction.hash, transaction.sender, terms, offer)
     deposit = compute_task_deposit(context.parameters, terms, work)

@@ -148,6 +148,7 @@ def _client_views(
 ) -> list[TaskClientView]:
     updates = [ClientUpdate.FromString(signed.body) for signed in terms.updates]
     values = client_values(terms, task.settlement.mean_shapley_nano or [0] * len(updates))
+    groups = terms.groups or range(len(updates))
     payouts = [0] * len(updates)
     if task.phase == block_pb2.TASK_PHASE_SETTLED and campaign is not None:
         payouts = list(compute_payouts(campaign.terms, values, terms.prices.training))
@@ -158,8 +159,9 @@ def _client_views(
             update=update.update.hex(),
             shapley_nano=value,
             payout=payout,
+            group=group,
         )
-        for update, value, payout in zip(updates, values, payouts, strict=True)
+        for update, value, payout, group in zip(updates, values, payouts, groups, strict=True)
     ]
 
 

@@ -125,8 +125,12 @@ def client_values(terms: OpenTask, mean_shapley_nano: Sequence[int]) -> tuple[in
         mean_shapley_nano: The agreed values (S-bar) in nano-utility, one for each update.
 
     Returns:
-        The values in nano-utility, of which equal updates have equal parts.
+        The values in nano-utility, of which equal updates, and those of one group, have equal
+        parts.
     """
+    if terms.groups:
+        # Equal updates are in one group; the ledger has checked it.
+        return share_values(terms.groups, mean_shapley_nano)
     updates = [ClientUpdate.FromString(signed.body).update for signed in terms.updates]
     return share_values(updates, mean_shapley_nano)
 

@@ -45,6 +45,22 @@ class UtilityJob:
     """A value of the enum `Averaging` in task.proto."""
     empty: int
     """A value of the enum `EmptyCoalition` in task.proto."""
+    groups: tuple[int, ...] = ()
+    """For each client the index of the first client of its group (`model.look_alikes`); empty when
+    each client is a player of its own. A group is in a coalition when its first client is."""
+    similarity_limit: float = 0.0
+    """The least similarity within a group; used only to check `groups`."""
+
+    def join_groups(self, coalitions: Coalitions) -> Coalitions:
+        """Let all members of a group follow its first client, so that the others add nothing.
+
+        Args:
+            coalitions: Bool (m, n).
+
+        Returns:
+            Bool (m, n), the same array where there are no groups.
+        """
+        return coalitions[:, list(self.groups)] if self.groups else coalitions
 
 
 @dataclass(frozen=True, slots=True)

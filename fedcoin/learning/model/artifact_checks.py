@@ -19,6 +19,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import WeightFiles, Weights, federated_average
+from fedcoin.learning.model.look_alikes import check_groups, measure_similarities
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
@@ -47,6 +48,8 @@ def check_job_artifacts(
     *,
     evaluation_size: int | None = None,
     num_samples: Sequence[int] | None = None,
+    groups: Sequence[int] = (),
+    similarity_limit: float = 0.0,
 ) -> None:
     """Check that a job's model, weights and evaluation set fit together.
 
@@ -61,10 +64,12 @@ def check_job_artifacts(
         num_samples: How much each client counts in the aggregate (`client_weights`). With it, the
             aggregate must be the updates' average; without it, only its shapes and numbers are
             checked.
+        groups: The groups of look-alikes, one number for each update; empty for none.
+        similarity_limit: The limit for which the groups must be sound.
 
     Raises:
         RefusalError: NO_CLIENTS when there are no updates; otherwise as in `check_weights`,
-            `check_evaluation_set` and `check_aggregate`.
+            `check_evaluation_set`, `look_alikes.check_groups` and `check_aggregate`.
     """
     if not updates:
         raise RefusalError(LearningCode.NO_CLIENTS, "there are no updates", field="updates")
@@ -73,6 +78,8 @@ def check_job_artifacts(
     for client, update in enumerate(updates):
         check_weights(spec, update, f"updates[{client}]")
     check_evaluation_set(spec, x, y, evaluation_size)
+    if groups:
+        check_groups(groups, measure_similarities(base, updates), similarity_limit)
     if num_samples is not None:
         check_aggregate(aggregate, updates, num_samples)
 
@@ -86,6 +93,8 @@ def check_job_files(
     *,
     evaluation_size: int | None = None,
     num_samples: Sequence[int] | None = None,
+    groups: Sequence[int] = (),
+    similarity_limit: float = 0.0,
 ) -> None:
     """Check a job's artifacts that lie in files.
 
@@ -97,6 +106,8 @@ def check_job_files(
         evaluation: The tensors `x` and `y` of the evaluation set.
         evaluation_size: As in `check_job_artifacts`.
         num_samples: As in `check_job_artifacts`.
+        groups: As in `check_job_artifacts`.
+        similarity_limit: As in `check_job_artifacts`.
 
     Raises:
         RefusalError: As in `check_job_artifacts`, `parse_spec` and `decode_tensors`.
@@ -113,6 +124,8 @@ def check_job_files(
         y,
         evaluation_size=evaluation_size,
         num_samples=num_samples,
+        groups=groups,
+        similarity_limit=similarity_limit,
     )
 
 

@@ -135,6 +135,8 @@ def check_job(
         job.evaluation,
         evaluation_size=evaluation_size,
         num_samples=client_weights(job.num_samples, job.averaging),
+        groups=job.groups,
+        similarity_limit=job.similarity_limit,
     )
 
 

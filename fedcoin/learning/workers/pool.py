@@ -169,7 +169,8 @@ class WorkerPool:
 
         Args:
             job_id: The id of an open job.
-            coalitions: Bool (m, n), n the number of the job's clients. Any number of them.
+            coalitions: Bool (m, n), n the number of the job's clients. Any number of them. Where
+                the job has groups, all members of a group follow its first client.
             urgent: Whether callers that are not urgent wait with their next batch, of any job,
                 until this call is done.
 
@@ -183,7 +184,8 @@ class WorkerPool:
         """
         opened = self._open_job(job_id)
         await asyncio.sleep(0)  # lets others run when a caller in a loop only asks what is known
-        rows = check_coalitions(coalitions, len(opened.job.updates))
+        # Before the memo, so that coalitions of the same groups are evaluated once, to one count.
+        rows = opened.job.join_groups(check_coalitions(coalitions, len(opened.job.updates)))
         keys = pack_coalitions(rows)
         row_of = {key: row for row, key in enumerate(keys)}
         counts: dict[bytes, int] = {}

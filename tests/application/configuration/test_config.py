@@ -183,6 +183,18 @@ def test_tls_is_all_or_nothing() -> None:
     assert "tls.private_key, tls.authority" in refusal.message
 
 
+def test_a_similarity_limit_is_for_equal_averages() -> None:
+    name = "coordinator.similarity_limit"
+    assert load_config(None, {}, {name: 0.5}).coordinator.similarity_limit == 0.5
+    for given_settings, words in (
+        ({name: 0.49}, "0.5 or more"),
+        ({name: 1.0}, "0.999999"),
+        ({name: 0.9, "coordinator.averaging": "fixed"}, 'averaging = "equal"'),
+    ):
+        refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, given_settings)
+        assert words in refusal.message
+
+
 @given(
     budget=st.integers(0, 10**15),
     seeds=st.lists(st.integers(0, 65535).map("host-{}:7".format), max_size=3),

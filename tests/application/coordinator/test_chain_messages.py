@@ -107,3 +107,23 @@ def test_schedules(schedule: str, clients: int, expected: int) -> None:
     assert sampling.schedule == expected
     exact = expected == task_pb2.SCHEDULE_EXACT
     assert (sampling.max_samples, sampling.truncation) == ((0, 0) if exact else (50, 3))
+
+
+def test_a_similarity_limit_goes_into_the_campaign_and_its_tasks() -> None:
+    made, config = campaign(), settings(similarity_limit=0.95)
+    offer = chain_messages.build_open_campaign(config, b"s" * 20, made)
+    check_terms(offer)
+    assert offer.similarity_limit_ppm == 950_000
+    task = chain_messages.build_open_task(config, made, [], (0, 1, 0))
+    assert list(task.groups) == [0, 1, 0]
+    # Members share the weight of their group, whatever they claim.
+    assert chain_messages.count_in_average(config, [5, 6, 7], (0, 1, 0)) == (
+        360_360,
+        720_720,
+        360_360,
+    )
+    without = settings()
+    assert not chain_messages.build_open_campaign(without, b"s" * 20, made).similarity_limit_ppm
+    assert chain_messages.count_in_average(without, [5, 6, 7], ()) == (1, 1, 1)
+    by_examples = settings(averaging="fixed")
+    assert chain_messages.count_in_average(by_examples, [5, 6, 7], ()) == (5, 6, 7)

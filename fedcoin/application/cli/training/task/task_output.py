@@ -74,11 +74,7 @@ def print_task(view: TaskView) -> None:
         }
     )
     click.echo()
-    print_table(
-        ("CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"),
-        [(c.address, c.num_samples, nano(c.shapley_nano), coins(c.payout)) for c in view.clients],
-        right=" rrr",
-    )
+    _print_clients(view)
     if view.miners:
         click.echo()
         print_table(
@@ -97,6 +93,21 @@ def print_task(view: TaskView) -> None:
             ],
             right=" r   rr",
         )
+
+
+def _print_clients(view: TaskView) -> None:
+    """Print the clients' table, with a column of groups where several clients are one player."""
+    head = ["CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"]
+    rows: list[tuple[object, ...]] = [
+        (c.address, c.num_samples, nano(c.shapley_nano), coins(c.payout)) for c in view.clients
+    ]
+    if any(c.group != index for index, c in enumerate(view.clients)):
+        head.append("ONE PLAYER WITH")
+        rows = [
+            (*row, view.clients[c.group].address if c.group != index else "-")
+            for index, (row, c) in enumerate(zip(rows, view.clients, strict=True))
+        ]
+    print_table(head, rows, right=" rrr")
 
 
 def _yes(value: bool) -> str:
