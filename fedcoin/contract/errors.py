@@ -164,6 +164,45 @@ class LedgerCode(str, Enum):
 
     Wait until it is closed."""
 
+    BAD_RECEIPT_WINDOW = "BAD_RECEIPT_WINDOW"
+    """The campaign's receipt window is out of range.
+
+    Use 0, or a number of ms within the range that the error names."""
+
+    # Receipts.
+    NOT_THE_CLIENT = "NOT_THE_CLIENT"
+    """A receipt is registered by another key than the client's.
+
+    Sign with the key that signed the update."""
+    NO_RECEIPTS = "NO_RECEIPTS"
+    """The campaign was opened without a receipt window, so that its receipts have no effect.
+
+    Take part in campaigns that have one."""
+    BAD_RECEIPT = "BAD_RECEIPT"
+    """What is registered is not the receipt of the campaign's server for this update.
+
+    Send the receipt that the server answered to the update."""
+    RECEIPTS_OVER = "RECEIPTS_OVER"
+    """The time in which receipts of this round could be registered has passed.
+
+    Register a receipt soon after the update was taken."""
+    ALREADY_REGISTERED = "ALREADY_REGISTERED"
+    """The client has registered a receipt for this round.
+
+    Nothing is left to do."""
+    RECEIPTS_UNSETTLED = "RECEIPTS_UNSETTLED"
+    """Clients have registered receipts for a round whose task was not opened.
+
+    Open the task with their updates, or wait until the time that the error names."""
+    CAMPAIGN_CLOSING = "CAMPAIGN_CLOSING"
+    """The campaign closes by itself at the time that the error names.
+
+    Wait for it."""
+    RECEIPT_LEFT_OUT = "RECEIPT_LEFT_OUT"
+    """The task does not hold the updates whose receipts are registered for its round.
+
+    List the registered updates; a client lists no others."""
+
     # Tasks.
     TOO_MANY_TASKS = "TOO_MANY_TASKS"
     """As many tasks are open as the network allows, and none makes way for this offer and fee.

@@ -93,6 +93,12 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         clients_count=campaign.clients.count,
         times_gave_way=campaign.times_gave_way,
         similarity_limit_ppm=campaign.terms.similarity_limit_ppm,
+        receipt_window_ms=campaign.terms.receipt_window_ms,
+        receipts=campaign.receipts,
+        receipts_due_ms=campaign.receipts_since_ms + campaign.terms.receipt_window_ms
+        if campaign.receipts
+        else 0,
+        closing_ms=campaign.closing_ms,
     )
 
 

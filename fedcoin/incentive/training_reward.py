@@ -77,6 +77,25 @@ def compute_prices_due(terms: OpenCampaign, round_number: int, training_fund: in
     return RoundPrices(training_fund, *shares)
 
 
+def compute_training_share(terms: OpenCampaign, round_number: int, training_fund: int) -> int:
+    """Compute what a round's training is worth by the campaign's spread alone.
+
+    Args:
+        terms: The campaign's terms.
+        round_number: From 1 to the campaign's number of rounds.
+        training_fund: What is left of the budget for training, in sap; used by UNIT_PRICE only.
+
+    Returns:
+        The amount in sap: the training price, or under UNIT_PRICE the round's share of the budget
+        for training, but at most the fund.
+    """
+    if terms.training_reward != task_pb2.TRAINING_REWARD_UNIT_PRICE:
+        return compute_prices_due(terms, round_number, 0).training
+    part = split_budget(terms).training
+    share = compute_round_budget(part, terms.rounds, terms.spread, round_number)
+    return min(share, training_fund)
+
+
 def compute_payouts(
     terms: OpenCampaign, shapley_nano: Sequence[int], training_price: int
 ) -> tuple[int, ...]:

@@ -66,6 +66,7 @@ class MiningCampaign:
     server: KeyPair = field(default_factory=lambda: BOB)
     budget: int = 10 * FDC
     campaign_id: bytes = b""
+    receipt_window_ms: int = 0
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(1)
@@ -108,6 +109,7 @@ class MiningCampaign:
             training_reward=task_pb2.TRAINING_REWARD_PROPORTIONAL,
             evaluation_root=merkle.root([self.evaluation_id]),
             evaluation_shards=1,
+            receipt_window_ms=self.receipt_window_ms,
         )
 
     async def open_campaign(self) -> None:
@@ -129,7 +131,7 @@ class MiningCampaign:
             "round": 1,
             "base": self.base_id,
             "aggregate": self.aggregate_id,
-            "updates": [self._update(number) for number in range(self.clients)],
+            "updates": [self.update(number) for number in range(self.clients)],
             "evaluation": task_pb2.EvaluationShard(
                 artifact=self.evaluation_id, index=0, path=[], size=EXAMPLES
             ),
@@ -149,7 +151,7 @@ class MiningCampaign:
         }
         return task_pb2.OpenTask(**given | changes)
 
-    def _update(self, number: int) -> task_pb2.SignedUpdate:
+    def update(self, number: int) -> task_pb2.SignedUpdate:
         client = self.keys[number]
         update = task_pb2.ClientUpdate(
             campaign_id=self.campaign_id,

@@ -47,6 +47,7 @@ QUICK: dict[str, object] = {
     "coordinator.round_seconds": 60,
     "coordinator.commit_seconds": 20,
     "coordinator.reveal_seconds": 10,
+    "coordinator.receipt_seconds": 0,
 }
 
 SPEC = mlp_spec((8, 8), (16,), 10)

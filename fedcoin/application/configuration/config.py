@@ -178,6 +178,12 @@ class CoordinatorConfig:
         60.0, real(0.1, 86_400), "How long clients have to train in a round, in seconds."
     )
     budget: int = setting(100 * SAP_PER_FDC, amount(), "The budget of the whole campaign.")
+    receipt_seconds: float = setting(
+        3600.0,
+        real(0, 604_800),
+        "How long clients may register receipts for updates, and for as long again open the round "
+        "themselves; the campaign closes so long after the request. 0: no receipts; else from 1.",
+    )
     spread: str = setting(
         "equal", choice("equal", "decreasing"), "How the budget is spread over the rounds."
     )

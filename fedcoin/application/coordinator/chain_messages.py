@@ -6,6 +6,11 @@ from collections.abc import Sequence
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.contract.actions.client_receipts import (
+    MIN_COMMIT_WINDOW_MS,
+    MIN_RECEIPT_ATTEMPTS,
+    MIN_REVEAL_WINDOW_MS,
+)
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
@@ -71,6 +76,7 @@ def build_open_campaign(
     if campaign.listed:
         terms.clients.CopyFrom(build_client_list(campaign.listed))
     terms.MergeFrom(_build_payment_terms(config, campaign.rounds))
+    terms.receipt_window_ms = round(config.receipt_seconds * 1000)
     return terms
 
 
@@ -106,7 +112,7 @@ def build_open_task(
     terms = _build_payment_terms(config, campaign.rounds)
     fund = split_budget(terms).training - campaign.total_payouts()
     prices = compute_prices_due(terms, campaign.round, fund)
-    return task_pb2.OpenTask(
+    task = task_pb2.OpenTask(
         campaign_id=campaign.campaign_id,
         round=campaign.round,
         base=campaign.base,
@@ -129,6 +135,12 @@ def build_open_task(
         else [],
         groups=groups,
     )
+    if config.receipt_seconds:
+        # Clients may register receipts until the task is opened, and then it has lower limits.
+        task.commit_window_ms = max(task.commit_window_ms, MIN_COMMIT_WINDOW_MS)
+        task.reveal_window_ms = max(task.reveal_window_ms, MIN_REVEAL_WINDOW_MS)
+        task.max_attempts = max(task.max_attempts, MIN_RECEIPT_ATTEMPTS)
+    return task
 
 
 def count_in_average(

@@ -335,7 +335,7 @@ class Coordinator:
         raise RefusalError(
             ApplicationCode.GAVE_UP,
             f"no client joined round {campaign.round} within {self._config.join_seconds:g} s; the "
-            "campaign is closed, and the rest of its budget is back on the account that paid it",
+            f"campaign is closed, and {_returns_in(self._config.receipt_seconds)}",
             field="join_seconds",
         )
 
@@ -381,6 +381,16 @@ class Coordinator:
 
 async def _save_nothing(raw: bytes) -> None:
     """Save no pending transaction."""
+
+
+def _returns_in(receipt_seconds: float) -> str:
+    """Say when the rest of a budget returns, for the end of a sentence."""
+    if not receipt_seconds:
+        return "the rest of its budget is back on the account that paid it"
+    return (
+        f"the rest of its budget returns to the account that paid it in {receipt_seconds:g} s, "
+        "unless clients register receipts for their updates by then"
+    )
 
 
 def _summary(record: RoundRecord) -> str:

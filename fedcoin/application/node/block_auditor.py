@@ -19,6 +19,7 @@ from enum import Enum
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.node.chain import Chain
+from fedcoin.application.node.left_out_updates import check_left_out
 from fedcoin.application.node.unpaid_downloads import UnpaidDownloads, wait_until_payable
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
@@ -95,7 +96,8 @@ class Auditor:
         Raises:
             RefusalError: The ledger's code when an OpenTask cannot be paid for with the latest
                 state, TOO_MANY_DOWNLOADS. Otherwise this node would vote against a block with it:
-                UNKNOWN_ARTIFACT or a code of `artifact_checks` for an OpenTask, AUDIT_FAILED for a
+                UNKNOWN_ARTIFACT or a code of `artifact_checks` for an OpenTask, RECEIPT_LEFT_OUT
+                for one by a client that lacks a registered update, AUDIT_FAILED for a
                 RevealShapley, PROCESS_FAILED when the worker processes failed.
         """
         if transaction.body.WhichOneof("action") == _OPEN_TASK:
@@ -173,7 +175,12 @@ class Auditor:
     async def _check_task(
         self, transaction: Transaction, opened: dict[bytes, OpenCampaign]
     ) -> None:
-        await self._jobs.check(self._assign(transaction, opened), self._artifact_seconds)
+        assignment = self._assign(transaction, opened)
+        await self._jobs.check(assignment, self._artifact_seconds)
+        reader = self._chain.ledger.reader
+        campaign = records.CAMPAIGNS.get(reader, assignment.terms.campaign_id)
+        if campaign and transaction.sender != campaign.terms.server:
+            await check_left_out(reader, self._jobs, assignment)
 
     def _assign(self, transaction: Transaction, opened: Mapping[bytes, OpenCampaign]) -> Assignment:
         """Describe a task that is not open yet; `opened` are the terms of new campaigns, by id."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
@@ -83,6 +83,8 @@ async def publish_folder(
     delivery = Delivery(node, key, chain, report)
     listed = await asyncio.to_thread(read_clients_file, config.clients_file)
     _check_listed(manifest, listed)
+    # The task follows at once and holds all updates.
+    config = replace(config, receipt_seconds=0)
     campaign = _campaign_from(manifest, chain, listed)
     action = build_open_campaign(config, key.address, campaign)
     opened = await delivery.deliver(action, b"", _save_nothing)

@@ -26,6 +26,7 @@ from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.v1.task_pb2 import ClientUpdate
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class StoredArtifact:
 
 
 def needed_artifacts(state: StateReader) -> set[bytes]:
-    """Collect the artifacts that open tasks and open campaigns refer to.
+    """Collect the artifacts that open tasks, open campaigns and registered receipts refer to.
 
     Args:
         state: The state after a block.
@@ -66,6 +67,8 @@ def needed_artifacts(state: StateReader) -> set[bytes]:
         if not campaign.closed:
             needed |= {campaign.terms.model, campaign.terms.initial_weights}
             needed |= {campaign.last_base, campaign.last_aggregate, campaign.best_weights}
+    for _, receipt in records.RECEIPTS.scan(state):
+        needed.add(ClientUpdate.FromString(receipt.update.body).update)
     for task_id, _ in open_tasks(state):
         terms = records.TERMS.get(state, task_id)
         assert terms is not None, "an open task without terms"

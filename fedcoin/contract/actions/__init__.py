@@ -6,6 +6,7 @@ do, not when windows close or who is paid for a task (`tasks`).
 
 * `transfers`, `bonds`, `equivocation`: coins, bonds, and the penalty for conflicting votes.
 * `campaigns`, `client_lists`, `open_tasks`: budgets, who may take part, and the tasks of rounds.
+* `client_receipts`: what servers owe to clients whose updates they took.
 * `mining`: commitments and reveals of miners.
 
 A new action gets a message in `transaction.proto`, a function here, and an entry in `ACTIONS`.
@@ -21,6 +22,7 @@ from fedcoin.contract.actions import (
     bonds,
     campaigns,
     client_lists,
+    client_receipts,
     equivocation,
     mining,
     open_tasks,
@@ -44,6 +46,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "reveal_shapley": mining.reveal_shapley,
         "report_equivocation": equivocation.report_equivocation,
         "set_clients": client_lists.set_clients,
+        "register_receipt": client_receipts.register_receipt,
     }
 )
 """The function for each action, by the name of its field in `TransactionBody`."""

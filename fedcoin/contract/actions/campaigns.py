@@ -8,6 +8,8 @@ from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.closing import announce_closing
+from fedcoin.contract.tasks.registered_receipts import check_settled
 from fedcoin.contract.tasks.settlement import close_campaign as close
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.crypto.hashing import HASH_BYTES
@@ -31,6 +33,10 @@ MAX_SIMILARITY_PPM: Final = 999_999
 """The range of a campaign's similarity limit, in millionths."""
 MAX_LISTED_CLIENTS: Final = 1_000_000
 """The largest number of clients on a list."""
+_MIN_RECEIPT_WINDOW_MS: Final = 1_000
+"""The shortest receipt window, in ms."""
+_MAX_RECEIPT_WINDOW_MS: Final = 604_800_000
+"""The longest receipt window, in ms: seven days."""
 _MAX_PART: Final = 1_000_000
 """The largest part of a price split."""
 
@@ -72,19 +78,35 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """Close a campaign early: what is left in escrow returns to the requester.
 
+    A campaign that recognises receipts closes a receipt window later (`closing`), so that clients
+    can register receipts for updates that the server has taken.
+
     Args:
         context: The execution of the block.
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
         RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it;
-            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round is being valued.
+            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round is being valued; RECEIPTS_UNSETTLED
+            while registered receipts wait for their round's task; CAMPAIGN_CLOSING when it was
+            asked for before.
     """
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = read_campaign(context, campaign_id)
     check_requester(campaign, transaction.sender)
     check_idle(campaign)
-    close(context, campaign_id, campaign)
+    if campaign.closing_ms:
+        raise RefusalError(
+            LedgerCode.CAMPAIGN_CLOSING,
+            f"the campaign closes at {campaign.closing_ms} ms without a further request",
+            field="campaign_id",
+            limit=str(campaign.closing_ms),
+        )
+    check_settled(context, campaign)
+    if campaign.terms.receipt_window_ms and not campaign.receipts:
+        announce_closing(context, campaign_id, campaign)
+    else:
+        close(context, campaign_id, campaign)
     records.CAMPAIGNS.put(context.state, campaign_id, record=campaign)
 
 
@@ -171,8 +193,8 @@ def check_terms(terms: OpenCampaign) -> None:
     Raises:
         RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
             BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD, BAD_CLIENT_LIST or
-            BAD_SIMILARITY_LIMIT.
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD, BAD_CLIENT_LIST,
+            BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -201,6 +223,14 @@ def check_terms(terms: OpenCampaign) -> None:
             MAX_SIMILARITY_PPM,
             "similarity_limit_ppm",
             code=LedgerCode.BAD_SIMILARITY_LIMIT,
+        )
+    if terms.receipt_window_ms:
+        check_range(
+            terms.receipt_window_ms,
+            _MIN_RECEIPT_WINDOW_MS,
+            _MAX_RECEIPT_WINDOW_MS,
+            "receipt_window_ms",
+            code=LedgerCode.BAD_RECEIPT_WINDOW,
         )
 
 

@@ -14,12 +14,13 @@ from fedcoin.contract.actions.campaigns import (
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.contract.tasks.registered_receipts import check_settled
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import is_admitted
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update
 from fedcoin.v1.state_pb2 import CampaignState
-from fedcoin.v1.task_pb2 import OpenTask
+from fedcoin.v1.task_pb2 import Admission, ClientList, OpenTask
 
 _MAX_PATH: Final = 32
 """The largest number of hashes in the proof of a client."""
@@ -33,13 +34,15 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: BAD_CLIENT_LIST; UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER; CAMPAIGN_CLOSED.
+        RefusalError: BAD_CLIENT_LIST; UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER; CAMPAIGN_CLOSED;
+            RECEIPTS_UNSETTLED while registered receipts wait for their round's task.
     """
     action = transaction.body.set_clients
     check_client_list(action.clients)
     campaign = read_campaign(context, action.campaign_id)
     check_requester(campaign, transaction.sender)
     check_open(campaign)
+    check_settled(context, campaign)
     campaign.clients.CopyFrom(action.clients)
     records.CAMPAIGNS.put(context.state, action.campaign_id, record=campaign)
 
@@ -66,20 +69,39 @@ def check_admissions(terms: OpenTask, updates: Sequence[Update], campaign: Campa
             limit=str(wanted),
         )
     for i, (update, admission) in enumerate(zip(updates, terms.admissions, strict=False)):
-        if len(admission.path) > _MAX_PATH or not is_admitted(
-            admission, update.address, campaign.clients
-        ):
-            raise RefusalError(
-                LedgerCode.CLIENT_NOT_LISTED,
-                f"admissions[{i}] does not prove that the client of updates[{i}] is on the"
-                " campaign's list",
-                field=f"admissions[{i}]",
-            )
-        if update.num_samples > admission.max_samples:
-            raise RefusalError(
-                LedgerCode.TOO_MANY_EXAMPLES,
-                f"updates[{i}] claims {update.num_samples} examples; the campaign's list allows"
-                f" {admission.max_samples}",
-                field=f"updates[{i}].num_samples",
-                limit=str(admission.max_samples),
-            )
+        check_admission(admission, update, campaign.clients, f"admissions[{i}]", f"updates[{i}]")
+
+
+def check_admission(
+    admission: Admission,
+    update: Update,
+    clients: ClientList,
+    field: str,
+    update_field: str = "update",
+) -> None:
+    """Check that a campaign's list holds one client.
+
+    Args:
+        admission: The proof.
+        update: The client's update.
+        clients: The campaign's list.
+        field: The field of the transaction that holds the proof, for the refusal.
+        update_field: The field that holds the update.
+
+    Raises:
+        RefusalError: CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES.
+    """
+    if len(admission.path) > _MAX_PATH or not is_admitted(admission, update.address, clients):
+        raise RefusalError(
+            LedgerCode.CLIENT_NOT_LISTED,
+            f"{field} does not prove that the client of {update_field} is on the campaign's list",
+            field=field,
+        )
+    if update.num_samples > admission.max_samples:
+        raise RefusalError(
+            LedgerCode.TOO_MANY_EXAMPLES,
+            f"{update_field} claims {update.num_samples} examples; the campaign's list allows"
+            f" {admission.max_samples}",
+            field=f"{update_field}.num_samples",
+            limit=str(admission.max_samples),
+        )

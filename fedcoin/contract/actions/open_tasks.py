@@ -7,6 +7,7 @@ from typing import Final
 
 from fedcoin.contract.actions.campaigns import check_idle, read_campaign
 from fedcoin.contract.actions.client_lists import check_admissions
+from fedcoin.contract.actions.client_receipts import check_opener, check_receipts_kept
 from fedcoin.contract.actions.update_groups import check_groups
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
@@ -69,17 +70,19 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
             those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
             UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, and those of
-            `check_admissions` and `check_groups`. At last TOO_MANY_TASKS, and INSUFFICIENT_BALANCE
-            for the fee of a place or the deposit.
+            `check_admissions`, `check_groups` and `check_receipts_kept`. At last TOO_MANY_TASKS,
+            and INSUFFICIENT_BALANCE for the fee of a place or the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)
-    _check_round(terms, campaign, transaction.sender)
+    check_opener(context, campaign, transaction)
+    _check_round(terms, campaign)
     _check_terms(context, terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
     updates = _check_updates(context, transaction)
     check_admissions(terms, updates, campaign)
     check_groups(terms, updates, campaign)
+    check_receipts_kept(context, campaign, transaction, updates)
     offer = compute_offer(terms.prices.mining, work)
     make_room(context, transaction.hash, transaction.sender, terms, offer)
     deposit = compute_task_deposit(context.parameters, terms, work)
@@ -94,6 +97,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
         campaign.difficulty_nano,
         work=work,
         deposit=deposit,
+        opener=transaction.sender if transaction.sender != campaign.terms.server else b"",
     )
 
 
@@ -102,14 +106,8 @@ def _count_entries(context: ExecutionContext, terms: OpenTask) -> int:
     return TASK_ENTRIES + len(terms.updates) + len(read_validators(context.state))
 
 
-def _check_round(terms: OpenTask, campaign: CampaignState, sender: bytes) -> None:
-    """Check that this server may open this round, from these base weights."""
-    if campaign.terms.server != sender:
-        raise RefusalError(
-            LedgerCode.NOT_THE_SERVER,
-            "only the server that the campaign names may open its tasks",
-            field="campaign_id",
-        )
+def _check_round(terms: OpenTask, campaign: CampaignState) -> None:
+    """Check that this round may be opened, from these base weights."""
     check_idle(campaign)
     next_round = campaign.last_round + 1
     if terms.round != next_round:

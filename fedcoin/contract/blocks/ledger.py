@@ -346,12 +346,13 @@ class Ledger:
         return records.count_all_coins(self._reader)
 
     def next_deadline_ms(self) -> int | None:
-        """Return when the next window closes or bond returns, in Unix ms; None if none does."""
+        """Return when the next window or campaign closes or bond returns, in Unix ms, or None."""
         windows = (task.deadline_ms for _, task in lifecycle.open_tasks(self._reader))
         times = [deadline for deadline in windows if deadline]
-        release = next(records.UNBONDING.scan(self._reader), None)
-        if release is not None:
-            times.append(release[0])
+        for index in (records.UNBONDING, records.CLOSING):
+            first = next(index.scan(self._reader), None)
+            if first is not None:
+                times.append(first[0])
         return min(times, default=None)
 
     def needs_block(self) -> bool:

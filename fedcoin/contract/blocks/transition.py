@@ -16,6 +16,7 @@ from fedcoin.contract.state.validators import (
     write_last_validators,
 )
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.closing import close_due
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.v1.block_pb2 import Settlement
 
@@ -25,7 +26,7 @@ class SupplyError(RuntimeError):
 
 
 def begin_block(context: ExecutionContext) -> Settlement | None:
-    """Return due bonds to their owners and settle the oldest task that waits for it.
+    """Return due bonds, close campaigns whose time has come, and settle the oldest waiting task.
 
     Args:
         context: The block's context.
@@ -34,6 +35,7 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
         The settlement; None when no task waits.
     """
     release_due(context)
+    close_due(context)
     return lifecycle.begin_block(context)
 
 

@@ -88,6 +88,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         miners=[_miner_view(address, miner) for address, miner in miners],
         winner=format_optional_address(task.settlement.winner),
         server=format_optional_address(campaign.terms.server) if campaign is not None else "",
+        opener=format_optional_address(task.opener),
         opened_ms=task.opened_ms,
         closed_ms=task.closed_ms,
         deadline_ms=task.deadline_ms,

@@ -23,6 +23,7 @@ from fedcoin.v1.state_pb2 import (
     LedgerState,
     MinerState,
     ProposerOrderState,
+    ReceiptState,
     TaskState,
     ValidatorSetState,
 )
@@ -157,6 +158,10 @@ def _miner_coins(miner: MinerState) -> int:
     return miner.deposit
 
 
+def _receipt_coins(receipt: ReceiptState) -> int:
+    return receipt.deposit
+
+
 def _ledger_coins(ledger: LedgerState) -> int:
     return ledger.burned
 
@@ -173,6 +178,8 @@ TERMS: Final = Table(b"terms/", OpenTask)
 """Key: task id (32 bytes). The terms; shortened by `settlement.shorten_terms` in a closed task."""
 MINERS: Final = Table(b"miner/", MinerState, _miner_coins)
 """Key: task id (32 bytes), address (20 bytes). A miner's part in the current attempt."""
+RECEIPTS: Final = Table(b"receipt/", ReceiptState, _receipt_coins)
+"""Key: campaign id (32 bytes), address (20 bytes). A client's receipt for the next round."""
 POWERS: Final = Table(b"power/", FrozenPowerState)
 """Key: task id (32 bytes). The power of each miner in an open task; no record for a closed one."""
 LEDGER: Final = Table(b"ledger/", LedgerState, _ledger_coins)
@@ -188,7 +195,12 @@ UNBONDING: Final = Index(b"unbonding/")
 OPEN_TASKS: Final = Index(b"open/")
 """Opening height and id of tasks that are neither settled nor failed, the oldest first."""
 
-_COIN_TABLES: Final[tuple[Table[Any], ...]] = (ACCOUNTS, BONDS, CAMPAIGNS, TASKS, MINERS, LEDGER)
+CLOSING: Final = Index(b"closing/")
+"""Time (Unix time in ms) and id of the campaigns that will close, the earliest first."""
+
+_COIN_TABLES: Final[tuple[Table[Any], ...]] = (
+    ACCOUNTS, BONDS, CAMPAIGNS, TASKS, MINERS, RECEIPTS, LEDGER,
+)  # fmt: skip
 _COIN_TABLE_OF_PREFIX: Final = {table.prefix: table for table in _COIN_TABLES}
 
 

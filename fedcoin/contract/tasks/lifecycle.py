@@ -69,6 +69,7 @@ def open_task(
     *,
     work: int,
     deposit: int,
+    opener: bytes = b"",
 ) -> None:
     """Record a new task and open its first commit window.
 
@@ -78,7 +79,8 @@ def open_task(
         terms: The task's terms.
         difficulty_nano: The difficulty D of the first attempt, in nano-utility.
         work: The most evaluations that the task may ask of a miner.
-        deposit: The server's deposit in sap, which the caller has taken.
+        deposit: The deposit in sap, which the caller has taken from the server or the opener.
+        opener: The address of the client that opens it in the server's place; else empty.
     """
     task = TaskState(
         opened_height=context.block.height,
@@ -88,6 +90,7 @@ def open_task(
         deposit=deposit,
         work=work,
         offer=compute_offer(terms.prices.mining, work),
+        opener=opener,
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)

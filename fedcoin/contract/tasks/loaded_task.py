@@ -54,6 +54,11 @@ class LoadedTask:
         return self.terms.prices.training + self.terms.prices.aggregation + self.terms.prices.mining
 
     @property
+    def opener(self) -> bytes:
+        """Who opened the task, gets its deposit back and the aggregation price; 20 bytes."""
+        return self.task.opener or self.campaign.terms.server
+
+    @property
     def is_exact(self) -> bool:
         """Is the task's schedule SCHEDULE_EXACT?"""
         return self.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT

@@ -10,6 +10,7 @@ from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
+from fedcoin.contract.tasks.registered_receipts import burn_unvalued, release_receipts
 from fedcoin.contract.tasks.room_rent import compute_rent, leave_room
 from fedcoin.data.messages import canonical
 from fedcoin.incentive.equal_updates import share_values
@@ -24,8 +25,8 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     """Pay for a task whose outcome is known, and close it.
 
     Pays in this order: the clients by their values; the requester, what the clients did not get,
-    unless the campaign keeps it in its training fund; the server; the miners (`mining_price`); the
-    miners' deposits.
+    unless the campaign keeps it in its training fund; the server or the client that opened the task
+    in its place; the miners (`mining_price`); the miners' deposits.
 
     Args:
         context: The execution of the block.
@@ -48,7 +49,7 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
         context,
         loaded,
         block_pb2.PAYMENT_KIND_AGGREGATION,
-        loaded.campaign.terms.server,
+        loaded.opener,
         aggregation,
     )
     paid = _pay_miners(context, loaded, divide_price(loaded))
@@ -163,11 +164,15 @@ def shorten_terms(terms: OpenTask) -> OpenTask:
 def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
     """Close a campaign and return what is left in escrow to the requester.
 
+    When receipts were registered for a task that never came, the training price of their round is
+    burned before.
+
     Args:
         context: The execution of the block.
         campaign_id: The campaign's id, 32 bytes.
         campaign: The campaign, which is changed; the caller writes its record.
     """
+    burn_unvalued(context, campaign_id, campaign)
     amount, campaign.escrow = campaign.escrow, 0
     campaign.closed = True
     if amount:
@@ -204,12 +209,12 @@ def close_task(
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
     forget_power(context.state, loaded.task_id)
     rent = min(deposit, compute_rent(context, task))
-    server = campaign.terms.server
+    opener = loaded.opener
     if rent:
         context.burn(rent)
-        _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_ROOM_BURNED, server, rent)
+        _add_receipt(context, loaded, block_pb2.PAYMENT_KIND_ROOM_BURNED, opener, rent)
     returned = block_pb2.PAYMENT_KIND_TASK_DEPOSIT_RETURNED
-    _pay(context, loaded, returned, server, deposit - rent)
+    _pay(context, loaded, returned, opener, deposit - rent)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
     campaign.open_task_id = b""
 
@@ -223,10 +228,12 @@ def _end_round(context: ExecutionContext, loaded: LoadedTask, kept: int) -> None
     campaign = loaded.campaign
     campaign.escrow -= loaded.price - kept
     campaign.training_fund = kept
+    release_receipts(context, loaded.terms.campaign_id, campaign)
     campaign.last_round = loaded.terms.round
     campaign.last_base = loaded.terms.base
     campaign.last_aggregate = loaded.terms.aggregate
     campaign.times_gave_way = 0
+    campaign.last_failed = loaded.task.phase == block_pb2.TASK_PHASE_FAILED
     if loaded.terms.round == campaign.terms.rounds:
         close_campaign(context, loaded.terms.campaign_id, campaign)
     records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=campaign)

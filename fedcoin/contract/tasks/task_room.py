@@ -17,6 +17,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import read_proved_samples
 from fedcoin.contract.tasks.loaded_task import LoadedTask
+from fedcoin.contract.tasks.registered_receipts import prolong_receipts
 from fedcoin.contract.tasks.room_rent import is_room_full
 from fedcoin.contract.tasks.settlement import close_task, fail, settle_deposits
 from fedcoin.data.errors import RefusalError
@@ -94,6 +95,7 @@ def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
     close_task(context, loaded, block_pb2.TASK_PHASE_GAVE_WAY)
     loaded.campaign.times_gave_way += 1
+    prolong_receipts(context, loaded.campaign)
     records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=loaded.campaign)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.transactions import action_name, sign_transaction
-from fedcoin.data.messages.updates import sign_update
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.data.messages.votes import PREVOTE, sign_vote
 from fedcoin.v1 import task_pb2, transaction_pb2
 from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf, EvidenceNode
@@ -44,6 +45,14 @@ def _open_task() -> task_pb2.OpenTask:
         commit_window_ms=10_000,
         reveal_window_ms=5_000,
         max_attempts=3,
+    )
+
+
+def _register_receipt() -> transaction_pb2.RegisterReceipt:
+    update = sign_update(_client_update(), KEYS[0], GENESIS_HASH)
+    decoded = decode_update(update, GENESIS_HASH)
+    return transaction_pb2.RegisterReceipt(
+        update=update, receipt=sign_receipt(decoded, 1_700_000_000_000, KEYS[1], GENESIS_HASH)
     )
 
 
@@ -118,6 +127,7 @@ def transactions() -> list[dict[str, Any]]:
                 clients=task_pb2.ClientList(root=hash_of("clients"), count=3),
             )
         },
+        {"register_receipt": _register_receipt()},
     ]
     return [_transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
 

@@ -19,6 +19,8 @@ from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import decode_update
 from fedcoin.incentive.errors import IncentiveCode
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
@@ -26,10 +28,18 @@ from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, 
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.evaluation.job import Coalitions, Counts
+from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley, Transfer, TransferOutput
+from fedcoin.v1.transaction_pb2 import (
+    CommitShapley,
+    RegisterReceipt,
+    RevealShapley,
+    Transfer,
+    TransferOutput,
+)
 from tests.conftest import ReportAttack
+from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB
 from tests.support.mining_site import CountingWorker, MiningSite, OpenMiningSite
 from tests.support.small_models import recurrent_spec
@@ -206,6 +216,65 @@ async def test_an_unsound_task_gets_no_vote(site: OpenMiningSite, what: str, cod
     # A verdict is final, while a missing artifact may arrive, and is looked for again.
     assert here.worker.checked == (0 if what == "missing" else 1)
     assert len(here.fetched) == (2 if what == "missing" else 0)
+
+
+async def with_registered_receipts(here: MiningSite, clients: int = 3) -> None:
+    """Open a campaign whose server goes away after it signed receipts for updates."""
+    job, window = here.job, 3_600_000
+    job.receipt_window_ms = window
+    await job.open_campaign()
+    coins = [TransferOutput(recipient=key.address, amount=5 * FDC) for key in job.keys]
+    await here.chain.submit(ALICE, Transfer(outputs=coins))
+    await here.chain.produce()
+    genesis_hash = here.chain.chain.genesis.hash
+    for number in range(clients):
+        update = job.update(number)
+        receipt = sign_receipt(decode_update(update, genesis_hash), 1, job.server, genesis_hash)
+        action = RegisterReceipt(update=update, receipt=receipt)
+        await here.chain.submit(job.keys[number], action)
+    await here.chain.produce()
+    here.chain.now_ms += window
+    await here.chain.produce()
+
+
+def task_of_client(here: MiningSite, *numbers: int) -> Transaction:
+    """Sign the task of the first of some clients, with the updates of all of them."""
+    job = here.job
+    average = federated_average([job.weights[n] for n in numbers], [1] * len(numbers))
+    terms = job.terms(
+        aggregate=here.store.put(encode_tensors(average)),
+        updates=[job.update(number) for number in numbers],
+        averaging=task_pb2.AVERAGING_EQUAL,
+        commit_window_ms=30_000,
+    )
+    return here.chain.sign(job.keys[numbers[0]], terms)
+
+
+@pytest.mark.parametrize("fault", ["missing", "nan"])
+async def test_a_client_leaves_a_registered_update_out(
+    site: OpenMiningSite, fault: str, report_attack: ReportAttack
+) -> None:
+    """It may when the weights are missing or unsound, not when they could be valued."""
+    here = site()
+    job = here.job
+    job.update_ids[2] = here.store.put(
+        encode_tensors(changed(job.weights[2], bias=np.full(3, np.nan, dtype=np.float32)))
+    )
+    await with_registered_receipts(here)
+    if fault == "missing":
+        here.store.remove(job.update_ids[2])
+    selfish = task_of_client(here, 0)
+    await expect(LedgerCode.RECEIPT_LEFT_OUT, here.pool.submit(selfish))
+    await expect(
+        LedgerCode.RECEIPT_LEFT_OUT, here.auditor.check_block(await in_block(here, selfish))
+    )
+    fair = task_of_client(here, 0, 1)
+    await here.auditor.check_block(await in_block(here, fair))
+    report_attack(
+        f"a client opens the round alone, or a registered update that is {fault} keeps it from it",
+        "only the server could open it",
+        "voters refuse a task that lacks a sound registered update, and no other",
+    )
 
 
 async def test_a_missing_artifact_may_come_later(site: OpenMiningSite) -> None:

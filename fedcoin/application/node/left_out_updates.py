@@ -1,0 +1,73 @@
+"""The updates that a client's task leaves out although their receipts are registered.
+
+The ledger lets a client leave out what nobody can value, since it knows no artifact. A voter judges
+whether that is so: it fetches the weights and checks them as if they were a task of their own.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state import records
+from fedcoin.contract.state.overlay import StateReader
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, SignedUpdate
+
+LEFT_OUT_SECONDS: Final = 5.0
+"""How long to wait for the weights of an update that a client's task leaves out."""
+
+_UNDECIDED: Final[frozenset[Enum]] = frozenset(
+    {DataCode.STORE_FULL, ApplicationCode.PROCESS_FAILED}
+)
+
+
+async def check_left_out(state: StateReader, jobs: TaskJobs, assignment: Assignment) -> None:
+    """Check that a client's task leaves out no registered update which could be valued.
+
+    Args:
+        state: The latest state.
+        jobs: Fetches and checks weights.
+        assignment: The task, whose own artifacts are sound.
+
+    Raises:
+        RefusalError: RECEIPT_LEFT_OUT; STORE_FULL or PROCESS_FAILED when this node cannot tell.
+        WorkerError: The worker processes failed.
+    """
+    terms = assignment.terms
+    listed = {update.body for update in terms.updates}
+    for address, receipt in records.RECEIPTS.scan(state, terms.campaign_id):
+        if receipt.update.body in listed or not await _is_usable(jobs, assignment, receipt.update):
+            continue
+        raise RefusalError(
+            LedgerCode.RECEIPT_LEFT_OUT,
+            f"the task leaves out the update of {format_address(address)}, whose receipt is"
+            " registered and whose weights are sound: list it",
+            field="open_task.updates",
+        )
+
+
+async def _is_usable(jobs: TaskJobs, assignment: Assignment, update: SignedUpdate) -> bool:
+    """Tell whether the weights of an update can be fetched and are sound."""
+    alone = OpenTask()
+    alone.CopyFrom(assignment.terms)
+    del alone.updates[:]
+    alone.updates.append(update)
+    del alone.groups[:]
+    # The average of one update is the update.
+    alone.aggregate = ClientUpdate.FromString(update.body).update
+    alone.averaging = task_pb2.AVERAGING_EQUAL
+    task_id = sha256(assignment.task_id, update.body)
+    try:
+        await jobs.check(Assignment(task_id, alone, assignment.model), LEFT_OUT_SECONDS)
+    except RefusalError as refusal:
+        if refusal.code in _UNDECIDED:
+            raise
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Registered receipts: what they oblige a campaign to, until when, and how they end.
+
+From the first registration of a round on, two windows of `receipt_window_ms` follow each other:
+
+    since ........ due ........ over
+      | register    | a client   | the campaign may close, which burns
+      |             | may open   | the training price of this round
+      |             | the task   |
+
+The round's task must hold all registered updates, whenever it is opened.
+"""
+
+from __future__ import annotations
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.state import records
+from fedcoin.contract.state.execution_context import ExecutionContext
+from fedcoin.data.errors import RefusalError
+from fedcoin.incentive.training_reward import compute_training_share
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt
+from fedcoin.v1.state_pb2 import CampaignState
+
+
+def due_ms(campaign: CampaignState) -> int:
+    """Tell when clients may open the round's task themselves.
+
+    Args:
+        campaign: A campaign with registered receipts.
+
+    Returns:
+        Unix time in ms.
+    """
+    return campaign.receipts_since_ms + campaign.terms.receipt_window_ms
+
+
+def over_ms(campaign: CampaignState) -> int:
+    """Tell until when the registered receipts keep the campaign from closing.
+
+    Args:
+        campaign: A campaign with registered receipts.
+
+    Returns:
+        Unix time in ms.
+    """
+    return campaign.receipts_since_ms + 2 * campaign.terms.receipt_window_ms
+
+
+def are_binding(campaign: CampaignState, time_ms: int) -> bool:
+    """Tell whether registered receipts keep the campaign from closing.
+
+    Args:
+        campaign: The campaign.
+        time_ms: The block's time, Unix ms.
+
+    Returns:
+        False without receipts, and when their time is over.
+    """
+    return campaign.receipts > 0 and time_ms < over_ms(campaign)
+
+
+def check_settled(context: ExecutionContext, campaign: CampaignState) -> None:
+    """Check that no registered receipt waits for its round's task.
+
+    Args:
+        context: The execution of the block.
+        campaign: The campaign.
+
+    Raises:
+        RefusalError: RECEIPTS_UNSETTLED.
+    """
+    if are_binding(campaign, context.block.time_ms):
+        until = over_ms(campaign)
+        raise RefusalError(
+            LedgerCode.RECEIPTS_UNSETTLED,
+            f"{campaign.receipts} registered receipts wait for the task of round"
+            f" {campaign.last_round + 1}: open it with their updates, or wait until {until} ms",
+            field="campaign_id",
+            limit=str(until),
+        )
+
+
+def release_receipts(
+    context: ExecutionContext, campaign_id: bytes, campaign: CampaignState
+) -> None:
+    """Delete the receipts of a round that ends, and return their deposits.
+
+    Args:
+        context: The execution of the block.
+        campaign_id: The campaign's id, 32 bytes.
+        campaign: The campaign, which is changed; the caller writes its record.
+    """
+    for address, receipt in list(records.RECEIPTS.scan(context.state, campaign_id)):
+        records.RECEIPTS.delete(context.state, campaign_id, address)
+        context.credit(address, receipt.deposit)
+        kind = block_pb2.PAYMENT_KIND_RECEIPT_DEPOSIT_RETURNED
+        _add_receipt(context, campaign_id, campaign, kind, address, receipt.deposit)
+    campaign.receipts = 0
+    campaign.receipts_since_ms = 0
+
+
+def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None:
+    """Give a round whose task made way a receipt window in which its task can be opened again.
+
+    Args:
+        context: The execution of the block.
+        campaign: The campaign, which is changed; the caller writes its record.
+    """
+    if campaign.receipts:
+        begun = context.block.time_ms - campaign.terms.receipt_window_ms
+        campaign.receipts_since_ms = max(campaign.receipts_since_ms, begun)
+
+
+def burn_unvalued(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
+    """Burn the training price of a round whose receipts were never valued; end the receipts.
+
+    Without this, a server that holds back the evaluation set would save what it owes.
+
+    Args:
+        context: The execution of the block.
+        campaign_id: The campaign's id, 32 bytes.
+        campaign: The campaign that closes, which is changed; the caller writes its record.
+    """
+    if not campaign.receipts:
+        return
+    round_number = campaign.last_round + 1
+    amount = compute_training_share(campaign.terms, round_number, campaign.training_fund)
+    campaign.escrow -= amount
+    context.burn(amount)
+    kind = block_pb2.PAYMENT_KIND_TRAINING_BURNED
+    _add_receipt(context, campaign_id, campaign, kind, campaign.requester, amount)
+    release_receipts(context, campaign_id, campaign)
+
+
+def _add_receipt(
+    context: ExecutionContext,
+    campaign_id: bytes,
+    campaign: CampaignState,
+    kind: PaymentKind.ValueType,
+    address: bytes,
+    amount: int,
+) -> None:
+    context.add_payment_receipt(
+        PaymentReceipt(
+            kind=kind,
+            address=address,
+            amount=amount,
+            campaign_id=campaign_id,
+            round=campaign.last_round + 1,
+        )
+    )
