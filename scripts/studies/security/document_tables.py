@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from scripts.studies.security import (
+    copy_tables,
     difficulty_tables,
     miner_tables,
     participant_tables,
@@ -30,6 +31,9 @@ TABLES: dict[str, Callable[[Numbers], str]] = {
     "replay": participant_tables.REPLAY.render,
     "coordinator": participant_tables.COORDINATOR.render,
     "clients": participant_tables.CLIENTS.render,
+    "copies": copy_tables.copies,
+    "lookalikes": copy_tables.LOOK_ALIKES.render,
+    "bridges": copy_tables.BRIDGES.render,
     "difficulty": difficulty_tables.difficulty,
     "samples": difficulty_tables.samples,
     "retargeting": difficulty_tables.retargeting,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
+from fedcoin.testing.copied_updates.copy_gains import measure_copies
+from fedcoin.testing.copied_updates.look_alike_costs import measure_bridges, measure_look_alikes
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.measurements.best_reply import (
     MODES,
@@ -163,6 +165,40 @@ def _participant_jobs(quick: bool) -> Iterator[Job]:
         yield Job("participants", "clients mnist", measure_client_fraud, ("mnist", 3))
 
 
+_COPY_NOISES = {
+    5: (0, 0.0001, 0.01, 0.1, 0.2, 0.3, 0.5, 1, 2),
+    8: (0, 0.01, 0.1, 0.2, 0.3, 0.5, 1),
+    12: (0, 0.01, 0.1, 0.3),
+}
+"""The noise of copies, by the number of clients."""
+
+
+def _copy_jobs(quick: bool) -> Iterator[Job]:
+    copies = (1,) if quick else (1, 2, 3)
+    limits = (0.7, 0.8, 0.9, 0.95, 0.99)
+    # With 12 clients and 3 copies there are 32,768 coalitions.
+    seeds = {5: 1} if quick else {5: 3, 8: 3, 12: 1}
+    data = [("digits", partition) for partition in ("iid", "label-skew", "twins")]
+    for dataset, partition in data[:2]:
+        for clients, trials in seeds.items():
+            given = (dataset, partition, clients, copies, _COPY_NOISES[clients], trials)
+            yield Job("copies", f"copies {dataset} {partition} {clients}", measure_copies, given)
+        scaled = (dataset, partition, 5, copies, (0,), seeds[5], 2.0)
+        yield Job("copies", f"copies scaled {dataset} {partition}", measure_copies, scaled)
+    for dataset, partition in data:
+        for clients, trials in seeds.items():
+            name = f"look-alikes {dataset} {partition} {clients}"
+            alike = (dataset, partition, clients, limits, trials)
+            yield Job("copies", name, measure_look_alikes, alike)
+    bridges = ("digits", 5, (1, 2, 3), 0.95, seeds[5])
+    yield Job("copies", "bridges 5", measure_bridges, bridges)
+    if _has_mnist() and not quick:
+        given = ("mnist", "iid", 5, copies, _COPY_NOISES[12], 2)
+        yield Job("copies", "copies mnist iid 5", measure_copies, given)
+        alike = ("mnist", "iid", 5, limits, 2)
+        yield Job("copies", "look-alikes mnist iid 5", measure_look_alikes, alike)
+
+
 def _difficulty_jobs(quick: bool) -> Iterator[Job]:
     yield Job("difficulty", "samples", measure_inlier_shares, (2 if quick else 40,))
     yield Job("difficulty", "costs", measure_sample_costs, (5 if quick else 100,))
@@ -194,6 +230,7 @@ _JOBS: dict[str, Callable[[bool], Iterator[Job]]] = {
     "equivocation": _equivocation_jobs,
     "replay": _replay_jobs,
     "participants": _participant_jobs,
+    "copies": _copy_jobs,
     "difficulty": _difficulty_jobs,
     "retargeting": _retargeting_jobs,
     "counts": _count_jobs,

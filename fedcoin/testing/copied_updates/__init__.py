@@ -1,0 +1,1 @@
+"""What copies of an update earn, and what a similarity limit costs, on rounds that are trained."""

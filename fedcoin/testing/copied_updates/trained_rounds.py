@@ -1,0 +1,133 @@
+"""Rounds of federated learning that are really trained, to measure rules of payment on.
+
+Clients hold parts of a data set and train a network with one hidden layer; the equal average of
+their updates is the next round's base. The product's evaluator counts right answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.model.aggregation import federated_average
+from fedcoin.learning.training import datasets
+from fedcoin.learning.training.partition_spec import parse_partition
+from fedcoin.learning.training.partitions import draw_partition
+from fedcoin.learning.workers.jobs import load_evaluator
+from fedcoin.testing.measurements.client_fraud import TrainingData, Weights, train
+from fedcoin.v1 import task_pb2
+
+MAX_EXAMPLES = 300
+"""How many examples each client has at most."""
+
+MAX_EVALUATION_SIZE = 1_000
+
+PARTITIONS = {"iid": "iid", "label-skew": "dirichlet:0.3", "twins": "iid+copies:2"}
+"""Specifications of `partition_spec` by name; of twins, each pair trains on the same data, in two
+orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRound:
+    """One round: its base and what each client sent."""
+
+    base: Weights
+    updates: tuple[Weights, ...]
+
+
+class TrainedFederation:
+    """A data set, a model and an evaluation set, in files as the product's evaluator takes them.
+
+    Args:
+        folder: An empty folder for the files.
+        dataset: A data set that `datasets.load_dataset` takes.
+    """
+
+    def __init__(self, folder: Path, dataset: str) -> None:
+        self._folder = folder
+        self._data = datasets.load_dataset(dataset)
+        size = min(MAX_EVALUATION_SIZE, len(self._data.y_test))
+        artifacts = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
+        (folder / "model").write_bytes(artifacts.model)
+        (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
+        self._size = artifacts.evaluation.sizes[0]
+        self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
+
+    def train_rounds(
+        self, partition: str, clients: int, rounds: int, seed: int
+    ) -> list[TrainedRound]:
+        """Train some rounds with honest clients.
+
+        Args:
+            partition: A key of `PARTITIONS`.
+            clients: The number of clients.
+            rounds: The number of rounds.
+            seed: Of the partition, the first weights and the orders of examples.
+
+        Returns:
+            The rounds, each from the equal average of the one before.
+        """
+        parts = self._split_data(partition, clients, seed)
+        base = self._initial_weights(seed)
+        trained = []
+        for number in range(rounds):
+            first = seed + 1_000 * number
+            updates = tuple(train(base, part, first + k) for k, part in enumerate(parts))
+            trained.append(TrainedRound(base, updates))
+            base = federated_average(updates, [1] * clients)
+        return trained
+
+    def evaluate(
+        self, base: Weights, updates: Sequence[Weights], weights: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Compute the accuracy of all coalitions with a fixed denominator.
+
+        Args:
+            base: The round's base.
+            updates: The update of each player.
+            weights: How much each counts in the average; an integer each.
+
+        Returns:
+            float64 (2^n,), by bit mask.
+        """
+        files = {"base": base, **{f"update-{k}": update for k, update in enumerate(updates)}}
+        for name, tensors in files.items():
+            (self._folder / name).write_bytes(encode_tensors(tensors))
+        job = UtilityJob(
+            job_id=b"trained-rounds",
+            model=self._folder / "model",
+            base=self._folder / "base",
+            updates=tuple(self._folder / f"update-{k}" for k in range(len(updates))),
+            num_samples=tuple(weights),
+            evaluation=self._folder / "evaluation",
+            averaging=task_pb2.AVERAGING_FIXED_DENOMINATOR,
+            empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
+        )
+        masks = np.arange(1 << len(updates))
+        coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
+        return load_evaluator(job).evaluate(coalitions) / self._size
+
+    def _split_data(self, name: str, clients: int, seed: int) -> list[TrainingData]:
+        partition = replace(parse_partition(PARTITIONS[name]), max_examples=MAX_EXAMPLES)
+        labels = self._data.y_train
+        flat = self._data.x_train.reshape(len(labels), -1)
+        shares = draw_partition(labels, clients, seed, partition)
+        return [(flat[rows], labels[rows]) for rows in shares]
+
+    def _initial_weights(self, seed: int) -> Weights:
+        """Draw uniform kernels (Glorot and Bengio 2010), and zero biases."""
+        rng = np.random.default_rng([seed, 1])
+        return {
+            name: rng.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5)
+            if len(shape) == 2
+            else np.zeros(shape, np.float32)
+            for name, shape in self._shapes.items()
+        }
