@@ -158,6 +158,10 @@ class ApplicationCode(str, Enum):
     """This node has downloaded for several other transactions that were to open the same round.
 
     Open the task with one of them, or with artifacts that the network has already."""
+    LEFT_OUT = "LEFT_OUT"
+    """The client's update has made the model much worse in an earlier round of the campaign.
+
+    Look at your data and its labels; who runs the campaign can raise `coordinator.max_harm`."""
     NOT_LISTED = "NOT_LISTED"
     """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
 

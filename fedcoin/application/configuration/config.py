@@ -171,6 +171,11 @@ class CoordinatorConfig:
         "again before each round.",
     )
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
+    max_harm: float = setting(
+        0.1,
+        real(0, 1),
+        "A client whose value was further below zero in a round is left out later; 1: never.",
+    )
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long to wait for `clients` clients, in seconds."
     )

@@ -13,12 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from fedcoin.application.coordinator.participation import check_harmless, find_most_examples
+from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
+from fedcoin.incentive.training_reward import UNIT_NANO
 
 
 class CampaignPhase(str, Enum):
@@ -55,41 +58,6 @@ class RegisteredClient:
     registered again since."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientOutcome:
-    """One client's Shapley value and payout in a round."""
-
-    address: bytes
-    """The client's address, 20 bytes."""
-    num_samples: int
-    """The number of examples that the client trained on."""
-    shapley_nano: int
-    """Shapley value in nano-utility (1e-9 of the utility's unit)."""
-    payout: int
-    """The client's payment in sap."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRecord:
-    """A round that is over."""
-
-    round: int
-    """The round's number, from 1."""
-    task_id: bytes
-    """The round's Shapley task, 32 bytes."""
-    settled: bool
-    """False when the task failed and no client was paid."""
-    adopted: bool
-    """Whether the next round starts from this round's aggregated model, and not from its base."""
-    right_answers: int
-    """Correct answers of the aggregated model on the round's evaluation shard."""
-    evaluation_size: int
-    """Number of examples in that shard."""
-    clients: tuple[ClientOutcome, ...]
-    announced: tuple[bytes, ...] = ()
-    """The addresses of the clients that announced an update, in that order."""
-
-
 @dataclass(slots=True)
 class Campaign:
     """The whole state of a campaign. Hashes and ids have 32 bytes; empty means none yet."""
@@ -116,6 +84,9 @@ class Campaign:
     """The time until which updates of the present round are accepted, Unix ms."""
     listed: tuple[ListedClient, ...] = ()
     """The clients that may take part, by address; none lets anybody take part."""
+    max_harm_nano: int = UNIT_NANO
+    """A client whose value was further below zero in a round is left out of the later ones, in
+    nano-utility. A setting, which the campaign's file does not hold."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
     """The registered clients by address, 20 bytes."""
     announced: dict[bytes, Update] = field(default_factory=dict)
@@ -151,12 +122,12 @@ class Campaign:
             The client's address, 20 bytes.
 
         Raises:
-            RefusalError: NOT_LISTED when the campaign has a list without this client;
-                CAMPAIGN_FINISHED when there are no more rounds; CAMPAIGN_FULL when `max_clients`
-                are registered.
+            RefusalError: NOT_LISTED when the campaign has a list without this client; LEFT_OUT
+                when it did harm in an earlier round; CAMPAIGN_FINISHED when there are no more
+                rounds; CAMPAIGN_FULL when `max_clients` are registered.
         """
         address = derive_address(public_key)
-        self._most_examples(address)
+        self._check_may_take_part(address)
         client = self.clients.get(address)
         if client is not None:
             client.missed = False
@@ -333,6 +304,10 @@ class Campaign:
             record: The outcome of the present round.
         """
         self.history.append(record)
+        for outcome in record.clients:
+            # No round waits for a client that is left out.
+            if outcome.address in self.clients and outcome.shapley_nano < -self.max_harm_nano:
+                self.clients[outcome.address].missed = True
         if record.adopted:
             self.base = self.aggregate
         self.announced = {}
@@ -345,23 +320,15 @@ class Campaign:
             self.phase = CampaignPhase.WAITING
             self.round = record.round + 1
 
-    def _most_examples(self, address: bytes) -> int | None:
-        """Return how many examples a client may claim, None for any; refuses who is not listed."""
-        if not self.listed:
-            return None
-        for client in self.listed:
-            if client.address == address:
-                return client.max_samples
-        raise RefusalError(
-            ApplicationCode.NOT_LISTED,
-            f"{address.hex()} is not on the campaign's list of clients",
-            field="address",
-        )
+    def _check_may_take_part(self, address: bytes) -> int | None:
+        """Return how many examples a client may claim, None for any; refuses who is left out."""
+        check_harmless(self.history, address, self.max_harm_nano)
+        return find_most_examples(self.listed, address)
 
     def _check_expected(self, update: Update) -> bool:
         """Check all but the announcement; returns False for an update that was accepted before."""
         self.check_registered(update.address)
-        most = self._most_examples(update.address)
+        most = self._check_may_take_part(update.address)
         if most is not None and update.num_samples > most:
             raise RefusalError(
                 ApplicationCode.NOT_LISTED,

@@ -14,11 +14,10 @@ from typing import Any
 from fedcoin.application.coordinator.campaign import (
     Campaign,
     CampaignPhase,
-    ClientOutcome,
     EvaluationShard,
     RegisteredClient,
-    RoundRecord,
 )
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.crypto.addresses import derive_address

@@ -22,11 +22,12 @@ import grpc
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.configuration.pinned_genesis import check_network
-from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, RoundRecord
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign
 from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
+from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.coordinator.round_service import RoundService, coordinator_services
 from fedcoin.application.coordinator.settlement import RoundSettlement
 from fedcoin.application.errors import ApplicationCode
@@ -41,6 +42,7 @@ from fedcoin.data.messages.client_list import build_client_list
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
+from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
@@ -198,6 +200,7 @@ class Coordinator:
             self._check_resumable(campaign)
             if campaign.phase is not CampaignPhase.FINISHED:
                 self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
+        campaign.max_harm_nano = round(self._config.max_harm * UNIT_NANO)
         return campaign
 
     async def _listen(self) -> None:

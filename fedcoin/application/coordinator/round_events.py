@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, RoundRecord
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
+from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.network.background_tasks import run_within
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 

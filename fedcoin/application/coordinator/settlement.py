@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from fedcoin.application.configuration.config import CoordinatorConfig
-from fedcoin.application.coordinator.campaign import Campaign, ClientOutcome, RoundRecord
+from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.chain_messages import (
     build_open_task,
     count_in_average,
     pays_by_unit,
 )
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.store import ArtifactStore

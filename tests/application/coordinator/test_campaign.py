@@ -4,13 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from fedcoin.application.coordinator.campaign import (
-    Campaign,
-    CampaignPhase,
-    ClientOutcome,
-    EvaluationShard,
-    RoundRecord,
-)
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
+from fedcoin.application.coordinator.campaign_file import campaign_from_json, campaign_to_json
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -207,3 +203,29 @@ def test_shards_take_turns() -> None:
     assert made.shard.size == 11
     made.round = 3
     assert made.shard_index == 0
+
+
+def test_a_client_that_did_much_harm_is_left_out_of_later_rounds() -> None:
+    """It cannot be paired with one that is paid for repairing the harm, round after round."""
+    made = campaign(clients=2)
+    made.max_harm_nano = 50_000_000
+    harmful, other = (key.address for key in KEYS[:2])
+    made.begin_training(0)
+    outcomes = (
+        ClientOutcome(harmful, 5, -50_000_001, 0),
+        ClientOutcome(other, 5, -50_000_000, 0),
+    )
+    made.end_round(RoundRecord(1, b"t" * 32, True, False, 3, 10, outcomes))
+    made.begin_training(0)
+    assert made.awaited_clients() == {other}
+    with pytest.raises(RefusalError) as caught:
+        made.register(KEYS[0].public_key)
+    assert (caught.value.code, caught.value.limit) == (ApplicationCode.LEFT_OUT, "-50000000")
+    assert code_of(made, update(KEYS[0], round=2)) is ApplicationCode.LEFT_OUT
+    made.announce(update(KEYS[1], round=2))
+    # A restarted coordinator knows it from the history.
+    again = campaign_from_json(campaign_to_json(made))
+    again.max_harm_nano = made.max_harm_nano
+    assert code_of(again, update(KEYS[0], round=2)) is ApplicationCode.LEFT_OUT
+    again.max_harm_nano = 10**9
+    again.register(KEYS[0].public_key)

@@ -11,18 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcoin.application.coordinator.campaign import (
-    Campaign,
-    CampaignPhase,
-    ClientOutcome,
-    EvaluationShard,
-    RoundRecord,
-)
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
 from fedcoin.application.coordinator.campaign_file import (
     CampaignFile,
     campaign_from_json,
     campaign_to_json,
 )
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError

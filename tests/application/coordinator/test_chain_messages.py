@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.application.coordinator import chain_messages
-from fedcoin.application.coordinator.campaign import (
-    Campaign,
-    ClientOutcome,
-    EvaluationShard,
-    RoundRecord,
-)
+from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.contract.actions.campaigns import check_terms
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.client_list import ListedClient, build_client_list, is_admitted

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from fedcoin.application.coordinator.campaign import (
-    Campaign,
-    CampaignPhase,
-    ClientOutcome,
-    EvaluationShard,
-    RoundRecord,
-)
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
 from fedcoin.application.coordinator.round_events import RoundEventLog
+from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from tests.support.genesis import GENESIS_HASH
 from tests.support.waiting import let_others_run

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @node_option
 @json_option
 def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Follow a task until it is settled or failed. --json prints one object for each change."""
+    """Follow a task until it is closed. --json prints one object for each change."""
 
     async def follow() -> TaskView | None:
         last = None

@@ -35,7 +35,7 @@ from fedcoin.application.configuration.tls import client_credentials
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.application.coordinator.campaign import RoundRecord
+    from fedcoin.application.coordinator.round_record import RoundRecord
     from fedcoin.data.crypto.keys import KeyPair
 
 

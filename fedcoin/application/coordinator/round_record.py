@@ -1,0 +1,40 @@
+"""The outcome of a campaign's round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOutcome:
+    """One client's Shapley value and payout in a round."""
+
+    address: bytes
+    """The client's address, 20 bytes."""
+    num_samples: int
+    """The number of examples that the client trained on."""
+    shapley_nano: int
+    """Shapley value in nano-utility (1e-9 of the utility's unit)."""
+    payout: int
+    """The client's payment in sap."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """A round that is over."""
+
+    round: int
+    """The round's number, from 1."""
+    task_id: bytes
+    """The round's Shapley task, 32 bytes."""
+    settled: bool
+    """False when the task failed and no client was paid."""
+    adopted: bool
+    """Whether the next round starts from this round's aggregated model, and not from its base."""
+    right_answers: int
+    """Correct answers of the aggregated model on the round's evaluation shard."""
+    evaluation_size: int
+    """Number of examples in that shard."""
+    clients: tuple[ClientOutcome, ...]
+    announced: tuple[bytes, ...] = ()
+    """The addresses of the clients that announced an update, in that order."""
