@@ -35,6 +35,6 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         # Callers may ping four times as often as the channels of this project's clients do.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 10),
     )

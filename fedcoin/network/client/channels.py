@@ -66,7 +66,7 @@ def open_channel(
         The channel; the caller closes it.
     """
     options = [
-        *_channel_options(max_message_bytes),
+        *channel_options(max_message_bytes),
         ("grpc.enable_http_proxy", int(allow_proxy and not is_local_target(target))),
         ("grpc.enable_retries", int(bool(retried_services))),
     ]
@@ -125,7 +125,15 @@ def _service_config(services: Iterable[ServiceDescriptor]) -> str:
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]})
 
 
-def _channel_options(max_message_bytes: int) -> GrpcOptions:
+def channel_options(max_message_bytes: int) -> GrpcOptions:
+    """List gRPC's options that all channels have.
+
+    Args:
+        max_message_bytes: The longest message that may be sent or received, in bytes.
+
+    Returns:
+        The options.
+    """
     return (
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
