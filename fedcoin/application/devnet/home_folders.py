@@ -52,6 +52,10 @@ MIN_ROUND_SECONDS, CLIENT_SECONDS = 60.0, 12.0
 """How long a round waits for updates at least, and for each client, in seconds: clients that share
 the cores of one machine train one after the other."""
 
+MIN_COMMIT_SECONDS, COMMIT_SECONDS = 30.0, 2.0
+"""How long miners may compute at least, and for each client, in seconds; they commit earlier when
+all of them have enough samples."""
+
 DATA = "data.npz"
 """The file of a client's data in its home."""
 
@@ -183,6 +187,9 @@ def _create_coordinator(network: _Network, server: str, node: str) -> Member:
             "coordinator.seed": options.seed,
             "coordinator.epochs": options.epochs,
             "coordinator.round_seconds": max(MIN_ROUND_SECONDS, CLIENT_SECONDS * options.clients),
+            "coordinator.evaluation_size": options.evaluation_size,
+            "coordinator.commit_seconds": max(MIN_COMMIT_SECONDS, COMMIT_SECONDS * options.clients),
+            **dict(options.coordinator_settings),
         },
     )
     arguments = ("train", "server", "--home", str(home.root), "--node", node, "--stop-with-stdin")

@@ -50,11 +50,15 @@ class DevnetOptions:
     # Passes over a client's data in each round: few by default, so that the model still learns in
     # later ones.
     epochs: int = 2
+    # Test examples that utilities are counted on; 0 for all.
+    evaluation_size: int = 0
     # How many processes all clients share for training; 0: each client has a process of its own up
     # to `MAX_OWN_PROCESSES` clients, beyond that they share one for each core.
     training_processes: int = 0
     # How the data are divided among honest clients; None: `linear`, with clients of other roles.
     partition: Partition | None = None
+    # More settings of the coordinator, by their names in its `config.toml`.
+    coordinator_settings: tuple[tuple[str, object], ...] = ()
 
     @property
     def has_client_host(self) -> bool:

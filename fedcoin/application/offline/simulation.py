@@ -107,6 +107,7 @@ async def simulate(
             label_noise=label_noise if role == MISLABELLED else 0.0,
             is_free_rider=role == FREE_RIDER,
             partition=partition,
+            allow_numpy=True,
         )
         for index, role in enumerate(client_roles)
     ]

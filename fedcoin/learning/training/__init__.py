@@ -6,6 +6,7 @@ the result.
 
 * `datasets`: the digits that ship with the package, MNIST, and `.npz` files.
 * `partition_spec`, `partitions`: how simulated clients divide one data set, and the division.
-* `training_plan`, `sgd`: how clients train, and stochastic gradient descent.
+* `training_plan`, `sgd`: how clients train, and stochastic gradient descent, by Keras or, for
+  dense layers, by NumPy (`dense_sgd`).
 * `client_data`: one client's data and its update, for a worker process.
 """

@@ -37,6 +37,8 @@ class ClientData:
     """Return the base weights instead of training."""
     partition: Partition = LINEAR
     """How the training set is divided among the clients, and the noise of each."""
+    allow_numpy: bool = False
+    """Train models of dense layers without TensorFlow, as `sgd.train` does if it may."""
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +67,7 @@ def _load_whole_dataset(name: str) -> Dataset:
 
 
 def prepare_training(data: ClientData) -> int:
-    """Load a client's data set, and import TensorFlow before its first use.
+    """Load a client's data set, and import TensorFlow before its first use if all models need it.
 
     Args:
         data: The description of the client's data.
@@ -77,7 +79,7 @@ def prepare_training(data: ClientData) -> int:
         RefusalError: As in `load_client_dataset`.
     """
     num_samples = len(load_client_dataset(data).y_train)
-    if not data.is_free_rider:
+    if not (data.is_free_rider or data.allow_numpy):
         keras_runtime.load_keras()
     return num_samples
 
@@ -104,5 +106,6 @@ def compute_update(
     if data.is_free_rider:
         return base_raw, len(dataset.y_train)
     base = decode_tensors(base_raw)
-    weights = train(spec_raw, base, dataset.x_train, dataset.y_train, plan, seed)
+    x, y = dataset.x_train, dataset.y_train
+    weights = train(spec_raw, base, x, y, plan, seed, allow_numpy=data.allow_numpy)
     return encode_tensors(weights), len(dataset.y_train)

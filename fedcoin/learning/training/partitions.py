@@ -137,6 +137,21 @@ def add_noise(
     return share
 
 
+def type_of(index: int, num_clients: int, partition: Partition) -> int:
+    """Return the type of a client in a partition by types.
+
+    Args:
+        index: The index of the client, from 0.
+        num_clients: How many clients there are.
+        partition: A partition of the division `types`.
+
+    Returns:
+        The type, from 0, which is also the number of classes that the client lacks.
+    """
+    num_shares = -(-num_clients // partition.copies)
+    return index // partition.copies * int(partition.parameter) // num_shares
+
+
 def _draw_sizes(num_shares: int, partition: Partition, rng: np.random.Generator) -> Sequence[float]:
     """Return the sizes of shares relative to each other."""
     if partition.division is Division.LINEAR:

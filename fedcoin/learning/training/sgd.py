@@ -1,4 +1,4 @@
-"""Train a model on one client's data: epochs of stochastic gradient descent (SGD), by Keras."""
+"""Train a model on one client's data: epochs of stochastic gradient descent (SGD)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
 from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
 from fedcoin.learning.training.training_plan import TrainingPlan
 
 
@@ -23,6 +24,8 @@ def train(
     y: npt.NDArray[np.generic],
     plan: TrainingPlan,
     seed: int,
+    *,
+    allow_numpy: bool = False,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Train from the base weights by plain SGD on the cross-entropy.
 
@@ -34,6 +37,8 @@ def train(
         plan: How to train.
         seed: The client's own seed. With the plan's it determines the order of the examples and
             what dropout drops, so that the same call gives the same weights on the same machine.
+        allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow; all others,
+            and without it all, by Keras.
 
     Returns:
         The trained weights by name.
@@ -45,18 +50,12 @@ def train(
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")
     check_evaluation_set(spec, x, y)
-    keras = keras_runtime.load_keras()
-    keras.backend.clear_session()
-    keras.utils.set_random_seed((plan.seed + seed) % (1 << 32))
-    model = keras_models.model_from_spec(spec_raw)
-    keras_models.set_weights(model, base)
-    model.compile(
-        optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _ends_in_softmax(model)),
-    )
     labels = y.astype(np.int64)
-    model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
-    weights = keras_models.named_weights(model, spec)
+    layers = read_dense_layers(spec) if allow_numpy else None
+    if layers is not None:
+        weights = fit_dense(layers, base, x, labels, plan, seed)
+    else:
+        weights = _fit_keras(spec_raw, base, x, labels, plan, seed)
     try:
         check_weights(spec, weights, "trained")
     except RefusalError as refusal:
@@ -67,6 +66,27 @@ def train(
             field="learning_rate",
         ) from refusal
     return weights
+
+
+def _fit_keras(
+    spec_raw: bytes,
+    base: Weights,
+    x: npt.NDArray[np.generic],
+    labels: npt.NDArray[np.int64],
+    plan: TrainingPlan,
+    seed: int,
+) -> dict[str, npt.NDArray[np.float32]]:
+    keras = keras_runtime.load_keras()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed((plan.seed + seed) % (1 << 32))
+    model = keras_models.model_from_spec(spec_raw)
+    keras_models.set_weights(model, base)
+    model.compile(
+        optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _ends_in_softmax(model)),
+    )
+    model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
+    return keras_models.named_weights(model, parse_spec(spec_raw))
 
 
 def _ends_in_softmax(model: Any) -> bool:

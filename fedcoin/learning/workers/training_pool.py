@@ -1,6 +1,7 @@
 """A bounded number of worker processes in which any number of clients train.
 
-Each process imports TensorFlow once, with its first training, and trains one client at a time.
+Each process trains one client at a time, and imports TensorFlow once, with the first model that
+needs it.
 """
 
 from __future__ import annotations

@@ -118,6 +118,13 @@ def test_many_clients_share_one_process(tmp_path: Path) -> None:
     assert len(many.training_programs) == 2
 
 
+def test_further_settings_of_the_coordinator(tmp_path: Path) -> None:
+    more = (("coordinator.averaging", "renormalised"), ("coordinator.clients", 4))
+    plan = create_devnet(replace(OPTIONS, coordinator_settings=more), tmp_path)
+    settings = plan.coordinator.home.config({}).coordinator
+    assert (settings.averaging, settings.clients) == ("renormalised", 4)
+
+
 def test_the_seed_fixes_all_but_the_time(tmp_path: Path) -> None:
     one, two = create_devnet(OPTIONS, tmp_path / "1"), create_devnet(OPTIONS, tmp_path / "2")
     assert [m.address for m in one.members] == [m.address for m in two.members]

@@ -10,7 +10,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.datasets import Dataset
 from fedcoin.learning.training.partition_spec import parse_partition
-from fedcoin.learning.training.partitions import draw_partition, take_share
+from fedcoin.learning.training.partitions import draw_partition, take_share, type_of
 
 DIVISIONS = ("linear", "iid", "quantity:0.8", "dirichlet:0.1", "labels:2", "types:3")
 LABELS = np.random.default_rng(0).integers(0, 10, 3000)
@@ -105,13 +105,19 @@ def test_clients_hold_exactly_so_many_classes() -> None:
 def test_types_lack_ever_more_classes() -> None:
     parts = class_shares("types:10", 100)
     for client, part in enumerate(parts):
-        kind = client // 10
+        kind = type_of(client, 100, parse_partition("types:10"))
+        assert kind == client // 10
         assert (part > 0).sum() == 10 - kind
         # About equally much of each class that it has: shares have some 30 examples.
         assert part.max() < 2.5 / (10 - kind)
     many = np.tile(LABELS, 20)
     sizes = [len(share) for share in draw_partition(many, 100, 3, parse_partition("types:10"))]
     assert max(sizes) < 1.2 * min(sizes)
+
+
+def test_types_of_copies() -> None:
+    partition = parse_partition("types:2+copies:2")
+    assert [type_of(index, 8, partition) for index in range(8)] == [0] * 4 + [1] * 4
 
 
 def test_an_empty_share_gets_one_example_of_the_largest() -> None:

@@ -53,6 +53,12 @@ MARK = "devnet"
     help="Passes over a client's data in each round.",
 )
 @click.option(
+    "--evaluation-size",
+    type=click.IntRange(0),
+    default=0,
+    help="Test examples that utilities are counted on; 0: all.",
+)
+@click.option(
     "--dataset",
     default="digits",
     show_default=True,

@@ -1,0 +1,142 @@
+"""Stochastic gradient descent in NumPy, for models that are a sequence of dense layers.
+
+It needs no TensorFlow, and for small models little time beside the arithmetic. The steps are those
+of `sgd.train`, but the order of the examples is another one, so that weights differ from Keras' as
+those of another seed do. From the same batch both compute the same step, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale, sequential_layers
+from fedcoin.learning.training.training_plan import TrainingPlan
+from fedcoin.v1 import artifact_pb2
+
+Floats = npt.NDArray[np.float32]
+
+_INNER_ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
+
+
+def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
+    """Read a model that this module can train.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+
+    Returns:
+        Its layers up to the logits, or None when it has layers other than dense ones, scales and
+        activations, or a softmax before its end.
+
+    Raises:
+        RefusalError: As in `read_graph`.
+    """
+    graph = read_graph(spec)
+    layers = sequential_layers(graph) if graph is not None else None
+    if not layers:
+        return None
+    if layers[-1] == Activation("softmax"):
+        layers = layers[:-1]
+    for layer in layers:
+        is_inner = isinstance(layer, Activation) and layer.name in _INNER_ACTIVATIONS
+        if not (is_inner or isinstance(layer, (Dense, Scale))):
+            return None
+    return tuple(layers)
+
+
+def fit_dense(
+    layers: Sequence[Layer],
+    base: Weights,
+    x: npt.NDArray[np.generic],
+    y: npt.NDArray[np.int64],
+    plan: TrainingPlan,
+    seed: int,
+) -> dict[str, Floats]:
+    """Train by plain SGD on the cross-entropy.
+
+    Args:
+        layers: As from `read_dense_layers`.
+        base: float32 weights by name to start from.
+        x: Inputs (m, ...), which are flattened.
+        y: Labels (m,).
+        plan: How to train.
+        seed: The client's own seed, which is added to the plan's.
+
+    Returns:
+        The trained weights by name, in the order of `base`; not finite when the training diverged.
+    """
+    weights = {name: np.array(array, np.float32) for name, array in base.items()}
+    inputs = np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
+    rng = np.random.Generator(np.random.PCG64((plan.seed + seed) % (1 << 32)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(plan.epochs):
+            order = rng.permutation(len(y))
+            for start in range(0, len(y), plan.batch_size):
+                rows = order[start : start + plan.batch_size]
+                _step(layers, weights, inputs[rows], y[rows], np.float32(plan.learning_rate))
+    return weights
+
+
+def _step(
+    layers: Sequence[Layer],
+    weights: dict[str, Floats],
+    x: Floats,
+    y: npt.NDArray[np.int64],
+    rate: np.float32,
+) -> None:
+    """Change the weights by one step against the gradient of the batch's mean cross-entropy."""
+    values = [x]
+    for layer in layers:
+        values.append(_forward(layer, weights, values[-1]))
+    logits = values[-1]
+    gradient: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    gradient /= gradient.sum(axis=1, keepdims=True)
+    gradient[np.arange(len(y)), y] -= 1
+    gradient /= np.float32(len(y))
+    for index in range(len(layers) - 1, -1, -1):
+        layer = layers[index]
+        if isinstance(layer, Dense):
+            # The gradient of the first layer's inputs is not needed.
+            below = gradient @ weights[layer.kernel].T if index else gradient
+            weights[layer.kernel] -= rate * (values[index].T @ gradient)
+            if layer.bias:
+                weights[layer.bias] -= rate * gradient.sum(axis=0)
+            gradient = below
+        elif isinstance(layer, Scale):
+            gradient = gradient * np.float32(layer.factor)
+        elif isinstance(layer, Activation):
+            gradient = gradient * _slope(layer.name, values[index + 1])
+
+
+def _forward(layer: Layer, weights: dict[str, Floats], x: Floats) -> Floats:
+    if isinstance(layer, Dense):
+        outputs: Floats = x @ weights[layer.kernel]
+        if layer.bias:
+            outputs += weights[layer.bias]
+        return outputs
+    if isinstance(layer, Scale):
+        return x * np.float32(layer.factor) + np.float32(layer.offset)
+    assert isinstance(layer, Activation)
+    if layer.name == "relu":
+        return np.maximum(x, np.float32(0))
+    if layer.name == "tanh":
+        return np.tanh(x)
+    if layer.name == "sigmoid":
+        return np.float32(1) / (np.float32(1) + np.exp(-x))
+    return x
+
+
+def _slope(name: str, outputs: Floats) -> Floats:
+    """Return an activation's derivative, from its outputs."""
+    if name == "relu":
+        return (outputs > 0).astype(np.float32)
+    if name == "tanh":
+        return np.float32(1) - outputs * outputs
+    if name == "sigmoid":
+        return outputs * (np.float32(1) - outputs)
+    return np.ones_like(outputs)

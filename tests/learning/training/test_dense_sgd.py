@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model import keras_models
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.training import datasets
+from fedcoin.learning.training.dense_sgd import read_dense_layers
+from fedcoin.learning.training.sgd import train
+from fedcoin.learning.training.training_plan import TrainingPlan
+from tests.learning.evaluation.test_dense_evaluator import plain_count
+from tests.support.small_models import (
+    dense,
+    flatten,
+    layer,
+    mlp_spec,
+    random_weights,
+    sequential,
+    spec_of,
+)
+
+ENDS = {
+    "softmax": [dense(5, "relu"), dense(3, "softmax")],
+    "logits": [dense(5, "tanh"), dense(3)],
+    "softmax layer": [dense(5, "sigmoid"), dense(3), layer("Softmax", axis=-1)],
+    "relu logits": [dense(5), dense(3, "relu")],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_step_is_that_of_keras(end: str) -> None:
+    """With all examples in one batch, their order does not matter."""
+    model = sequential((2, 2), layer("Rescaling", scale=0.5, offset=0.1), flatten(), *ENDS[end])
+    spec = spec_of(model, (2, 2), 3, [(4, 5), (5,), (5, 3), (3,)])
+    assert read_dense_layers(spec) is not None
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40, 2, 2)).astype(np.float32)
+    y = rng.integers(0, 3, 40)
+    raw, base = spec.SerializeToString(), random_weights(spec, 0)
+    plan = TrainingPlan(epochs=3, batch_size=64, learning_rate=0.5)
+    by_numpy = train(raw, base, x, y, plan, 0, allow_numpy=True)
+    by_keras = train(raw, base, x, y, plan, 0)
+    assert list(by_numpy) == list(by_keras)
+    for name, array in by_keras.items():
+        assert np.abs(array - base[name]).max() > 1e-3
+        np.testing.assert_allclose(by_numpy[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_it_learns_and_repeats() -> None:
+    digits = datasets.load_dataset("digits")
+    raw, weights = keras_models.create_initial_model("mlp", (8, 8), 10, seed=0)
+    base, plan = decode_tensors(weights), TrainingPlan(epochs=3)
+    data = digits.x_train, digits.y_train
+    trained = train(raw, base, *data, plan, 7, allow_numpy=True)
+    spec = parse_spec(raw)
+    assert plain_count(spec, trained, digits.x_test, digits.y_test) > 270
+    again = train(raw, base, *data, plan, 7, allow_numpy=True)
+    other = train(raw, base, *data, plan, 8, allow_numpy=True)
+    for name, array in trained.items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, again[name])
+    assert any((other[name] != trained[name]).any() for name in trained)
+
+
+def test_divergence_is_refused() -> None:
+    spec = mlp_spec()
+    x = 100 * np.random.default_rng(0).standard_normal((8, 4, 4)).astype(np.float32)
+    y = np.arange(8) % spec.num_classes
+    raw, base = spec.SerializeToString(), random_weights(spec, 0)
+    with pytest.raises(RefusalError) as caught:
+        train(raw, base, x, y, TrainingPlan(50, 2, 1000.0), 0, allow_numpy=True)
+    assert caught.value.code is LearningCode.NOT_FINITE
+
+
+def test_other_models_are_left_to_keras() -> None:
+    raw, _ = keras_models.create_initial_model("cnn", (8, 8), 10, seed=0)
+    assert read_dense_layers(parse_spec(raw)) is None
+    early = sequential((2, 2), flatten(), dense(3, "softmax"), dense(3))
+    assert read_dense_layers(spec_of(early, (2, 2), 3, [(4, 3), (3,), (3, 3), (3,)])) is None
