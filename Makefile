@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock lock-image bench bench-estimators security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,10 @@ lock-image: $(BIN)/python ## Ask the registry for the digest of the base image a
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
 	$(BIN)/python -m scripts.benchmarks.bench_node
 	$(BIN)/python -m scripts.benchmarks.bench_audit
+
+# Networks that have ended are kept in build/paper, and not run again.
+paper: $(RUNTIME) ## Run the paper's experiment with FEDCOIN_MNIST (some minutes); writes docs/BENCHMARKS.md
+	$(BIN)/python -m scripts.studies.paper_study --write
 
 security-study: $(RUNTIME) ## Run every liar against the real rules (a quarter of an hour); writes docs/THREATS.md
 	$(BIN)/python -m scripts.studies.security_study --processes 2 --write

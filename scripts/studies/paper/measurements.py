@@ -1,0 +1,145 @@
+"""What the study measures: values and accuracies by type, iterations, and payments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedcoin.learning.training.partition_spec import Partition
+from fedcoin.testing.paper_protocol.race import (
+    compute_payouts,
+    estimate_variance,
+    run_race,
+)
+from scripts.studies.paper import published
+from scripts.studies.paper.games import build_table, exact_values, measure_accuracies
+from scripts.studies.paper.networks import Network, clients_by_type
+
+RACE_MINERS = 5
+RACE_SEEDS = 5
+MAX_ITERATIONS = 20_000
+DIFFICULTIES = (0.1, 10**-1.25, 10**-1.5, 10**-1.75, 0.01, 10**-2.25)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """The clients of one type."""
+
+    kind: int
+    clients: int
+    examples: float
+    # Means over the clients.
+    value: float
+    accuracy: float
+    payout: float
+
+
+@dataclass(frozen=True, slots=True)
+class RaceRow:
+    """The printed algorithm's race at one difficulty."""
+
+    difficulty: float
+    # The median over the seeds, and V (1 - 1/R) / D^2.
+    iterations: float
+    law: float
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """One client under this network's rules and under the prototype's."""
+
+    # Its number and its role.
+    client: str
+    value: float
+    payout: float
+    # Of the printed algorithm's race at the prototype's D, and the exact ones of the same game.
+    race_value: float
+    exact_value: float
+    # What algorithm 3 would pay for the race's values, in coins.
+    race_payout: float
+
+
+def measure_types(network: Network, partition: Partition) -> list[TypeRow]:
+    """Average values, accuracies and payments by type.
+
+    Args:
+        network: A network that divided its data by types.
+        partition: The division.
+
+    Returns:
+        A row for each type.
+    """
+    accuracies = measure_accuracies(network, network.evaluation_size)
+    rows = []
+    for kind, clients in enumerate(clients_by_type(network, partition)):
+        rows.append(
+            TypeRow(
+                kind,
+                len(clients),
+                float(np.mean([client.samples for client in clients])),
+                float(np.mean([client.value for client in clients])),
+                float(np.mean([accuracies[client.index] for client in clients])),
+                float(np.mean([client.payout for client in clients])),
+            )
+        )
+    return rows
+
+
+def measure_iterations(network: Network, partition: Partition) -> tuple[float, list[RaceRow]]:
+    """Run the paper's race among the first clients of all types, at several difficulties.
+
+    Args:
+        network: A network that divided its data by types.
+        partition: The division.
+
+    Returns:
+        V, the variance of one order's marginal contributions, and a row for each difficulty.
+    """
+    clients = [group[0] for group in clients_by_type(network, partition)]
+    table = build_table(network, clients, network.evaluation_size)
+    variance = estimate_variance(table, np.random.default_rng(0))
+    rows = []
+    for difficulty in DIFFICULTIES:
+        law = variance * (1 - 1 / RACE_MINERS) / difficulty**2
+        if law > MAX_ITERATIONS / 2:
+            break
+        iterations = []
+        for seed in range(RACE_SEEDS):
+            rng = np.random.default_rng(seed)
+            race = run_race(table, RACE_MINERS, difficulty, rng, max_iterations=MAX_ITERATIONS)
+            iterations.append(MAX_ITERATIONS if race is None else race.iterations)
+        rows.append(RaceRow(difficulty, float(np.median(iterations)), law))
+    return variance, rows
+
+
+def measure_payments(network: Network) -> tuple[int, list[PaymentRow]]:
+    """Pay the same clients by this network's rules and by the paper's, at the prototype's D.
+
+    Args:
+        network: A network of the prototype's size under this network's rules.
+
+    Returns:
+        The iterations of the race, and a row for each client.
+
+    Raises:
+        RuntimeError: The race did not end.
+    """
+    table = build_table(network, network.clients, network.evaluation_size)
+    rng = np.random.default_rng(0)
+    race = run_race(table, published.PROTOTYPE_MINERS, published.PROTOTYPE_DIFFICULTY, rng)
+    if race is None:
+        raise RuntimeError("no miner came within the prototype's D")
+    payouts = compute_payouts(race.mean, 0.7 * published.PROTOTYPE_PRICE)
+    exact = exact_values(table)
+    return race.iterations, [
+        PaymentRow(
+            f"{client.index + 1}, {client.role}",
+            client.value,
+            client.payout,
+            float(race.mean[client.index]),
+            float(exact[client.index]),
+            float(payouts[client.index]),
+        )
+        for client in network.clients
+    ]
