@@ -11,17 +11,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from fedcoin.application.wallet.transaction_drafts import MAX_FEE_FACTOR
 from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.e2e.network import BOND, IDLE_MINER, Network, pay
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.paths import DOCS, PROTO
 from tests.support.programs import Stage
+from tests.support.served_api import serve_api
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -140,3 +143,33 @@ def test_another_genesis_of_the_same_name(wallet: Wallet, network: Network, tmp_
     code, said, complaint = wallet(network.nodes[0].api, earlier, receiver, 1)
     assert (code, said) == (1, "")
     assert "signature" in complaint
+
+
+@pytest.mark.parametrize("crowding", [0, 7, 1_000_000])
+def test_the_fee_follows_the_mempool_up_to_a_cap(
+    wallet: Wallet, tmp_path: Path, crowding: int
+) -> None:
+    """Where blocks are full, a wallet pays what the next block asks, and no more than its cap."""
+    rich = replace(wallet, folder=tmp_path / wallet.language)
+    shutil.copytree(wallet.folder, rich.folder, symlinks=True)
+    (rich.folder / "client.key").write_text(ALICE.seed.hex())
+    minimum, fee = asyncio.run(fee_paid(rich, tmp_path, crowding))
+    assert fee == min(max(1, crowding), MAX_FEE_FACTOR) * minimum
+
+
+async def fee_paid(wallet: Wallet, folder: Path, crowding: int) -> tuple[int, int]:
+    """Return the minimum fee, and what a wallet pays where the next block asks for a multiple."""
+    async with serve_api(folder / "node") as live:
+        (folder / "genesis.json").write_bytes(live.chain.genesis.raw)
+        fees = await live.node.get_fees()
+        minimum = fees.base_fee + fees.fee_per_kib
+        live.pool.next_block_rate = crowding * minimum
+        arguments = (live.server.address, folder / "genesis.json", format_address(BOB.address), 1)
+        paying = asyncio.create_task(asyncio.to_thread(wallet, *arguments))
+        await until(lambda: live.pool.pending() or paying.done())
+        (transaction,) = live.pool.pending()
+        live.chain.produce(transaction)
+        code, said, complaint = await paying
+        assert (code, complaint) == (0, "")
+        assert "is final at height 1" in said
+        return minimum, transaction.body.fee

@@ -93,6 +93,8 @@ class PoolPort:
         self.mini = mini
         self.pool = Mempool()
         self.submitted = 0
+        self.next_block_rate = 0
+        """What the next block asks for each KiB, in sap, at least."""
         mini.listeners.append(self._grew)
 
     def decode(self, raw: bytes) -> Transaction:
@@ -123,9 +125,8 @@ class PoolPort:
 
     def fee_rates(self) -> FeeRates:
         max_bytes = self.mini.genesis.parameters.max_block_bytes
-        return FeeRates(
-            self.pool.min_fee_rate(), self.pool.next_block_fee_rate(max_bytes), self.pool.num_bytes
-        )
+        next_block = max(self.next_block_rate, self.pool.next_block_fee_rate(max_bytes))
+        return FeeRates(self.pool.min_fee_rate(), next_block, self.pool.num_bytes)
 
     def dropped_reason(self, hash: bytes) -> str | None:
         refusal = self.pool.dropped_reason(hash)

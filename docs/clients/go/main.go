@@ -38,6 +38,7 @@ const (
 	prefix       = "fc"
 	addressBytes = 20
 	expiryBlocks = 200
+	maxFeeFactor = 20 // of the minimum fee: more is not paid, whatever the node says
 	timeout      = time.Minute
 )
 
@@ -158,6 +159,13 @@ func chainIDOf(genesis []byte) (string, error) {
 	return "", errors.New("the genesis file has no chain_id")
 }
 
+// chooseFee returns the lowest fee, in sap, with which a transfer with one output is in the next block:
+// its transaction has less than one KiB.
+func chooseFee(fees *fedcoin.GetFeesResponse) uint64 {
+	minimum := fees.BaseFee + fees.FeePerKib
+	return min(max(minimum, fees.MempoolFeeRate, fees.NextBlockFeeRate), maxFeeFactor*minimum)
+}
+
 // sign fills in fee and expiry height, serialises the body once, signs these bytes, and
 // returns the serialised transaction.
 func sign(
@@ -183,7 +191,7 @@ func sign(
 	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(&fedcoin.TransactionBody{
 		ChainId:      chainID,
 		Nonce:        nonce,
-		Fee:          fees.BaseFee + fees.FeePerKib, // a transfer with one output has less than one KiB
+		Fee:          chooseFee(fees),
 		ExpiryHeight: status.Height + min(fees.MaxExpiryBlocks, expiryBlocks),
 		Action:       action,
 	})

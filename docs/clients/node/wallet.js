@@ -24,6 +24,7 @@ const KEY_FILE = "client.key";
 const PREFIX = "fc";
 const ADDRESS_BYTES = 20;
 const EXPIRY_BLOCKS = 200n;
+const MAX_FEE_FACTOR = 20n; // of the minimum fee: more is not paid, whatever the node says
 const TIMEOUT_MS = 60_000;
 
 const sha256 = (...parts) => {
@@ -74,6 +75,15 @@ function transfer(to, amount) {
   return { case: "transfer", value: { outputs: [{ recipient, amount: BigInt(amount) }] } };
 }
 
+// Returns the lowest fee, in sap, with which a transfer with one output is in the next block: its transaction has less
+// than one KiB.
+function chooseFee({ baseFee, feePerKib, mempoolFeeRate, nextBlockFeeRate }) {
+  const minimum = baseFee + feePerKib;
+  const most = MAX_FEE_FACTOR * minimum;
+  const wanted = [minimum, mempoolFeeRate, nextBlockFeeRate].reduce((a, b) => (a > b ? a : b));
+  return wanted < most ? wanted : most;
+}
+
 // Fills in fee and expiry height, serialises the body once, signs these bytes, and returns the serialised
 // transaction.
 async function signed(node, genesis, key, nonce, action) {
@@ -84,7 +94,7 @@ async function signed(node, genesis, key, nonce, action) {
     create(TransactionBodySchema, {
       chainId: chainIdOf(genesis),
       nonce,
-      fee: fees.baseFee + fees.feePerKib, // a transfer with one output has less than one KiB
+      fee: chooseFee(fees),
       expiryHeight: height + ahead,
       action,
     }),
