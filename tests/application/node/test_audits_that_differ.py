@@ -15,6 +15,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import IncentiveCode
+from tests.conftest import ReportAttack
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire
 from tests.support.keys import ALICE, MINERS
 from tests.support.node_core import NoAudit, make_network_genesis
@@ -96,7 +97,10 @@ async def test_one_auditor_that_finds_something_else_follows_the_others(tmp_path
     await stop(members)
 
 
-async def test_what_too_few_can_audit_waits_and_the_chain_goes_on(tmp_path: Path) -> None:
+@pytest.mark.attack
+async def test_what_too_few_can_audit_waits_and_the_chain_goes_on(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
     """One of four could be faulty, and the other one that audited found something else."""
     members = start(tmp_path, None, FALSE, UNKNOWN, UNKNOWN)
     await submit(members[0], 0)
@@ -107,3 +111,8 @@ async def test_what_too_few_can_audit_waits_and_the_chain_goes_on(tmp_path: Path
     assert nums_of(ALICE, members) == {0}
     assert members[0].pool.waiting(), "it is tried again at the next height"
     await stop(members)
+    report_attack(
+        "a proposer puts a transaction into a block that only some validators can audit",
+        "the chain halts",
+        "the transaction waits, and others become final",
+    )

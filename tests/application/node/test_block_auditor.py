@@ -193,6 +193,7 @@ async def unsound_task(here: MiningSite, what: str) -> Transaction:
     return here.chain.sign(job.server, job.terms(**terms))
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("what", "code"),
     [
@@ -207,7 +208,9 @@ async def unsound_task(here: MiningSite, what: str) -> Transaction:
         ("missing", DataCode.UNKNOWN_ARTIFACT),
     ],
 )
-async def test_an_unsound_task_gets_no_vote(site: OpenMiningSite, what: str, code: Enum) -> None:
+async def test_an_unsound_task_gets_no_vote(
+    site: OpenMiningSite, what: str, code: Enum, report_attack: ReportAttack
+) -> None:
     here = site()
     opening = await unsound_task(here, what)
     await expect(code, here.pool.submit(opening))
@@ -216,6 +219,11 @@ async def test_an_unsound_task_gets_no_vote(site: OpenMiningSite, what: str, cod
     # A verdict is final, while a missing artifact may arrive, and is looked for again.
     assert here.worker.checked == (0 if what == "missing" else 1)
     assert len(here.fetched) == (2 if what == "missing" else 0)
+    report_attack(
+        f"a coordinator opens a task with a wrong artifact ({what})",
+        "no more than now",
+        f"no vote: `{code.name}`",
+    )
 
 
 async def with_registered_receipts(here: MiningSite, clients: int = 3) -> None:
@@ -381,8 +389,11 @@ FORGERS = {
 }
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("what", FORGERS)
-async def test_a_forged_reveal_gets_no_vote(site: OpenMiningSite, what: str) -> None:
+async def test_a_forged_reveal_gets_no_vote(
+    site: OpenMiningSite, what: str, report_attack: ReportAttack
+) -> None:
     forge, named = FORGERS[what]
     here, round, liar = await revealing(site, forge)
     transaction = round.reveal(liar)
@@ -398,6 +409,11 @@ async def test_a_forged_reveal_gets_no_vote(site: OpenMiningSite, what: str) -> 
     await here.auditor.check_block(await in_block(here, honest))
     block = await in_block(here, honest, transaction)
     await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
+    report_attack(
+        f"a miner forges its evidence ({what})",
+        "no more than now",
+        "no vote: `AUDIT_FAILED`",
+    )
 
 
 async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(

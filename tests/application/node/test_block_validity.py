@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.verification.replay import replay
 from fedcoin.contract.blocks.ledger import Ledger
@@ -15,6 +17,7 @@ from fedcoin.data.messages.blocks import decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.testing.dishonest.block_builders import MisnamingChain
+from tests.conftest import ReportAttack
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire, reach
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
@@ -52,7 +55,10 @@ def late_chain(path: Path, genesis: Genesis) -> Iterator[Chain]:
     store.close()
 
 
-async def test_a_proposer_that_names_another_does_not_split_the_network(tmp_path: Path) -> None:
+@pytest.mark.attack
+async def test_a_proposer_that_names_another_does_not_split_the_network(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
     """Voters, an observer, a node that imports every block, and a replay go the same way."""
     genesis = make_network_genesis()
     members = nodes_with_a_misnaming_proposer(tmp_path, genesis, InMemoryWire())
@@ -73,3 +79,8 @@ async def test_a_proposer_that_names_another_does_not_split_the_network(tmp_path
     assert replay(voter.store, genesis, lambda height: None).height >= HEIGHTS
     for member in members:
         await member.stop()
+    report_attack(
+        "a proposer names another validator in its block (`misnaming-proposer`)",
+        "a block that voters make final and all other nodes refuse for ever",
+        "no vote; its turn is lost",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.contract.state.overlay import MemoryState
@@ -11,6 +13,7 @@ from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_vote
+from tests.conftest import ReportAttack
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
@@ -52,7 +55,10 @@ def in_turn(genesis: Genesis) -> list[KeyPair]:
     return [keys[ledger.proposer(round).address] for round in range(4)]
 
 
-async def test_a_clock_that_is_behind_does_not_stop_a_block_with_a_polka(tmp_path: Path) -> None:
+@pytest.mark.attack
+async def test_a_clock_that_is_behind_does_not_stop_a_block_with_a_polka(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
     """Two validators lock on the block of a fast clock; the third found its time too far ahead."""
     genesis = make_network_genesis()
     fast, exact, slow, helper = in_turn(genesis)
@@ -81,3 +87,8 @@ async def test_a_clock_that_is_behind_does_not_stop_a_block_with_a_polka(tmp_pat
     assert len(blocks) == 1
     for member in members:
         await member.stop()
+    report_attack(
+        "a proposer sets its clock so far ahead that some validators refuse its block",
+        "the chain halts",
+        "the others' polka makes the block final everywhere",
+    )

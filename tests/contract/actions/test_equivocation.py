@@ -71,8 +71,9 @@ def test_nil_contradicts_a_block_too(chain: LedgerChain) -> None:
     chain.produce(chain.sign(ALICE, votes))
 
 
+@pytest.mark.attack
 def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
-    chain: LedgerChain,
+    chain: LedgerChain, report_attack: ReportAttack
 ) -> None:
     """Peers that see one of them could not agree on whether the block has a polka."""
     audited = sign_vote(PREVOTE, 3, 0, A, MINER, GENESIS_HASH, audited=True).envelope
@@ -83,6 +84,11 @@ def test_an_audited_prevote_contradicts_an_unaudited_one_for_the_same_block(
     )
     chain.produce(chain.sign(ALICE, ReportEquivocation(first=audited, second=vote(A))))
     assert chain.ledger.validators().by_address(MINER.address) is None
+    report_attack(
+        "a validator tells some that it audited a block, and others that it did not",
+        "votes said nothing of audits",
+        "loses its bond",
+    )
 
 
 @pytest.mark.attack

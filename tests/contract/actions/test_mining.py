@@ -15,6 +15,7 @@ from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE
 from tests.support.ledger_campaign import (
@@ -269,7 +270,8 @@ def test_a_wrong_sum_that_was_committed_to_is_refused(job: LedgerCampaign) -> No
     chain.refuses(IncentiveCode.WRONG_TOTAL, reveal, field="evidence.total")
 
 
-def test_copied_evidence_is_refused(job: LedgerCampaign) -> None:
+@pytest.mark.attack
+def test_copied_evidence_is_refused(job: LedgerCampaign, report_attack: ReportAttack) -> None:
     """A copier has no leaves of its own to reveal."""
     chain = job.chain
     copier, honest, _ = miners(job)
@@ -285,6 +287,11 @@ def test_copied_evidence_is_refused(job: LedgerCampaign) -> None:
         with pytest.raises(RefusalError) as caught:
             chain.ledger.execute(chain.context(), [reveal])
         assert isinstance(caught.value.code, IncentiveCode)
+    report_attack(
+        "a miner copies the evidence of a rival",
+        "no more than now",
+        "its reveal is refused, and its deposit burned",
+    )
 
 
 def test_a_second_attempt_needs_new_commitments() -> None:

@@ -14,6 +14,7 @@ from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
+from tests.conftest import ReportAttack
 from tests.support.genesis import OTHER_GENESIS_HASH
 from tests.support.keys import ALICE
 from tests.support.ledger_campaign import LedgerCampaign, additive
@@ -73,6 +74,7 @@ def of_another_network(terms: OpenTask, job: LedgerCampaign) -> None:
     terms.updates[0].CopyFrom(sign_update(body, job.clients[0], OTHER_GENESIS_HASH))
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("lie", "code"),
     [
@@ -91,17 +93,32 @@ def test_a_coordinator_cannot(
     job: LedgerCampaign,
     lie: Callable[[OpenTask, LedgerCampaign], None],
     code: LedgerCode | DataCode,
+    report_attack: ReportAttack,
 ) -> None:
     terms = job.task_terms()
     lie(terms, job)
     job.chain.refuses(code, job.chain.sign(job.server, terms))
+    how = lie.__name__.replace("_", " ")
+    report_attack(
+        f"a coordinator hands in updates or prices that are not as agreed ({how})",
+        "no more than now",
+        f"a refused transaction: `{code.name}`",
+    )
 
 
-def test_a_coordinator_can_leave_a_client_out(job: LedgerCampaign) -> None:
+@pytest.mark.attack
+def test_a_coordinator_can_leave_a_client_out(
+    job: LedgerCampaign, report_attack: ReportAttack
+) -> None:
     """Not prevented: the coordinator chooses who takes part."""
     terms = job.task_terms()
     del terms.updates[0]
     job.chain.produce(job.chain.sign(job.server, terms))
+    report_attack(
+        "a coordinator leaves the update of a client out",
+        "no more than now",
+        "the round without it: nothing stops that",
+    )
 
 
 def test_only_the_server_opens_a_task(job: LedgerCampaign) -> None:
@@ -117,13 +134,19 @@ def test_a_transaction_of_another_network_is_refused(job: LedgerCampaign) -> Non
     job.chain.refuses(LedgerCode.EXPIRED, old)
 
 
-def test_a_free_rider_earns_nothing(job: LedgerCampaign) -> None:
+@pytest.mark.attack
+def test_a_free_rider_earns_nothing(job: LedgerCampaign, report_attack: ReportAttack) -> None:
     job.open_task()
     job.settle(dict.fromkeys(job.chain.miners, additive(30, 20, 0)))
     mean = job.task.settlement.mean_shapley_nano
     assert mean[2] == 0
     assert job.chain.balance(job.clients[2]) == 0
     assert job.chain.balance(job.clients[0]) > job.chain.balance(job.clients[1]) > 0
+    report_attack(
+        "a client whose update changes nothing",
+        "no more than now",
+        "no pay",
+    )
 
 
 def learnt(parts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -138,7 +161,10 @@ def shares(parts: np.ndarray) -> list[float]:
     return [amount / 1e9 for amount in paid]
 
 
-def test_a_replicator_shares_the_pay_of_the_client_that_it_copied() -> None:
+@pytest.mark.attack
+def test_a_replicator_shares_the_pay_of_the_client_that_it_copied(
+    report_attack: ReportAttack,
+) -> None:
     """Not prevented: the Shapley value divides the worth of data between all that hold it."""
     alone = shares(np.eye(3))
     copied = shares(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], dtype=float))
@@ -146,6 +172,11 @@ def test_a_replicator_shares_the_pay_of_the_client_that_it_copied() -> None:
     assert copied[2] == pytest.approx(copied[3])
     assert copied[2] + copied[3] == pytest.approx(1 / 3)
     assert copied[0] == pytest.approx(1 / 3)
+    report_attack(
+        "a client trains on a copy of another's data",
+        "no more than now",
+        "half of what the data is worth: nothing stops that",
+    )
 
 
 def test_a_sybil_that_splits_an_additive_share_gains_nothing() -> None:
@@ -155,9 +186,15 @@ def test_a_sybil_that_splits_an_additive_share_gains_nothing() -> None:
     assert split[2] + split[3] == pytest.approx(whole[2])
 
 
-def test_a_sybil_gains_where_its_parts_overlap_with_others() -> None:
+@pytest.mark.attack
+def test_a_sybil_gains_where_its_parts_overlap_with_others(report_attack: ReportAttack) -> None:
     """Not prevented: two addresses with the same data get two of three equal shares."""
     fair = shares(np.array([[1.0], [1.0]]))
     sybil = shares(np.array([[1.0], [1.0], [1.0]]))
     assert fair[1] == pytest.approx(1 / 2)
     assert sybil[1] + sybil[2] == pytest.approx(2 / 3)
+    report_attack(
+        "a client takes part under two addresses, without a list of clients",
+        "no more than now",
+        "two thirds in place of a half: nothing stops that",
+    )

@@ -17,6 +17,7 @@ from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.executors import LocalWorker
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import WorkerBounds, WorkerProcess
+from tests.conftest import ReportAttack
 from tests.support.recording_workers import RecordingExecutor
 from tests.support.small_models import (
     all_coalitions,
@@ -47,8 +48,9 @@ async def open_slowly(worker: LocalWorker, job: UtilityJob, share: ExampleShare)
     return await worker.call(jobs.open_job, job, share)
 
 
+@pytest.mark.attack
 async def test_a_job_that_takes_too_long_costs_one_deadline_and_is_refused_from_then_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report_attack: ReportAttack
 ) -> None:
     monkeypatch.setattr(LocalWorker, "open_job", open_slowly)
     pool = WorkerPool(processes=2, request_seconds=REQUEST_SECONDS)
@@ -67,6 +69,11 @@ async def test_a_job_that_takes_too_long_costs_one_deadline_and_is_refused_from_
         np.testing.assert_array_equal(again[:8], counts)
     finally:
         await pool.stop()
+    report_attack(
+        "a model whose work cannot be told beforehand never ends",
+        "a worker without end, again and again",
+        "one deadline, once",
+    )
 
 
 async def test_work_that_a_caller_left_behind_does_not_count_as_the_next_callers() -> None:

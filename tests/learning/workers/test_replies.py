@@ -17,6 +17,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.training.datasets import EvaluationSet
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
 from fedcoin.learning.workers.replies import BadReplyError, decode_reply, encode_reply
+from tests.conftest import ReportAttack
 
 VALUES: list[Any] = [
     None,
@@ -121,8 +122,9 @@ for fd in range(3, pipe + 1):
 """
 
 
+@pytest.mark.attack
 async def test_a_worker_that_sends_a_pickle_is_ended_and_its_pickle_not_read(
-    tmp_path: Path,
+    tmp_path: Path, report_attack: ReportAttack
 ) -> None:
     process = WorkerProcess()
     await process.start()
@@ -135,3 +137,8 @@ async def test_a_worker_that_sends_a_pickle_is_ended_and_its_pickle_not_read(
     finally:
         await process.stop()
     assert not (tmp_path / "taken over").exists()
+    report_attack(
+        "a worker process that a model took over answers with a pickle",
+        "runs any program in the node, which holds the keys",
+        "is ended; nothing of it is run",
+    )

@@ -26,6 +26,7 @@ from fedcoin.learning.workers.sandbox import (
     choose_sandbox,
     find_sandbox,
 )
+from tests.conftest import ReportAttack
 from tests.support.keras_jobs import read_keras_job, write_keras_job
 from tests.support.small_models import (
     all_coalitions,
@@ -91,7 +92,10 @@ async def test_a_pool_in_the_sandbox_counts_as_one_without(home: Path, sandbox: 
         await pool.stop()
 
 
-async def test_nothing_of_the_machine_is_in_reach(home: Path, confined: WorkerProcess) -> None:
+@pytest.mark.attack
+async def test_nothing_of_the_machine_is_in_reach(
+    home: Path, confined: WorkerProcess, report_attack: ReportAttack
+) -> None:
     artifacts = home / "artifacts"
     (artifacts / "model").write_bytes(b"a model")
     assert await confined.call(os.listdir, str(artifacts)) == ["model"]
@@ -109,6 +113,11 @@ async def test_nothing_of_the_machine_is_in_reach(home: Path, confined: WorkerPr
         dial = f"__import__('socket').create_connection({address}, 5)"
         with pytest.raises(WorkerError, match=r"refused|unreachable"):
             await confined.call(exec, dial)
+    report_attack(
+        "a worker process that a model took over looks for keys, processes and the network",
+        "reads what the node's user can read, and connects to anything",
+        "finds none of them in its sandbox",
+    )
 
 
 async def test_nothing_can_be_written_but_a_small_folder(

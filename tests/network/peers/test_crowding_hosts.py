@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.network.client.channels import open_channel
 from fedcoin.network.host_groups import HostGroups
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running
@@ -48,6 +49,7 @@ async def crowd(node: PeerNode, method: str, requests: str) -> AsyncIterator[Non
         await process.wait()
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("method", "requests"),
     [
@@ -58,7 +60,7 @@ async def crowd(node: PeerNode, method: str, requests: str) -> AsyncIterator[Non
     ],
 )
 async def test_a_host_with_thousands_of_calls_locks_nobody_out(
-    node: PeerNode, tmp_path: Path, method: str, requests: str
+    node: PeerNode, tmp_path: Path, method: str, requests: str, report_attack: ReportAttack
 ) -> None:
     async with crowd(node, method, requests):
         other = PeerNode(tmp_path / "other", node.genesis, MINERS[1], [node.network.address])
@@ -70,3 +72,9 @@ async def test_a_host_with_thousands_of_calls_locks_nobody_out(
                 watching = stub.Watch(health_pb2.HealthCheckRequest())
                 reply = await asyncio.wait_for(watching.read(), 15)
                 assert reply is not grpc.aio.EOF
+    name, state = method.rpartition("/")[2], "complete" if requests == "whole" else "unfinished"
+    report_attack(
+        f"one host opens thousands of calls of `{name}`, with {state} requests",
+        "all places of the listener",
+        "its own share of the places; others connect and call",
+    )

@@ -22,6 +22,7 @@ from fedcoin.network.peers.connections.link import Link, open_link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_exchange import PeerExchange
 from fedcoin.v1.peer_service_pb2 import ListPeersResponse, PeerAddress
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running, visiting
@@ -355,7 +356,10 @@ async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
         assert again.linked() == 1
 
 
-async def test_a_connected_peer_whose_key_is_refused_is_dropped_for_good(tmp_path: Path) -> None:
+@pytest.mark.attack
+async def test_a_connected_peer_whose_key_is_refused_is_dropped_for_good(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
     genesis = make_network_genesis()
     first = PeerNode(tmp_path / "0", genesis, MINERS[0])
     async with running(first):
@@ -375,3 +379,8 @@ async def test_a_connected_peer_whose_key_is_refused_is_dropped_for_good(tmp_pat
             first.network.refuse_keys(set())
             await second.network.add(first.address)
             await until(lambda: first.linked() == 2)
+    report_attack(
+        "a stolen node key stays connected after its owner has told the other operators",
+        "its connections until each node is started again",
+        "is disconnected as soon as the key is in `peers.refused_keys`",
+    )

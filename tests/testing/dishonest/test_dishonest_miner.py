@@ -16,6 +16,7 @@ from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from tests.conftest import ReportAttack
 from tests.support.mining_site import MiningSite
 
 SETTLED = block_pb2.TASK_PHASE_SETTLED
@@ -73,6 +74,7 @@ async def run_task(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
     return opening, first
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("kind", "schedule"),
     [
@@ -86,7 +88,7 @@ async def run_task(here: MiningSite, kind: str) -> tuple[Any, KeyPair]:
     ],
 )
 async def test_a_dishonest_miner_loses_its_deposit(
-    site: Callable[..., MiningSite], kind: str, schedule: int
+    site: Callable[..., MiningSite], kind: str, schedule: int, report_attack: ReportAttack
 ) -> None:
     here = site(schedule=schedule)
     opening, first = await run_task(here, kind)
@@ -101,3 +103,8 @@ async def test_a_dishonest_miner_loses_its_deposit(
         honest = here.chain.miner(opening.hash, other)
         assert honest is not None
         assert honest.revealed
+    report_attack(
+        f"one miner of four is dishonest (`{kind}`)",
+        "no more than now",
+        "wins nothing, and loses its deposit",
+    )

@@ -20,6 +20,7 @@ from fedcoin.testing.dishonest.dishonest_proposals import (
 )
 from fedcoin.testing.dishonest.node_components import dishonest_components
 from fedcoin.v1.vote_pb2 import Certificate
+from tests.conftest import ReportAttack
 from tests.support.keys import ALICE
 from tests.support.ledger_campaign import CHALLENGE, LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain, refused
@@ -69,7 +70,10 @@ def test_a_censor_leaves_out_other_miners_only(job: LedgerCampaign) -> None:
     assert chosen == ready[-2:]
 
 
-def test_all_blocks_that_a_grinder_tries_fix_one_challenge(job: LedgerCampaign) -> None:
+@pytest.mark.attack
+def test_all_blocks_that_a_grinder_tries_fix_one_challenge(
+    job: LedgerCampaign, report_attack: ReportAttack
+) -> None:
     chain = job.chain
     context = chain.context()
     candidates = openings(job, *chain.miners)
@@ -80,6 +84,11 @@ def test_all_blocks_that_a_grinder_tries_fix_one_challenge(job: LedgerCampaign) 
     # The unchanged block, the certificates, three other times, and each choice of four openings.
     assert ground.tries in (1 + 4 + 3 + 15, 1 + 4 + 3 + 15 - 1)
     assert ground.challenges == honest.challenges == 1
+    report_attack(
+        "a proposer tries certificates, times and choices of openings (`challenge-grinder`)",
+        "no more than now",
+        f"{ground.challenges} challenge in {ground.tries} blocks",
+    )
 
 
 def test_a_grinder_prefers_an_open_challenge_to_one_that_it_loses(job: LedgerCampaign) -> None:

@@ -20,6 +20,7 @@ from fedcoin.testing.dishonest.equivocating_exchange import (
     contradict_vote,
 )
 from fedcoin.v1.transaction_pb2 import ReportEquivocation
+from tests.conftest import ReportAttack
 from tests.support import peer_nodes
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
@@ -61,8 +62,9 @@ class Reporting:
             await self.wallet.submit(action)
 
 
+@pytest.mark.attack
 async def test_a_validator_that_votes_twice_is_reported_and_slashed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report_attack: ReportAttack
 ) -> None:
     genesis = make_network_genesis()
     honest = [PeerNode(tmp_path / f"{i}", genesis, key) for i, key in enumerate(MINERS[:3])]
@@ -93,3 +95,8 @@ async def test_a_validator_that_votes_twice_is_reported_and_slashed(
         assert len(honest[0].chain.ledger.validators()) == 3
         assert honest[0].chain.ledger.total_supply() == genesis.supply
         assert len({node.chain.ledger.app_hash for node in everyone}) == 1
+    report_attack(
+        "a validator sends contradicting votes to different peers (`equivocator`)",
+        "no more than now",
+        "is reported and loses its whole bond; the others go on",
+    )

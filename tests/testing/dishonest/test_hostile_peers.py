@@ -13,6 +13,7 @@ from fedcoin.testing.dishonest.hostile_peers import (
     send_foreign_messages,
     send_old_messages,
 )
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running
@@ -34,8 +35,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
         yield nodes[0], nodes[1]
 
 
+@pytest.mark.attack
 async def test_messages_of_another_network_are_refused_and_ban_their_sender(
-    pair: tuple[PeerNode, PeerNode],
+    pair: tuple[PeerNode, PeerNode], report_attack: ReportAttack
 ) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
@@ -53,10 +55,16 @@ async def test_messages_of_another_network_are_refused_and_ban_their_sender(
     # The senders are banned, and the other validators are not.
     assert len(target.network.peer_set.banned()) == 2
     assert target.score(source) == 0
+    report_attack(
+        "strangers send handshakes, votes and transactions of another network",
+        "messages of another launch under the same name were valid",
+        "all are refused, and their senders banned",
+    )
 
 
+@pytest.mark.attack
 async def test_old_messages_are_ignored_and_an_old_proposal_bans_its_sender(
-    pair: tuple[PeerNode, PeerNode],
+    pair: tuple[PeerNode, PeerNode], report_attack: ReportAttack
 ) -> None:
     target, source = pair
     before = target.chain.ledger.app_hash
@@ -74,3 +82,8 @@ async def test_old_messages_are_ignored_and_an_old_proposal_bans_its_sender(
     assert not target.pool.pending()
     assert target.chain.ledger.app_hash == before
     assert len(target.network.peer_set.banned()) == 1
+    report_attack(
+        "strangers send old votes, transactions and proposals again",
+        "no more than now",
+        "nothing changes; old proposals ban their sender",
+    )

@@ -18,6 +18,7 @@ from fedcoin.incentive.draw_scores import compute_score
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.testing.dishonest.power_seekers import LateBonder, SelectiveWithholder
 from fedcoin.v1 import block_pb2
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.mining_site import MiningSite
 
@@ -78,8 +79,11 @@ def find_drawn(here: MiningSite, task_id: bytes) -> bytes:
     return max(opened, key=lambda address: compute_score(challenge, address, 1))
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("number", range(4))
-async def test_coins_bonded_late_do_not_win(site: MiningSite, number: int) -> None:
+async def test_coins_bonded_late_do_not_win(
+    site: MiningSite, number: int, report_attack: ReportAttack
+) -> None:
     task_id, late = await run_task(site, LateBonder, number)
     bond = records.BONDS.get(site.chain.chain.ledger.reader, late.address)
     assert bond is not None
@@ -88,6 +92,11 @@ async def test_coins_bonded_late_do_not_win(site: MiningSite, number: int) -> No
     # It did bond, and has taken the coins back or still holds the larger bond.
     assert bond.bond > powers[0] or bond.unbonding
     assert site.chain.task(task_id).settlement.winner == find_drawn(site, task_id)
+    report_attack(
+        "a miner of a real node bonds its coins when the challenge is known (`late-bonder`)",
+        "wins nearly every draw",
+        "no draw that its power at the opening would not win",
+    )
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -9,6 +9,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
+from tests.conftest import ReportAttack
 from tests.support.handshake_relay import relaying_to
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
@@ -25,8 +26,11 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[PeerNode, PeerNode]]:
         yield caller, target
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize("is_hidden", [False, True])
-async def test_a_relay_gets_nobody_banned(pair: tuple[PeerNode, PeerNode], is_hidden: bool) -> None:
+async def test_a_relay_gets_nobody_banned(
+    pair: tuple[PeerNode, PeerNode], is_hidden: bool, report_attack: ReportAttack
+) -> None:
     caller, target = pair
     async with relaying_to(target.address, target.address if is_hidden else "") as relay:
         with pytest.raises(RefusalError) as refused:
@@ -41,3 +45,8 @@ async def test_a_relay_gets_nobody_banned(pair: tuple[PeerNode, PeerNode], is_hi
     assert not caller.network.peer_set.banned()
     await caller.network.add(target.address)
     await until(lambda: caller.linked() == target.linked() == 1)
+    report_attack(
+        "a machine in the middle passes the handshake of two nodes on (relay attack)",
+        "sessions in the name of each, with which it gets one banned by the other",
+        "no session, and nobody is banned",
+    )

@@ -15,6 +15,7 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerClocks, PeerSet
 from fedcoin.network.peers.protection.bans import MAX_BANNED_KEYS_OF_HOST, Bans
 from fedcoin.network.peers.protection.reputation import Offence
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER, key_of
 
 OPTIONS = PeerOptions(max_inbound=8, max_inbound_of_host=3)
@@ -68,7 +69,8 @@ def strangers(number: int, name: str = "stranger") -> list[KeyPair]:
     return [key_of(f"{name} {index}") for index in range(number)]
 
 
-def test_one_host_cannot_take_all_places(peers: PeerSet) -> None:
+@pytest.mark.attack
+def test_one_host_cannot_take_all_places(peers: PeerSet, report_attack: ReportAttack) -> None:
     *first, fourth = strangers(4)
     for key in first:
         join(peers, key, "10.0.0.1")
@@ -77,6 +79,11 @@ def test_one_host_cannot_take_all_places(peers: PeerSet) -> None:
     # A peer that is connected already may connect again.
     join(peers, first[0], "10.0.0.1")
     assert len(peers) == 4
+    report_attack(
+        "one host connects with fresh keys until no inbound place is left",
+        "all inbound places",
+        "the places of one host; then `NO_ROOM`",
+    )
 
 
 def test_addresses_of_one_ipv6_network_are_one_host(peers: PeerSet) -> None:
@@ -129,16 +136,25 @@ def test_a_validator_displaces_less_power_only(peers: PeerSet) -> None:
     assert peers.get(MINERS[0].public_key) is not None
 
 
-def test_a_claimed_key_displaces_nobody(peers: PeerSet) -> None:
+@pytest.mark.attack
+def test_a_claimed_key_displaces_nobody(peers: PeerSet, report_attack: ReportAttack) -> None:
     crowd = strangers(OPTIONS.max_inbound)
     for number, key in enumerate(crowd):
         join(peers, key, f"10.0.0.{number}")
     # This is what Hello does, before the key is proved.
     peers.check_admission(MINERS[0].public_key, "10.0.1.1")
     assert all(peers.get(key.public_key) for key in crowd)
+    report_attack(
+        "a stranger claims the key of a validator, to take the place of others",
+        "no more than now",
+        "no place before the key is proved",
+    )
 
 
-def test_a_host_with_three_banned_keys_is_banned(peers: PeerSet, clock: Clock) -> None:
+@pytest.mark.attack
+def test_a_host_with_three_banned_keys_is_banned(
+    peers: PeerSet, clock: Clock, report_attack: ReportAttack
+) -> None:
     join(peers, MINERS[0], "10.0.0.2")
     for key in strangers(MAX_BANNED_KEYS_OF_HOST):
         join(peers, key, "10.0.0.1")
@@ -151,9 +167,17 @@ def test_a_host_with_three_banned_keys_is_banned(peers: PeerSet, clock: Clock) -
     join(peers, STRANGER, "10.0.0.2")
     clock.now += OPTIONS.ban_s
     join(peers, strangers(1, "new")[0], "10.0.0.1")
+    report_attack(
+        "a host comes back with a fresh key after each ban",
+        "another try for each key",
+        "three tries; then the host is banned",
+    )
 
 
-def test_strangers_do_not_get_a_validator_banned_at_whose_address_they_are(peers: PeerSet) -> None:
+@pytest.mark.attack
+def test_strangers_do_not_get_a_validator_banned_at_whose_address_they_are(
+    peers: PeerSet, report_attack: ReportAttack
+) -> None:
     join(peers, MINERS[0], "10.0.0.1")
     for key in strangers(MAX_BANNED_KEYS_OF_HOST):
         # The validator has one of the host's places.
@@ -165,6 +189,11 @@ def test_strangers_do_not_get_a_validator_banned_at_whose_address_they_are(peers
     peer_of(peers, MINERS[0])
     join(peers, MINERS[1], "10.0.0.1")
     assert not peers.is_banned(MINERS[2].public_key, "10.0.0.1")
+    report_attack(
+        "strangers behind the address of a validator get the address banned",
+        "no more than now",
+        "the validator stays connected",
+    )
 
 
 def test_an_exempt_host_is_not_banned(peers: PeerSet) -> None:
