@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,27 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
     block = fedcoin("block", task["closed_height"], "--home", home).out
     assert task["task_id"] in block
     assert "10 FDC" in fedcoin("task", "list", "--home", home).out
+
+
+def test_publish_groups_look_alikes(fedcoin: Any, live: Live, weights: Path) -> None:
+    home = live.home.root
+    outcome = fedcoin(
+        "task", "publish", weights, "--budget", "10fdc", "--home", home, "--wait", "--json",
+        "--set", "coordinator.similarity_limit=0.5",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    task = outcome.json
+    assert task["phase"] == "settled"
+    # The free rider's update, which changes nothing, is like no other.
+    riders = [i for i, c in enumerate(task["clients"]) if c["update"] == base_of(weights)]
+    assert len(riders) == 1
+    assert task["clients"][riders[0]]["group"] == riders[0]
+    assert task["clients"][riders[0]]["payout"] == 0
+
+
+def base_of(weights: Path) -> str:
+    manifest: dict[str, Any] = json.loads((weights / "manifest.json").read_text())
+    return str(manifest["base_artifact"])
 
 
 def test_a_changed_file_is_not_published(

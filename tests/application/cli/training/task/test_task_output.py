@@ -1,0 +1,28 @@
+"""A task as people read it."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.application.cli.training.task.task_output import print_task
+from fedcoin.v1.views_pb2 import TaskClientView, TaskView
+
+
+def printed(capsys: pytest.CaptureFixture[str], *groups: int) -> list[str]:
+    clients = [TaskClientView(address=f"fc1{i}", group=group) for i, group in enumerate(groups)]
+    print_task(TaskView(clients=clients))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_members_of_a_group_name_its_first_client(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, 0, 1, 0)
+    head, first, second, third = lines[-4:]
+    assert head.endswith("ONE PLAYER WITH")
+    assert first.endswith(" -")
+    assert second.endswith(" -")
+    assert third.startswith("fc12")
+    assert third.endswith(" fc10")
+
+
+def test_without_groups_there_is_no_such_column(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not any("ONE PLAYER" in line for line in printed(capsys, 0, 1, 2))
