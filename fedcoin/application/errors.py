@@ -172,6 +172,10 @@ class ApplicationCode(str, Enum):
     another key than the campaign's server.
 
     Hand in no more updates to this coordinator."""
+    NO_RECEIPT = "NO_RECEIPT"
+    """There is no receipt with which a client could have the round valued.
+
+    Look at `task receipts list`, and at the campaign's next round."""
     NOT_REGISTERED = "NOT_REGISTERED"
     """The client has not registered for the campaign.
 

@@ -71,6 +71,8 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
     records.RECEIPTS.put(context.state, update.campaign_id, update.address, record=record)
     if not campaign.receipts:
         campaign.receipts_since_ms = context.block.time_ms
+        # So that a block is due when clients may open the task, even in an idle network.
+        records.CLOSING.add(context.state, due_ms(campaign), update.campaign_id)
     campaign.receipts += 1
     records.CAMPAIGNS.put(context.state, update.campaign_id, record=campaign)
 

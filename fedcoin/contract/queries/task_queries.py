@@ -13,9 +13,10 @@ from fedcoin.contract.views import (
 )
 from fedcoin.data.storage.block_index import IndexEntry
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.training_reward import compute_payouts
+from fedcoin.incentive.training_reward import compute_payouts, compute_prices_due
 from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import Receipt
+from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
 from fedcoin.v1.state_pb2 import CampaignState, MinerState, TaskState
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 from fedcoin.v1.views_pb2 import (
@@ -142,6 +143,35 @@ def list_block_tasks(store: ChainStore, state: StateReader, height: int) -> list
     ids = dict.fromkeys(r.task.task_id for r in receipts if r.HasField("task"))
     views = (get_task(state, task_id) for task_id in ids)
     return [view for view in views if view is not None]
+
+
+def get_next_round(store: ChainStore, campaign_id: bytes) -> GetNextRoundResponse | None:
+    """Read what the task of a campaign's next round must hold.
+
+    Args:
+        store: The node's chain.
+        campaign_id: The campaign's id, 32 bytes.
+
+    Returns:
+        The round, or None when there is no such campaign.
+    """
+    campaign = records.CAMPAIGNS.get(store, campaign_id)
+    if campaign is None:
+        return None
+    number = campaign.last_round + 1
+    found = GetNextRoundResponse(campaign=campaign_view(campaign_id, campaign), round=number)
+    if number <= campaign.terms.rounds and not campaign.closed:
+        due = compute_prices_due(campaign.terms, number, campaign.training_fund)
+        found.prices.training = due.training
+        found.prices.aggregation = due.aggregation
+        found.prices.mining = due.mining
+    for entry in store.index.list_tasks(1, None, campaign_id):
+        terms = records.TERMS.get(store, entry.id)
+        if terms is not None:
+            found.evaluation.CopyFrom(terms.evaluation)
+    receipts = records.RECEIPTS.scan(store, campaign_id)
+    found.updates.extend(receipt.update for _, receipt in receipts)
+    return found
 
 
 def _client_views(

@@ -196,7 +196,7 @@ OPEN_TASKS: Final = Index(b"open/")
 """Opening height and id of tasks that are neither settled nor failed, the oldest first."""
 
 CLOSING: Final = Index(b"closing/")
-"""Time (Unix time in ms) and id of the campaigns that will close, the earliest first."""
+"""Time (Unix time in ms) and id of campaigns that close, or whose clients may open a task, then."""
 
 _COIN_TABLES: Final[tuple[Table[Any], ...]] = (
     ACCOUNTS, BONDS, CAMPAIGNS, TASKS, MINERS, RECEIPTS, LEDGER,

@@ -36,10 +36,11 @@ def close_due(context: ExecutionContext) -> None:
     for time_ms, campaign_id in list(due):
         campaign = records.CAMPAIGNS.get(context.state, campaign_id)
         assert campaign is not None, "a closing without a campaign"
-        if campaign.open_task_id:
+        is_closing = time_ms == campaign.closing_ms and not campaign.closed
+        if is_closing and campaign.open_task_id:
             continue
         records.CLOSING.remove(context.state, time_ms, campaign_id)
-        if campaign.closed:
+        if not is_closing:
             continue
         if are_binding(campaign, now):
             campaign.closing_ms = over_ms(campaign)

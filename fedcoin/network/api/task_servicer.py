@@ -110,6 +110,16 @@ class TaskServicer(ShapleyTaskServiceServicer):
             raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
         return pb.GetCampaignResponse(campaign=campaign)
 
+    async def GetNextRound(
+        self, request: pb.GetNextRoundRequest, context: CallContext
+    ) -> pb.GetNextRoundResponse:
+        """Show what the task of a campaign's next round must hold."""
+        campaign_id = parse_hash(request.campaign_id, "campaign_id")
+        found = await asyncio.to_thread(task_queries.get_next_round, self._chain.store, campaign_id)
+        if found is None:
+            raise _missing(NetworkCode.CAMPAIGN_NOT_FOUND, "campaign", campaign_id)
+        return found
+
     async def ListPayments(
         self, request: pb.ListPaymentsRequest, context: CallContext
     ) -> pb.ListPaymentsResponse:

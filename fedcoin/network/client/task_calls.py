@@ -112,6 +112,21 @@ class TaskCalls(GrpcClient):
         request = pb.GetCampaignRequest(campaign_id=hash_text(campaign_id))
         return (await self.call(self._tasks.GetCampaign, request)).campaign
 
+    async def get_next_round(self, campaign_id: Hash) -> pb.GetNextRoundResponse:
+        """Ask what the task of a campaign's next round must hold.
+
+        Args:
+            campaign_id: The hash of the transaction that opened the campaign.
+
+        Returns:
+            Registered updates, prices in sap, and the last evaluation shard.
+
+        Raises:
+            RpcError: CAMPAIGN_NOT_FOUND, or the call failed.
+        """
+        request = pb.GetNextRoundRequest(campaign_id=hash_text(campaign_id))
+        return await self.call(self._tasks.GetNextRound, request)
+
     async def list_payments(self, task_id: Hash) -> list[PaymentView]:
         """List the payments of a task, in the order of its receipts.
 

@@ -325,7 +325,10 @@ def test_a_client_opens_the_round_when_the_server_did_not(job: LedgerCampaign) -
     register(job, first, second)
     both = [job.update(client, 1) for client in (first, second)]
     job.chain.refuses(LedgerCode.NOT_THE_SERVER, opening(job, first, updates=both))
+    # A block is due when clients may open the task.
+    assert job.chain.ledger.next_deadline_ms() == job.chain.time_ms + WINDOW
     job.chain.produce(after_ms=WINDOW)
+    assert job.chain.ledger.next_deadline_ms() is None
     job.chain.refuses(LedgerCode.NOT_THE_SERVER, opening(job, third, updates=both))
     before = job.chain.balance(first)
     made = opening(job, first, updates=both)

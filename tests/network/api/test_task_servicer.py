@@ -14,6 +14,8 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.data.messages.update_receipts import sign_receipt
+from fedcoin.data.messages.updates import decode_update
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1 import shapley_task_service_pb2_grpc as rpc
@@ -26,6 +28,7 @@ from fedcoin.v1.block_pb2 import (
     BlockHeader,
     Receipt,
 )
+from fedcoin.v1.transaction_pb2 import RegisterReceipt, Transfer, TransferOutput
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, CAROL, MINERS, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
@@ -72,6 +75,31 @@ async def test_a_task_from_its_opening_to_its_payment(live: ServedApi) -> None:
     assert all(miner.revealed and miner.inlier for miner in task.miners)
     assert task.winner in {miner.address for miner in task.miners}
     assert task.closed_height == live.chain.height
+
+
+async def test_what_the_next_rounds_task_must_hold(live: ServedApi) -> None:
+    job = settled(live)
+    chain = live.chain
+    campaign_id = job.campaign_id
+    found = await live.node.get_next_round(campaign_id)
+    assert (found.round, list(found.updates)) == (2, [])
+    assert found.evaluation == job.terms.evaluation
+    assert found.prices == job.task_terms(2).prices
+    assert found.campaign == await live.node.get_campaign(campaign_id)
+    assert (await refused(live.node.get_next_round(bytes(32)))).code == "CAMPAIGN_NOT_FOUND"
+    fresh = LedgerCampaign(chain)
+    fresh.open_campaign(receipt_window_ms=3_600_000)
+    client = fresh.clients[0]
+    coins = TransferOutput(recipient=client.address, amount=FDC)
+    chain.produce(chain.sign(ALICE, Transfer(outputs=[coins])))
+    update = fresh.update(client, 1)
+    genesis_hash = chain.genesis.hash
+    receipt = sign_receipt(decode_update(update, genesis_hash), 1, fresh.server, genesis_hash)
+    chain.produce(chain.sign(client, RegisterReceipt(update=update, receipt=receipt)))
+    found = await live.node.get_next_round(fresh.campaign_id)
+    assert (found.round, list(found.updates)) == (1, [update])
+    assert not found.HasField("evaluation")
+    assert found.campaign.receipts_due_ms == chain.time_ms + 3_600_000
 
 
 async def test_watching_a_task_until_it_is_paid(live: ServedApi) -> None:

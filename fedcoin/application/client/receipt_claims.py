@@ -1,0 +1,219 @@
+"""What a client does with its receipts when the server does not open the round's task.
+
+It registers them, with the weights on a node that the voters can fetch them from, and after the
+receipt window it opens the task for all clients that registered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.contract.actions.client_receipts import (
+    MIN_COMMIT_WINDOW_MS,
+    MIN_RECEIPT_SAMPLES,
+    MIN_REVEAL_WINDOW_MS,
+)
+from fedcoin.data.clock import unix_ms
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_list import ListedClient, build_admission
+from fedcoin.data.messages.updates import Update, decode_update
+from fedcoin.learning.model.aggregation import average_files
+from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_files, group_weights
+from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1 import task_pb2
+from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
+from fedcoin.v1.task_pb2 import OpenTask, Sampling
+from fedcoin.v1.transaction_pb2 import RegisterReceipt
+
+_MAX_EXACT: Final = 12
+_POLL_SECONDS: Final = 0.5
+_ATTEMPTS: Final = 3
+_MAX_WEIGHTS_BYTES: Final = 1 << 30
+
+
+def find_receipt(
+    folder: ReceiptFolder, campaign_id: bytes, round: int, address: bytes
+) -> KeptReceipt:
+    """Find the receipt of a client for a round.
+
+    Args:
+        folder: The home's receipts.
+        campaign_id: The campaign's id, 32 bytes.
+        round: The round's number.
+        address: The client's address, 20 bytes.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        RefusalError: NO_RECEIPT when there is none; BAD_RECEIPT when a file is damaged.
+    """
+    for kept in folder.load():
+        update = kept.update
+        if (update.campaign_id, update.round, update.address) == (campaign_id, round, address):
+            return kept
+    raise RefusalError(
+        ApplicationCode.NO_RECEIPT,
+        f"there is no receipt for an update of {format_address(address)} in round {round} of this"
+        " campaign, which is its next one",
+        field="campaign_id",
+    )
+
+
+def build_registration(kept: KeptReceipt, listed: Sequence[ListedClient]) -> RegisterReceipt:
+    """Build the action that registers a receipt.
+
+    Args:
+        kept: The receipt.
+        listed: The campaign's list of clients; empty without one.
+
+    Returns:
+        The action.
+    """
+    action = RegisterReceipt(update=kept.update.envelope, receipt=kept.receipt.envelope)
+    if listed:
+        action.admission.CopyFrom(build_admission(listed, kept.update.address))
+    return action
+
+
+async def open_next_round(
+    node: NodeClient,
+    wallet: Wallet,
+    campaign_id: bytes,
+    listed: Sequence[ListedClient],
+    report: Callable[[str], None],
+) -> bytes:
+    """Open the task of a round that the server left, with all registered updates.
+
+    Updates whose weights the node does not have are left out; voters refuse the task if they can
+    fetch them.
+
+    Args:
+        node: A node that has the clients' weights.
+        wallet: The client's wallet; it pays the deposit and gets the aggregation price.
+        campaign_id: The campaign's id, 32 bytes.
+        listed: The campaign's list of clients; empty without one.
+        report: Gets a line about each thing worth knowing.
+
+    Returns:
+        The task's id, 32 bytes, once it is open.
+
+    Raises:
+        RefusalError: NO_RECEIPT when nothing is registered; NO_FILE when no evaluation set has been
+            published; BAD_TENSOR when weights cannot be read.
+        RpcError: The node refuses the task.
+    """
+    next_round = await node.get_next_round(campaign_id)
+    await _wait_until_due(node, next_round, report)
+    updates = [decode_update(u, wallet.chain.genesis_hash) for u in next_round.updates]
+    _check_possible(next_round, updates)
+    with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as folder:
+        usable = await _download(node, updates, Path(folder), report)
+        terms = await _build_task(node, next_round, campaign_id, usable, Path(folder))
+    if listed:
+        terms.admissions.extend(build_admission(listed, update.address) for update in usable)
+    opened = await wallet.submit(terms)
+    await wallet.wait_until_final(opened)
+    return opened.hash
+
+
+async def _wait_until_due(
+    node: NodeClient, next_round: GetNextRoundResponse, report: Callable[[str], None]
+) -> None:
+    """Wait until the chain has a block at which clients may open the task."""
+    due_ms = next_round.campaign.receipts_due_ms
+    is_said = False
+    while (await node.get_status()).block_time_ms < due_ms:
+        if not is_said:
+            seconds = max(0, due_ms - unix_ms()) / 1000
+            report(f"only the server may open the task for another {seconds:.0f} s; waiting")
+            is_said = True
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _check_possible(next_round: GetNextRoundResponse, updates: Sequence[Update]) -> None:
+    if not updates:
+        raise RefusalError(
+            ApplicationCode.NO_RECEIPT,
+            f"no receipt is registered for round {next_round.round}",
+            field="campaign_id",
+        )
+    if not next_round.HasField("evaluation"):
+        raise RefusalError(
+            ApplicationCode.NO_FILE,
+            "no evaluation set of this campaign has been published: without one nobody can value"
+            " the updates; the round's training price is burned when the campaign closes",
+            field="campaign_id",
+        )
+
+
+async def _download(
+    node: NodeClient, updates: Sequence[Update], folder: Path, report: Callable[[str], None]
+) -> list[Update]:
+    """Fetch the weights of the updates into files named by their artifacts; skip missing ones."""
+    usable = []
+    for update in updates:
+        try:
+            raw = await node.download_artifact(update.update, max_bytes=_MAX_WEIGHTS_BYTES)
+        except RpcError as error:
+            if error.is_transient:
+                raise
+            report(f"left out {format_address(update.address)}: {error.message}")
+            continue
+        await asyncio.to_thread((folder / update.update.hex()).write_bytes, raw)
+        usable.append(update)
+    return usable
+
+
+async def _build_task(
+    node: NodeClient,
+    next_round: GetNextRoundResponse,
+    campaign_id: bytes,
+    updates: Sequence[Update],
+    folder: Path,
+) -> OpenTask:
+    paths = [folder / update.update.hex() for update in updates]
+    groups: tuple[int, ...] = ()
+    limit = next_round.campaign.similarity_limit_ppm
+    workers = WorkerPool()
+    try:
+        if limit:
+            base = folder / "base"
+            base.write_bytes(await node.download_artifact(updates[0].base))
+            groups = await workers.run(
+                "while grouping", group_files, base, paths, limit / LIMIT_UNIT
+            )
+        weights = group_weights(groups) if groups else (1,) * len(updates)
+        average = await workers.run("while averaging", average_files, paths, weights)
+    finally:
+        await workers.stop()
+    exact = len(updates) <= _MAX_EXACT
+    return OpenTask(
+        campaign_id=campaign_id,
+        round=next_round.round,
+        base=updates[0].base,
+        aggregate=await node.upload_artifact(average),
+        updates=[update.envelope for update in updates],
+        evaluation=next_round.evaluation,
+        utility=task_pb2.UTILITY_ACCURACY,
+        empty_coalition=task_pb2.EMPTY_COALITION_BASE_MODEL,
+        averaging=task_pb2.AVERAGING_EQUAL,
+        sampling=Sampling(schedule=task_pb2.SCHEDULE_EXACT)
+        if exact
+        else Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=5 * MIN_RECEIPT_SAMPLES),
+        prices=next_round.prices,
+        commit_window_ms=MIN_COMMIT_WINDOW_MS,
+        reveal_window_ms=MIN_REVEAL_WINDOW_MS,
+        max_attempts=_ATTEMPTS,
+        groups=groups,
+    )
