@@ -18,6 +18,7 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.messages.updates import Update
+from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import is_gain
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import group_files
@@ -79,6 +80,13 @@ class RoundSettlement:
         """
         updates = campaign.sorted_updates()
         groups = await self._group(campaign, updates)
+        players = len(set(groups)) if groups else len(updates)
+        if players < len(updates):
+            self._report(
+                f"round {campaign.round}: {len(updates)} updates are "
+                f"{format_count(players, 'player')}, with the similarity limit "
+                f"{self._config.similarity_limit:g}"
+            )
         raw = await self._workers.run(
             f"while averaging the updates of round {campaign.round}",
             average_files,

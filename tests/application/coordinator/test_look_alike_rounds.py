@@ -71,6 +71,7 @@ async def test_near_copies_share_one_value_from_the_round_to_the_recomputation(
                 await hand_in_update(client, envelope, weights)
         (record,) = await asyncio.wait_for(run, LOADED_SECONDS)
         assert record.settled
+        assert "round 1: 4 updates are 2 players, with the similarity limit 0.95" in here.lines
         (view,) = await here.client.list_tasks(coordinator.campaign.campaign_id)
         campaign = await here.client.get_campaign(coordinator.campaign.campaign_id)
     assert campaign.similarity_limit_ppm == 950_000
