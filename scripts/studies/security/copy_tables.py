@@ -55,15 +55,16 @@ def _copies_row(noise: float, cells: list[Row]) -> list[object]:
         ", ".join(str(cell["copies"]) for cell in cells),
         what,
         f"{min(cell['similarity'] for cell in cells):.2f}",
-        *(_ratios(cells, "together", rule) for rule in _RULES),
+        # The bound that the page states is one of a thousandth.
+        *(_ratios(cells, "together", rule, 3 if rule == "limit 0.95" else 2) for rule in _RULES),
         _ratios(cells, "owner", "none"),
         _ratios(cells, "owner", "limit 0.95"),
         first["rounds"],
     ]
 
 
-def _ratios(cells: list[Row], field: str, rule: str) -> str:
-    return ", ".join(f"{cell[field][rule]:.2f}" for cell in cells)
+def _ratios(cells: list[Row], field: str, rule: str, digits: int = 2) -> str:
+    return ", ".join(f"{cell[field][rule]:.{digits}f}" for cell in cells)
 
 
 LOOK_ALIKES = RowTable(
