@@ -69,7 +69,7 @@ def study(quick: bool, seed: int, folder: Path) -> Findings:
     partition = paper_partition(scale)
     network = run_network(paper_options(scale, seed), folder / f"{name}-{seed}")
     prototype = run_network(prototype_options(seed), folder / f"prototype-{seed}")
-    variance, races = measure_iterations(network, partition)
+    variance, races = measure_iterations(network, partition, scale.max_iterations)
     race_iterations, payments = measure_payments(prototype)
     return Findings(
         scale,

@@ -17,9 +17,9 @@ from scripts.studies.paper.games import build_table, exact_values, measure_accur
 from scripts.studies.paper.networks import Network, clients_by_type
 
 RACE_MINERS = 5
-RACE_SEEDS = 5
-MAX_ITERATIONS = 20_000
-DIFFICULTIES = (0.1, 10**-1.25, 10**-1.5, 10**-1.75, 0.01, 10**-2.25)
+RACE_SEEDS = 11
+DIFFICULTIES = tuple(10 ** (-quarter / 4) for quarter in range(4, 13))
+"""From 0.1 to 0.001, four in each power of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,21 @@ def measure_types(network: Network, partition: Partition) -> list[TypeRow]:
     return rows
 
 
-def measure_iterations(network: Network, partition: Partition) -> tuple[float, list[RaceRow]]:
+def measure_iterations(
+    network: Network, partition: Partition, max_iterations: int
+) -> tuple[float, list[RaceRow]]:
     """Run the paper's race among the first clients of all types, at several difficulties.
 
     Args:
         network: A network that divided its data by types.
         partition: The division.
+        max_iterations: Difficulties at which more are to be expected are left out.
 
     Returns:
         V, the variance of one order's marginal contributions, and a row for each difficulty.
+
+    Raises:
+        RuntimeError: A race did not end.
     """
     clients = [group[0] for group in clients_by_type(network, partition)]
     table = build_table(network, clients, network.evaluation_size)
@@ -102,13 +108,17 @@ def measure_iterations(network: Network, partition: Partition) -> tuple[float, l
     rows = []
     for difficulty in DIFFICULTIES:
         law = variance * (1 - 1 / RACE_MINERS) / difficulty**2
-        if law > MAX_ITERATIONS / 2:
+        if law > max_iterations:
             break
         iterations = []
         for seed in range(RACE_SEEDS):
             rng = np.random.default_rng(seed)
-            race = run_race(table, RACE_MINERS, difficulty, rng, max_iterations=MAX_ITERATIONS)
-            iterations.append(MAX_ITERATIONS if race is None else race.iterations)
+            # The first miner comes within D earlier than the law says, so that this is ample.
+            bound = round(3 * law) + 1000
+            race = run_race(table, RACE_MINERS, difficulty, rng, max_iterations=bound)
+            if race is None:
+                raise RuntimeError(f"no miner came within D = {difficulty:g}")
+            iterations.append(race.iterations)
         rows.append(RaceRow(difficulty, float(np.median(iterations)), law))
     return variance, rows
 

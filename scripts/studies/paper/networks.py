@@ -37,10 +37,12 @@ class Scale:
     epochs: int
     # Test examples; 0 for all.
     evaluation_size: int
+    # The most iterations that the paper's race is run for.
+    max_iterations: int
 
 
-WHOLE = Scale("mnist", 100, 500, 20, 2_000)
-QUICK = Scale("digits", 10, 100, 5, 0)
+WHOLE = Scale("mnist", 100, 500, 20, 2_000, 400_000)
+QUICK = Scale("digits", 10, 100, 5, 0, 2_000)
 
 
 @dataclass(frozen=True, slots=True)
