@@ -20,7 +20,9 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.update_receipts import SignedUpdateReceipt, decode_update_receipt
 from fedcoin.data.messages.updates import Update, decode_update
+from fedcoin.v1.federated_learning_service_pb2 import WatchRoundsResponse
 from fedcoin.v1.task_pb2 import SignedReceipt, SignedUpdate
+from fedcoin.v1.views_pb2 import CampaignView
 
 _FORMAT: Final = "fedcoin/update-receipt/v1"
 _MAX_CLOCK_DIFFERENCE_MS: Final = 600_000
@@ -72,6 +74,25 @@ def check_receipt(
     if abs(receipt.time_ms - now_ms) > _MAX_CLOCK_DIFFERENCE_MS:
         raise _bad(f"has a time that is more than {_MAX_CLOCK_DIFFERENCE_MS // 1000} s from now")
     return KeptReceipt(update, receipt)
+
+
+def find_objection(campaign: CampaignView, change: WatchRoundsResponse) -> str:
+    """Tell why a receipt for a round would have no effect on the chain.
+
+    Args:
+        campaign: The campaign on the chain.
+        change: The round as the coordinator describes it.
+
+    Returns:
+        The reason; empty when there is none.
+    """
+    if campaign.closed or campaign.closing_ms:
+        return "its requester closes the campaign"
+    if change.round != campaign.last_round + 1:
+        return f"the campaign's next round on the chain is {campaign.last_round + 1}"
+    if campaign.unit_price and change.base.hex() != campaign.best_weights:
+        return f"the next round must start from the weights {campaign.best_weights}"
+    return ""
 
 
 class ReceiptFolder:

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import grpc
 
-from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt
+from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
@@ -125,8 +125,9 @@ class Trainer:
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
             clock_ms: Gives Unix time in ms.
             receipts: Where receipts for updates are kept, with the weights; None keeps none.
-            node: A node that says which key is the campaign's server, so that receipts of another
-                key are refused; None accepts any key's.
+            node: A node that is asked about the campaign before each round, so that nothing is
+                handed in for a receipt without effect, and receipts of other keys than the
+                server's are refused; None trusts the coordinator.
         """
         self._target = target
         self._key = key
@@ -242,6 +243,12 @@ class Trainer:
 
     async def _train_round(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
         began = time.monotonic()
+        if self._node is not None:
+            objection = find_objection(await self._node.get_campaign(change.campaign_id), change)
+            if objection:
+                self._report(f"round {change.round}: nothing is handed in: {objection}")
+                self._done.add(change.round)
+                return
         trained = await self._trained_for(client, change)
         update = ClientUpdate(
             campaign_id=change.campaign_id,

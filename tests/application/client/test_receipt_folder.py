@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder, check_receipt
+from fedcoin.application.client.receipt_folder import (
+    KeptReceipt,
+    ReceiptFolder,
+    check_receipt,
+    find_objection,
+)
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
+from fedcoin.v1.federated_learning_service_pb2 import WatchRoundsResponse
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
+from fedcoin.v1.views_pb2 import CampaignView
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 
 CLIENT = KeyPair.from_seed(bytes(32))
@@ -86,6 +94,26 @@ def test_answers_that_are_not_accepted(
     with pytest.raises(RefusalError, match=problem) as caught:
         check_receipt(envelope, update(), GENESIS_HASH, server=server, now_ms=NOW)
     assert caught.value.code is ApplicationCode.BAD_RECEIPT
+
+
+@pytest.mark.parametrize(
+    ("problem", "changes"),
+    [
+        ("", {}),
+        ("", {"unit_price": 0, "best_weights": ""}),
+        ("closes", {"closed": True}),
+        ("closes", {"closing_ms": 1}),
+        ("next round on the chain is 3", {"last_round": 2}),
+        ("must start from", {"best_weights": bytes(32).hex()}),
+    ],
+)
+def test_rounds_whose_receipts_would_have_no_effect(problem: str, changes: dict[str, Any]) -> None:
+    given = {"last_round": 0, "unit_price": 1, "best_weights": (b"b" * 32).hex()}
+    objection = find_objection(
+        CampaignView(**given | changes), WatchRoundsResponse(round=1, base=b"b" * 32)
+    )
+    assert problem in objection
+    assert bool(objection) == bool(problem)
 
 
 def test_the_servers_receipt_is_accepted() -> None:

@@ -16,6 +16,7 @@ from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.errors import RefusalError
@@ -26,6 +27,7 @@ from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.task_pb2 import SignedReceipt
+from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 from tests.support.training_site import SERVER, client_key, running, settings, site, started
@@ -120,6 +122,37 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
                 await asyncio.wait_for(task, 30)
             assert folder.load() == (kept,)
             assert not weights.exists()
+
+
+async def test_nothing_is_handed_in_while_the_campaign_closes(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    """A receipt that is given when the campaign is about to close could come too late."""
+    async with site(tmp_path) as here:
+        config = settings(clients=1, rounds=1, receipt_seconds=3600)
+        async with started(await here.prepared(config)) as coordinator:
+            run = asyncio.create_task(coordinator.run())
+            await until(lambda: bool(coordinator.campaign.campaign_id))
+            closing = CloseCampaign(campaign_id=coordinator.campaign.campaign_id)
+            await Wallet(here.client, SERVER, here.chain).execute(closing)
+            trainer = Trainer(
+                coordinator.address,
+                client_key(0),
+                RIDER,
+                here.chain.genesis_hash,
+                report=here.lines.append,
+                node=here.client,
+            )
+            async with running(trainer):
+                await until(lambda: any("nothing is handed in" in line for line in here.lines))
+                assert not coordinator.campaign.announced
+            run.cancel()
+            await asyncio.wait([run])
+    report_attack(
+        "a requester asks to close, and its coordinator collects updates until then",
+        "the updates for nothing",
+        "clients that ask a node hand in nothing",
+    )
 
 
 class OtherSigner(Coordinator):

@@ -113,8 +113,8 @@ SHARE = Parsed("I/N", parse_share)
     "--node",
     type=ENDPOINT,
     metavar="HOST:PORT",
-    help="A node's API, asked which key is the campaign's server: receipts of other keys are "
-    "refused.",
+    help="A node's API, asked about the campaign before each round: nothing is handed in for a "
+    "receipt that would have no effect.",
 )
 @passphrase_option
 @parent_option
