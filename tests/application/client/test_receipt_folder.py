@@ -108,7 +108,7 @@ def test_answers_that_are_not_accepted(
     ],
 )
 def test_rounds_whose_receipts_would_have_no_effect(problem: str, changes: dict[str, Any]) -> None:
-    given = {"last_round": 0, "unit_price": 1, "best_weights": (b"b" * 32).hex()}
+    given: dict[str, Any] = {"last_round": 0, "unit_price": 1, "best_weights": (b"b" * 32).hex()}
     objection = find_objection(
         CampaignView(**given | changes), WatchRoundsResponse(round=1, base=b"b" * 32)
     )
