@@ -25,7 +25,6 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.conftest import ReportAttack
-from tests.support.e2e.campaigns import phase
 from tests.support.e2e.learners import Learner, learning, prepared
 from tests.support.e2e.network import BOND, BRISK, SERVER, Network, serving
 from tests.support.programs import PROGRAM
@@ -108,54 +107,65 @@ async def close(node: NodeClient, network: Network, campaign_id: str) -> str:
     return ""
 
 
-async def test_clients_open_the_round_that_their_coordinator_left(
-    network: Network, report_attack: ReportAttack
-) -> None:
+async def hand_in_and_lose_the_coordinator(
+    network: Network,
+) -> tuple[str, Claimant, Claimant]:
+    """Play one round whole and one until two clients have receipts, then kill the coordinator.
+
+    Returns the campaign's id and the two clients.
+    """
     coordinator = await prepared(
         network, clients=3, rounds=2, budget="30fdc", receipt_seconds=WINDOW_S
     )
-    (miner,) = network.nodes
     first, second, third = (claimant(network, coordinator, number) for number in range(3))
     third.last_round = 1  # The round waits for it, so that the task is not opened.
     await coordinator.start()
-    async with miner.client() as node, learning(first, second, third):
+    async with learning(first, second, third):
         await until(lambda: coordinator.state()["round"] == 2, "round 1 is over")
         await until(lambda: first.has_receipt(2) and second.has_receipt(2), "two receipts")
         coordinator.program.kill()
-    campaign_id = coordinator.state()["campaign_id"]
+    return coordinator.state()["campaign_id"], first, second
+
+
+async def close_in_vain(
+    network: Network, node: NodeClient, campaign_id: str, *claimants: Claimant
+) -> None:
+    """Ask for the coins back at once, as the requester, which has to wait for the clients."""
+    assert await close(node, network, campaign_id) == ""
+    campaign = await node.get_campaign(campaign_id)
+    assert (campaign.closed, campaign.last_round) == (False, 1)
+    assert campaign.escrow > 5 * SAP_PER_FDC
+    (miner,) = network.nodes
+    for learner in claimants:
+        shown = await asyncio.to_thread(command, learner, miner.api, "register", campaign_id)
+        assert shown["status"] == "final"
+    assert await close(node, network, campaign_id) == LedgerCode.CAMPAIGN_CLOSING.name
+    assert (await node.get_campaign(campaign_id)).receipts == len(claimants)
+
+
+async def balances(node: NodeClient, *learners: Claimant) -> list[int]:
+    return [(await node.get_account(learner.key.address)).balance for learner in learners]
+
+
+async def test_clients_open_the_round_that_their_coordinator_left(
+    network: Network, report_attack: ReportAttack
+) -> None:
+    (miner,) = network.nodes
     async with miner.client() as node:
-        # The requester wants its coins back at once, and has to wait for the clients.
-        assert await close(node, network, campaign_id) == ""
-        campaign = await node.get_campaign(campaign_id)
-        assert (campaign.closed, campaign.last_round) == (False, 1)
-        assert campaign.escrow > 5 * SAP_PER_FDC
-        for learner in (first, second):
-            shown = await asyncio.to_thread(command, learner, miner.api, "register", campaign_id)
-            assert shown["status"] == "final"
-        assert await close(node, network, campaign_id) == LedgerCode.CAMPAIGN_CLOSING.name
-        campaign = await node.get_campaign(campaign_id)
-        assert campaign.receipts == 2
-        before = {
-            learner.key.address: (await node.get_account(learner.key.address)).balance
-            for learner in (first, second)
-        }
+        campaign_id, first, second = await hand_in_and_lose_the_coordinator(network)
+        await close_in_vain(network, node, campaign_id, first, second)
+        before = await balances(node, first, second)
         task = await asyncio.to_thread(command, first, miner.api, "open", campaign_id, "--wait")
         assert task["phase"] == "settled"
         assert (task["round"], task["opener"]) == (2, format_address(first.key.address))
-        assert len(task["clients"]) == 2
-        view = await node.get_task(task["task_id"])
-        assert view.phase == phase("SETTLED")
-        gained = sum(client.payout for client in view.clients)
-        assert gained > 0
-        after = {address: (await node.get_account(address)).balance for address in before}
         paid = {client["address"]: client["payout"] for client in task["clients"]}
-        assert (
-            after[second.key.address] - before[second.key.address]
-            >= paid[format_address(second.key.address)]
-        )
+        assert len(paid) == 2
+        assert sum(paid.values()) > 0
+        after = await balances(node, first, second)
+        gains = [new - old for old, new in zip(before, after, strict=True)]
         # The aggregation price of the round is the opener's: 1.5 FDC, less fees.
-        own = after[first.key.address] - before[first.key.address]
-        assert own > paid[format_address(first.key.address)] + SAP_PER_FDC
+        assert gains[0] > paid[format_address(first.key.address)] + SAP_PER_FDC
+        assert gains[1] >= paid[format_address(second.key.address)]
         campaign = await node.get_campaign(campaign_id)
         assert (campaign.closed, campaign.escrow) == (True, 0)
     report_attack(

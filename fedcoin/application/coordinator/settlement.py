@@ -32,7 +32,7 @@ from fedcoin.v1.views_pb2 import TaskView
 MAX_OUTAGE_SECONDS = 24 * 3600.0
 """How long a node that cannot be reached while it mines a task is waited for."""
 
-_FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
+FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
 # Before a round is opened again whose task made way.
 
 
@@ -66,7 +66,7 @@ class RoundSettlement:
         self._workers = workers
         self._delivery = delivery
         self._report = report
-        self._backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
+        self._backoff = Backoff(FIRST_PAUSE_S, _MAX_PAUSE_S)
 
     async def aggregate(self, campaign: Campaign) -> None:
         """Average the round's updates, and count the average's correct answers.

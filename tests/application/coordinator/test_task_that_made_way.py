@@ -39,7 +39,7 @@ from tests.support.waiting import until
 def start_mining(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A network with one place for tasks whose miner takes up none yet; the fixture lets it."""
     monkeypatch.setattr(coordinator_module, "FAREWELL_SECONDS", 1.0)
-    monkeypatch.setattr(settlement, "_FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr(settlement, "FIRST_PAUSE_S", 0.2)
     monkeypatch.setattr(room_rent, "MAX_OPEN_TASKS", 1)
     monkeypatch.setattr(miner, "is_worth_mining", lambda *_: False)
     return lambda: monkeypatch.setattr(miner, "is_worth_mining", task_choice.is_worth_mining)
