@@ -102,9 +102,13 @@ class Observer:
             await asyncio.sleep(POLL_SECONDS)
 
     def _report_status(self, campaign: GetCampaignStatusResponse, reported: _Reported) -> None:
-        if len(campaign.clients) > reported.clients:
+        expected = self._plan.options.clients
+        # Of many clients only every tenth is reported, and the last one.
+        num_new = len(campaign.clients) - reported.clients
+        is_last = num_new > 0 and len(campaign.clients) >= expected
+        if is_last or num_new >= max(1, expected // 10):
             reported.clients = len(campaign.clients)
-            clients = format_count(self._plan.options.clients, "client")
+            clients = format_count(expected, "client")
             self._report(f"{reported.clients} of {clients} joined")
         for count in campaign.accuracy_counts[reported.rounds :]:
             reported.rounds += 1

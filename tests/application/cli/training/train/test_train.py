@@ -78,3 +78,21 @@ def test_no_shares(value: str) -> None:
 
 def test_shares() -> None:
     assert parse_share("2/5") == (2, 5)
+
+
+@pytest.mark.parametrize("command", [("train", "simulate", "new"), ("devnet", "--keep", "new")])
+def test_a_bad_partition_is_refused_before_anything_is_written(
+    fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = fedcoin(*command, "--partition", "labels:0")
+    assert outcome.code == 1
+    assert "BAD_PARTITION" in outcome.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_bad_list_of_clients_is_refused(fedcoin: Any, tmp_path: Path) -> None:
+    (tmp_path / "clients.json").write_text("[]")
+    outcome = fedcoin("train", "clients", tmp_path / "clients.json", "--server", "127.0.0.1:9")
+    assert outcome.code == 2
+    assert "lists 0 clients" in outcome.err
