@@ -183,11 +183,11 @@ class Histories(RuleBasedStateMachine):
         self.open_task(which, sampled, 2)
         everybody = set(range(len(PEOPLE)))
         self.mine(which, worth, odd, everybody, liar)
-        self.wait(1_000)
+        self.wait(2_000)
         self.wait(1)
         self.mine(which, worth, odd, everybody, liar)
         self.mine(which, worth, odd, everybody - silent, liar)
-        self.wait(1_000)
+        self.wait(2_000)
         self.wait(1)
 
     @precondition(lambda self: self.jobs)
@@ -196,7 +196,7 @@ class Histories(RuleBasedStateMachine):
         job = self.jobs[which % len(self.jobs)]
         self.attempt(self.chain.sign(who, CloseCampaign(campaign_id=job.campaign_id)))
 
-    @rule(after_ms=st.sampled_from([1, 500, 1_000, 6_000]))
+    @rule(after_ms=st.sampled_from([1, 500, 2_000, 6_000]))
     def wait(self, after_ms: int) -> None:
         self.attempt(after_ms=after_ms)
 
