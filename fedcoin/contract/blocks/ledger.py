@@ -19,6 +19,7 @@ from fedcoin.contract.state.execution_context import BlockContext, ExecutionCont
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.closing import next_closing_ms
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import receipts_root
@@ -349,10 +350,12 @@ class Ledger:
         """Return when the next window or campaign closes or bond returns, in Unix ms, or None."""
         windows = (task.deadline_ms for _, task in lifecycle.open_tasks(self._reader))
         times = [deadline for deadline in windows if deadline]
-        for index in (records.UNBONDING, records.CLOSING):
-            first = next(index.scan(self._reader), None)
-            if first is not None:
-                times.append(first[0])
+        released = next(records.UNBONDING.scan(self._reader), None)
+        if released is not None:
+            times.append(released[0])
+        closing_ms = next_closing_ms(self._reader)
+        if closing_ms is not None:
+            times.append(closing_ms)
         return min(times, default=None)
 
     def needs_block(self) -> bool:

@@ -9,84 +9,34 @@ import pytest
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.tasks import room_rent
 from fedcoin.data.crypto.hashing import sha256
-from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode
 from fedcoin.data.messages.client_list import ListedClient, build_admission, build_client_list
-from fedcoin.data.messages.transactions import Transaction
-from fedcoin.data.messages.update_receipts import sign_receipt
-from fedcoin.data.messages.updates import decode_update
 from fedcoin.v1 import block_pb2, task_pb2
-from fedcoin.v1.task_pb2 import OpenTask, Sampling, SignedReceipt, SignedUpdate
-from fedcoin.v1.transaction_pb2 import CloseCampaign, RegisterReceipt, SetClients, Transfer
+from fedcoin.v1.task_pb2 import OpenTask, Sampling
+from fedcoin.v1.transaction_pb2 import RegisterReceipt, SetClients, Transfer
 from fedcoin.v1.transaction_pb2 import TransferOutput as Output
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import GAVE_WAY, LedgerCampaign, additive, aggregate
 from tests.support.ledger_chain import LedgerChain
-
-WINDOW = 3_600_000
-FAIR: dict[str, Any] = {
-    "averaging": task_pb2.AVERAGING_EQUAL,
-    "commit_window_ms": 30_000,
-    "reveal_window_ms": 10_000,
-}
+from tests.support.receipt_campaign import (
+    FAIR,
+    WINDOW,
+    campaign,
+    closing,
+    open_by,
+    opening,
+    receipt_of,
+    register,
+    registering,
+    settle,
+)
 
 
 @pytest.fixture
 def job() -> LedgerCampaign:
     return campaign()
-
-
-def campaign(**changes: Any) -> LedgerCampaign:
-    """Open a campaign with a receipt window, whose clients have coins."""
-    made = LedgerCampaign(LedgerChain.create(3))
-    coins = [Output(recipient=client.address, amount=5 * FDC) for client in made.clients]
-    made.chain.produce(made.chain.sign(ALICE, Transfer(outputs=coins)))
-    made.open_campaign(**{"receipt_window_ms": WINDOW, **changes})
-    return made
-
-
-def receipt_of(job: LedgerCampaign, update: SignedUpdate, key: KeyPair = BOB) -> SignedReceipt:
-    genesis_hash = job.chain.genesis.hash
-    return sign_receipt(decode_update(update, genesis_hash), job.chain.time_ms, key, genesis_hash)
-
-
-def registering(
-    job: LedgerCampaign, client: KeyPair, *, signer: KeyPair = BOB, sender: KeyPair | None = None,
-    **changes: Any,
-) -> Transaction:  # fmt: skip
-    """Sign the registration of a client's receipt for the next round."""
-    update = job.update(client, **{"round": next_round(job), **changes})
-    action = RegisterReceipt(update=update, receipt=receipt_of(job, update, signer))
-    return job.chain.sign(sender or client, action)
-
-
-def next_round(job: LedgerCampaign) -> int:
-    return job.chain.campaign(job.campaign_id).last_round + 1
-
-
-def register(job: LedgerCampaign, *clients: KeyPair) -> None:
-    job.chain.produce(*(registering(job, client) for client in clients))
-
-
-def closing(job: LedgerCampaign) -> Transaction:
-    return job.chain.sign(ALICE, CloseCampaign(campaign_id=job.campaign_id))
-
-
-def opening(job: LedgerCampaign, key: KeyPair, **changes: Any) -> Transaction:
-    return job.chain.sign(key, job.task_terms(**FAIR | changes))
-
-
-def open_by(job: LedgerCampaign, key: KeyPair, **changes: Any) -> None:
-    """Open the round's task with a key, so that the campaign can be played on."""
-    made = opening(job, key, **changes)
-    job.chain.produce(made)
-    job.terms, job.task_id = made.body.open_task, made.hash
-
-
-def settle(job: LedgerCampaign) -> None:
-    job.settle(dict.fromkeys(job.chain.miners, additive(3, 2, 1)))
 
 
 def test_a_registered_receipt_takes_a_deposit_and_returns_it_with_the_task(

@@ -1,0 +1,84 @@
+"""Campaigns that close by time, when others choose the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.contract.tasks import closing as closing_rule
+from fedcoin.v1 import block_pb2
+from tests.conftest import ReportAttack
+from tests.support.ledger_campaign import FAILED
+from tests.support.ledger_chain import LedgerChain
+from tests.support.receipt_campaign import WINDOW, campaign, closing, open_by, register
+
+DAY = 86_400_000
+
+
+def test_a_closing_that_waits_for_its_task_asks_for_no_blocks(report_attack: ReportAttack) -> None:
+    """A task that nobody mines is open for a day after its campaign's closing was due."""
+    job = campaign()
+    job.chain.produce(closing(job))
+    open_by(job, job.server, commit_window_ms=DAY, max_attempts=1)
+    job.chain.produce(after_ms=WINDOW)
+    assert job.chain.campaign(job.campaign_id).closing_ms <= job.chain.time_ms
+    # Blocks are made without a pause as long as this time has passed.
+    assert job.chain.ledger.next_deadline_ms() == job.task.deadline_ms
+    # The next closing counts, although the waiting one comes before it.
+    later = campaign(job.chain)
+    job.chain.produce(closing(later))
+    assert job.chain.ledger.next_deadline_ms() == job.chain.time_ms + WINDOW
+    job.chain.produce(after_ms=DAY)
+    while job.task.phase != FAILED:
+        job.chain.produce()
+    assert not job.chain.campaign(job.campaign_id).closed
+    due = job.chain.ledger.next_deadline_ms()
+    assert due is not None
+    assert due <= job.chain.time_ms
+    job.chain.produce()
+    assert job.chain.campaign(job.campaign_id).closed
+    report_attack(
+        "a requester asks for the end of its campaign, and opens a task with windows of 24 h that"
+        " nobody can mine",
+        "campaigns closed at once",
+        "no block more than without it",
+    )
+
+
+def test_many_campaigns_close_at_one_moment(report_attack: ReportAttack) -> None:
+    """Each has as many receipts as a task has clients; a block closes one of them."""
+    chain = LedgerChain.create(3, max_clients=3)
+    jobs = [campaign(chain, budget=1_000 + i) for i in range(4)]
+    for job in jobs:
+        chain.produce(closing(job))
+    for job in jobs[:3]:
+        register(job, *job.clients)
+    due = chain.time_ms + 2 * WINDOW
+    chain.produce(after_ms=WINDOW)
+    chain.produce(after_ms=due - chain.time_ms)
+    returned = block_pb2.PAYMENT_KIND_RECEIPT_DEPOSIT_RETURNED
+    ended = []
+    while not all(chain.campaign(job.campaign_id).closed for job in jobs):
+        ended.append(sum(payment.kind == returned for payment in chain.payments()))
+        deadline = chain.ledger.next_deadline_ms()
+        assert deadline is not None
+        assert deadline <= chain.time_ms
+        chain.produce()
+    ended.append(sum(payment.kind == returned for payment in chain.payments()))
+    assert [count for count in ended if count] == [3, 3, 3]
+    report_attack(
+        "a requester has 780 campaigns with 128 receipts each close in one block, for 13 FDC",
+        "there were no receipts",
+        "one of them in each block",
+    )
+
+
+def test_a_block_closes_a_few_campaigns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing_rule, "MAX_CLOSINGS", 2)
+    chain = LedgerChain.create(1)
+    jobs = [campaign(chain, budget=1_000 + i) for i in range(3)]
+    for job in jobs:
+        chain.produce(closing(job))
+    chain.produce(after_ms=2 * WINDOW)
+    assert sum(chain.campaign(job.campaign_id).closed for job in jobs) == 2
+    chain.produce()
+    assert all(chain.campaign(job.campaign_id).closed for job in jobs)
