@@ -16,8 +16,9 @@ from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.actions.client_receipts import (
+    MAX_EXACT_CLIENTS,
+    MAX_RECEIPT_SAMPLES,
     MIN_COMMIT_WINDOW_MS,
-    MIN_RECEIPT_SAMPLES,
     MIN_REVEAL_WINDOW_MS,
 )
 from fedcoin.data.clock import unix_ms
@@ -35,7 +36,6 @@ from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
 from fedcoin.v1.task_pb2 import OpenTask, Sampling
 from fedcoin.v1.transaction_pb2 import RegisterReceipt
 
-_MAX_EXACT: Final = 12
 _POLL_SECONDS: Final = 0.5
 _ATTEMPTS: Final = 3
 _MAX_WEIGHTS_BYTES: Final = 1 << 30
@@ -197,7 +197,7 @@ async def _build_task(
         average = await workers.run("while averaging", average_files, paths, weights)
     finally:
         await workers.stop()
-    exact = len(updates) <= _MAX_EXACT
+    exact = len(updates) <= MAX_EXACT_CLIENTS
     return OpenTask(
         campaign_id=campaign_id,
         round=next_round.round,
@@ -210,7 +210,7 @@ async def _build_task(
         averaging=task_pb2.AVERAGING_EQUAL,
         sampling=Sampling(schedule=task_pb2.SCHEDULE_EXACT)
         if exact
-        else Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=5 * MIN_RECEIPT_SAMPLES),
+        else Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=MAX_RECEIPT_SAMPLES),
         prices=next_round.prices,
         commit_window_ms=MIN_COMMIT_WINDOW_MS,
         reveal_window_ms=MIN_REVEAL_WINDOW_MS,

@@ -15,6 +15,7 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.registered_receipts import due_ms
+from fedcoin.contract.tasks.task_pricing import compute_windows_ms
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_range
 from fedcoin.data.messages.transactions import Transaction
@@ -34,6 +35,13 @@ MIN_RECEIPT_ATTEMPTS: Final = 2
 """The smallest number of attempts of such a task."""
 MIN_RECEIPT_SAMPLES: Final = 1_000
 """The smallest `max_samples` of a task that a client opens and that samples."""
+MAX_RECEIPT_SAMPLES: Final = 5_000
+"""The largest `max_samples` of such a task."""
+MAX_EXACT_CLIENTS: Final = 12
+"""The most updates of such a task with the exact schedule."""
+MAX_CLIENT_TASK_MS: Final = 3_600_000
+"""The most time for all windows of a task that a client opens, in ms, or the receipt window where
+that is longer."""
 _MAX: Final = 2**63 - 1
 
 
@@ -149,7 +157,7 @@ def check_receipts_kept(
     _check_base(terms.base, campaign, "base")
     _check_time(terms)
     if by_client:
-        _check_client_terms(terms)
+        _check_client_terms(terms, campaign)
 
 
 def _check_signer(
@@ -236,23 +244,39 @@ def _check_time(terms: OpenTask) -> None:
     )
 
 
-def _check_client_terms(terms: OpenTask) -> None:
-    """Leave a client no choice by which it would gain at the cost of others."""
+def _check_client_terms(terms: OpenTask, campaign: CampaignState) -> None:
+    """Leave a client no choice by which it would gain at the cost of others, or end their receipts.
+
+    A client that could ask for much work or long windows would open a task that no miner takes,
+    which holds the escrow for weeks and then fails.
+    """
+    sampling = terms.sampling
+    if sampling.schedule == task_pb2.SCHEDULE_EXACT:
+        is_fair_work = len(terms.updates) <= MAX_EXACT_CLIENTS
+    else:
+        is_fair_work = MIN_RECEIPT_SAMPLES <= sampling.max_samples <= MAX_RECEIPT_SAMPLES
     is_fair = (
-        terms.averaging == task_pb2.AVERAGING_EQUAL
+        is_fair_work
+        and terms.averaging == task_pb2.AVERAGING_EQUAL
         and terms.empty_coalition == task_pb2.EMPTY_COALITION_BASE_MODEL
-        and terms.sampling.truncation == 0
-        and (
-            terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
-            or terms.sampling.max_samples >= MIN_RECEIPT_SAMPLES
-        )
+        and sampling.truncation == 0
     )
     if not is_fair:
         raise RefusalError(
             LedgerCode.BAD_AVERAGING,
             "a task that a client opens has equal weights (AVERAGING_EQUAL), the base model as"
-            " empty coalition, no truncation, and the exact schedule or at least"
-            f" {MIN_RECEIPT_SAMPLES} samples",
+            f" empty coalition, no truncation, and {MIN_RECEIPT_SAMPLES} to {MAX_RECEIPT_SAMPLES}"
+            f" samples or, with at most {MAX_EXACT_CLIENTS} updates, the exact schedule",
             field="averaging",
             limit="AVERAGING_EQUAL",
+        )
+    limit_ms = max(MAX_CLIENT_TASK_MS, campaign.terms.receipt_window_ms)
+    windows_ms = compute_windows_ms(terms)
+    if windows_ms > limit_ms:
+        raise RefusalError(
+            LedgerCode.BAD_WINDOW,
+            f"all windows of all attempts take {windows_ms} ms; those of a task that a client opens"
+            f" take at most {limit_ms} ms",
+            field="commit_window_ms",
+            limit=str(limit_ms),
         )

@@ -70,5 +70,17 @@ def compute_task_deposit(rules: Parameters, terms: OpenTask, work: int) -> int:
         Sap: `task_deposit` for each started hour of all windows of all attempts, and for each
         started billion of evaluations.
     """
-    windows_ms = terms.max_attempts * (terms.commit_window_ms + 2 * terms.reveal_window_ms)
+    windows_ms = compute_windows_ms(terms)
     return rules.task_deposit * (-(-windows_ms // _HOUR_MS) + -(-work // _BILLION))
+
+
+def compute_windows_ms(terms: OpenTask) -> int:
+    """Compute how long a task is open at most, when each window ends by its time.
+
+    Args:
+        terms: The task's terms.
+
+    Returns:
+        The time of all windows of all attempts in ms.
+    """
+    return terms.max_attempts * (terms.commit_window_ms + 2 * terms.reveal_window_ms)
