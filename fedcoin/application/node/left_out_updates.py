@@ -6,6 +6,7 @@ whether that is so: it fetches the weights and checks them as if they were a tas
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from typing import Final
 
@@ -22,6 +23,10 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, SignedUpdate
 
 LEFT_OUT_SECONDS: Final = 5.0
 """How long to wait for the weights of an update that a client's task leaves out."""
+
+MAX_AT_ONCE: Final = 16
+"""How many such updates are looked for at a time. A server can register as many as a task has
+clients, whose weights it gives to nobody; one after the other, they would take minutes."""
 
 _UNDECIDED: Final[frozenset[Enum]] = frozenset(
     {DataCode.STORE_FULL, ApplicationCode.PROCESS_FAILED}
@@ -40,17 +45,33 @@ async def check_left_out(state: StateReader, jobs: TaskJobs, assignment: Assignm
         RefusalError: RECEIPT_LEFT_OUT; STORE_FULL or PROCESS_FAILED when this node cannot tell.
         WorkerError: The worker processes failed.
     """
-    terms = assignment.terms
-    listed = {update.body for update in terms.updates}
-    for address, receipt in records.RECEIPTS.scan(state, terms.campaign_id):
-        if receipt.update.body in listed or not await _is_usable(jobs, assignment, receipt.update):
-            continue
+    listed = {update.body for update in assignment.terms.updates}
+    left_out = {
+        address: receipt.update
+        for address, receipt in records.RECEIPTS.scan(state, assignment.terms.campaign_id)
+        if receipt.update.body not in listed
+    }
+    usable: list[bytes] = []
+    slots = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def look(address: bytes, update: SignedUpdate) -> None:
+        async with slots:
+            # One is enough to refuse the task.
+            if not usable and await _is_usable(jobs, assignment, update):
+                usable.append(address)
+
+    looks = (look(address, update) for address, update in left_out.items())
+    problems = await asyncio.gather(*looks, return_exceptions=True)
+    if usable:
         raise RefusalError(
             LedgerCode.RECEIPT_LEFT_OUT,
-            f"the task leaves out the update of {format_address(address)}, whose receipt is"
+            f"the task leaves out the update of {format_address(usable[0])}, whose receipt is"
             " registered and whose weights are sound: list it",
             field="open_task.updates",
         )
+    for problem in problems:
+        if problem is not None:
+            raise problem
 
 
 async def _is_usable(jobs: TaskJobs, assignment: Assignment, update: SignedUpdate) -> bool:

@@ -13,6 +13,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining import task_evaluator
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.node import block_auditor as auditing
+from fedcoin.application.node import left_out_updates
 from fedcoin.application.node.block_auditor import Auditor
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.tensors import encode_tensors
@@ -282,6 +283,37 @@ async def test_a_client_leaves_a_registered_update_out(
         f"a client opens the round alone, or a registered update that is {fault} keeps it from it",
         "only the server could open it",
         "voters refuse a task that lacks a sound registered update, and no other",
+    )
+
+
+async def test_many_registered_updates_whose_weights_nobody_has(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch, report_attack: ReportAttack
+) -> None:
+    """A server registers them so that voters wait for each before they vote for a client's task."""
+    monkeypatch.setattr(left_out_updates, "LEFT_OUT_SECONDS", 0.05)
+    here = site(clients=10)
+    await with_registered_receipts(here, clients=10)
+    for number in range(1, 10):
+        here.store.remove(here.job.update_ids[number])
+    waiting, most = 0, 0
+
+    async def ensure(limits: Mapping[bytes, int], timeout_s: float) -> bool:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(timeout_s)
+        waiting -= 1
+        return False
+
+    jobs = TaskJobs(here.worker, here.store, ensure)
+    auditor = Auditor(here.chain.chain, jobs, artifact_seconds=0.2)
+    await auditor.check_block(await in_block(here, task_of_client(here, 0)))
+    assert most == 9
+    report_attack(
+        "a server registers receipts for 127 updates whose weights nobody has, so that voters look"
+        " for them before they vote for a client's task",
+        "only the server could open it",
+        "16 at a time: 40 s for all of them, where one after the other took 635 s",
     )
 
 
