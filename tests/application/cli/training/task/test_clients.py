@@ -6,9 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from fedcoin.application.cli.entry import run
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
@@ -94,27 +91,3 @@ def test_a_wrong_list_is_refused_before_anything_is_signed(
     right = write_list(tmp_path / "right", *CLIENTS)
     missing = fedcoin("task", "clients", "set", campaign, right, *home)
     assert (missing.code, "UNKNOWN_CAMPAIGN" in missing.err) == (1, True)
-
-
-@pytest.mark.timeout(300)
-def test_publish_with_a_list(fedcoin: Any, live: Live, tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    few = ["--clients", "2", "--epochs", "1", "--evaluation-size", "50"]
-    assert run(["train", "simulate", str(weights), *few]) == 0
-    addresses = [
-        line.split('"')[3]
-        for line in (weights / "manifest.json").read_text().splitlines()
-        if '"address"' in line
-    ]
-    assert len(addresses) == 2
-    publish = ("task", "publish", weights, "--budget", "1fdc", "--home", live.home.root)
-    low = write_list(tmp_path / "low", *addresses, cap=1)
-    outcome = fedcoin(*publish, "--clients", low)
-    assert (outcome.code, "NOT_LISTED" in outcome.err) == (1, True)
-    high = write_list(tmp_path / "high", *addresses, cap=10_000)
-    outcome = fedcoin(*publish, "--clients", high, "--wait", "--json")
-    assert (outcome.code, outcome.json["phase"]) == (0, "settled"), outcome.err
-    campaign = outcome.json["campaign_id"]
-    home = ("--home", live.home.root, "--json")
-    shown = fedcoin("task", "clients", "show", campaign, "--file", high, *home).json
-    assert (shown["count"], shown["matches_file"]) == (2, True)

@@ -103,3 +103,22 @@ def test_publish_has_one_payer(fedcoin: Any, tmp_path: Path) -> None:
 def test_there_is_no_such_folder(fedcoin: Any, tmp_path: Path) -> None:
     outcome = fedcoin("task", "publish", tmp_path / "missing", "--home", tmp_path)
     assert (outcome.code, "does not exist" in outcome.err) == (2, True)
+
+
+def test_publish_with_a_list_of_clients(
+    fedcoin: Any, live: Live, weights: Path, tmp_path: Path
+) -> None:
+    content = json.loads((weights / "manifest.json").read_text())
+    addresses = [client["address"] for client in content["clients"]]
+    publish = ("task", "publish", weights, "--budget", "1fdc", "--home", live.home.root)
+    low, high = tmp_path / "low", tmp_path / "high"
+    low.write_text("".join(f"{address} 1\n" for address in addresses))
+    outcome = fedcoin(*publish, "--clients", low)
+    assert (outcome.code, "NOT_LISTED" in outcome.err) == (1, True)
+    high.write_text("".join(f"{address} 10000\n" for address in addresses))
+    outcome = fedcoin(*publish, "--clients", high, "--wait", "--json")
+    assert (outcome.code, outcome.json["phase"]) == (0, "settled"), outcome.err
+    campaign = outcome.json["campaign_id"]
+    home = ("--home", live.home.root, "--json")
+    shown = fedcoin("task", "clients", "show", campaign, "--file", high, *home).json
+    assert (shown["count"], shown["matches_file"]) == (3, True)
