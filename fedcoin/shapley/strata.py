@@ -34,8 +34,8 @@ def num_pairs(players: int, size: int) -> int:
 def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generator) -> Bools:
     """Draw different coalitions of one size, no two of them complementary.
 
-    Strata of up to 16,384 pairs, or four times `count`, are listed: all in order, or `count` of
-    them without replacement. In larger ones the coalitions are consecutive pieces of random orders
+    Strata of up to 16,384 pairs, or four times `count`, are listed, and `count` of them are drawn
+    without replacement. In larger ones the coalitions are consecutive pieces of random orders
     of the players, which gives all players about the same share of them.
 
     Args:
@@ -45,12 +45,11 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
         rng: Source of randomness.
 
     Returns:
-        bool (count, n).
+        bool (count, n), in random order: any first part of them is a random sample, too.
     """
     total = num_pairs(players, size)
     if total <= max(_MAX_LISTED, 4 * count):
-        drawn = np.arange(total) if count >= total else rng.permutation(total)[:count]
-        return _list_stratum(players, size, total)[drawn]
+        return _list_stratum(players, size, total)[rng.permutation(total)[:count]]
     rows: dict[bytes, Bools] = {}
     while len(rows) < count:
         order = rng.permutation(players)

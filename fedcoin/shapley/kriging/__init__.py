@@ -13,7 +13,8 @@ In the order of the computation:
 * `reml`: fits the hyperparameters to the sample.
 * `posterior`: the expected Shapley values given the sample, and their variances.
 * `correction`: an unbiased estimate of the model's error by cross-fitting.
-* `large_samples`: a simpler model for samples of more than 1,600 coalitions.
+* `combination`: how much of that error to add, and the variance of the result.
+* `large_samples`: samples of more than 1,600 coalitions, a part of which is fitted.
 * `estimator`: puts all of them together.
 
 Notation of this folder, in addition to that of the package (N, n, S, s, u, phi):

@@ -46,6 +46,7 @@ class CovarianceModel:
         count = members.sum(axis=1).astype(np.int64)
         self.sizes, self.size_of = np.unique(count, return_inverse=True)
         self._tables = compute_johnson_correlations(self.n, self.sizes, max_degree)
+        self._members = members
         overlap = np.rint(members @ members.T).astype(np.int64)
         rows = self.size_of[:, None] * len(self.sizes) + self.size_of[None, :]
         # Where each pair of coalitions is in a flattened table.
@@ -60,15 +61,26 @@ class CovarianceModel:
         Returns:
             V, float64 (m, m), the noise's variance included.
         """
-        by_sizes = self._smooth_covariances(theta)
-        by_sizes[0] += self._additive_covariances(theta)
-        table = np.zeros_like(self._tables[0])
-        for part, correlations in zip(by_sizes, self._tables, strict=True):
-            table += part[..., None] * correlations
-        matrix: Floats = table.reshape(-1)[self._lookup]
+        matrix: Floats = self._tabulate(theta).reshape(-1)[self._lookup]
         noise = theta.noise_variance(self.sizes, self.n)
         matrix[np.diag_indices_from(matrix)] += noise[self.size_of]
         return matrix
+
+    def cross(self, theta: Hyperparameters, others: Bools) -> Floats:
+        """Compute the covariances of other coalitions with these.
+
+        Args:
+            theta: Hyperparameters of the prior.
+            others: bool (l, n): none of these coalitions, of sizes in `sizes`.
+
+        Returns:
+            float64 (l, m).
+        """
+        overlap = np.rint(others.astype(np.float64) @ self._members.T).astype(np.int64)
+        rows = np.searchsorted(self.sizes, others.sum(axis=1))
+        lookup = (rows[:, None] * len(self.sizes) + self.size_of[None, :]) * (self.n + 1) + overlap
+        covariances: Floats = self._tabulate(theta).reshape(-1)[lookup]
+        return covariances
 
     def derivatives(
         self, theta: Hyperparameters, vector: Floats, projection: Floats
@@ -107,6 +119,15 @@ class CovarianceModel:
             np.array([np.vdot(additive, traces[0])]),
         )
         return np.concatenate(times_vector), np.concatenate(traced)
+
+    def _tabulate(self, theta: Hyperparameters) -> Floats:
+        """Compute the covariance of different coalitions by size, size and overlap, (k, k, n+1)."""
+        by_sizes = self._smooth_covariances(theta)
+        by_sizes[0] += self._additive_covariances(theta)
+        table = np.zeros_like(self._tables[0])
+        for part, correlations in zip(by_sizes, self._tables, strict=True):
+            table += part[..., None] * correlations
+        return table
 
     @cached_property
     def _correlations(self) -> list[Floats]:

@@ -9,8 +9,9 @@ import numpy as np
 from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, estimate_exact
 from fedcoin.shapley.game import Game
+from fedcoin.shapley.kriging.combination import combine
 from fedcoin.shapley.kriging.correction import estimate_correction
-from fedcoin.shapley.kriging.large_samples import estimate_first_order
+from fedcoin.shapley.kriging.large_samples import estimate_large_sample
 from fedcoin.shapley.kriging.posterior import fit_posterior
 from fedcoin.shapley.kriging.reml import build_design
 from fedcoin.shapley.kriging.sampling_design import evaluate_sample, min_kriging_budget
@@ -19,17 +20,6 @@ from fedcoin.shapley.result import Estimate, require_budget
 _MAX_ROWS = 1_600
 """The most coalitions that go into one Gaussian process, whose cost grows with their cube. Larger
 samples go to `large_samples`. Set by hand."""
-
-# Fitted by hand on trial games; neither the games nor the program are kept. To check another
-# value: `python scripts/benchmarks/bench_estimators.py` measures errors and coverage of intervals,
-# `pytest tests/shapley/test_intervals.py -m slow` the coverage over 200 seeds.
-_CORRECTION_WEIGHT = 0.25
-"""How much of the correction is added to the posterior's values: 0 is nearest to the truth when the
-model is right, 1 is unbiased whatever the game."""
-_CORRECTION_VARIANCE_WEIGHT = 0.4
-_MODEL_VARIANCE_WEIGHT = 0.5
-"""Weights of the corrected values' variance and of the posterior variance in the reported one; set
-so that 95 % intervals cover about 95 % (measured coverage: docs/BENCHMARKS.md)."""
 
 _MIN_RELATIVE_ERROR = 1e-4
 """The model's smallest standard error, in parts of the values' root mean square: the model assumes
@@ -44,8 +34,8 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     `sampling_design` chooses the coalitions. If their utilities are explained, up to rounding, by
     the players' own contributions, contributions of pairs, and a function of the size, the values
     of that model are returned as exact. Otherwise the estimate is the posterior mean plus a quarter
-    of the correction (`correction`). Samples of more than 1,600 coalitions are fitted with the
-    simpler model of `large_samples`.
+    of the correction (`correction`) or more (`combination`). Of more than 1,600 coalitions a part
+    is fitted, and the others tell what the fit missed (`large_samples`).
 
     Args:
         game: The game.
@@ -70,18 +60,15 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     if values is not None:
         variances = np.zeros(n)
     elif len(coalitions) > _MAX_ROWS:
-        values, variances = estimate_first_order(coalitions, worth, rng)
+        values, variances = estimate_large_sample(coalitions, worth, rng)
     else:
         posterior = fit_posterior(coalitions, worth, rng)
         correction, correction_variances = estimate_correction(posterior, coalitions, rng)
-        values = posterior.values + _CORRECTION_WEIGHT * correction
-        # A player's own variance is estimated from few terms: it is averaged with the mean.
-        shrunk = (correction_variances + correction_variances.mean()) / 2
-        variances = (
-            _CORRECTION_VARIANCE_WEIGHT * shrunk
-            + _MODEL_VARIANCE_WEIGHT * posterior.variances
-            + _MIN_RELATIVE_ERROR**2 * float(((values + game.grand / n) ** 2).mean())
+        values, variances = combine(
+            posterior.values, posterior.variances, correction, correction_variances
         )
+        values_size = float(((values + game.grand / n) ** 2).mean())
+        variances += _MIN_RELATIVE_ERROR**2 * values_size
     values = values - values.mean() + (game.grand - game.empty) / n
     return Estimate(values, np.sqrt(variances + rounding**2), game.evaluations, "kriging")
 

@@ -28,6 +28,7 @@ from fedcoin.shapley.kriging.reml import build_design, fit_hyperparameters, proj
 _MIN_FIT_ROWS, _MAX_FIT_ROWS = 250, 600
 """The hyperparameters are fitted to this number of randomly drawn coalitions: four for each player,
 within these limits. The time of the fit grows with the cube of it. Set by hand."""
+_BATCH_ROWS = 4_096
 _MAX_MISFIT = 2.0
 """The largest misfit, y' P y / (m - k), of hyperparameters that were fitted to a part of the
 sample. It is 1 in the mean when the model holds. Set by hand."""
@@ -49,6 +50,8 @@ class Posterior:
     """P y, (m,)."""
     _projection: Floats
     """P, (m, m)."""
+    _model: CovarianceModel
+    _theta: Hyperparameters
 
     def compute_prediction_errors(self, rows: Ints) -> Floats:
         """Predict some of the utilities from all others, and return by how much that is wrong.
@@ -65,6 +68,23 @@ class Posterior:
         block = self._projection[np.ix_(rows, rows)]
         errors = np.linalg.lstsq(block, self._projected_worth[rows], rcond=None)[0]
         return np.asarray(errors * self.scale, np.float64)
+
+    def predict(self, coalitions: Bools) -> Floats:
+        """Predict the utilities of other coalitions, but for a function of the size.
+
+        Args:
+            coalitions: bool (l, n), none of which was evaluated, of sizes that were.
+
+        Returns:
+            Predicted utility less the mean utility mu(s) of the coalition's size, (l,), in the
+            utility's unit.
+        """
+        parts = [
+            self._model.cross(self._theta, coalitions[start : start + _BATCH_ROWS])
+            @ self._projected_worth
+            for start in range(0, len(coalitions), _BATCH_ROWS)
+        ]
+        return np.concatenate(parts) * self.scale
 
 
 def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posterior:
@@ -98,6 +118,8 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
         scale=scale,
         _projected_worth=projection @ standardised,
         _projection=projection,
+        _model=model,
+        _theta=theta,
     )
 
 
@@ -125,4 +147,7 @@ def _fit_model(
         surprise = np.abs(projected) / np.sqrt(np.maximum(np.diag(projection), 1e-300))
         worst = np.argsort(-surprise, kind="stable")[: len(rows) // 2]
         rows = np.union1d(worst, rows[: len(rows) // 2])
-    return theta, model, projection, misfit
+    # The largest of m squared normal errors is about 2 log m; more means irregular coalitions.
+    surprise = projected**2 / np.maximum(np.diag(projection), 1e-300)
+    irregularity = float(surprise.max()) / (2 * np.log(max(count, 3)))
+    return theta, model, projection, max(misfit, irregularity)

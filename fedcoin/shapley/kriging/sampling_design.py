@@ -1,10 +1,12 @@
 """Which coalitions the method `kriging` evaluates: pairs of complements, in two stages.
 
 Coalitions are drawn by size without replacement, each together with its complement. A first stage
-spends half of the budget evenly over the sizes. The second stage goes where the first one varied
+spends half of the budget evenly over the sizes, but evaluates all single players where that takes
+at most a quarter of the budget. The second stage goes where the first one varied
 most: by the standard deviation of u(S) - u(N without S) over the pairs of size s, divided by
 sqrt(s (n - s)). The part of the values' standard error that comes from this size is in proportion
-to that.
+to that. A first stage of a few pairs may miss a size's irregular coalitions, so that its variance
+is moved towards the mean variance of all sizes that are not complete.
 
 Up to 20 players, the smallest and largest coalitions, which count most in the values, are
 evaluated completely while that takes no more than half of the budget. Among more players hardly
@@ -30,7 +32,12 @@ _PAIRS_PER_SIZE = 8
 _MAX_SIZES = 24
 """The most sizes that are sampled."""
 _MIN_RELATIVE_SPREAD = 0.1
-"""Sizes that vary by less than this part of the most varying one count as nearly constant."""
+"""Sizes vary by at least this part of the most varying one."""
+_PRIOR_PAIRS = 1
+"""The weight of the mean variance of all sizes in that of one size, in pairs."""
+_COMPLETE_FIRST_SHARE = 0.25
+"""The part of the budget up to which all coalitions of one player are evaluated in the first stage,
+with their complements."""
 _COMPLETE_SHARE = 0.5
 """The part of the budget that may go into sizes that are evaluated completely."""
 
@@ -69,17 +76,27 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
     has_few_players = n <= _FEW_PLAYERS
     pilot_caps = [min(cap, _PAIRS_PER_SIZE) for cap in caps] if has_few_players else caps
     first = allocate(pairs // 2, pilot_caps, [1.0] * len(sizes))
+    if n <= _COMPLETE_FIRST_SHARE * pairs:
+        # Without single players and their complements, veto players go unnoticed.
+        first = [n, *allocate(pairs // 2 - n, pilot_caps[1:], [1.0] * (len(sizes) - 1))]
     samples = [order[:count] for order, count in zip(orders, first, strict=True)]
     worths = [_evaluate_pairs(game, rows) for rows in samples]
-    spreads = [
-        float((worth[0] - worth[1]).std()) / math.sqrt(size * (n - size)) if worth.size else 0.0
-        for worth, size in zip(worths, sizes, strict=True)
-    ]
+    spreads = np.array(
+        [
+            float((worth[0] - worth[1]).std()) / math.sqrt(size * (n - size)) if worth.size else 0.0
+            for worth, size in zip(worths, sizes, strict=True)
+        ]
+    )
     left = [cap - count for cap, count in zip(caps, first, strict=True)]
     if has_few_players:
-        second = _complete_small_sizes(pairs - sum(first), left, spreads, _COMPLETE_SHARE * pairs)
+        remaining = pairs - sum(first)
+        varies = spreads > _MIN_RELATIVE_SPREAD * float(np.median(spreads))
+        max_complete = min(int(_COMPLETE_SHARE * pairs), remaining)
+        second = _complete_small_sizes(left, varies, max_complete)
     else:
-        second = _allocate_by_spread(pairs, first, left, spreads)
+        second = [0] * len(left)
+    rest = _allocate_by_spread(pairs, first, second, left, spreads)
+    second = [count + more for count, more in zip(second, rest, strict=True)]
     for i, (order, start, count) in enumerate(zip(orders, first, second, strict=True)):
         rows = order[start : start + count]
         samples[i] = np.concatenate([samples[i], rows])
@@ -98,44 +115,34 @@ def _choose_sizes(sizes: list[int], pairs: int) -> list[int]:
     return [sizes[rank - 1] for rank in sorted(set(chosen.tolist()))]
 
 
-def _complete_small_sizes(
-    pairs: int, left: list[int], spreads: list[float], max_complete: float
-) -> list[int]:
-    """Allocate the second stage among few players: pairs for each size, smallest size first.
-
-    Sizes that hardly vary get none, unless nothing else is left. The others are completed one after
-    the other while that takes at most `max_complete` pairs; the rest goes where the first stage
-    varied, though never less than half as much to a size as to the most varying one, because a
-    first stage of 8 pairs is uncertain.
-    """
-    peak = max(spreads)
-    varies = [spread > _MIN_RELATIVE_SPREAD * peak or peak == 0 for spread in spreads]
+def _complete_small_sizes(left: list[int], varies: Bools, max_complete: int) -> list[int]:
+    """Complete sizes that vary, smallest first, while that takes at most `max_complete` pairs."""
     given = [0] * len(left)
-    for i in range(len(left)):
-        if varies[i]:
-            if sum(given) + left[i] > min(max_complete, pairs):
-                break
-            given[i] = left[i]
-    room = [cap - count for cap, count in zip(left, given, strict=True)]
-    shares = [
-        max(spread, peak / 2, 1e-300) if is_varying else 1e-9 * max(peak, 1e-280)
-        for spread, is_varying in zip(spreads, varies, strict=True)
-    ]
-    rest = allocate(pairs - sum(given), room, shares)
-    return [count + more for count, more in zip(given, rest, strict=True)]
+    for i in np.flatnonzero(varies).tolist():
+        if sum(given) + left[i] > max_complete:
+            break
+        given[i] = left[i]
+    return given
 
 
 def _allocate_by_spread(
-    pairs: int, first: list[int], left: list[int], spreads: list[float]
+    pairs: int, first: list[int], second: list[int], left: list[int], spreads: Floats
 ) -> list[int]:
-    """Allocate the second stage among many players by Neyman's rule for both stages together."""
-    floor = _MIN_RELATIVE_SPREAD * max(spreads) + 1e-300
-    pairs_per_spread = pairs / sum(spread + floor for spread in spreads)
-    shares = [
-        max((spread + floor) * pairs_per_spread - count, 1e-9)
-        for spread, count in zip(spreads, first, strict=True)
-    ]
-    return allocate(pairs - sum(first), left, shares)
+    """Allocate what is left by Neyman's rule for all stages together, among incomplete sizes."""
+    room = [cap - count for cap, count in zip(left, second, strict=True)]
+    counts = np.array(first)
+    is_open = np.array(room) > 0
+    if not is_open.any():
+        return [0] * len(left)
+    # The largest spread may be tiny or huge: relative to it, squares stay in range.
+    relative = spreads / (float(spreads[is_open].max()) or 1.0)
+    mean = float((relative[is_open] ** 2).mean())
+    shrunk = np.sqrt((counts * relative**2 + _PRIOR_PAIRS * mean) / (counts + _PRIOR_PAIRS))
+    shrunk = np.maximum(shrunk, _MIN_RELATIVE_SPREAD * shrunk[is_open].max()) + 1e-9
+    available = pairs - sum(first) - sum(second) + counts[is_open].sum()
+    wanted = shrunk * available / shrunk[is_open].sum()
+    shares = np.where(is_open, np.maximum(wanted - counts, 1e-9), 0.0)
+    return allocate(pairs - sum(first) - sum(second), room, shares.tolist())
 
 
 def _evaluate_pairs(game: Game, coalitions: Bools) -> Floats:
