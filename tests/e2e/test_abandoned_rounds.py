@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-WINDOW_S = 20
+ROUND_S, WINDOW_S = 20, 40
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,12 @@ async def hand_in_and_lose_the_coordinator(
     Returns the campaign's id and the two clients.
     """
     coordinator = await prepared(
-        network, clients=3, rounds=2, budget="30fdc", receipt_seconds=WINDOW_S
+        network,
+        clients=3,
+        rounds=2,
+        budget="30fdc",
+        round_seconds=ROUND_S,
+        receipt_seconds=WINDOW_S,
     )
     first, second, third = (claimant(network, coordinator, number) for number in range(3))
     third.last_round = 1  # The round waits for it, so that the task is not opened.

@@ -130,6 +130,14 @@ def _check(config: NodeConfig) -> None:
     if limit and config.coordinator.averaging != "equal":
         problem = 'groups of look-alikes count the same in the average: use averaging = "equal"'
         raise refuse("coordinator.similarity_limit", limit, problem)
+    window, round_seconds = config.coordinator.receipt_seconds, config.coordinator.round_seconds
+    if 0 < window < 2 * round_seconds:
+        problem = (
+            f"a client could register the receipt of its own update and open the round alone before"
+            f" the others are ready: use at least twice coordinator.round_seconds, "
+            f"{2 * round_seconds:g}, or 0 for no receipts"
+        )
+        raise refuse("coordinator.receipt_seconds", window, problem)
     if config.coordinator.max_clients < config.coordinator.clients:
         problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)

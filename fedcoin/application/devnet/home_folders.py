@@ -52,6 +52,9 @@ MIN_ROUND_SECONDS, CLIENT_SECONDS = 60.0, 12.0
 """How long a round waits for updates at least, and for each client, in seconds: clients that share
 the cores of one machine train one after the other."""
 
+MIN_RECEIPT_SECONDS = 3600.0
+"""The shortest receipt window, in seconds; a window is at least two rounds long."""
+
 MIN_COMMIT_SECONDS, COMMIT_SECONDS = 30.0, 2.0
 """How long miners may compute at least, and for each client, in seconds; they commit earlier when
 all of them have enough samples."""
@@ -175,6 +178,7 @@ def _create_miners(
 
 def _create_coordinator(network: _Network, server: str, node: str) -> Member:
     options = network.options
+    round_seconds = max(MIN_ROUND_SECONDS, CLIENT_SECONDS * options.clients)
     home = network.write_home(
         "coordinator",
         {
@@ -186,7 +190,8 @@ def _create_coordinator(network: _Network, server: str, node: str) -> Member:
             "coordinator.budget": options.budget,
             "coordinator.seed": options.seed,
             "coordinator.epochs": options.epochs,
-            "coordinator.round_seconds": max(MIN_ROUND_SECONDS, CLIENT_SECONDS * options.clients),
+            "coordinator.round_seconds": round_seconds,
+            "coordinator.receipt_seconds": max(MIN_RECEIPT_SECONDS, 2 * round_seconds),
             "coordinator.evaluation_size": options.evaluation_size,
             "coordinator.commit_seconds": max(MIN_COMMIT_SECONDS, COMMIT_SECONDS * options.clients),
             **dict(options.coordinator_settings),

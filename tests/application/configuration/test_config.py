@@ -16,6 +16,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from tests.conftest import ReportAttack
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -193,6 +194,23 @@ def test_a_similarity_limit_is_for_equal_averages() -> None:
     ):
         refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, given_settings)
         assert words in refusal.message
+
+
+def test_receipt_windows_are_longer_than_rounds(report_attack: ReportAttack) -> None:
+    """Else the fastest client opens the round with its own update, before the server can."""
+    name, of_rounds = "coordinator.receipt_seconds", "coordinator.round_seconds"
+    for window, round_seconds in ((0, 600), (1_200, 600), (3_600, 1_800)):
+        load_config(None, {}, {name: window, of_rounds: round_seconds})
+    for window, round_seconds in ((1, 600), (1_199, 600), (3_600, 1_801)):
+        given_settings = {name: window, of_rounds: round_seconds}
+        refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, given_settings)
+        assert f"at least twice coordinator.round_seconds, {2 * round_seconds}" in refusal.message
+    report_attack(
+        "a client registers its receipt at once and opens the round alone when the receipt window,"
+        " shorter than the round, is over",
+        "only the server could open it",
+        "a coordinator takes no window under two rounds (`BAD_CONFIG`)",
+    )
 
 
 @given(
