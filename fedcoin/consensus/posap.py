@@ -56,7 +56,7 @@ class Reveal:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a task."""
+    """What the ledger pays by, once a task's miners have proved their vectors."""
 
     mean_shapley_nano: tuple[int, ...]
     """The agreed vector (S-bar): one Shapley value for each client, in nano-utility."""

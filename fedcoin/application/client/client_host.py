@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
-    """One client of the process."""
+    """What one client of this process trains and signs with."""
 
     name: str
     """Names the client in log lines."""

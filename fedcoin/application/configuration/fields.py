@@ -28,8 +28,8 @@ class Kind:
     """The parser and the writer of a setting's value, such as a number within limits."""
 
     parse: Callable[[object], Any]
-    """Turns a TOML value, or the string of a variable, into the setting's value. Raises ValueError
-    with the end of a sentence that begins with the setting's name: "must be ..."."""
+    """Turns a TOML value, or the string of an environment variable, into the setting's value.
+    Raises ValueError, whose message follows the setting's name in a sentence: "must be ..."."""
 
     render: Callable[[Any], str]
     """Turns the setting's value into TOML."""
@@ -80,13 +80,13 @@ def quote(value: str) -> str:
 
 
 def text(allow_empty: bool = True) -> Kind:
-    """Accept a string.
+    """Describe a setting that is a string.
 
     Args:
         allow_empty: Whether the empty string is accepted.
 
     Returns:
-        The kind.
+        The parser and the writer of such a setting.
     """
 
     def parse(value: object) -> str:
@@ -100,13 +100,13 @@ def text(allow_empty: bool = True) -> Kind:
 
 
 def choice(*allowed: str) -> Kind:
-    """Accept one of a few words.
+    """Describe a setting that is one of a few words.
 
     Args:
         *allowed: The words.
 
     Returns:
-        The kind.
+        The parser and the writer of such a setting.
     """
 
     def parse(value: object) -> str:
@@ -118,7 +118,7 @@ def choice(*allowed: str) -> Kind:
 
 
 def switch() -> Kind:
-    """Accept true or false; as a string also 1, 0, yes and no."""
+    """Describe a setting that is true or false; a string may also be 1, 0, yes or no."""
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
     def parse(value: object) -> bool:
@@ -131,14 +131,14 @@ def switch() -> Kind:
 
 
 def number(low: int, high: int) -> Kind:
-    """Accept a whole number.
+    """Describe a setting that is a whole number.
 
     Args:
         low: The smallest number that is accepted.
         high: The largest number that is accepted.
 
     Returns:
-        The kind.
+        The parser and the writer of such a setting.
     """
 
     def parse(value: object) -> int:
@@ -156,14 +156,14 @@ def number(low: int, high: int) -> Kind:
 
 
 def real(low: float, high: float) -> Kind:
-    """Accept a finite number.
+    """Describe a setting that is a finite number.
 
     Args:
         low: The smallest number that is accepted.
         high: The largest number that is accepted.
 
     Returns:
-        The kind.
+        The parser and the writer of such a setting.
     """
 
     def parse(value: object) -> float:
@@ -181,7 +181,7 @@ def real(low: float, high: float) -> Kind:
 
 
 def amount() -> Kind:
-    """Accept an amount of coins: a string such as "1.5fdc", or whole sap. The value is in sap."""
+    """Describe a setting that is an amount in sap: a string such as "1.5fdc", or whole sap."""
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -195,13 +195,13 @@ def amount() -> Kind:
 
 
 def many(item: Kind) -> Kind:
-    """Accept a list; in a variable, items separated by commas.
+    """Describe a setting that is a list; in an environment variable, separated by commas.
 
     Args:
-        item: The kind by which each item is parsed and written.
+        item: The parser and the writer of each item.
 
     Returns:
-        The kind. It parses the list into a tuple.
+        The parser and the writer of the list, which is read as a tuple.
     """
 
     def parse(value: object) -> tuple[Any, ...]:
@@ -215,13 +215,13 @@ def many(item: Kind) -> Kind:
 
 
 def address(allow_empty: bool = False) -> Kind:
-    """Accept an address as host:port, such as 127.0.0.1:7050 or [::1]:7050; port 0 is accepted.
+    """Describe a setting that is an address, such as 127.0.0.1:7050; the port may be 0.
 
     Args:
         allow_empty: Whether the empty string is accepted.
 
     Returns:
-        The kind. It checks the text and leaves it as it is.
+        The parser, which checks the text and leaves it as it is, and the writer.
     """
 
     def parse(value: object) -> str:
@@ -236,10 +236,10 @@ def address(allow_empty: bool = False) -> Kind:
 
 
 def node_address() -> Kind:
-    """Accept a node's address as key@host:port, or as host:port when its key is not known.
+    """Describe a setting that is a node's address: key@host:port, or host:port without its key.
 
     Returns:
-        The kind. It checks the text and leaves it as it is.
+        The parser, which checks the text and leaves it as it is, and the writer.
     """
 
     def parse(value: object) -> str:
@@ -252,7 +252,7 @@ def node_address() -> Kind:
 
 
 def node_key() -> Kind:
-    """Accept a node key: the public key as 64 digits of lower-case hex."""
+    """Describe a setting that is a node key: the public key as 64 digits of lower-case hex."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or not NODE_KEY.fullmatch(value):
@@ -263,7 +263,7 @@ def node_key() -> Kind:
 
 
 def network() -> Kind:
-    """Accept an IP address, or a network of addresses such as 192.0.2.0/24."""
+    """Describe a setting that is an IP address, or a network such as 192.0.2.0/24."""
 
     def parse(value: object) -> str:
         try:

@@ -21,7 +21,7 @@ class ClientOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """A round that is over."""
+    """The results of a round that is over, kept in the campaign's history."""
 
     round: int
     """The round's number, from 1."""

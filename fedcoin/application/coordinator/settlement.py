@@ -33,7 +33,7 @@ MAX_OUTAGE_SECONDS = 24 * 3600.0
 """How long a node that cannot be reached while it mines a task is waited for."""
 
 FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
-# Before a round is opened again whose task made way.
+# The pauses before a round whose task was displaced is opened again.
 
 
 class RoundSettlement:
@@ -48,7 +48,7 @@ class RoundSettlement:
         store: Holds the updates' weights, and gets the average.
         workers: Average and evaluate.
         delivery: Delivers the transaction that opens the task.
-        report: Takes one line of text when the round's task made way for another.
+        report: Takes one line of text when a task with a higher offer displaced the round's task.
     """
 
     def __init__(
@@ -155,8 +155,9 @@ class RoundSettlement:
             task_id: The present round's task, 32 bytes.
 
         Returns:
-            The outcome of the round; None when the task made way for a better offer, so that the
-            same round has to be opened again, after a pause that grows each time.
+            The outcome of the round. None when a task with a higher offer displaced this one: the
+            caller opens the same round again at once, as this method has waited before it returns,
+            each time longer, up to 60 s.
 
         Raises:
             RpcError: The node does not know the task, or could not be reached for

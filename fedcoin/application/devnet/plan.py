@@ -112,7 +112,7 @@ def _out_of_range(name: str, value: str, low: str, high: str) -> RefusalError:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One process of a devnet."""
+    """The command that starts one process of a devnet."""
 
     name: str
     # The command line behind `python -m MODULE`.
@@ -134,7 +134,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MinerMember:
-    """A node that mines."""
+    """A miner of a devnet: a node that computes values and votes."""
 
     member: Member
     # Where its API listens, as host:port.
@@ -145,7 +145,7 @@ class MinerMember:
 
 @dataclass(frozen=True, slots=True)
 class ClientMember:
-    """A client that trains."""
+    """A client of a devnet, which trains on its own data."""
 
     member: Member
     # HONEST, MISLABELLED or FREE_RIDER.

@@ -41,7 +41,7 @@ class MinerResult:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """One settled round."""
+    """The values and payments of one settled round of a devnet."""
 
     # The round's number, from 1.
     round: int

@@ -19,11 +19,11 @@ from fedcoin.v1.snapshot_pb2 import SnapshotChunk, SnapshotHead, SnapshotPart, V
 
 
 def validator_change_message(store: ChainStore, change: ValidatorSetChange) -> ValidatorChange:
-    """Make the message for a change of validators, with its proof.
+    """Make the message by which a snapshot or a light client proves a change of validators.
 
     Args:
         store: The node's chain.
-        change: The change.
+        change: The block that changed the validator set, and the new set.
 
     Returns:
         The header after which the validators changed, its certificate, and the new validators.

@@ -100,7 +100,7 @@ def release_receipts(
 
 
 def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None:
-    """Give a round whose task made way a receipt window in which its task can be opened again.
+    """Start the receipt window again for a round whose task was displaced by a higher offer.
 
     Args:
         context: The execution of the block.

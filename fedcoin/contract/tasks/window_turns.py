@@ -28,15 +28,15 @@ limit, validators that differ on one reveal for good would keep its task open fo
 def record_turn(
     context: ExecutionContext, task_id: bytes, task: TaskState, validators: ValidatorSet
 ) -> None:
-    """Record that the block's proposer had a turn in the task's present window.
+    """Record that the block's proposer could include what miners sent in the task's phase.
 
-    Nothing is recorded in the block that opened the window, which could not hold transactions for
-    it, nor once enough validators had a turn.
+    Nothing is recorded in the block that began the phase, which could not hold such transactions,
+    nor once proposers with more than a third of the power are recorded.
 
     Args:
         context: The execution of the block.
         task_id: The task's id, 32 bytes.
-        task: The task, which is changed and stored.
+        task: The task in a phase with a time window; it is changed and stored.
         validators: The validators of the next height.
     """
     proposer = context.block.proposer

@@ -130,7 +130,8 @@ def check_siblings(
     Raises:
         RefusalError: WRONG_SIBLINGS when their number is wrong, MALFORMED when a hash or sum has
             the wrong length, SUM_OUT_OF_RANGE when no utilities could give a sum,
-            SUM_NOT_EFFICIENT when a sum does not add up over the clients to what it must.
+            SUM_NOT_EFFICIENT when the total of a sum over the clients differs from
+            `SamplingPlan.efficiency_sums`.
     """
     needed = sum(len(positions) for positions in missing)
     if len(evidence.siblings) != needed:

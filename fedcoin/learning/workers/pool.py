@@ -148,8 +148,8 @@ class WorkerPool:
     def batch_size(self, job_id: bytes) -> int:
         """Return how many coalitions fit into the next batch.
 
-        A caller that wants to do something between batches, such as to stop early, asks for about
-        so many at a time.
+        A caller that acts between batches, for example to stop early, passes about this number of
+        coalitions to each `evaluate`.
 
         Args:
             job_id: The id of an open job.
@@ -175,7 +175,7 @@ class WorkerPool:
                 until this call is done.
 
         Returns:
-            int64 (m,).
+            The number of correct answers of each coalition, int64 (m,).
 
         Raises:
             RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
@@ -215,7 +215,7 @@ class WorkerPool:
             coalitions: Bool (m, n), n the number of the job's clients.
 
         Returns:
-            int64 (m,).
+            The number of correct answers of each coalition, int64 (m,).
 
         Raises:
             KeyError: One of the coalitions has not been evaluated, or is forgotten.

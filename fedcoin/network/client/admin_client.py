@@ -73,6 +73,9 @@ class AdminClient(GrpcClient):
         Args:
             node_key: The peer's key; it need not be connected.
             seconds: For how long; 0 means an hour.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.BanPeerRequest(node_key=hash_text(node_key), seconds=seconds)
         await self.call(self._admin.BanPeer, request)
@@ -104,5 +107,9 @@ class AdminClient(GrpcClient):
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)
 
     async def stop(self) -> None:
-        """Ask the node to stop cleanly. Returns when the stop has begun."""
+        """Ask the node to stop cleanly. Returns when the stop has begun.
+
+        Raises:
+            RpcError: The call failed.
+        """
         await self.call(self._admin.Stop, pb.StopRequest())

@@ -37,7 +37,10 @@ class ChainCalls(GrpcClient):
         """Ask for the node's identity, height, peers and memory.
 
         Returns:
-            The status.
+            The status; its fields are described in `node_service.proto`.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self.call(self._node.GetStatus, pb.GetStatusRequest())
 
@@ -46,6 +49,9 @@ class ChainCalls(GrpcClient):
 
         Returns:
             Both versions.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self.call(self._node.GetVersion, pb.GetVersionRequest())
 
@@ -73,6 +79,9 @@ class ChainCalls(GrpcClient):
 
         Returns:
             The validators, bonds in sap.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListValidatorsRequest()
         return await self.list_all(self._node.ListValidators, request, "validators", limit)
@@ -89,6 +98,9 @@ class ChainCalls(GrpcClient):
         Returns:
             Each block's header and certificate with the new validators, from which a light client
             checks any later block.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListValidatorChangesRequest(below_height=below_height)
         return await self.list_all(self._node.ListValidatorChanges, request, "changes", limit)
@@ -120,7 +132,10 @@ class ChainCalls(GrpcClient):
             limit: How many to read at most.
 
         Returns:
-            The blocks.
+            The blocks, amounts in sap.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListBlocksRequest()
         return await self.list_all(self._node.ListBlocks, request, "blocks", limit)
@@ -129,7 +144,10 @@ class ChainCalls(GrpcClient):
         """Ask for the fees, deposits and limits that a transaction has to keep to.
 
         Returns:
-            Amounts in sap.
+            The fees and deposits in sap, and the limits.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self.call(self._node.GetFees, pb.GetFeesRequest())
 
@@ -138,6 +156,9 @@ class ChainCalls(GrpcClient):
 
         Returns:
             The peers.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListConnectedPeersRequest()
         return list((await self.call(self._node.ListConnectedPeers, request)).peers)

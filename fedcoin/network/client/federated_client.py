@@ -63,6 +63,9 @@ class FederatedClient(GrpcClient):
 
         Returns:
             The campaign's status.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self.call(self._stub.GetCampaignStatus, pb.GetCampaignStatusRequest())
 
@@ -143,6 +146,9 @@ class FederatedClient(GrpcClient):
 
         Returns:
             The artifact's id, 32 bytes.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self._uploads.upload(data)
 
@@ -157,5 +163,8 @@ class FederatedClient(GrpcClient):
 
         Returns:
             The content.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self._artifacts.download(artifact, max_bytes)

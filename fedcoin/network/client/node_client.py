@@ -72,6 +72,9 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
 
         Returns:
             The artifact's id, 32 bytes.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self._uploads.upload(data)
 
@@ -86,6 +89,9 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
 
         Returns:
             The content.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self._artifacts.download(bytes.fromhex(hash_text(artifact)), max_bytes)
 
@@ -97,5 +103,8 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
 
         Returns:
             True when it does.
+
+        Raises:
+            RpcError: The call failed.
         """
         return await self._uploads.has(bytes.fromhex(hash_text(artifact)))

@@ -41,6 +41,9 @@ class TaskCalls(GrpcClient):
 
         Returns:
             The tasks, amounts in sap.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListTasksRequest(
             campaign_id="" if campaign is None else hash_text(campaign), open_only=open_only
@@ -93,6 +96,9 @@ class TaskCalls(GrpcClient):
 
         Returns:
             The campaigns, budgets in sap.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListCampaignsRequest()
         return await self.list_all(self._tasks.ListCampaigns, request, "campaigns", limit)

@@ -72,6 +72,9 @@ class TransactionCalls(GrpcClient):
 
         Returns:
             The transactions.
+
+        Raises:
+            RpcError: The call failed.
         """
         request = pb.ListPendingTransactionsRequest()
         method = self._transactions.ListPendingTransactions

@@ -44,7 +44,7 @@ class MinerTally:
 
 @dataclass
 class SettledTask:
-    """One settled task."""
+    """What a simulated campaign records of a task that was settled."""
 
     # The winner's address, 20 bytes.
     winner: bytes

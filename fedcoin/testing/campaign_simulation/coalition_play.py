@@ -50,7 +50,7 @@ _REVEAL = block_pb2.TASK_PHASE_REVEAL
 
 @dataclass(frozen=True)
 class Reply:
-    """What the owner does; by default it is honest with one key."""
+    """The strategy of an owner of several miners; by default it is honest with one key."""
 
     # Over how many keys its bond is split.
     keys: int = 1

@@ -57,7 +57,7 @@ class CampaignEnvironment(Protocol):
 
 
 class LedgerApplication:
-    """One validator's ledger. Implements `block_application.BlockApplication`."""
+    """Builds and executes one validator's blocks: a `block_application.BlockApplication`."""
 
     def __init__(self, environment: CampaignEnvironment, index: int) -> None:
         """Start at the genesis.

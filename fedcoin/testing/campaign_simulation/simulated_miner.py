@@ -54,7 +54,7 @@ class _Work:
 
 @dataclass
 class SimulatedMiner:
-    """One miner."""
+    """A miner of a simulated campaign, which acts by its strategy after each block."""
 
     key: KeyPair
     # Evaluates coalitions.

@@ -73,19 +73,20 @@ def measure_copies(
     seeds: int,
     scale: float = 1.0,
 ) -> list[CopyOutcome]:
-    """Measure what copies earn.
+    """Measure what a client earns by sending copies of its update under further addresses.
 
     Args:
         dataset: A data set that `datasets.load_dataset` takes.
-        partition: A key of `trained_rounds.PARTITIONS`.
-        clients: The number of honest clients.
-        copies: How many copies the owner sends beside its update.
-        noises: Relative norms of the noise in each copy; 0 for exact copies.
-        seeds: How many federations to train.
-        scale: By how much a copy's change is multiplied.
+        partition: How the data is divided: a key of `trained_rounds.PARTITIONS`.
+        clients: The number of clients without the copies; one of them owns the copies.
+        copies: The numbers of copies to measure.
+        noises: The noises to measure: the L2 norm of each copy's noise, relative to that of the
+            owner's change of the weights; 0 for exact copies.
+        seeds: The number of federations to train, with seeds 0, 1, ...
+        scale: By how much a copy's change of the weights is multiplied.
 
     Returns:
-        One outcome for each number of copies and noise.
+        One outcome for each pair of a number of copies and a noise.
     """
     cases = [(number, noise) for number in copies for noise in noises]
     totals: dict[tuple[int, float], list[tuple[Floats, Floats, Floats]]] = {c: [] for c in cases}
@@ -146,7 +147,7 @@ def make_copies(
         copies: How many copies to make.
         noise: The norm of the noise, relative to that of the owner's change.
         scale: By how much the change is multiplied first.
-        seed: Of the noise.
+        seed: Seeds the noise.
 
     Returns:
         The copies, float32 weights by name.

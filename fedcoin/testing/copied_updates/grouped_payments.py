@@ -53,7 +53,7 @@ def compute_shapley_values(table: Floats) -> Floats:
         table: The utility of each coalition, float64 (2^n,), by bit mask.
 
     Returns:
-        float64 (n,).
+        The value of each client, float64 (n,).
     """
     players = int(np.log2(len(table)))
     masks = 1 << np.arange(players)

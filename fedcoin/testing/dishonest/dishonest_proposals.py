@@ -24,7 +24,7 @@ MINING_ACTIONS = frozenset({"commit_shapley", "reveal_shapley"})
 """The names of the actions by which miners take part in a task."""
 
 MAX_TRIES = 64
-"""How many blocks a grinder builds in one turn; each is executed completely."""
+"""How many blocks `grind_block` builds in one turn; each is executed completely."""
 
 
 def exclude_rivals(candidates: Iterable[Transaction], own: bytes) -> list[Transaction]:
@@ -46,13 +46,13 @@ def exclude_rivals(candidates: Iterable[Transaction], own: bytes) -> list[Transa
 
 @dataclass(frozen=True, slots=True)
 class GroundBlock:
-    """The block that a grinder chose: of all that it built, the one with the best challenge."""
+    """The block that `grind_block` chose: of all that it built, the one that suits its proposer."""
 
     context: BlockContext
     built: BuiltBlock
-    # How many blocks the grinder built.
+    # The number of blocks that were built.
     tries: int = 1
-    # How many different challenges these blocks would have led to.
+    # The number of different challenges that these blocks would have led to.
     challenges: int = 0
 
 

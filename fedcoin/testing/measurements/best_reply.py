@@ -36,23 +36,25 @@ HONEST_REPLY = Reply()
 
 @dataclass(frozen=True)
 class ReplyOutcome:
-    """What one reply earned. Amounts are in FDC for each task, deposits taken off."""
+    """What an owner of several miners earned by one strategy. Amounts are in FDC for each task."""
 
+    # The strategy: which commitments, salts and reveals the owner withholds.
     reply: Reply
     # "pro_rata" or "winner".
     reward: str
     # A value of the enum Schedule.
     schedule: int
+    # The number of tasks played.
     tasks: int
-    # What the ledger paid to the owner's keys, less the deposits that it burned.
+    # The mean that the ledger paid to the owner's keys, less the deposits that it burned.
     net: float
     # The standard error of `net`.
     std_error: float
-    # What the same keys would have earned in the same tasks if all of them had acted.
+    # What the same keys would have earned if none of them had withheld anything.
     acting: float
     # The owner's share of the power at the opening, times the mining price.
     fair: float
-    # In how many tasks it earned more than by acting with all keys.
+    # The number of tasks in which the owner earned more than by acting with all keys.
     gains: int
 
 
@@ -73,17 +75,17 @@ class SaltOutcome:
 def measure_reply(
     reply: Reply, reward: str, schedule: int, tasks: int, *, seed: int = 1
 ) -> ReplyOutcome:
-    """Play tasks on the ledger with one reply.
+    """Measure what an owner of a tenth of the power earns by one strategy, on the ledger.
 
     Args:
-        reply: What the owner does.
+        reply: The owner's strategy.
         reward: "pro_rata" or "winner".
         schedule: A value of the enum Schedule.
         tasks: How many tasks to play, at least 2.
-        seed: Of the game that coalitions of clients play.
+        seed: Seeds the utilities of the clients' coalitions.
 
     Returns:
-        What came of it.
+        The mean earnings, and what they are compared with.
     """
     play = CoalitionPlay(reply, reward == "winner", schedule, tasks, seed)
     played = [play.run_task() for _ in range(tasks)]
@@ -112,10 +114,10 @@ def search_best_reply(reward: str, schedule: int, tasks: int) -> list[ReplyOutco
     Args:
         reward: "pro_rata" or "winner".
         schedule: A value of the enum Schedule.
-        tasks: How many tasks to play with each reply.
+        tasks: The number of tasks to play with each reply.
 
     Returns:
-        All replies that were tried, honesty first and each once.
+        The outcome of each reply that was tried, the honest one first.
     """
     tried = {HONEST_REPLY: measure_reply(HONEST_REPLY, reward, schedule, tasks)}
     best = HONEST_REPLY
@@ -130,7 +132,7 @@ def search_best_reply(reward: str, schedule: int, tasks: int) -> list[ReplyOutco
 
 
 def neighbours(reply: Reply) -> Iterator[Reply]:
-    """List the replies that differ in the split and at most one other choice.
+    """List the replies that differ in the number of keys and at most one other choice.
 
     Args:
         reply: A reply.
@@ -157,7 +159,7 @@ def measure_withheld_salts(tasks: int, keys: int, deposit: float) -> SaltOutcome
         deposit: What a withheld salt costs, as a share of the mining price.
 
     Returns:
-        What it earns.
+        Its mean earnings, with the best set withheld and with none.
     """
     powers = {bytes([1, i]) * 10: 90 * 20 // 9 for i in range(9)}
     own = [bytes([2, i]) * 10 for i in range(keys)]

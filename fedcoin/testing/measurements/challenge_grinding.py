@@ -31,7 +31,7 @@ CHALLENGED_LEAVES = 44
 
 @dataclass(frozen=True)
 class GrindingSuccess:
-    """How often a proposer succeeds that can choose among several challenges."""
+    """How often a proposer that can choose among several challenges gains by it."""
 
     # "certificate" or "salts".
     rule: str
@@ -70,15 +70,18 @@ def list_certificates(validators: int, quorum: int, signatures: int) -> Iterator
 
 
 def measure_grinding(tasks: int, signatures: int, fraction: float) -> list[GrindingSuccess]:
-    """Measure the success of a proposer, one of four, that tries all challenges it can reach.
+    """Measure how often a proposer that may choose the challenge hides a forgery or wins a task.
+
+    The proposer is one of four validators. It tries all challenges that the rule lets it choose
+    from: many where the certificate decides the challenge, one where the miners' salts decide it.
 
     Args:
-        tasks: How many tasks to try.
-        signatures: How often the proposer signs its own precommit again.
-        fraction: The share of its 500 leaves that a miner forged.
+        tasks: The number of tasks to try.
+        signatures: How often the proposer signs its own precommit again for another certificate.
+        fraction: The share of the miner's 500 leaves that are forged, 0 to 1.
 
     Returns:
-        The success under the certificate's rule, and under the salts' rule.
+        Two results: under the rule "certificate", then under the rule "salts".
     """
     certificates = list(list_certificates(4, 3, signatures))
     own = sha256(b"validator", bytes([0]))

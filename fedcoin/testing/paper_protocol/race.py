@@ -37,7 +37,7 @@ class BroadcastStrategy(Protocol):
 
 @dataclass(frozen=True)
 class RaceResult:
-    """The result of a race."""
+    """The block that ended a race of the paper's protocol, and its miner."""
 
     # The index of the miner that made the block; honest miners come first.
     miner: int

@@ -238,7 +238,7 @@ def _check_batch(raws: Sequence[bytes]) -> None:
 
 
 class TransactionRelayServicer(TransactionRelayServiceServicer):
-    """TransactionRelayService on the peers' listener.
+    """Serves `TransactionRelayService` to the connected peers.
 
     Args:
         relay: Takes the batches.

@@ -9,10 +9,10 @@ from fedcoin.network.errors import NetworkCode
 
 
 class RefusedKeys:
-    """The refused keys.
+    """The node keys that may not connect to this node, checked in each handshake.
 
     Args:
-        keys: Node keys, 32 bytes each.
+        keys: The refused node keys, Ed25519, 32 bytes each.
     """
 
     def __init__(self, keys: Set[bytes]) -> None:
@@ -20,10 +20,10 @@ class RefusedKeys:
         """The refused node keys, 32 bytes each."""
 
     def replace(self, keys: Set[bytes]) -> None:
-        """Refuse other keys from now on.
+        """Refuse these keys instead of the present ones. The caller closes connections.
 
         Args:
-            keys: Node keys, 32 bytes each.
+            keys: The refused node keys, Ed25519, 32 bytes each.
         """
         self.keys = frozenset(keys)
 
@@ -31,7 +31,7 @@ class RefusedKeys:
         """Check that a key is not refused.
 
         Args:
-            key: A node key.
+            key: A node key, 32 bytes.
 
         Raises:
             RefusalError: KEY_REFUSED when it is.

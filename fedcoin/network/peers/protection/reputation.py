@@ -15,7 +15,7 @@ HALF_LIFE_S = 60.0
 
 
 class Offence(str, Enum):
-    """Kinds of misbehaviour."""
+    """The misbehaviour of a peer that costs it the points in `POINTS`."""
 
     BAD_BLOCK = "BAD_BLOCK"
     BAD_HEADERS = "BAD_HEADERS"

@@ -75,7 +75,9 @@ class SnapshotId:
     """The height and the block hash that name a snapshot."""
 
     height: int
+    """The height of the last block that the snapshot includes."""
     block_hash: bytes
+    """The hash of that block, 32 bytes."""
 
 
 class PartialSnapshot:
