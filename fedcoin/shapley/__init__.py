@@ -29,6 +29,9 @@ the Shapley value of player i (Shapley, "A value for n-person games", 1953).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
@@ -63,7 +66,12 @@ _DEFAULT_WALKS = 200
 
 
 def estimate(
-    utility: Utility, n: int, method: str = "auto", budget: int | None = None, seed: int = 0
+    utility: Utility,
+    n: int,
+    method: str = "auto",
+    budget: int | None = None,
+    seed: int = 0,
+    players: Sequence[str] | None = None,
 ) -> Estimate:
     """Estimate the Shapley values of a game.
 
@@ -77,16 +85,22 @@ def estimate(
         budget: The limit on distinct coalitions to evaluate, without the empty and the grand one.
             Without it: all coalitions for `exact`, otherwise 200 n.
         seed: Seed of the random generator. Equal arguments give equal estimates.
+        players: Names of the n players, all different. With names, the random choices depend on
+            them and not on the players' order: in another order each player has the same value, but
+            for the rounding of the utility. Without names, they depend on the order.
 
     Returns:
         The values with their standard errors.
 
     Raises:
         RefusalError: BAD_METHOD when the method is unknown; BAD_GAME when there is no player, when
-            there are too many for the method, or when the utility does not answer with m finite
-            numbers; BAD_BUDGET when the method needs more evaluations.
+            there are too many for the method, when the names are not n different ones, or when the
+            utility does not answer with m finite numbers; BAD_BUDGET when the method needs more
+            evaluations.
     """
     chosen, max_evaluations = plan(n, method, budget)
+    if players is not None:
+        return _estimate_by_name(utility, players, n, chosen, max_evaluations, seed)
     game = Game(utility, n)
     while True:
         try:
@@ -98,6 +112,30 @@ def estimate(
             return estimated.in_unit(game.exponent)
         # The unit changes no choice of coalitions: the memo knows those of the first attempt.
         game = fitting
+
+
+def _estimate_by_name(
+    utility: Utility, players: Sequence[str], n: int, method: str, budget: int, seed: int
+) -> Estimate:
+    """Estimate with the players in the order of their names, and return the caller's order."""
+    if len(players) != n or len(set(players)) != n:
+        raise RefusalError(
+            ShapleyCode.BAD_GAME,
+            f"{len(players)} names, {len(set(players))} of them different, are given for {n}"
+            " players; give each player a name of its own",
+            field="players",
+            limit=str(n),
+        )
+    by_name = sorted(range(n), key=lambda player: players[player])
+    position = np.argsort(by_name)
+    estimated = estimate(
+        lambda coalitions: utility(coalitions[:, position]), n, method, budget, seed
+    )
+    return replace(
+        estimated,
+        values=estimated.values[position],
+        std_errors=estimated.std_errors[position],
+    )
 
 
 def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, int]:
