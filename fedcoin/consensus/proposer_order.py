@@ -97,10 +97,10 @@ class ProposerOrder:
     ) -> ProposerOrder:
         """Make the order of the next height.
 
-        The turn of round 0 is charged, whoever proposed the block in the end. So a validator that
-        is silent loses its turn, and a winner does not propose more often than its power allows.
-        A newcomer starts 9/8 of the total power behind, so that it gains nothing by leaving and
-        coming back.
+        The turn of round 0 is charged, also when a later round's proposer made the block. So a
+        validator that is silent loses its turn, and a winner does not propose more often than its
+        power allows. A newcomer starts 9/8 of the total power behind, so that it gains nothing by
+        leaving and coming back.
 
         Args:
             validators: The validators of the next height.

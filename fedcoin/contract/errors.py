@@ -84,7 +84,7 @@ class LedgerCode(str, Enum):
 
     Wait until one has returned."""
     LAST_VALIDATOR = "LAST_VALIDATOR"
-    """The only validator cannot unbond, because nobody could decide a block then.
+    """The only validator cannot unbond, because no validator would be left to decide a block.
 
     Have another validator bond first."""
     ALREADY_SLASHED = "ALREADY_SLASHED"
@@ -205,7 +205,7 @@ class LedgerCode(str, Enum):
 
     # Tasks.
     TOO_MANY_TASKS = "TOO_MANY_TASKS"
-    """As many tasks are open as the network allows, and none makes way for this offer and fee.
+    """As many tasks are open as the network allows, and this offer and fee displace none of them.
 
     Wait until a task is closed, raise `max_room_fee`, or open a campaign with a higher mining
     price."""

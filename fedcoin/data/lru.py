@@ -78,11 +78,11 @@ class LruDict(Generic[K, V]):
         return self._entries[key]
 
     def values(self) -> list[V]:
-        """List all values, the longest unused first; this is no use of them."""
+        """List all values, the longest unused first, without marking them as used."""
         return list(self._entries.values())
 
     def items(self) -> list[tuple[K, V]]:
-        """List all keys and values, the longest unused first; this is no use of them."""
+        """List all keys and values, the longest unused first, without marking them as used."""
         return list(self._entries.items())
 
     def discard(self, key: K) -> None:

@@ -201,7 +201,7 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
             task.cancel()
             await asyncio.wait((task,))
         if not task.cancelled():
-            # An exception that nobody reads would be logged by asyncio.
+            # An exception that is never retrieved would be logged by asyncio.
             task.exception()
     if not done:
         raise asyncio.TimeoutError

@@ -1,6 +1,6 @@
 """Hosts as units of limits and bans: one IPv4 address, or one /64 network of IPv6 addresses.
 
-Whoever has one IPv6 address usually has 2^64 of them, so that a limit on single addresses would
+A host with one IPv6 address usually has 2^64 of them, so that a limit on single addresses would
 limit nothing. Hosts of exempt networks, such as loopback or the address of a NAT behind which many
 members are, share no limit and are not banned.
 """

@@ -151,7 +151,7 @@ def _check_possible(next_round: GetNextRoundResponse, updates: Sequence[Update])
     if not next_round.HasField("evaluation"):
         raise RefusalError(
             ApplicationCode.NO_FILE,
-            "no evaluation set of this campaign has been published: without one nobody can value"
+            "no evaluation set of this campaign has been published, so that no miner can value"
             " the updates; the round's training price is burned when the campaign closes",
             field="campaign_id",
         )

@@ -63,7 +63,7 @@ def check_receipt(
     try:
         receipt = decode_update_receipt(envelope, genesis_hash)
     except RefusalError as refusal:
-        raise _bad(f"is not one: {refusal.message}") from refusal
+        raise _bad(f"is invalid: {refusal.message}") from refusal
     if not receipt.is_for(update):
         raise _bad("is for another update")
     if server is not None and receipt.server != server:

@@ -261,7 +261,7 @@ class Trainer:
         signed = sign_update(update, self._key, self._genesis_hash)
         self._handed_in[change.round] = decode_update(signed, self._genesis_hash)
         try:
-            # Announced first, so that nobody who sees the upload can come before it.
+            # Announced first, so that a copy of the upload cannot be announced before it.
             await client.announce_update(signed)
             await client.upload_artifact(trained.weights)
             receipt = await client.submit_update(signed)

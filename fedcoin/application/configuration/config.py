@@ -47,7 +47,10 @@ class PeersConfig:
     max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
     max_inbound: int = setting(32, number(0, 1000), "The most peers that may dial this node.")
     max_inbound_of_host: int = setting(
-        4, number(1, 1000), "The most of them from one host: one IPv4 address or IPv6 /64 network."
+        4,
+        number(1, 1000),
+        "The most peers that may dial this node from one host, an IPv4 address or an IPv6 /64 "
+        "network.",
     )
     refused_keys: tuple[str, ...] = setting(
         (), many(node_key()), "Node keys that are neither dialled nor accepted, in hex."
@@ -123,7 +126,9 @@ class MinerConfig:
         "beside its fees; 0: take any task.",
     )
     request_seconds: float = setting(
-        300.0, real(1, 86_400), "A worker process is ended that works longer on one request."
+        300.0,
+        real(1, 86_400),
+        "How long a worker process may work on one request before it is ended, in seconds.",
     )
     worker_memory_bytes: int = setting(
         8 * GIB,
@@ -133,7 +138,8 @@ class MinerConfig:
     sandbox: str = setting(
         "auto",
         choice(*SANDBOX_MODES),
-        "Worker processes run in bubblewrap's sandbox: where it works, never, or else no start.",
+        "Whether workers run in bubblewrap's sandbox: where it works, never, or always (no start "
+        "without it).",
     )
     max_coalition_work: int = setting(
         500_000_000_000,
@@ -174,7 +180,7 @@ class CoordinatorConfig:
     max_harm: float = setting(
         0.1,
         real(0, 1),
-        "A client whose value was further below zero in a round is left out later; 1: never.",
+        "A client whose value in a round was below minus this is left out of later ones; 1: never.",
     )
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long to wait for `clients` clients, in seconds."
@@ -186,8 +192,8 @@ class CoordinatorConfig:
     receipt_seconds: float = setting(
         3600.0,
         real(0, 604_800),
-        "How long clients may register receipts for updates, and for as long again open the round "
-        "themselves; the campaign closes so long after the request. 0: no receipts; else from 1.",
+        "Seconds in which clients may register receipts, then open the round, and before a "
+        "campaign closes; 0: no receipts; else at least 1, and twice `round_seconds`.",
     )
     spread: str = setting(
         "equal", choice("equal", "decreasing"), "How the budget is spread over the rounds."
@@ -200,7 +206,7 @@ class CoordinatorConfig:
     reward: str = setting(
         "pro_rata",
         choice("winner", "pro_rata"),
-        "Who gets the mining price: the winner, or all inliers in proportion.",
+        "How the mining price is paid: to the winner, or to all inliers in proportion.",
     )
     training_reward: str = setting(
         "unit_price",
@@ -258,7 +264,8 @@ class CoordinatorConfig:
     max_room_fee: int = setting(
         SAP_PER_FDC,
         amount(),
-        "The most to pay for a worse offer to make way when too many tasks are open; 0fdc: wait.",
+        "The largest fee for displacing a task with a lower offer when too many are open; 0fdc: "
+        "wait.",
     )
 
 
@@ -295,12 +302,12 @@ class StorageConfig:
     artifact_retention_hours: float = setting(
         168.0,
         real(1, 1_000_000),
-        "Artifacts that no open task or campaign needs are deleted after so many hours.",
+        "After how many hours artifacts that no open task or campaign needs are deleted.",
     )
     campaign_bytes: int = setting(
         2 * GIB,
         number(KIB, 1024 * GIB),
-        "The most bytes that are kept of what was fetched for the tasks of one campaign.",
+        "The most bytes of artifacts that are kept of those fetched for one campaign's tasks.",
     )
     archive: bool = setting(
         False,

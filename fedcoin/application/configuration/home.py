@@ -7,9 +7,12 @@ keys/             NAME.key, mode 0600, encrypted when made with a passphrase; NA
 chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
 snapshots/        the state at some heights, for nodes that join
-work/             what a miner needs between commitment and reveal
+work/             a miner's samples and salts between commitment and reveal
+fetched           which artifacts were fetched for which campaign
+mempool           transactions that waited when the node stopped
 pinned_genesis    the genesis hash that a home without genesis.json signs for
-peers.json        the address book
+peers.json        the address book and the bans
+receipts/         a client's receipts for its updates
 coordinator.json  the state of a coordinator's campaign, read at a restart
 campaign/         artifacts and lock of a coordinator that runs without a node
 admin.sock        the operator's Unix socket

@@ -1,4 +1,4 @@
-"""What worker processes of this machine may take and see, by the settings."""
+"""The memory limit and the sandbox of this machine's worker processes, by the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def choose_bounds(
     miner: MinerConfig, readable: Iterable[Path], hidden: Iterable[Path]
 ) -> tuple[WorkerBounds, str]:
-    """Choose what worker processes of this machine may take and see. Logs when it is no sandbox.
+    """Choose the memory limit and the sandbox of worker processes; warn when there is no sandbox.
 
     Args:
         miner: The settings of the miner.

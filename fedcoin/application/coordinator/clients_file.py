@@ -25,7 +25,7 @@ def read_clients_file(path: str, *, field: str = _SETTING) -> tuple[ListedClient
         The clients by address; none when anybody may take part.
 
     Raises:
-        RefusalError: BAD_CONFIG when the file cannot be read, names nobody or names an address
+        RefusalError: BAD_CONFIG when the file cannot be read, names no client or names an address
             twice, or a line is not an address and a number from 1 to 4,294,967,295.
     """
     if not path:

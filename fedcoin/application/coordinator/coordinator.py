@@ -72,7 +72,7 @@ class Coordinator:
         report: Takes one line of text for each event worth logging.
         credentials: TLS for the listener; None for plaintext.
         limits: The limits of the listener; None takes the default limits.
-        bounds: What the worker process, which reads clients' updates, may take and see.
+        bounds: The memory limit and the sandbox of the worker, which reads clients' updates.
         clock_ms: The wall clock.
     """
 

@@ -1,6 +1,6 @@
 """Run the campaign of a home, within a node's process or without a node.
 
-A home has one campaign at a time. Whoever runs it holds its lock.
+A home has one campaign at a time. The process that runs it holds its lock.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class RoundSettlement:
         except RpcError as error:
             if error.code != LedgerCode.INSUFFICIENT_BALANCE.name or not action.max_room_fee:
                 raise
-        # Without coins for the fee of a place it waits until there is one.
+        # Without coins for the fee, the task waits until another one is closed.
         action.max_room_fee = 0
         return (await self._delivery.deliver(action, campaign.pending, save_pending)).hash
 

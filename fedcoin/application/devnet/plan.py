@@ -20,7 +20,7 @@ FREE_RIDER = "free rider"
 
 MAX_CLIENTS = 128
 MAX_OWN_PROCESSES = 12
-"""The most clients that get a process of their own, of half a gigabyte each with TensorFlow."""
+"""The largest number of clients that each get a process (half a gigabyte with TensorFlow)."""
 
 MAX_TRAINING_PROCESSES = 256
 MAX_MINERS = 32

@@ -174,7 +174,7 @@ class Miner:
 
     async def _make_place(self, progress: TaskProgress) -> bool:
         # Tells whether a task's samples can be computed now. A task under way that offers far less
-        # makes way, and goes on when there is a place again.
+        # is interrupted, and goes on when there is a place again.
         sampling = [other for other in self._tasks.values() if other.is_sampling]
         if len(sampling) < MAX_TASKS:
             return True

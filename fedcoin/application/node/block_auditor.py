@@ -146,7 +146,7 @@ class Auditor:
             raise copy(found)
 
     async def _admit_download(self, transaction: Transaction) -> None:
-        """Refuse to download anything for a task that nobody has to pay for."""
+        """Refuse to download artifacts for a task whose sender could avoid paying for it."""
         verdict = self._verdicts.get(transaction.hash)
         if verdict is not None and verdict.known:
             return

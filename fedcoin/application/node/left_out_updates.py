@@ -1,7 +1,8 @@
 """The updates that a client's task leaves out although their receipts are registered.
 
-The ledger lets a client leave out what nobody can value, since it knows no artifact. A voter judges
-whether that is so: it fetches the weights and checks them as if they were a task of their own.
+The ledger lets a client leave out updates that cannot be valued, since it reads no artifacts. A
+voter judges whether that is so: it fetches the weights and checks them as if they were a task of
+their own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LEFT_OUT_SECONDS: Final = 5.0
 
 MAX_AT_ONCE: Final = 16
 """How many such updates are looked for at a time. A server can register as many as a task has
-clients, whose weights it gives to nobody; one after the other, they would take minutes."""
+clients, and keep their weights back; one after the other, they would take minutes."""
 
 _UNDECIDED: Final[frozenset[Enum]] = frozenset(
     {DataCode.STORE_FULL, ApplicationCode.PROCESS_FAILED}

@@ -163,9 +163,9 @@ def _start_unbonding(
 
 
 def _make_room(context: ExecutionContext, amount: int) -> None:
-    """Let the smallest bond make way for a larger one when there is no room for both.
+    """Displace the smallest bond by a larger one when there is no room for both.
 
-    Of equal bonds, the latest comer makes way. All of its coins unbond, so that it stays slashable
+    Of equal bonds, the latest comer leaves. All of its coins unbond, so that it stays slashable
     for its votes meanwhile.
     """
     maximum = context.parameters.max_validators

@@ -98,7 +98,7 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     if campaign.closing_ms:
         raise RefusalError(
             LedgerCode.CAMPAIGN_CLOSING,
-            f"the campaign closes at {campaign.closing_ms} ms without a further request",
+            f"the campaign closes at Unix time {campaign.closing_ms} ms without a further request",
             field="campaign_id",
             limit=str(campaign.closing_ms),
         )

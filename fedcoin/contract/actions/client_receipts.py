@@ -107,7 +107,7 @@ def check_opener(
     elif records.RECEIPTS.get(context.state, campaign_id, transaction.sender) is None:
         reason = "beside the server, only a client with a registered receipt may open this task"
     elif context.block.time_ms < due_ms(campaign):
-        reason = f"until {due_ms(campaign)} ms only the server may open this task"
+        reason = f"until Unix time {due_ms(campaign)} ms only the server may open this task"
     else:
         return
     raise RefusalError(LedgerCode.NOT_THE_SERVER, reason, field="campaign_id")
@@ -173,11 +173,11 @@ def _check_signer(
     try:
         receipt = decode_update_receipt(envelope, context.genesis.hash)
     except RefusalError as refusal:
-        problem = f"the receipt is not one: {refusal.message}"
+        problem = f"the receipt is invalid: {refusal.message}"
     else:
         if receipt.is_for(update) and receipt.server == campaign.terms.server:
             return
-        problem = "the receipt is not the campaign's server's for this update"
+        problem = "the receipt is for another update, or by another key than the server's"
     raise RefusalError(LedgerCode.BAD_RECEIPT, problem, field="receipt")
 
 
@@ -194,7 +194,7 @@ def _check_due(context: ExecutionContext, update: Update, campaign: CampaignStat
     if campaign.receipts and context.block.time_ms >= due_ms(campaign):
         raise RefusalError(
             LedgerCode.RECEIPTS_OVER,
-            f"receipts of this round could be registered until {due_ms(campaign)} ms",
+            f"receipts of this round could be registered until Unix time {due_ms(campaign)} ms",
             field="receipt",
             limit=str(due_ms(campaign)),
         )

@@ -1,8 +1,8 @@
 """The steps of miners for which every mempool and every block has room.
 
-A miner that cannot open its commitment in time loses its deposit, so that nobody may keep its
-messages out by paying more. Each miner whose power was frozen when a task was opened has room for
-one commitment, one opening and one reveal for this task. Only bonded miners have it, and a step
+A miner that cannot open its commitment in time loses its deposit, so that no other sender may keep
+its messages out by paying more. Each miner whose power was frozen when a task was opened has room
+for one commitment, one opening and one reveal for this task. Only bonded miners have it, and a step
 costs a deposit, so that the room cannot be filled by others.
 """
 

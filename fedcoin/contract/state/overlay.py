@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 _FEW_KEYS: Final = 16
-"""Up to so many new keys are sorted in one by one."""
+"""The largest number of new keys that are inserted one by one; more are sorted at once."""
 
 
 class StateReader(Protocol):

@@ -1,7 +1,7 @@
 """Campaigns that close by time: their requesters asked for it a receipt window before.
 
-Who asks chooses the time, so that any number of campaigns may become due at one moment, each with
-as many receipts as a task has clients. A block closes a few of them, and the next ones go on.
+Requesters choose the time, so that any number of campaigns may become due at one moment, each
+with as many receipts as a task has clients. A block closes a few of them, and the next ones go on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 When miners with more than two thirds of the power have committed, the window stays open for a grace
 time: as long again as that took, but at least a little longer than a proposer's clock may be ahead.
-So a miner that is switched off delays nobody for a whole window, and one that is half as fast as
+So a miner that is switched off delays no task for a whole window, and one that is half as fast as
 the others still takes part. Only the commit window ends early: the miners that the later windows
 wait for have a deposit at stake, which an early end would either take from honest miners or return
 to silent ones (docs/adr/0026).

@@ -55,7 +55,7 @@ class LoadedTask:
 
     @property
     def opener(self) -> bytes:
-        """Who opened the task, gets its deposit back and the aggregation price; 20 bytes."""
+        """The task's opener: it gets the deposit back and the aggregation price; 20 bytes."""
         return self.task.opener or self.campaign.terms.server
 
     @property

@@ -23,7 +23,7 @@ def divide_price(loaded: LoadedTask) -> dict[bytes, int]:
     over which a bond can be split. Under EXACT all prove the same number.
 
     WINNER gives all of it to the winner, unless a miner that opened its commitment and did not
-    reveal has a higher score: then nobody receives it, so that nobody gains by silencing the miner
+    reveal has a higher score: then no miner receives it, so that none gains by silencing the miner
     that was drawn.
 
     Args:

@@ -74,7 +74,8 @@ def check_settled(context: ExecutionContext, campaign: CampaignState) -> None:
         raise RefusalError(
             LedgerCode.RECEIPTS_UNSETTLED,
             f"{campaign.receipts} registered receipts wait for the task of round"
-            f" {campaign.last_round + 1}: open it with their updates, or wait until {until} ms",
+            f" {campaign.last_round + 1}: open it with their updates, or wait until Unix time"
+            f" {until} ms",
             field="campaign_id",
             limit=str(until),
         )

@@ -1,8 +1,8 @@
 """The rent of a place for an open task, which is due for the time in which all places were taken.
 
-As long as there are places left, a task that nobody mines is in no other task's way, and its
-deposit returns. In a full room it keeps others out. The state counts for how long the room was
-full, so that each task's rent follows from the counts at its beginning and its end.
+As long as there are places left, a task that no miner works on keeps no other task out, and its
+whole deposit returns. In a full room it keeps others out. The state counts for how long the room
+was full, so that each task's rent follows from the counts at its beginning and its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 def is_room_full(state: StateReader) -> bool:
-    """Tell whether no further task can be opened unless another one makes way.
+    """Tell whether a further task can be opened only if it displaces another one.
 
     Args:
         state: The state.

@@ -1,11 +1,11 @@
-"""The room for open tasks: when it is full, the task with the lowest offer makes way.
+"""The limit on open tasks: when it is reached, a higher offer displaces the lowest one.
 
 Every open task costs every node some time in each block, so that their number is limited. Without
 the second rule, cheap tasks with long windows would keep all others out.
 
-A task that makes way ends, but its campaign's round does not: the server may open the same round
-again, with the same updates. Pushing a task out costs a fee that doubles each time that the same
-round has to make way, so that keeping a round from being mined costs more and more coins.
+A task that is displaced ends, but its campaign's round does not: the server may open the same round
+again, with the same updates. Displacing a task costs a fee that doubles each time that the same
+round is displaced, so that keeping a round from being mined costs more and more coins.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from fedcoin.v1.state_pb2 import TaskState
 from fedcoin.v1.task_pb2 import OpenTask
 
 _MAX_DOUBLINGS: Final = 16
-"""How often the fee for a round that has made way doubles."""
+"""How often the fee for displacing one round doubles at most."""
 
 
 def make_room(
     context: ExecutionContext, task_id: bytes, server: bytes, terms: OpenTask, offer: int
 ) -> None:
-    """Let the open task with the lowest offer make way when there is no room for another task.
+    """Displace the open task with the lowest offer when there is no room for another task.
 
-    Only a task on which no quorum of miners has worked in the present attempt makes way, for an
-    offer that is a tenth higher, and if the new task's server pays the fee. Its miners get their
+    Only a task for which no quorum of miners has committed in the present attempt is displaced,
+    by an offer that is a tenth higher, if the new task's server pays the fee. Its miners get their
     deposits back, its server the task's deposit.
 
     Args:
@@ -47,8 +47,8 @@ def make_room(
         offer: The new task's offer, in sap for each million of evaluations.
 
     Raises:
-        RefusalError: TOO_MANY_TASKS when no open task makes way for this offer and
-            `max_room_fee`; INSUFFICIENT_BALANCE when the server does not have the fee.
+        RefusalError: TOO_MANY_TASKS when this offer and `max_room_fee` displace no open
+            task; INSUFFICIENT_BALANCE when the server does not have the fee.
     """
     if not is_room_full(context.state):
         return
@@ -85,7 +85,7 @@ def make_room(
 
 
 def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
-    """Close a task, and leave its round to be opened again."""
+    """Close a displaced task, and leave its round to be opened again."""
     settle_deposits(context, loaded, is_returned=lambda _: True)
     if read_proved_samples(context.state, loaded.task_id):
         # An earlier attempt has made vectors public, so the miners have to be paid for them.
@@ -100,7 +100,7 @@ def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
 
 
 def _compute_fee(context: ExecutionContext, task_id: bytes) -> int:
-    """Compute what it costs to have an open task make way, in sap."""
+    """Compute the fee for displacing an open task, in sap."""
     terms = records.TERMS.get(context.state, task_id)
     assert terms is not None, "an open task without terms"
     campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
@@ -116,21 +116,21 @@ def _is_better(offer: int, other: int) -> bool:
 def _refuse(
     tasks: dict[bytes, TaskState], yielding: dict[bytes, int], terms: OpenTask, offer: int
 ) -> RefusalError:
-    """Make the refusal of a task for which no open task makes way."""
+    """Make the refusal of a task that displaces no open task."""
     if yielding:
         least = min(yielding.values())
         return RefusalError(
             LedgerCode.TOO_MANY_TASKS,
-            f"{len(tasks)} tasks are open, and to have one make way costs {least} sap;"
-            f" max_room_fee is {terms.max_room_fee}: wait, or raise it",
+            f"max_room_fee is {terms.max_room_fee} sap, but {len(tasks)} tasks are open, and it"
+            f" costs {least} sap to displace one: wait until one is closed, or raise max_room_fee",
             field="max_room_fee",
             limit=str(least),
         )
     return RefusalError(
         LedgerCode.TOO_MANY_TASKS,
-        f"{len(tasks)} tasks are open, and none that miners have not taken up offers so much less"
-        f" than {offer} sap for each million of evaluations that this is a tenth more: wait, or"
-        " raise the mining price",
+        f"{len(tasks)} tasks are open, and the offer of {offer} sap for each million of evaluations"
+        " is not a tenth higher than that of a task without a quorum of commitments: wait until"
+        " one is closed, or raise the mining price",
         field="prices.mining",
         limit=str(min(task.offer for task in tasks.values())),
     )

@@ -64,7 +64,7 @@ def federated_average(
 class WeightFiles(Sequence[Weights]):
     """Weights in files, of which each is read when it is asked for, and none is kept.
 
-    Whoever goes through many clients' weights once needs the memory of one.
+    Iterating over many clients' weights needs the memory of one client's weights.
 
     Args:
         paths: The file of each client's encoded tensors.

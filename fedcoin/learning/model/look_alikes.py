@@ -11,7 +11,7 @@ copy is less similar the more it is scaled. Groups are sound for a limit when
 1. in each group all pairs have at least the limit, and
 2. no two groups could be joined: some pair of their members has less than the limit.
 
-By the first rule nobody can join two updates that are not similar themselves, whatever is sent
+By the first rule no client can join two updates that are not similar themselves, whatever is sent
 between them. By the second, updates that are similar to each other and to no other update are one
 group. Complete linkage (Sørensen 1948, `group_updates`) gives sound groups; where several are
 sound, a task may have any of them.

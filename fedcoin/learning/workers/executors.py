@@ -107,7 +107,7 @@ class LocalExecutor:
     Args:
         processes: How many workers, at least 1.
         threads: Threads of each worker, at least 1.
-        bounds: What each worker may take and see.
+        bounds: The memory limit and the sandbox of each worker.
 
     Raises:
         ValueError: A number is below 1.

@@ -10,7 +10,7 @@ The way of a coalition, from a caller of `WorkerPool.evaluate`:
 2. The rest is cut into batches, at the size that takes a set time (`batch_sizer`). The callers of a
    job take turns, batch after batch; a caller whose turn comes asks the memo again, so that no
    coalition is evaluated twice.
-   An audit is urgent: whoever mines waits with the next batch until the audit has its counts.
+   An audit is urgent: mining waits with its next batch until the audit has its counts.
 3. Every worker counts the batch on its examples, in one pass (`jobs.evaluate`).
 """
 
@@ -78,8 +78,8 @@ class WorkerPool:
         max_counts: How many counts the pool remembers, of all jobs together.
         request_seconds: How long a worker may work on one request about a job before it is ended
             and the job refused from then on; None for any time.
-        bounds: What a worker of this machine may take and see. An `executor` has bounds of its
-            own.
+        bounds: The memory limit and the sandbox of a worker of this machine. An `executor` has
+            bounds of its own.
         has_own_checker: Whether calls that need no job have a process of their own, which is
             started for the first of them, so that they do not wait for batches of jobs.
     """

@@ -61,7 +61,7 @@ class WorkerDiedError(WorkerError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerBounds:
-    """What a worker process may take and see of its machine."""
+    """The memory limit and the sandbox of a worker process."""
 
     memory_bytes: int | None = None
     """The memory that it may take for itself (RLIMIT_DATA: heap and private writable mappings,
@@ -84,7 +84,7 @@ class WorkerProcess:
     Args:
         threads: Threads of NumPy's BLAS and of TensorFlow in the child.
         environment: Variables to set in the child besides `child_environment`.
-        bounds: What the child may take and see.
+        bounds: The memory limit and the sandbox of the child.
     """
 
     def __init__(

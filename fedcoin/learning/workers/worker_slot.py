@@ -208,6 +208,6 @@ async def run_together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
 
 
 def _note_outcome(request: asyncio.Future[Any]) -> None:
-    # Else an abandoned request that fails would be reported as an exception that nobody saw.
+    # Else asyncio would report that the exception of an abandoned request was never retrieved.
     if not request.cancelled():
         request.exception()

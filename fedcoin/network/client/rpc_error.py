@@ -99,7 +99,7 @@ def is_transient(status: StatusCode, code: str) -> bool:
         code: The refusing layer's code; the status' name where there is none.
 
     Returns:
-        True when it may; False when it fails until somebody changes something.
+        True when it may; False when it fails until the request or the server changes.
     """
     return _is_lost(status, code) or status in _TRANSIENT_STATUSES or code in _TRANSIENT_CODES
 

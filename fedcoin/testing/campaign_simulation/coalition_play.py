@@ -67,13 +67,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class PlayedTask:
-    """What one task brought the owner, in sap."""
+    """The owner's earnings from one task, in sap."""
 
     # Paid to its keys, less deposits burned, on the ledger.
     net: int
     # What the owner predicted.
     predicted: int
-    # What it would have earned if all keys that committed had acted.
+    # What it would have earned if the keys that committed had withheld nothing.
     acting: int
     # Its share of the power when the task opened, times the mining price.
     fair: float
@@ -99,11 +99,11 @@ class CoalitionPlay:
         """Start the campaign.
 
         Args:
-            reply: What the owner does.
+            reply: The owner's strategy.
             winner_takes_all: Whether the campaign's mining reward is WINNER.
             schedule: A value of the enum Schedule.
             tasks: The number of its rounds.
-            seed: Of the game that coalitions of clients play.
+            seed: Seeds the utilities of the clients' coalitions.
         """
         self._reply = reply
         self._takes_all = winner_takes_all
@@ -150,7 +150,7 @@ class CoalitionPlay:
         self._reveal(task_id, {a: m for a, m in active.items() if a not in hidden})
         self._wait(task_id, _REVEAL)
         while not chain.read_task(task_id).closed_height:
-            # In a further attempt nobody commits, so that the task fails and pays what was proved.
+            # No miner commits in a further attempt, so the task fails and pays what was proved.
             self._produce(after_ms=2_000)
         acting = self._predict_for(task_id, task, mined, (), ())
         predicted = self._predict_for(task_id, task, mined, silent, hidden)

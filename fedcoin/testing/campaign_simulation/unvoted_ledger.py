@@ -39,7 +39,7 @@ _FIELDS: dict[type[Message], str] = {
 _EXPIRY_BLOCKS = 100
 
 SignedAction = tuple[KeyPair, Message]
-"""Who signs an action, and the action."""
+"""The key that signs an action, and the action."""
 
 
 class UnvotedLedger:

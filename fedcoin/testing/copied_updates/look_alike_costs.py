@@ -22,7 +22,7 @@ ROUNDS = 2
 
 @dataclass(frozen=True, slots=True)
 class LookAlikeOutcome:
-    """What honest clients lose under a similarity limit."""
+    """What honest clients lose under one similarity limit, over all rounds that were trained."""
 
     dataset: str
     partition: str
@@ -42,7 +42,7 @@ class LookAlikeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BridgeOutcome:
-    """What somebody gets who sends updates that lie between those of two others."""
+    """What an attacker gets for updates that lie between those of two other clients."""
 
     dataset: str
     clients: int

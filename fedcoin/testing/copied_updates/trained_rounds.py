@@ -70,7 +70,7 @@ class TrainedFederation:
             partition: A key of `PARTITIONS`.
             clients: The number of clients.
             rounds: The number of rounds.
-            seed: Of the partition, the first weights and the orders of examples.
+            seed: Seeds the partition, the first weights and the orders of examples.
 
         Returns:
             The rounds, each from the equal average of the one before.

@@ -13,7 +13,7 @@ measurements do.
 * `equivocating_exchange`: two contradicting votes for one round;
 * `hostile_peers`: peers that send old messages, or messages of another network;
 * `fund_attacks`: accounts that spend coins on worthless tasks and floods of transfers;
-  `slow_models` is the model of a task that nobody can mine in time.
+  `slow_models` is the model of a task that no miner can evaluate in time.
 
 Devnets know the kinds' names from `fedcoin/application/devnet/dishonest_miners.json`.
 """

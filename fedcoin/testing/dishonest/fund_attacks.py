@@ -38,7 +38,7 @@ FUNDS = 60 * SAP_PER_FDC
 """The accounts that the miner funds, and the coins of each in sap."""
 
 BUDGET = 10
-"""The budget of a campaign that nobody should mine, in sap."""
+"""The budget of a campaign that no miner should work for, in sap."""
 
 SLOW_BUDGET = 20 * SAP_PER_FDC
 """The budget of the campaign with the slow model, in sap."""

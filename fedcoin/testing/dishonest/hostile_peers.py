@@ -42,7 +42,7 @@ BLOCKS_WITH_VISITS = 5
 """After how many of the first blocks each peer is visited."""
 
 MESSAGES_UNTIL_BAN = 5
-"""So many bad messages in a row get a peer banned, whatever their kind."""
+"""The number of bad messages in a row, of any kind, that get a peer banned."""
 
 MAX_OLD_BLOCKS = 20
 """From how many of the latest blocks old messages are taken."""

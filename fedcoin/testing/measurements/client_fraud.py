@@ -242,7 +242,7 @@ def submit_updates(
         fraud: A key of `FRAUDS`, or "honest".
         parts: Each client's data.
         base: The round's base weights.
-        seed: Of the order of examples.
+        seed: Seeds the order of examples.
         first: The dishonest client's update of the first round; None in that round.
 
     Returns:
@@ -282,7 +282,7 @@ def train(base: Weights, part: TrainingData, seed: int) -> Weights:
     Args:
         base: The weights to start from.
         part: The training data.
-        seed: Of the order of examples.
+        seed: Seeds the order of examples.
 
     Returns:
         The trained weights, with the names of `base`.

@@ -81,7 +81,7 @@ def test_files_that_are_no_receipts_of_this_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("problem", "envelope", "server"),
     [
-        ("is not one", SignedReceipt(), None),
+        ("is invalid", SignedReceipt(), None),
         ("another update", receipt(2), None),
         ("campaign's server is", receipt(), CLIENT.address),
         ("time", receipt(time_ms=NOW - 600_001), None),

@@ -16,7 +16,7 @@ from fedcoin.data.plurals import format_count
 @node_option
 @json_option
 def fees(home: Home, node: str | None, as_json: bool) -> None:
-    """Show what a transaction costs at least, and what it must pay to get in now."""
+    """Show the lowest fees and deposits, and the fee with which a transaction is admitted now."""
     found = ask(home, node, lambda client: client.get_fees())
     if as_json:
         print_json(as_plain(found))

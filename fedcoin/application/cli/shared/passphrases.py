@@ -105,7 +105,7 @@ def encrypt_option(command: F) -> F:
     return click.option(
         "--encrypt/--no-encrypt",
         default=None,
-        help="Encrypt the key with a passphrase, or leave it readable for whoever reads the file. "
+        help="Encrypt the key with a passphrase, or leave it in plain text in the file. "
         "Default: encrypt when there is a passphrase or a terminal to ask for one.",
     )(command)
 

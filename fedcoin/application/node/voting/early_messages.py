@@ -15,10 +15,10 @@ from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.data.messages.votes import Proposal
 
 MAX_EARLY_BLOCKS = 4
-"""The kept messages have at most the bytes of so many of the largest blocks."""
+"""The largest size of all kept messages, in multiples of the largest block."""
 
 _PROPOSAL = 0
-# Stands for a proposal where votes have their kind, which is never 0.
+# Marks a proposal in keys that hold the kind of a vote, which is never 0.
 
 
 class EarlyMessages:

@@ -13,7 +13,7 @@ MAX_BANS = 1000
 first."""
 
 MAX_BANNED_KEYS_OF_HOST = 3
-"""A host of which so many node keys are banned at a time is banned itself."""
+"""The number of a host's node keys, banned at the same time, with which it is banned itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def decode_bans(records: Iterable[Mapping[str, str | float]]) -> Bans:
         The bans.
 
     Raises:
-        ValueError: A record is malformed; so does KeyError.
+        ValueError: A field of a record is malformed.
         KeyError: A record lacks a field.
     """
     keys: dict[bytes, Ban] = {}
