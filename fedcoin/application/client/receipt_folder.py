@@ -76,12 +76,13 @@ def check_receipt(
     return KeptReceipt(update, receipt)
 
 
-def find_objection(campaign: CampaignView, change: WatchRoundsResponse) -> str:
+def find_objection(campaign: CampaignView, change: WatchRoundsResponse, now_ms: int) -> str:
     """Tell why a receipt for a round would have no effect on the chain.
 
     Args:
         campaign: The campaign on the chain.
         change: The round as the coordinator describes it.
+        now_ms: The client's Unix time in ms.
 
     Returns:
         The reason; empty when there is none.
@@ -92,6 +93,10 @@ def find_objection(campaign: CampaignView, change: WatchRoundsResponse) -> str:
         return f"the campaign's next round on the chain is {campaign.last_round + 1}"
     if campaign.unit_price and change.base.hex() != campaign.best_weights:
         return f"the next round must start from the weights {campaign.best_weights}"
+    if campaign.open_task_id:
+        return f"its task {campaign.open_task_id} is open already"
+    if campaign.receipts and now_ms >= campaign.receipts_due_ms:
+        return f"receipts of this round could be registered until {campaign.receipts_due_ms} ms"
     return ""
 
 

@@ -243,13 +243,12 @@ class Trainer:
 
     async def _train_round(self, client: FederatedClient, change: pb.WatchRoundsResponse) -> None:
         began = time.monotonic()
-        if self._node is not None:
-            objection = find_objection(await self._node.get_campaign(change.campaign_id), change)
-            if objection:
-                self._report(f"round {change.round}: nothing is handed in: {objection}")
-                self._done.add(change.round)
-                return
+        if await self._objects(change):
+            return
         trained = await self._trained_for(client, change)
+        # The server could have begun the receipt window, or opened the task, in the meantime.
+        if await self._objects(change):
+            return
         update = ClientUpdate(
             campaign_id=change.campaign_id,
             round=change.round,
@@ -274,6 +273,17 @@ class Trainer:
             seconds = time.monotonic() - began
             self._report(f"round {change.round}: handed in after {seconds:.1f} s")
         self._done.add(change.round)
+
+    async def _objects(self, change: pb.WatchRoundsResponse) -> bool:
+        """Leave a round out whose receipt would have no effect; tells whether it does."""
+        if self._node is None:
+            return False
+        campaign = await self._node.get_campaign(change.campaign_id)
+        objection = find_objection(campaign, change, self._clock_ms())
+        if objection:
+            self._report(f"round {change.round}: nothing is handed in: {objection}")
+            self._done.add(change.round)
+        return bool(objection)
 
     async def _keep_receipt(self, envelope: SignedReceipt, update: Update, weights: bytes) -> None:
         """Check the coordinator's receipt, and keep it where a restart finds it."""

@@ -105,12 +105,15 @@ def test_answers_that_are_not_accepted(
         ("closes", {"closing_ms": 1}),
         ("next round on the chain is 3", {"last_round": 2}),
         ("must start from", {"best_weights": bytes(32).hex()}),
+        ("is open already", {"open_task_id": "00" * 32}),
+        ("", {"receipts": 1, "receipts_due_ms": NOW + 1}),
+        ("until", {"receipts": 1, "receipts_due_ms": NOW}),
     ],
 )
 def test_rounds_whose_receipts_would_have_no_effect(problem: str, changes: dict[str, Any]) -> None:
     given: dict[str, Any] = {"last_round": 0, "unit_price": 1, "best_weights": (b"b" * 32).hex()}
     objection = find_objection(
-        CampaignView(**given | changes), WatchRoundsResponse(round=1, base=b"b" * 32)
+        CampaignView(**given | changes), WatchRoundsResponse(round=1, base=b"b" * 32), NOW
     )
     assert problem in objection
     assert bool(objection) == bool(problem)

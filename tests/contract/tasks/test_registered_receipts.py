@@ -120,7 +120,7 @@ def test_the_servers_own_receipt_begins_the_window(report_attack: ReportAttack) 
         "a server registers a receipt of its own when the round begins, so that its clients come"
         " too late with theirs",
         "there were no receipts",
-        "the updates for one mining price, or for 0.004 FDC with a task that no miner takes",
+        "nothing from clients that ask a node; of others the updates for one mining price",
     )
 
 
