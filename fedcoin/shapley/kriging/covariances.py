@@ -46,7 +46,7 @@ class CovarianceModel:
         count = members.sum(axis=1).astype(np.int64)
         self.sizes, self.size_of = np.unique(count, return_inverse=True)
         self._tables = compute_johnson_correlations(self.n, self.sizes, max_degree)
-        self._members = members
+        self._members = members.astype(np.float32)
         overlap = np.rint(members @ members.T).astype(np.int64)
         rows = self.size_of[:, None] * len(self.sizes) + self.size_of[None, :]
         # Where each pair of coalitions is in a flattened table.
@@ -76,7 +76,8 @@ class CovarianceModel:
         Returns:
             float64 (l, m).
         """
-        overlap = np.rint(others.astype(np.float64) @ self._members.T).astype(np.int64)
+        # Overlaps are exact in float32, which multiplies twice as fast.
+        overlap = (others.astype(np.float32) @ self._members.T).astype(np.int64)
         rows = np.searchsorted(self.sizes, others.sum(axis=1))
         lookup = (rows[:, None] * len(self.sizes) + self.size_of[None, :]) * (self.n + 1) + overlap
         covariances: Floats = self._tabulate(theta).reshape(-1)[lookup]

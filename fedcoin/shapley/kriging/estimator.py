@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedcoin.shapley.array_types import Bools, Floats
+from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.exact import MAX_EXACT_PLAYERS, estimate_exact
 from fedcoin.shapley.game import Game
 from fedcoin.shapley.kriging.combination import combine
@@ -80,14 +80,25 @@ def _fit_without_residual(coalitions: Bools, worth: Floats, tolerance: float) ->
     no residual, and the additive game is the values less (u(N) - u(empty)) / n. Returns these,
     (n,), or None when a residual is above `tolerance` or the sample too small to tell.
     """
+    n = coalitions.shape[1]
     num_pairs = len(coalitions) // 2
-    design = build_design(coalitions[:num_pairs])
-    both = np.column_stack([design.sizes, design.players])
-    if num_pairs < both.shape[1] + 2:
-        return None
     half_gaps = (worth[:num_pairs] - worth[num_pairs:]) / 2
-    coefficients, _, rank, _ = np.linalg.lstsq(both, half_gaps, rcond=None)
-    if rank < both.shape[1] or np.abs(half_gaps - both @ coefficients).max() > tolerance:
+    num_unknowns = len(np.unique(coalitions[:num_pairs].sum(axis=1))) + n - 1
+    if num_pairs < num_unknowns + 2:
+        return None
+    # Among many players, a part of the sample shows at much less cost that nothing fits.
+    for rows in (_spread_rows(num_pairs, 2 * num_unknowns), np.arange(num_pairs)):
+        design = build_design(coalitions[rows])
+        both = np.column_stack([design.sizes, design.players])
+        coefficients, _, rank, _ = np.linalg.lstsq(both, half_gaps[rows], rcond=None)
+        if np.abs(half_gaps[rows] - both @ coefficients).max() > tolerance:
+            return None
+    if rank < both.shape[1]:
         return None
     values: Floats = design.contrasts @ coefficients[design.sizes.shape[1] :]
     return values
+
+
+def _spread_rows(num_rows: int, count: int) -> Ints:
+    """Choose at most `count` rows at even distances, because rows are in the order of sizes."""
+    return np.unique(np.linspace(0, num_rows - 1, min(count, num_rows)).astype(np.int64))

@@ -143,9 +143,10 @@ def _compute_squares(groups: _Sizes, n: int) -> list[Floats]:
         if n - size in squares:  # The complements have the same centred products.
             squares[size] = squares[n - size]
             continue
-        matrix = members.astype(np.float64)
-        matrix -= matrix.mean(axis=0)
-        squares[size] = matrix.T @ matrix
+        # Counts up to 2^24 are exact in float32, which multiplies twice as fast.
+        matrix = members.astype(np.float32)
+        counts = members.sum(axis=0)
+        squares[size] = (matrix.T @ matrix) - np.multiply.outer(counts, counts) / len(members)
     return [squares[size] for size in groups.sizes.tolist()]
 
 
@@ -173,7 +174,7 @@ def _estimate_errors(
         theta.degree_variance(degree, groups.sizes, n) for degree in range(2, theta.max_degree + 1)
     )
     products = [
-        (members - members.mean(axis=0)).T @ scaled[rows]
+        scaled[rows] @ members - scaled[rows].sum() * members.mean(axis=0)
         for members, rows in zip(groups.members, groups.rows, strict=True)
     ]
     for _ in range(_NOISE_ROUNDS):
@@ -228,14 +229,22 @@ def _build_equations(
     precision = np.zeros((num_features, n, num_features, n))
     right_side = np.zeros((num_features, n))
     for a in range(num_features):
-        for square, product, row, variance in zip(squares, products, features, noise, strict=True):
-            right_side[a] += row[a] / variance * product
-            for b in range(a + 1):
-                precision[a, :, b, :] += row[a] * row[b] / variance * square
-        for b in range(a):
-            precision[b, :, a, :] = precision[a, :, b, :]
+        right_side[a] = (features[:, a] / noise) @ np.array(products)
+        for b in range(a + 1):
+            block = np.zeros((n, n))
+            for square, weight in _join_equal(squares, features[:, a] * features[:, b] / noise):
+                block += weight * square
+            precision[a, :, b, :] = precision[b, :, a, :] = block
         precision[a, np.arange(n), a, np.arange(n)] += 1
     return precision.reshape(num_features * n, -1), right_side.reshape(-1)
+
+
+def _join_equal(squares: list[Floats], weights: Floats) -> list[tuple[Floats, float]]:
+    """Join the weights of sizes that share one matrix, which complements do."""
+    joined = {id(square): (square, 0.0) for square in squares}
+    for square, weight in zip(squares, weights.tolist(), strict=True):
+        joined[id(square)] = (square, joined[id(square)][1] + weight)
+    return list(joined.values())
 
 
 def _compute_residuals(groups: _Sizes, scaled: Floats, coefficients: Floats) -> Floats:
