@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder
+from fedcoin.application.client.usable_updates import fetch_usable
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.actions.client_receipts import (
@@ -30,7 +31,6 @@ from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_files, group_weights
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
 from fedcoin.v1.task_pb2 import OpenTask, Sampling
@@ -38,7 +38,6 @@ from fedcoin.v1.transaction_pb2 import RegisterReceipt
 
 _POLL_SECONDS: Final = 0.5
 _ATTEMPTS: Final = 3
-_MAX_WEIGHTS_BYTES: Final = 1 << 30
 
 
 def find_receipt(
@@ -95,8 +94,8 @@ async def open_next_round(
 ) -> bytes:
     """Open the task of a round that the server left, with all registered updates.
 
-    Updates whose weights the node does not have are left out; voters refuse the task if they can
-    fetch them.
+    Updates whose weights the node does not have, or that are no weights of the model, are left out;
+    voters refuse the task if they can fetch them and find them sound.
 
     Args:
         node: A node that has the clients' weights.
@@ -117,9 +116,13 @@ async def open_next_round(
     await _wait_until_due(node, next_round, report)
     updates = [decode_update(u, wallet.chain.genesis_hash) for u in next_round.updates]
     _check_possible(next_round, updates)
-    with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as folder:
-        usable = await _download(node, updates, Path(folder), report)
-        terms = await _build_task(node, next_round, campaign_id, usable, Path(folder))
+    model, workers = next_round.campaign.model, WorkerPool()
+    with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as name:
+        try:
+            usable = await fetch_usable(node, updates, model, Path(name), workers, report)
+            terms = await _build_task(node, next_round, campaign_id, usable, Path(name), workers)
+        finally:
+            await workers.stop()
     if listed:
         terms.admissions.extend(build_admission(listed, update.address) for update in usable)
     opened = await wallet.submit(terms)
@@ -157,46 +160,23 @@ def _check_possible(next_round: GetNextRoundResponse, updates: Sequence[Update])
         )
 
 
-async def _download(
-    node: NodeClient, updates: Sequence[Update], folder: Path, report: Callable[[str], None]
-) -> list[Update]:
-    """Fetch the weights of the updates into files named by their artifacts; skip missing ones."""
-    usable = []
-    for update in updates:
-        try:
-            raw = await node.download_artifact(update.update, max_bytes=_MAX_WEIGHTS_BYTES)
-        except RpcError as error:
-            if error.is_transient:
-                raise
-            report(f"left out {format_address(update.address)}: {error.message}")
-            continue
-        await asyncio.to_thread((folder / update.update.hex()).write_bytes, raw)
-        usable.append(update)
-    return usable
-
-
 async def _build_task(
     node: NodeClient,
     next_round: GetNextRoundResponse,
     campaign_id: bytes,
     updates: Sequence[Update],
     folder: Path,
+    workers: WorkerPool,
 ) -> OpenTask:
     paths = [folder / update.update.hex() for update in updates]
     groups: tuple[int, ...] = ()
     limit = next_round.campaign.similarity_limit_ppm
-    workers = WorkerPool()
-    try:
-        if limit:
-            base = folder / "base"
-            base.write_bytes(await node.download_artifact(updates[0].base))
-            groups = await workers.run(
-                "while grouping", group_files, base, paths, limit / LIMIT_UNIT
-            )
-        weights = group_weights(groups) if groups else (1,) * len(updates)
-        average = await workers.run("while averaging", average_files, paths, weights)
-    finally:
-        await workers.stop()
+    if limit:
+        base = folder / "base"
+        base.write_bytes(await node.download_artifact(updates[0].base))
+        groups = await workers.run("while grouping", group_files, base, paths, limit / LIMIT_UNIT)
+    weights = group_weights(groups) if groups else (1,) * len(updates)
+    average = await workers.run("while averaging", average_files, paths, weights)
     exact = len(updates) <= MAX_EXACT_CLIENTS
     return OpenTask(
         campaign_id=campaign_id,
