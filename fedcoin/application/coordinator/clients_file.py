@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.client_list import ListedClient
+from fedcoin.data.messages.client_list import ListedClient, build_client_list
+from fedcoin.data.plurals import format_count
+from fedcoin.network.client.node_client import NodeClient
+from fedcoin.v1.transaction_pb2 import SetClients
 
 _SETTING = "coordinator.clients_file"
 
@@ -68,3 +75,50 @@ def _bad(field: str, path: str, problem: str) -> RefusalError:
         f"{field} is {path}, but {problem}",
         field=field,
     )
+
+
+async def follow_clients_file(
+    path: str,
+    campaign: Campaign,
+    node: NodeClient,
+    delivery: Delivery,
+    report: Callable[[str], None],
+) -> bool:
+    """Have the chain and a campaign follow the file that lists the clients.
+
+    A file that cannot be read changes nothing.
+
+    Args:
+        path: The file; empty lets anybody take part.
+        campaign: The open campaign, whose list is replaced.
+        node: A node of the campaign's network.
+        delivery: Delivers the list's hash to the chain.
+        report: Takes one line of text for each change, and for a file that cannot be read.
+
+    Returns:
+        Whether the campaign has changed, so that it has to be saved.
+
+    Raises:
+        RpcError: The chain refuses the list, or the node does not know the campaign.
+    """
+    try:
+        listed = await asyncio.to_thread(read_clients_file, path)
+    except RefusalError as refusal:
+        report(f"the list of clients stays as it is: {refusal}")
+        return False
+    view = await delivery.retry_while_away(lambda: node.get_campaign(campaign.campaign_id))
+    wanted = build_client_list(listed)
+    if wanted.root.hex() != view.clients_root:
+        change = SetClients(campaign_id=campaign.campaign_id, clients=wanted)
+        # Not saved as pending: after a restart, the roots tell whether it is final.
+        await delivery.deliver(change, b"", _save_nothing)
+        count = format_count(len(listed), "client") if listed else "anybody"
+        report(f"the list of clients is replaced: {count} may take part")
+    if listed == campaign.listed:
+        return False
+    campaign.replace_list(listed)
+    return True
+
+
+async def _save_nothing(raw: bytes) -> None:
+    """Save no pending transaction."""

@@ -25,9 +25,10 @@ from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign
-from fedcoin.application.coordinator.clients_file import read_clients_file
+from fedcoin.application.coordinator.clients_file import follow_clients_file
 from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
-from fedcoin.application.coordinator.round_record import RoundRecord
+from fedcoin.application.coordinator.resumption import check_resumable, find_task_of_clients
+from fedcoin.application.coordinator.round_record import RoundRecord, summarise
 from fedcoin.application.coordinator.round_service import RoundService, coordinator_services
 from fedcoin.application.coordinator.settlement import RoundSettlement
 from fedcoin.application.errors import ApplicationCode
@@ -35,10 +36,8 @@ from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
-from fedcoin.data.messages.client_list import build_client_list
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
@@ -49,9 +48,10 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.listener import Listener
 from fedcoin.v1.task_pb2 import SignedReceipt
-from fedcoin.v1.transaction_pb2 import CloseCampaign, SetClients
+from fedcoin.v1.transaction_pb2 import CloseCampaign
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +162,8 @@ class Coordinator:
         while campaign.phase is not CampaignPhase.FINISHED:
             if not campaign.campaign_id:
                 await self._open_campaign()
+            elif await self._follow_clients():
+                continue
             elif campaign.phase is CampaignPhase.WAITING and campaign.pending:
                 await self._give_up()  # the transaction that closes it was signed before a restart
             elif campaign.phase is CampaignPhase.WAITING:
@@ -197,7 +199,7 @@ class Coordinator:
             campaign = await prepare_campaign(self._config, self._chain, self._store)
             await self._file.save(campaign)
         else:
-            self._check_resumable(campaign)
+            check_resumable(campaign, self._chain, self._store)
             if campaign.phase is not CampaignPhase.FINISHED:
                 self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
         campaign.max_harm_nano = round(self._config.max_harm * UNIT_NANO)
@@ -256,25 +258,11 @@ class Coordinator:
 
     async def _apply_clients_file(self) -> None:
         """Have the chain and this campaign follow the file that lists the clients."""
-        campaign = self.campaign
-        try:
-            listed = await asyncio.to_thread(read_clients_file, self._config.clients_file)
-        except RefusalError as refusal:
-            self._report(f"the list of clients stays as it is: {refusal}")
-            return
-        view = await self._delivery.retry_while_away(
-            lambda: self._node.get_campaign(campaign.campaign_id)
+        changed = await follow_clients_file(
+            self._config.clients_file, self.campaign, self._node, self._delivery, self._report
         )
-        wanted = build_client_list(listed)
-        if wanted.root.hex() != view.clients_root:
-            change = SetClients(campaign_id=campaign.campaign_id, clients=wanted)
-            # Not saved as pending: after a restart, the roots tell whether it is final.
-            await self._delivery.deliver(change, b"", _save_nothing)
-            count = format_count(len(listed), "client") if listed else "anybody"
-            self._report(f"the list of clients is replaced: {count} may take part")
-        if listed != campaign.listed:
-            campaign.replace_list(listed)
-            await self._file.save(campaign)
+        if changed:
+            await self._file.save(self.campaign)
 
     async def _begin_training(self) -> None:
         campaign = self.campaign
@@ -304,9 +292,7 @@ class Coordinator:
     async def _settle(self) -> None:
         """Have the round valued and paid."""
         campaign, events = self.campaign, self.round_service.events
-        settlement = RoundSettlement(
-            self._config, self._node, self._store, self._workers, self._delivery, self._report
-        )
+        settlement = self._make_settlement()
         if not campaign.aggregate:
             await settlement.aggregate(campaign)
             await self._file.save(campaign)
@@ -314,15 +300,54 @@ class Coordinator:
             self._report(f"round {campaign.round}: the average gets {correct} of {size} right")
         record: RoundRecord | None = None
         while record is None:
-            task_id = await settlement.open_task(campaign, self._save_pending)
+            try:
+                task_id = await settlement.open_task(campaign, self._save_pending)
+            except RpcError:
+                if await self._follow_clients():
+                    return
+                raise
             self._report(f"round {campaign.round}: task {task_id.hex()} is being mined")
             events.add_phase(campaign, task_id)
             record = await settlement.wait_for_end(campaign, task_id)
             # The transaction has done its part, so that the next one is signed anew.
             campaign.pending = b""
+        await self._end_round(record)
+
+    async def _follow_clients(self) -> bool:
+        """Take over the present round when clients with receipts opened it in this server's place.
+
+        They may do so while this coordinator is down, or waits for too long to open it.
+
+        Returns:
+            Whether they did, so that the round is over.
+        """
+        campaign = self.campaign
+        view = await self._delivery.retry_while_away(
+            lambda: find_task_of_clients(self._node, campaign)
+        )
+        if view is None:
+            return False
+        self._report(
+            f"round {campaign.round}: its clients opened task {view.task_id} in this server's place"
+        )
+        settlement = self._make_settlement()
+        record = await settlement.follow_task(campaign, view)
+        if record is None:
+            return False
+        campaign.pending = b""
+        await self._end_round(record)
+        return True
+
+    def _make_settlement(self) -> RoundSettlement:
+        return RoundSettlement(
+            self._config, self._node, self._store, self._workers, self._delivery, self._report
+        )
+
+    async def _end_round(self, record: RoundRecord) -> None:
+        campaign, events = self.campaign, self.round_service.events
         campaign.end_round(record)
         await self._file.save(campaign)
-        self._report(_summary(record))
+        self._report(summarise(record))
         events.add_round_end(campaign, record)
         events.add_phase(campaign)
 
@@ -357,34 +382,6 @@ class Coordinator:
     def _count_present(self) -> int:
         return sum(not client.missed for client in self.campaign.clients.values())
 
-    def _check_resumable(self, campaign: Campaign) -> None:
-        if campaign.genesis_hash != self._chain.genesis_hash:
-            raise RefusalError(
-                DataCode.WRONG_CHAIN,
-                f"the campaign's state is of chain {campaign.chain_id} with genesis "
-                f"{campaign.genesis_hash.hex()}; this home's network is {self._chain.chain_id} "
-                f"with genesis {self._chain.genesis_hash.hex()}: move the state away to begin a "
-                "new campaign",
-                field="genesis_hash",
-                limit=self._chain.genesis_hash.hex(),
-            )
-        if campaign.phase is CampaignPhase.FINISHED:
-            return
-        needed = [campaign.model, campaign.base, *(shard.artifact for shard in campaign.shards)]
-        needed += [update.update for update in campaign.updates.values()]
-        missing = [artifact for artifact in needed if not self._store.has(artifact)]
-        if missing:
-            raise RefusalError(
-                ApplicationCode.BAD_STATE,
-                f"the campaign needs artifact {missing[0].hex()}, which is missing; restore the "
-                "artifacts folder, or move the campaign's file away to begin a new campaign",
-                field="artifacts",
-            )
-
-
-async def _save_nothing(raw: bytes) -> None:
-    """Save no pending transaction."""
-
 
 def _returns_in(receipt_seconds: float) -> str:
     """Say when the rest of a budget returns, for the end of a sentence."""
@@ -394,11 +391,3 @@ def _returns_in(receipt_seconds: float) -> str:
         f"the rest of its budget returns to the account that paid it in {receipt_seconds:g} s, "
         "unless clients register receipts for their updates by then"
     )
-
-
-def _summary(record: RoundRecord) -> str:
-    if not record.settled:
-        return f"round {record.round}: the task failed; no client is paid, and the base stays"
-    paid = sum(client.payout for client in record.clients)
-    kept = "" if record.adopted else "; it gained nothing, and the base stays"
-    return f"round {record.round}: settled; the clients are paid {format_amount(paid)}{kept}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fedcoin.data.messages.amounts import format_amount
+
 
 @dataclass(frozen=True, slots=True)
 class ClientOutcome:
@@ -38,3 +40,19 @@ class RoundRecord:
     clients: tuple[ClientOutcome, ...]
     announced: tuple[bytes, ...] = ()
     """The addresses of the clients that announced an update, in that order."""
+
+
+def summarise(record: RoundRecord) -> str:
+    """Say in one line how a round ended.
+
+    Args:
+        record: The round.
+
+    Returns:
+        The line, for the log.
+    """
+    if not record.settled:
+        return f"round {record.round}: the task failed; no client is paid, and the base stays"
+    paid = sum(client.payout for client in record.clients)
+    kept = "" if record.adopted else "; it gained nothing, and the base stays"
+    return f"round {record.round}: settled; the clients are paid {format_amount(paid)}{kept}"

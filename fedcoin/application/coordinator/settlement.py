@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign
@@ -173,6 +174,36 @@ class RoundSettlement:
             await asyncio.sleep(pause)
             return None
         return _record_from_view(view, campaign, pays_by_unit(self._config))
+
+    async def follow_task(self, campaign: Campaign, view: TaskView) -> RoundRecord | None:
+        """Fetch the average of a task that clients opened, and wait until the task is closed.
+
+        Args:
+            campaign: The campaign; its `aggregate` and `right_answers` are set.
+            view: The task.
+
+        Returns:
+            The outcome of the round; None when the task made way for a better offer.
+
+        Raises:
+            RpcError: The node does not have the average, or as in `wait_for_end`.
+            RefusalError: As in `ArtifactStore.put`.
+            WorkerError: The worker process died twice.
+        """
+        aggregate, evaluation = bytes.fromhex(view.aggregate), bytes.fromhex(view.evaluation)
+        if not self._store.has(aggregate):
+            raw = await self._delivery.retry_while_away(
+                lambda: self._node.download_artifact(aggregate)
+            )
+            await asyncio.to_thread(self._store.put, raw)
+        campaign.right_answers = await self._workers.count_correct(
+            self._store.path(campaign.model),
+            self._store.path(aggregate),
+            self._store.path(evaluation),
+        )
+        campaign.aggregate = aggregate
+        record = await self.wait_for_end(campaign, bytes.fromhex(view.task_id))
+        return record and replace(record, evaluation_size=view.evaluation_size)
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))

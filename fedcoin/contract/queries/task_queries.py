@@ -90,6 +90,8 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         winner=format_optional_address(task.settlement.winner),
         server=format_optional_address(campaign.terms.server) if campaign is not None else "",
         opener=format_optional_address(task.opener),
+        aggregate=terms.aggregate.hex(),
+        evaluation=terms.evaluation.artifact.hex(),
         opened_ms=task.opened_ms,
         closed_ms=task.closed_ms,
         deadline_ms=task.deadline_ms,
