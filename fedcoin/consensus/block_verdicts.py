@@ -99,14 +99,16 @@ class BlockVerdicts:
         return self._validity[block.hash]
 
     def judge(self, round: int, block: Block) -> Verdict | None:
-        """Look up what local facts say of a new, valid block; ask the driver if that is due.
+        """Look up this node's own judgement of a valid block: its clock, artifacts and audit.
+
+        Asks the driver (`JudgeProposal`) when the block has not been judged yet.
 
         Args:
             round: The current round.
-            block: The block.
+            block: The block, which is new to the height.
 
         Returns:
-            The answer; None while there is none.
+            The judgement; None until the driver has answered.
         """
         if not self._is_voting or block.hash in self._own:
             return Verdict.VALID

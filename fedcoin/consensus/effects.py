@@ -33,6 +33,7 @@ class BuildBlock:
     """Build a block for this round, then call `on_block_built`."""
 
     round: int
+    """The consensus round of the height, from 0."""
     failed: tuple[Block, ...] = ()
     """Blocks that were proposed in earlier rounds of the height and got no polka. What validators
     may judge differently in them should be left out."""
@@ -99,6 +100,7 @@ class StartTimer:
 
     timer: Timer
     delay_ms: int
+    """The delay in ms."""
 
 
 @dataclass(frozen=True, slots=True)

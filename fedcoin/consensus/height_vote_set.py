@@ -141,7 +141,7 @@ class HeightVoteSet:
         """Look up a block.
 
         Args:
-            block_hash: The block's hash.
+            block_hash: The block's hash, 32 bytes.
 
         Returns:
             The block, or None when it is not stored.
@@ -213,7 +213,7 @@ class HeightVoteSet:
 
         Args:
             round: The round.
-            value: A block hash, or `NIL`.
+            value: A block hash, 32 bytes, or `NIL`.
 
         Returns:
             The prevotes.

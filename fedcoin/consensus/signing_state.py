@@ -35,7 +35,7 @@ class SigningState:
         Args:
             kind: `PREVOTE` or `PRECOMMIT`.
             round: The round, from 0.
-            value: A block hash, or `NIL`.
+            value: A block hash, 32 bytes, or `NIL`.
 
         Returns:
             True when no vote of this kind and round was recorded before.

@@ -20,6 +20,7 @@ class Timer:
 
     kind: TimerKind
     round: int
+    """The consensus round, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class VoteSet:
         """List the votes for a value.
 
         Args:
-            value: A block hash, or `NIL`.
+            value: A block hash, 32 bytes, or `NIL`.
 
         Returns:
             One vote of each validator that voted for it, the audited one if there are two.
@@ -129,7 +129,7 @@ class VoteSet:
         """Add up the power that voted for a value.
 
         Args:
-            value: A block hash, or `NIL`.
+            value: A block hash, 32 bytes, or `NIL`.
 
         Returns:
             The power in sap.

@@ -78,7 +78,7 @@ async def limit_time(seconds: float, reason: Callable[[], RefusalError]) -> Asyn
     """Run a body for a limited time.
 
     Args:
-        seconds: How long the body may take.
+        seconds: How long the body may take, in seconds.
         reason: Makes the refusal that is raised when it takes longer.
 
     Yields:

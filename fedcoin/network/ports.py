@@ -221,7 +221,7 @@ class ConsensusPort(Protocol):
 
         Args:
             proposal: The proposal.
-            from_peer: The node key of the peer that sent it.
+            from_peer: The node key of the peer that sent it, 32 bytes.
 
         Returns:
             True when it is new and shall be relayed; False when it is known or of no use now, for
@@ -237,7 +237,7 @@ class ConsensusPort(Protocol):
 
         Args:
             vote: The vote.
-            from_peer: The node key of the peer that sent it.
+            from_peer: The node key of the peer that sent it, 32 bytes.
 
         Returns:
             True when it is new and shall be relayed.
@@ -345,7 +345,7 @@ class Peers(Protocol):
         """Disconnect a peer. It may connect again, and a seed is dialled again.
 
         Args:
-            node_key: The peer's node key.
+            node_key: The peer's node key, 32 bytes.
 
         Raises:
             RefusalError: PEER_NOT_CONNECTED.
@@ -356,7 +356,7 @@ class Peers(Protocol):
         """Ban a node key, and disconnect its peer.
 
         Args:
-            node_key: The node key.
+            node_key: The node key, 32 bytes.
             seconds: The length of the ban, in seconds; 0 means an hour.
         """
         ...

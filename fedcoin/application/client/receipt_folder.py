@@ -96,7 +96,8 @@ def find_objection(campaign: CampaignView, change: WatchRoundsResponse, now_ms: 
     if campaign.open_task_id:
         return f"its task {campaign.open_task_id} is open already"
     if campaign.receipts and now_ms >= campaign.receipts_due_ms:
-        return f"receipts of this round could be registered until {campaign.receipts_due_ms} ms"
+        until = campaign.receipts_due_ms
+        return f"receipts of this round could be registered until Unix time {until} ms"
     return ""
 
 

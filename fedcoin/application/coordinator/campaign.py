@@ -68,6 +68,7 @@ class Campaign:
     rounds: int
     """The number of rounds."""
     max_clients: int
+    """The largest number of registered clients."""
     model: bytes
     """Artifact id of the ModelSpec."""
     base: bytes
@@ -208,7 +209,7 @@ class Campaign:
         """Check that weights may be uploaded now.
 
         Args:
-            artifact: Their artifact id.
+            artifact: Their artifact id, 32 bytes.
 
         Raises:
             RefusalError: NOT_ANNOUNCED when no client has announced them for the present round.

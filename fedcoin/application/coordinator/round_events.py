@@ -131,7 +131,7 @@ class RoundEventLog:
 
         Args:
             addresses: The clients' addresses.
-            seconds: How long to wait.
+            seconds: How long to wait, in seconds.
 
         Returns:
             Whether all of them have got it in time.

@@ -85,7 +85,7 @@ class RoundService:
         """Wait until a client registers or submits an update.
 
         Args:
-            seconds: How long to wait at most.
+            seconds: How long to wait at most, in seconds.
         """
         self._change.clear()
         try:
@@ -160,7 +160,7 @@ class RoundService:
         """Check that weights may be uploaded; see `Campaign.check_upload`.
 
         Args:
-            artifact: Their artifact id.
+            artifact: Their artifact id, 32 bytes.
 
         Raises:
             RefusalError: NOT_ANNOUNCED.

@@ -128,7 +128,7 @@ class ChildProcesses:
 
         Args:
             name: The name that it was started with.
-            seconds: How long to wait; less than zero counts as zero.
+            seconds: How long to wait, in seconds; less than zero counts as zero.
 
         Raises:
             RefusalError: PROCESS_FAILED when the process runs on for longer, and as `check` does.

@@ -74,9 +74,10 @@ class RoundResult:
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
-    """One miner's node at the end."""
+    """The state of one miner's node at the end of a devnet."""
 
     address: str
+    # The height of its latest final block.
     height: int
     # 64 hex digits.
     app_hash: str

@@ -52,7 +52,7 @@ class CampaignQuota:
         """Make room for artifacts that will be fetched for a campaign's task. Waits for the disk.
 
         Args:
-            campaign_id: The campaign.
+            campaign_id: The campaign's id, 32 bytes.
             limits: The most bytes of each artifact of the task, by id.
 
         Raises:

@@ -50,7 +50,7 @@ class CoalitionEvaluator(Protocol):
         """Return how many coalitions fit into the next batch, at least 1.
 
         Args:
-            job_id: An open job.
+            job_id: The id of an open job.
         """
         ...
 
@@ -60,7 +60,7 @@ class CoalitionEvaluator(Protocol):
         """Count the right answers of coalitions, each of them only once.
 
         Args:
-            job_id: An open job.
+            job_id: The id of an open job.
             coalitions: Shape (m, n), bool.
             urgent: Whether callers that are not urgent wait until this call is done.
 
@@ -90,7 +90,7 @@ class CoalitionEvaluator(Protocol):
         """Close a job. Its counts are remembered.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
         """
         ...
 
@@ -98,7 +98,7 @@ class CoalitionEvaluator(Protocol):
         """Close a job and forget its counts.
 
         Args:
-            job_id: The job.
+            job_id: The job's id.
         """
         ...
 
@@ -267,7 +267,7 @@ class TaskJobs:
         """Close the job of a closed task and forget its counts, unless it is in use.
 
         Args:
-            task_id: The task.
+            task_id: The task's id, 32 bytes.
         """
         if task_id not in self._users:
             self._idle.pop(task_id, None)

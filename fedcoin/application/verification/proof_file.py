@@ -61,6 +61,7 @@ class ProvedPayment:
     """A payment, with the hash and header of the block that made it."""
 
     block_hash: bytes
+    """32 bytes."""
     header: BlockHeader
     payment: PaymentReceipt
 

@@ -50,15 +50,16 @@ class FeeRanking:
             self._fitting_bytes -= entry.num_bytes
 
     def find_rate(self, room: int) -> int:
-        """Compute what a transaction must pay to be among those that have room.
+        """Compute the fee rate with which a further transaction would fit into some bytes.
 
-        The time depends on how much fits now and did not fit at the last call, or the reverse.
+        The costs of a call grow with the number of transactions that fit now and did not at the
+        last call, or the reverse.
 
         Args:
-            room: The bytes that there are for these transactions; may be negative.
+            room: The bytes that all these transactions may take together; may be negative.
 
         Returns:
-            Sap for each KiB; 0 when all of them have room.
+            Sap for each KiB; 0 when all of them fit.
         """
         ranked = self._ranked
         while self._num_fitting and self._fitting_bytes > room:

@@ -65,7 +65,7 @@ class MempoolUsage:
         self.note_early(entry)
 
     def remove(self, entry: Entry) -> None:
-        """Count a transaction no longer.
+        """Subtract a transaction that has left the mempool.
 
         Args:
             entry: The transaction.

@@ -125,7 +125,7 @@ def verify_entry(key: bytes, value: bytes, proof: EntryProof, root: bytes) -> bo
 
 
 class StateTree:
-    """The tree over the state after the latest block."""
+    """The Merkle tree over the state after the latest block, whose root is `app_hash`."""
 
     def __init__(self) -> None:
         """Make the tree over an empty state."""

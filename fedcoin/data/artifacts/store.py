@@ -85,7 +85,7 @@ class ArtifactStore:
         """Tell whether the store holds a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             True when it does.
@@ -96,7 +96,7 @@ class ArtifactStore:
         """Look up the size of a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             The size in bytes; None when the artifact is not complete.
@@ -117,7 +117,7 @@ class ArtifactStore:
         """Look up the file of a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             The path of the file, which must not be written to.
@@ -133,7 +133,7 @@ class ArtifactStore:
         """Read a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             The artifact's bytes.
@@ -147,7 +147,7 @@ class ArtifactStore:
         """Read the manifest of a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             The manifest.
@@ -168,7 +168,7 @@ class ArtifactStore:
         """Read one chunk of a complete artifact.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
             index: The index of the chunk, from 0.
 
         Returns:
@@ -209,7 +209,7 @@ class ArtifactStore:
         """Delete an artifact, complete or not.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             True when there was something to delete.
@@ -226,7 +226,7 @@ class ArtifactStore:
         """Verify the content of a complete artifact by its id; delete it when it is damaged.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             True when the content is intact.
@@ -270,7 +270,7 @@ class ArtifactStore:
         """Look up how far an upload has come.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
 
         Returns:
             The index of the next chunk wanted, from 0; the number of chunks when the artifact is
@@ -290,7 +290,7 @@ class ArtifactStore:
         is on disk when this returns.
 
         Args:
-            id: The artifact's id.
+            id: The artifact's id, 32 bytes.
             index: The index of the chunk, from 0.
             data: The chunk's bytes.
 

@@ -81,11 +81,11 @@ def verify_signature(
     """Verify a signature for one purpose on one chain.
 
     Args:
-        public_key: The signer's public key.
+        public_key: The signer's Ed25519 public key, 32 bytes.
         context: The purpose of the signature.
         genesis_hash: The genesis hash of the network that the signature must be valid for.
         body: The bytes that were signed.
-        signature: The signature.
+        signature: The Ed25519 signature, 64 bytes.
 
     Returns:
         True when the signature is valid; False when it is not, or when key or signature do not

@@ -47,10 +47,10 @@ def build_admission(clients: Sequence[ListedClient], address: bytes) -> Admissio
 
     Args:
         clients: The list.
-        address: The client's address, which is on it.
+        address: The client's address, 20 bytes, which is on it.
 
     Returns:
-        The proof.
+        The proof, for a task's `admissions`.
 
     Raises:
         StopIteration: The address is not on the list.

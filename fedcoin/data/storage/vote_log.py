@@ -23,7 +23,9 @@ class OwnVote:
     kind: str
     """"prevote", "precommit", "proposal" or "lock"."""
     height: int
+    """The height that it is for."""
     round: int
+    """The consensus round that it is for, from 0."""
     block_hash: bytes
     """32 bytes; empty for nil."""
     envelope: bytes = field(repr=False)

@@ -57,11 +57,11 @@ def contribution_coefficients(masks: Ints, clients: int) -> Ints:
     """Compute how much a utility of 1 adds to each client's sum.
 
     Args:
-        masks: The coalitions, shape (m,).
+        masks: The coalitions, int64 (m,).
         clients: Number of clients, n.
 
     Returns:
-        Shape (m, n): L w(|T| - 1) for members of T and -L w(|T|) for all others.
+        int64 (m, n): L w(|T| - 1) for members of T and -L w(|T|) for all others.
     """
     members = _masks_to_coalitions(masks, clients)
     sizes = members.sum(axis=1)

@@ -76,21 +76,21 @@ class Layout(Protocol):
             index: The leaf, from 0.
 
         Returns:
-            Shape (m, n), true where the client takes part.
+            bool (m, n), true where the client takes part.
         """
 
     def mask_implied(self, indices: Ints, utilities: Ints, grand: int, truncation: int) -> Bools:
         """Mark the utilities that the schedule defines, so that they need no evaluation.
 
         Args:
-            indices: The leaves, shape (N,).
-            utilities: The leaves' utilities, shape (N, m). Those that the schedule defines may have
+            indices: The leaves, int64 (N,).
+            utilities: The leaves' utilities, int64 (N, m). Those that the schedule defines may have
                 any value.
             grand: u(all clients), in right answers.
             truncation: Distance from `grand`, in right answers, at which a walk is cut off.
 
         Returns:
-            Shape (N, m), true where the utility follows from the schedule, `grand`, the empty
+            bool (N, m), true where the utility follows from the schedule, `grand`, the empty
             coalition's utility and the utilities before it.
         """
 
@@ -98,26 +98,26 @@ class Layout(Protocol):
         """Compute the utilities that the schedule defines.
 
         Args:
-            indices: The leaves, shape (N,).
+            indices: The leaves, int64 (N,).
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 
         Returns:
-            Shape (N, m). Only the numbers for which `mask_implied` is true have a meaning.
+            int64 (N, m). Only the numbers for which `mask_implied` is true have a meaning.
         """
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
         """Compute the vectors of leaves.
 
         Args:
-            indices: The leaves, shape (N,).
-            utilities: The leaves' utilities, shape (N, m), including those that the schedule
+            indices: The leaves, int64 (N,).
+            utilities: The leaves' utilities, int64 (N, m), including those that the schedule
                 defines.
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 
         Returns:
-            The vectors, shape (N, n).
+            The vectors, int64 (N, n).
         """
 
     def sum_bounds(
@@ -128,8 +128,8 @@ class Layout(Protocol):
         A leaf is one sample of a miner; its vector has one number for each client.
 
         Args:
-            first: First leaf of each group, shape (G,).
-            count: Number of leaves of each group, shape (G,).
+            first: First leaf of each group, int64 (G,).
+            count: Number of leaves of each group, int64 (G,).
             evaluation_size: E; utilities are from 0 to E.
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
@@ -147,11 +147,11 @@ class Layout(Protocol):
         it.
 
         Args:
-            first: First leaf of each group, shape (G,).
-            count: Number of leaves of each group, shape (G,).
+            first: First leaf of each group, int64 (G,).
+            count: Number of leaves of each group, int64 (G,).
             grand: u(all clients), in right answers.
             empty: u(no client), in right answers.
 
         Returns:
-            The totals, shape (G,), in the unit of the vectors.
+            The totals, int64 (G,), in the unit of the vectors.
         """

@@ -138,7 +138,7 @@ class SamplingPlan:
             index: The leaf, from 0.
 
         Returns:
-            Shape (m, n), true where the client takes part.
+            bool (m, n), true where the client takes part.
         """
         return self.layout.coalitions(index)
 

@@ -55,7 +55,7 @@ def leaf_spans(level: int, positions: Ints, samples: int) -> tuple[Ints, Ints]:
 
     Args:
         level: The level, 0 for the leaves.
-        positions: Positions of G nodes of that level, (G,).
+        positions: Positions of G nodes of that level, int64 (G,).
         samples: Number of leaves of the tree.
 
     Returns:
@@ -95,7 +95,7 @@ def leaf_hashes(indices: Ints, utilities: Ints, vectors: Ints) -> Hashes:
     """Hash leaves.
 
     Args:
-        indices: The leaves' indices, (N,).
+        indices: The leaves' indices, int64 (N,).
         utilities: The leaves' utilities in right answers, int64 (N, m), 0 to 2**32 - 1.
         vectors: The leaves' vectors, int64 (N, n).
 
@@ -214,9 +214,9 @@ class KnownNodes:
         """Add nodes of the same level.
 
         Args:
-            positions: Positions of Q nodes, (Q,), none of them known.
+            positions: Positions of Q nodes, int64 (Q,), none of them known.
             hashes: The new nodes' hashes, (Q, 32).
-            sums: The new nodes' sums, (Q, n).
+            sums: The new nodes' sums, int64 (Q, n).
 
         Returns:
             All P + Q nodes in the order of their positions.

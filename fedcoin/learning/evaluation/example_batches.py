@@ -98,7 +98,7 @@ def make_batches(
 
     Args:
         x: Inputs (m, ...); those of the share's batches are read, flattened, as float32.
-        y: Integer labels (m,).
+        y: Labels, integers of any dtype, (m,).
         batch_size: Examples in each batch but the last.
         share: The part of the batches to make.
 

@@ -229,9 +229,10 @@ class ConvolutionOperation:
 
 @dataclass(frozen=True, slots=True)
 class DenseOperation:
-    """A dense layer."""
+    """The step of a dense layer."""
 
     units: int
+    """The number of outputs for each example."""
     weights: WeightedLayer
 
     def average(self, coefficients: Floats) -> StackedLayer:
@@ -288,7 +289,7 @@ class BatchNormOperation:
 
 @dataclass(frozen=True, slots=True)
 class WeightlessOperation:
-    """A layer without weights."""
+    """The step of a layer without weights, such as an activation, a pooling or a sum."""
 
     node: GraphNode
     may_overwrite: bool

@@ -124,7 +124,7 @@ def fold_batch_norm(layer: StackedLayer, norm: StackedLayer) -> StackedLayer:
     """Merge a layer and the batch normalisation of its outputs into one layer.
 
     Args:
-        layer: Kernels (m, out, in) and biases (m, out).
+        layer: Kernels (m, out, in) and biases (m, out), float32.
         norm: What `average_batch_norm` returned for the same coalitions, with channels = out.
 
     Returns:

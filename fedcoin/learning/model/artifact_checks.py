@@ -58,8 +58,8 @@ def check_job_artifacts(
         base: The base weights by name.
         aggregate: The averaged weights by name.
         updates: Each client's weights by name.
-        x: The evaluation set's inputs.
-        y: The evaluation set's labels.
+        x: The evaluation set's inputs; dtype and shape as in `check_evaluation_set`.
+        y: The evaluation set's labels; dtype and shape as in `check_evaluation_set`.
         evaluation_size: The number of examples that the set must have; None for any number.
         num_samples: How much each client counts in the aggregate (`client_weights`). With it, the
             aggregate must be the updates' average; without it, only its shapes and numbers are

@@ -53,6 +53,7 @@ class Conv:
     kernel_size: tuple[int, int]
     """Rows and columns of the kernel."""
     filters: int
+    """The number of channels of the maps that it returns."""
     is_padded: bool
     """Whether the maps are padded with zeros, so that without strides they keep their size (Keras:
     `padding="same"`)."""

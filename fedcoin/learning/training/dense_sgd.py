@@ -62,8 +62,8 @@ def fit_dense(
     Args:
         layers: As from `read_dense_layers`.
         base: float32 weights by name to start from.
-        x: Inputs (m, ...), which are flattened.
-        y: Labels (m,).
+        x: Inputs (m, ...), float32 or int32, which are flattened.
+        y: Labels (m,), uint8, int32 or int64.
         plan: How to train.
         seed: The client's own seed, which is added to the plan's.
 

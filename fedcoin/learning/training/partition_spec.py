@@ -33,10 +33,15 @@ class Division(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class NoiseRange:
-    """A strength of noise that grows evenly from the first client to the last."""
+    """A strength of noise that grows evenly from the first client to the last.
+
+    Its unit is that of the field of `Partition` that holds it.
+    """
 
     first: float = 0.0
+    """The first client's strength."""
     last: float = 0.0
+    """The last client's strength."""
 
     def at(self, index: int, num_clients: int) -> float:
         """Return a client's strength of noise.

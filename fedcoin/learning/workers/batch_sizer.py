@@ -38,7 +38,7 @@ class BatchSizer:
 
         Args:
             num_coalitions: The number of coalitions in the batch, at least 1.
-            seconds: How long it took.
+            seconds: How long it took, in seconds.
         """
         fitting = int(num_coalitions * BATCH_SECONDS / max(seconds, 1e-6))
         if seconds <= BATCH_SECONDS:

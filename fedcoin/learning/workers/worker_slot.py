@@ -175,7 +175,7 @@ def too_slow_error(activity: str, seconds: float) -> RefusalError:
 
     Args:
         activity: What the worker did, such as "while opening job 12".
-        seconds: How long it was allowed to take.
+        seconds: How long it was allowed to take, in seconds.
 
     Returns:
         A RefusalError TOO_SLOW.

@@ -45,6 +45,7 @@ class CampaignSetting:
     powers: Sequence[int] = ()
     # The utility function: right answers of coalitions of the clients.
     game: SaturatingGame = field(default_factory=lambda: SaturatingGame(5))
+    # The number of rounds of the campaign.
     rounds: int = 100
     # A value of the enum Schedule.
     schedule: int = task_pb2.SCHEDULE_PERMUTATION

@@ -22,8 +22,9 @@ from fedcoin.incentive.proof.layouts import Bools, Ints
 class SaturatingGame:
     """A simulated game: the right answers of coalitions, which the fields determine."""
 
+    # The number of clients.
     clients: int
-    # Examples in the evaluation set.
+    # The number of examples in the evaluation set.
     size: int = 1_000
     # The seed of the strengths and of the noise.
     seed: int = 1

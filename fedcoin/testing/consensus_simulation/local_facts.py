@@ -55,7 +55,7 @@ def is_forged(transaction: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Blindness:
-    """An interval in which a node cannot audit: its worker is dead or its disk full."""
+    """An interval, in virtual ms, in which a node cannot audit: dead worker or full disk."""
 
     start_ms: int
     end_ms: int
@@ -77,7 +77,7 @@ class LocalFacts:
         """Read the node's clock.
 
         Args:
-            now_ms: Virtual time.
+            now_ms: Virtual time, in ms.
 
         Returns:
             The time by the node's clock.
@@ -89,7 +89,7 @@ class LocalFacts:
 
         Args:
             claims: The claims.
-            now_ms: Virtual time.
+            now_ms: Virtual time, in ms.
 
         Returns:
             `FOUND_FALSE` if the node finds one of them unsound, else `UNKNOWN` if it cannot audit
@@ -106,8 +106,8 @@ class LocalFacts:
 
         Args:
             header: The block's header.
-            parent_ms: The time of the block before it.
-            now_ms: Virtual time.
+            parent_ms: The time of the block before it, in ms.
+            now_ms: Virtual time, in ms.
 
         Returns:
             True unless the block's time is too far ahead.

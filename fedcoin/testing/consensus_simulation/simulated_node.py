@@ -336,7 +336,7 @@ class SimulatedNode:
         Args:
             kind: PREVOTE or PRECOMMIT.
             round: The round, from 0.
-            value: A block's hash, or empty for nil.
+            value: A block's hash, 32 bytes, or empty for nil.
             audited: What the vote says if it is a prevote for a block.
 
         Returns:

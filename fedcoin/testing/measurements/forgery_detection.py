@@ -45,7 +45,9 @@ TOLERANCE_PER_TEN_THOUSAND = 2
 class DetectionRate:
     """The detection rate of miners that forged a fraction f of their leaves."""
 
+    # The fraction f, from 0 to 1.
     fraction: float
+    # The number of miners that were simulated, and of those that were detected.
     trials: int
     num_detected: int
     # The expected rate 1 - (1 - f)^q, for q challenged leaves drawn with replacement.

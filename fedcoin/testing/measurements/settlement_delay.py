@@ -24,7 +24,9 @@ class CensorshipDelay:
     A censor leaves other miners' transactions out of the blocks that it proposes.
     """
 
+    # The situation, for a table.
     what: str
+    # The numbers of all validators, and of those that censor.
     validators: int
     censors: int
     # The numbers of tasks that were settled, and that failed.
@@ -46,9 +48,12 @@ class CensorshipDelay:
 class WithholdingOutcome:
     """The tasks of a run in which some miners withhold openings or reveals."""
 
+    # The strategy: a key of `MINING_STRATEGIES`, or that of miners which do not take part at all.
     kind: str
+    # The numbers of all validators, and of those that withhold.
     validators: int
     withholders: int
+    # The numbers of tasks that were settled, and that failed.
     settled: int
     failed: int
     # The deposits that each withholder lost for each task, in FDC.

@@ -12,8 +12,9 @@ from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY
 
 @dataclass(frozen=True)
 class SlashingOutcome:
-    """A run with some equivocators. Amounts are in FDC."""
+    """A run in which some validators sign contradicting votes. Amounts are in FDC."""
 
+    # The numbers of all validators, and of those that sign contradicting votes.
     validators: int
     equivocators: int
     # The numbers of tasks that were settled, and that failed.

@@ -158,7 +158,7 @@ def encode_identity(
 
     Args:
         genesis: The network's genesis.
-        node_key: This node's public key.
+        node_key: This node's public key, 32 bytes.
         agent: The program and its version.
         listen_address: Where this node listens, as host:port.
         height: The height of its last final block.
@@ -183,7 +183,7 @@ def check_identity(message: NodeIdentity, genesis: Genesis, own_key: bytes) -> I
     Args:
         message: The identity that the peer sent.
         genesis: The network's genesis.
-        own_key: This node's public key.
+        own_key: This node's public key, 32 bytes.
 
     Returns:
         The identity.
@@ -336,7 +336,7 @@ class NonceTable:
 
         Args:
             nonce: The nonce.
-            node_key: The key of the caller.
+            node_key: The node key of the caller, 32 bytes.
             transport: gRPC's name of the connection.
             now: The present time in seconds on the monotonic clock.
 

@@ -134,7 +134,7 @@ class PeerSet:
         """Refuse a banned key or host.
 
         Args:
-            key: A node key.
+            key: A node key, 32 bytes.
             host: The host of the connection; empty when unknown.
 
         Raises:
@@ -288,7 +288,7 @@ class PeerSet:
         """Ban a key, and disconnect its peer.
 
         Args:
-            key: A node key.
+            key: A node key, 32 bytes.
             seconds: The length of the ban, in seconds.
             why: The reason, for the log.
             host: The host that it counts against; empty for none. A host is banned when several of

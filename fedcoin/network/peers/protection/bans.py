@@ -46,7 +46,7 @@ class Bans:
         Args:
             node_key: The 32-byte node key.
             now: The present time in Unix seconds.
-            seconds: How long the ban lasts.
+            seconds: How long the ban lasts, in seconds.
             host: The group of hosts that the key came from, which is banned with its third key;
                 empty bans the key alone.
 
@@ -70,7 +70,7 @@ class Bans:
         Args:
             host: The group of hosts.
             now: The present time in Unix seconds.
-            seconds: How long the ban lasts.
+            seconds: How long the ban lasts, in seconds.
         """
         self.expire(now)
         self._hosts[host] = max(self._hosts.get(host, 0.0), now + seconds)

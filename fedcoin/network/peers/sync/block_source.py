@@ -33,6 +33,7 @@ class FetchedBlock:
 
     block: Block
     certificate: bytes
+    """The serialised Certificate of the block."""
     peer: Peer
 
 
