@@ -43,7 +43,10 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             SUM_OUT_OF_RANGE SUM_NOT_EFFICIENT WRONG_TOTAL WRONG_ROOT AUDIT_FAILED BAD_SPLIT
         """,
     },
-    "shapley": {StatusCode.INVALID_ARGUMENT: "BAD_GAME BAD_METHOD BAD_BUDGET"},
+    "shapley": {
+        StatusCode.INVALID_ARGUMENT: "BAD_GAME BAD_METHOD BAD_BUDGET BAD_WEIGHTS",
+        StatusCode.FAILED_PRECONDITION: "NOT_EVALUATED",
+    },
     "consensus": {
         StatusCode.INVALID_ARGUMENT: """
             BAD_CERTIFICATE BAD_LOCK WRONG_HEIGHT WRONG_PROPOSER WRONG_VALID_ROUND WRONG_BLOCK_ROUND

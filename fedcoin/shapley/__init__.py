@@ -17,6 +17,8 @@ manual.
   the methods. Each is a function of a `Game`, a budget and a random generator.
 * `game`: asks the utility for each coalition once and counts.
 * `result`: the estimate; `std_errors`: errors from few samples; `strata`: coalitions drawn by size.
+* `recording`, `semivalues`, `size_sample`: leave-one-out, Banzhaf and Beta-Shapley values from what
+  an estimate evaluated.
 * `array_types`, `errors`: types and codes.
 
 Notation of this package: N is the set of all n players, S a coalition of s players, u(S) its
@@ -42,11 +44,29 @@ from fedcoin.shapley.game import Game, UnitError, Utility
 from fedcoin.shapley.grouped import estimate_grouped
 from fedcoin.shapley.kriging.estimator import estimate_kriging
 from fedcoin.shapley.kriging.sampling_design import min_kriging_budget
+from fedcoin.shapley.recording import Evaluations, RecordedUtility
 from fedcoin.shapley.result import Estimate, Estimator
+from fedcoin.shapley.semivalues import (
+    SemivalueEstimate,
+    compute_leave_one_out,
+    estimate_banzhaf,
+    estimate_beta_shapley,
+)
 from fedcoin.shapley.truncated import estimate_truncated
 from fedcoin.shapley.walks import estimate_antithetic, estimate_permutation
 
-__all__ = ["METHODS", "Estimate", "estimate", "plan"]
+__all__ = [
+    "METHODS",
+    "Estimate",
+    "Evaluations",
+    "RecordedUtility",
+    "SemivalueEstimate",
+    "compute_leave_one_out",
+    "estimate",
+    "estimate_banzhaf",
+    "estimate_beta_shapley",
+    "plan",
+]
 
 METHODS: dict[str, Estimator] = {
     "exact": estimate_exact,

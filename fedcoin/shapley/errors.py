@@ -26,3 +26,11 @@ class ShapleyCode(str, Enum):
     """The budget has fewer evaluations than the method needs.
 
     Give at least as many as the error names."""
+    NOT_EVALUATED = "NOT_EVALUATED"
+    """The recorded evaluations do not hold what the values are computed from.
+
+    Pass the recorded utility to `fedcoin.shapley.estimate` first; give it a larger budget."""
+    BAD_WEIGHTS = "BAD_WEIGHTS"
+    """A parameter of Beta-Shapley values is not a finite number above 0.
+
+    Give the numbers that the error asks for."""

@@ -1,4 +1,4 @@
-"""Weighted voting games with exact Shapley values, counted by generating functions.
+"""Weighted voting games with exact Shapley and Banzhaf values, counted by generating functions.
 
 A game has one or two rules of the form "the members' weights reach a quota"; a coalition wins when
 it meets all of them. The generating function of the coalitions without player i has a coefficient
@@ -32,10 +32,19 @@ class WeightedVote(NamedTuple):
 
     def values(self) -> Floats:
         """Compute the exact Shapley values, (n,)."""
-        of_weight = {weight: self._value(weight) for weight in set(self.weights)}
+        n = len(self.weights)
+        return self._values(np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)]))
+
+    def banzhaf_values(self) -> Floats:
+        """Compute the exact Banzhaf values, (n,)."""
+        return self._values(np.full(len(self.weights), 0.5 ** (len(self.weights) - 1)))
+
+    def _values(self, size_weights: Floats) -> Floats:
+        of_weight = {weight: self._value(weight, size_weights) for weight in set(self.weights)}
         return np.array([of_weight[weight] for weight in self.weights])
 
-    def _value(self, weight: int) -> float:
+    def _value(self, weight: int, size_weights: Floats) -> float:
+        """Sum the swings of a member, each weighted by the size of the others' coalition."""
         n = len(self.weights)
         others = list(self.weights)
         others.remove(weight)
@@ -50,7 +59,7 @@ class WeightedVote(NamedTuple):
             before = (sums >= self.quota) & (size >= self.min_members)
             after = (sums + weight >= self.quota) & (size + 1 >= self.min_members)
             swings = float(counts[size][after & ~before].sum())
-            value += swings / (n * math.comb(n - 1, size))
+            value += swings * float(size_weights[size])
         return value
 
 
