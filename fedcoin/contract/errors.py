@@ -210,9 +210,9 @@ class LedgerCode(str, Enum):
     Wait until a task is closed, raise `max_room_fee`, or open a campaign with a higher mining
     price."""
     NOT_THE_SERVER = "NOT_THE_SERVER"
-    """Only the server that the campaign names may open its tasks.
+    """Only the campaign's server, or later a client with a registered receipt, may open a task.
 
-    Sign with that key."""
+    Sign with the server's key, or wait until the time that the error names."""
     WRONG_ROUND = "WRONG_ROUND"
     """The task is not for the campaign's next round.
 

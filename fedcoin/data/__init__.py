@@ -1,7 +1,7 @@
 """Data: the bytes that are signed, hashed, sent and stored.
 
 This layer turns bytes from strangers into checked values, and values into bytes that other nodes
-accept. It checks everything that comes in in the same order, the cheap checks first: size,
+accept. It checks all input in one order, the cheap checks first: size,
 structure (one encoding of each message and no other), lengths of fields, chain id, signature.
 Input that breaks a rule raises `RefusalError` with a code of `DataCode`.
 

@@ -25,7 +25,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("queries.status", "Show a node: height, peers, memory, supply."),
         "peers": ("queries.peers", "Show the peers of a node."),
         "validators": ("queries.validators", "Show the validators of the next block."),
-        "fees": ("queries.fees", "Show what a transaction costs, and what gets in now."),
+        "fees": ("queries.fees", "Show the lowest fees, and the fee that is enough now."),
         "account": ("queries.account", "Show an address: balance, bond, nonce."),
         "block": ("queries.block", "Show a block, or the latest ones."),
         "tx": ("queries.tx", "Show a transaction and its status."),

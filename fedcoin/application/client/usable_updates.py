@@ -1,8 +1,7 @@
 """The registered updates that a client can put into the task that it opens.
 
-A server signs receipts for whom it likes, also for weights that nobody has or that are no weights
-of the model. One such update in a task would have every voter refuse it, and a client may leave it
-out.
+A server can sign receipts for any update, also for weights that it gives to no node or that do not
+fit the model. Voters refuse a task with such an update, so that a client may leave it out.
 """
 
 from __future__ import annotations

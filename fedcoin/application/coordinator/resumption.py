@@ -1,4 +1,4 @@
-"""What must be there when a coordinator goes on after a pause, and what clients did meanwhile."""
+"""Check what a coordinator needs to continue a campaign, and what its clients did meanwhile."""
 
 from __future__ import annotations
 

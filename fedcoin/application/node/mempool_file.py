@@ -1,7 +1,7 @@
 """Keeps the waiting transactions in a file, so that they outlive the node's process.
 
 A miner's opening that was lost with the process would cost its deposit, and a wallet that was told
-that its transaction waits would wait in vain.
+that its transaction waits would wait for ever.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ _PROTOCOL: Final = "protocol_version"
 class ChainStore:
     """The chain of one node; usable from several threads.
 
-    Reads see everything that was committed and nothing else. It is also the contract layer's
+    Reads see committed data only. It is also the contract layer's
     `StateReader` (`get` and `scan`).
     """
 

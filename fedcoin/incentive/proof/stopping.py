@@ -3,8 +3,8 @@
 A vector is an inlier when its L2 distance from the median of all vectors is at most D. A miner
 stops at a standard error of D / 3, the L2 norm over all clients. Its mean squared distance from
 the true values is then D^2 / 9, so that a distance above D would need nine times the mean. More
-samples only raise the vector's weight in the mean. Nobody can check why a miner stopped: this is
-advice, not a rule.
+samples only raise the vector's weight in the mean. The ledger cannot check why a miner stopped:
+this is advice, not a rule.
 
 The ledger has a rule of its own (docs/adr/0015): an inlier has at least a quarter of the median
 number of samples. Miners that stop as described here aim at the same D and have a half to twice

@@ -27,7 +27,7 @@ class ImportingNode:
         self._is_stuck = False
 
     def start(self) -> None:
-        """Ask the validators for the next block, every now and then."""
+        """Ask the validators for the next block at intervals."""
         environment = self.environment
         for peer in range(len(environment.scenario.powers)):
             announcement = HeightAnnouncement(self.application.height() + 1)

@@ -127,7 +127,7 @@ class SimulatedNode:
         return decode_lock(self.disk.lock, self.environment.genesis_hash, self.application.decode)
 
     def _resend(self, start: int) -> None:
-        """Send all messages and this node's height again, every now and then, until it crashes."""
+        """Send all messages and this node's height again at random intervals, until it crashes."""
         if self.engine is None or start != self._num_starts:
             return
         self._start_engine()

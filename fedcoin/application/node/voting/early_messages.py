@@ -1,9 +1,9 @@
 """Votes and proposals of the next height that arrive while this one is being decided or stored.
 
-They are kept so that the next height starts without a delay, and passed on to peers. Nobody can
-check them fully yet, so few are kept: of round 0 only, one vote of each kind from each validator,
-and one proposal from each validator that may have the turn. Peers send everything else again when
-this node tells them that it has reached the height.
+They are kept so that the next height starts without a delay, and passed on to peers. They
+cannot be checked fully yet, so few are kept: of round 0 only, one vote of each kind from each
+validator, and one proposal from each validator that may have the turn. Peers send everything else
+again when this node tells them that it has reached the height.
 """
 
 from __future__ import annotations

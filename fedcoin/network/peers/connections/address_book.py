@@ -41,7 +41,7 @@ class AddressEntry:
 class AddressBook:
     """A bounded set of addresses with node keys. A new one replaces the one with most failures.
 
-    What peers say is hearsay: two of them may name different keys for one listener, and both are
+    What peers say is not proved: two of them may name different keys for one listener, and both are
     kept until a key has been proved there.
     """
 

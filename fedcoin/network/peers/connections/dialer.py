@@ -210,7 +210,7 @@ class Dialer:
     def _missing(self) -> Iterator[NodeAddress]:
         for peer in self._peers:
             if peer.link is None and peer.endpoint is not None and _may_dial(peer):
-                # The key is required: the peer may have named the address of somebody else.
+                # The key is required: the peer may have named another node's address.
                 yield NodeAddress(peer.endpoint, peer.key)
         for seed in map(self._resolve, self._seeds):
             if not self._is_connected(seed):

@@ -195,8 +195,8 @@ def trusted_genesis(home: Home, given: bytes | None) -> bytes:
         raise RefusalError(
             ApplicationCode.NO_GENESIS,
             f"{home.root} does not know the genesis of its network: give --genesis with the "
-            "network's genesis.json or its SHA-256, from somebody you trust; the coordinator is "
-            "not asked for it",
+            "network's genesis.json or its SHA-256, from a source that you trust; the coordinator "
+            "is not asked for it",
             field="genesis",
         )
     pin_genesis(home, genesis_hash)
