@@ -44,8 +44,10 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
     },
     "shapley": {
-        StatusCode.INVALID_ARGUMENT: "BAD_GAME BAD_METHOD BAD_BUDGET BAD_WEIGHTS",
-        StatusCode.FAILED_PRECONDITION: "NOT_EVALUATED",
+        StatusCode.INVALID_ARGUMENT: """
+            BAD_GAME BAD_METHOD BAD_BUDGET BAD_WEIGHTS BAD_ROUNDS BAD_NAMES
+        """,
+        StatusCode.FAILED_PRECONDITION: "NOT_EVALUATED NO_PANDAS",
     },
     "consensus": {
         StatusCode.INVALID_ARGUMENT: """

@@ -19,6 +19,7 @@ manual.
 * `result`: the estimate; `std_errors`: errors from few samples; `strata`: coalitions drawn by size.
 * `recording`, `semivalues`, `size_sample`: leave-one-out, Banzhaf and Beta-Shapley values from what
   an estimate evaluated.
+* `rounds`: values over several rounds; `tables`: values to CSV and pandas.
 * `array_types`, `errors`: types and codes.
 
 Notation of this package: N is the set of all n players, S a coalition of s players, u(S) its
@@ -46,12 +47,14 @@ from fedcoin.shapley.kriging.estimator import estimate_kriging
 from fedcoin.shapley.kriging.sampling_design import min_kriging_budget
 from fedcoin.shapley.recording import Evaluations, RecordedUtility
 from fedcoin.shapley.result import Estimate, Estimator
+from fedcoin.shapley.rounds import RoundSum, add_rounds
 from fedcoin.shapley.semivalues import (
     SemivalueEstimate,
     compute_leave_one_out,
     estimate_banzhaf,
     estimate_beta_shapley,
 )
+from fedcoin.shapley.tables import to_pandas, write_csv
 from fedcoin.shapley.truncated import estimate_truncated
 from fedcoin.shapley.walks import estimate_antithetic, estimate_permutation
 
@@ -60,12 +63,16 @@ __all__ = [
     "Estimate",
     "Evaluations",
     "RecordedUtility",
+    "RoundSum",
     "SemivalueEstimate",
+    "add_rounds",
     "compute_leave_one_out",
     "estimate",
     "estimate_banzhaf",
     "estimate_beta_shapley",
     "plan",
+    "to_pandas",
+    "write_csv",
 ]
 
 METHODS: dict[str, Estimator] = {

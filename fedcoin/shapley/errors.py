@@ -34,3 +34,15 @@ class ShapleyCode(str, Enum):
     """A parameter of Beta-Shapley values is not a finite number above 0.
 
     Give the numbers that the error asks for."""
+    BAD_ROUNDS = "BAD_ROUNDS"
+    """The rounds' values, players or weights do not fit together.
+
+    Give one weight and one list of players for each round."""
+    BAD_NAMES = "BAD_NAMES"
+    """There is not one name for each player.
+
+    Give as many names as the estimate has values."""
+    NO_PANDAS = "NO_PANDAS"
+    """A data frame was asked for, and pandas is not installed.
+
+    Install pandas, or write a CSV file."""
