@@ -63,6 +63,7 @@ class JudgeProposal:
     """
 
     round: int
+    """The consensus round of the proposal, from 0."""
     block: Block
 
 
@@ -71,6 +72,7 @@ class SendProposal:
     """Sign this proposal, write it to disk, call `on_proposal`, and send it to all peers."""
 
     round: int
+    """The consensus round, from 0."""
     valid_round: int
     """The round in which the block had a polka; -1 for a new block."""
     block: Block
@@ -85,6 +87,7 @@ class CastVote:
     kind: int
     """`PREVOTE` or `PRECOMMIT`."""
     round: int
+    """The consensus round, from 0."""
     block_hash: bytes
     """32 bytes; empty for nil."""
     lock: bytes = b""

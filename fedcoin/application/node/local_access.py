@@ -10,7 +10,7 @@ from fedcoin.v1.node_service_pb2 import GetFeesResponse
 
 
 class LocalAccess:
-    """Implements `wallet.transaction_submitter.NodeAccess`.
+    """Lets a wallet submit transactions to the node of its own process: a `NodeAccess`.
 
     Args:
         chain: The node's chain.

@@ -33,7 +33,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class NodeOperator:
-    """The operator's requests: `network.api.backend.OperatorPort`."""
+    """Carries out the operator's requests from the API: an `OperatorPort`."""
 
     stopping: asyncio.Event
     """Set when the node should stop."""

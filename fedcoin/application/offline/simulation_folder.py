@@ -58,6 +58,7 @@ class SimulationManifest:
     model: str
     """A name, or the path of a Keras architecture."""
     seed: int
+    """Seeded the initial weights, the shares, the wrong labels and the order of examples."""
     plan: TrainingPlan
     model_artifact: str
     base_artifact: str

@@ -77,7 +77,7 @@ def write_snapshot_base(connection: sqlite3.Connection, base: SnapshotBase) -> N
 
     Args:
         connection: A connection inside the caller's write transaction.
-        base: What the snapshot brought beside the state.
+        base: The snapshot's trusted headers, campaigns and tasks.
     """
     connection.executemany(
         "INSERT INTO trusted_headers VALUES (?, ?, ?, ?, ?)",

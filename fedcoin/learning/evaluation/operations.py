@@ -102,7 +102,9 @@ class ComputeStep:
 
     operation: Operation
     inputs: tuple[int, ...]
+    """Indices of the values that the operation reads."""
     output: int
+    """Index of the value that it makes."""
 
 
 def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) -> list[ComputeStep]:

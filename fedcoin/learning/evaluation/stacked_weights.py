@@ -43,6 +43,7 @@ class StackedBatchNorm:
     means: Floats
     variances: Floats
     epsilon: float
+    """Added to the variances (`layers.BatchNorm`)."""
 
 
 def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:

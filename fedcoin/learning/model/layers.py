@@ -99,6 +99,7 @@ class BatchNorm:
     mean: str
     variance: str
     epsilon: float
+    """Keeps the divisor above 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ class EvaluationSet:
     input_shape: tuple[int, ...]
     """The shape of one example."""
     num_classes: int
+    """The number of classes: labels are from 0 to `num_classes` - 1."""
 
 
 def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> EvaluationSet:

@@ -61,6 +61,7 @@ class CampaignSetting:
     speed: float | None = None
     # By how much `speed` is multiplied, by round.
     speedup: Callable[[int], float] = lambda round: 1.0
+    # The seed of all randomness in the run, as of `Scenario`.
     seed: int = 1
     # Parameters of the genesis that differ from the defaults.
     parameters: Mapping[str, int] = field(default_factory=lambda: FIXED_DIFFICULTY)

@@ -92,6 +92,7 @@ class Scenario:
     # From `calm_ms` on, every packet arrives within `calm_delay_ms`, and no node crashes.
     calm_ms: int = 0
     calm_delay_ms: int = 20
+    # The end of the run, by which `heights` must be reached.
     deadline_ms: int = 120_000
 
     def facts_of(self, index: int) -> LocalFacts:

@@ -26,12 +26,14 @@ class LookAlikeOutcome:
 
     dataset: str
     partition: str
+    # The number of clients, all honest.
     clients: int
+    # The similarity limit.
     limit: float
-    # Of all pairs of all rounds.
+    # The similarities of all pairs of updates in all rounds.
     median_similarity: float
     highest_similarity: float
-    # How many players there are on average.
+    # The mean number of players in a round.
     players: float
     # The relative change of what all clients get together; the largest relative loss of a client
     # that is grouped in any round, 0 where none is; and the accuracy's change.
@@ -45,8 +47,11 @@ class BridgeOutcome:
     """What an attacker gets for updates that lie between those of two other clients."""
 
     dataset: str
+    # The number of honest clients.
     clients: int
+    # The number of the attacker's updates.
     bridges: int
+    # The similarity limit.
     limit: float
     linkage: str
     # In how many rounds the two are in one group.
@@ -130,7 +135,8 @@ def measure_bridges(
     Args:
         dataset: A data set that `datasets.load_dataset` takes.
         clients: The number of honest clients, with data of the same distribution.
-        bridges: How many updates lie at equal distances on the line between the first two clients'.
+        bridges: The numbers of updates to measure, which lie at equal distances on the line between
+            the first two clients' updates.
         limit: The similarity limit.
         seeds: How many federations to train.
 

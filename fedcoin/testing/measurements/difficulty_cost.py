@@ -37,6 +37,7 @@ class SampleCost:
 class PowerLawFit:
     """How well a fitted power law, samples = c * D^slope, and a predicted law match."""
 
+    # The exponent of the fitted law; the predicted one is -2.
     slope: float
     # R squared of the fitted law: the share of the variance of log(samples) that it explains.
     r_squared: float

@@ -41,8 +41,8 @@ MARK = "devnet"
     "--training-processes",
     type=int,
     default=0,
-    help="Run all clients in one process that trains in this many; 0: a process for each of up to "
-    "12 clients, and one for each core beyond.",
+    help="Training processes that all clients share. 0: up to 12 clients have a process each; more "
+    "share one for each core.",
 )
 @click.option("--rounds", type=int, default=3, show_default=True, help="Rounds of training.")
 @click.option(
