@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,15 @@ def test_the_library_example_finds_the_known_value() -> None:
     assert f"permanent member {421 / 2145:.4f} (standard error 0.0000)" in example(
         "shapley_values.py"
     )
+
+
+def test_the_federation_example_values_mislabelled_clients_least() -> None:
+    printed = example("federation_values.py")
+    values = [float(value) for value in re.findall(r"Shapley ([-+.0-9]+),", printed)]
+    assert len(values) == 6
+    assert max(values[4:]) < min(values[:4])
+    first, *_, last = re.findall(r"0\.\d{3}", printed.splitlines()[-1])
+    assert float(last) - float(first) > 0.5
 
 
 def test_the_wallet_example_sends_coins(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Training and valuation from files, without a running campaign.
 
 Decides what the folder of a simulated training holds, how it becomes a campaign on a chain, and how
-the Shapley values of files are computed without any chain. It does not train or evaluate itself:
-worker processes do, and `fedcoin.shapley` chooses the coalitions.
+the Shapley values of files are computed without any chain. Worker processes train and evaluate,
+except for `federation`, and `fedcoin.shapley` chooses the coalitions.
 
 * `simulation`, `simulation_folder`: train clients on shares of one data set; the folder they leave.
 * `publication`: a campaign of one round and a Shapley task from that folder.
+* `federation`: trains and values clients from arrays, in this process.
 * `valuation`, `npz_files`, `standard_errors`: Shapley values of clients' `.npz` files.
 """
