@@ -312,7 +312,7 @@ class StorageConfig:
     archive: bool = setting(
         False,
         switch(),
-        "Delete no idle artifact and no block, so that `verify --recompute` can check every task.",
+        "Delete no artifact and no block, so that `verify --recompute` can check every task.",
     )
 
 

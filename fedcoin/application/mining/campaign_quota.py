@@ -1,7 +1,7 @@
 """A quota on what a node fetches for the tasks of one campaign.
 
 A campaign has one open task at a time, so what was fetched for its earlier tasks makes room for the
-next one. What other tasks need is never deleted for it.
+next one, but for archives, which delete nothing. What other tasks need is never deleted for it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class CampaignQuota:
         needed: Lists the artifacts that open tasks and campaigns refer to.
         path: The file that keeps the ids of what was fetched, so that a restart does not give each
             campaign a whole quota again.
+        is_archive: Whether nothing is deleted, so that a campaign with a full quota is refused.
     """
 
     def __init__(
@@ -36,8 +37,11 @@ class CampaignQuota:
         max_bytes: int,
         needed: Callable[[], Set[bytes]],
         path: Path,
+        *,
+        is_archive: bool = False,
     ) -> None:
         self._store = store
+        self._is_archive = is_archive
         self._max_bytes = max_bytes
         self._needed = needed
         # The artifacts fetched for each campaign, in order.
@@ -67,7 +71,7 @@ class CampaignQuota:
             return
         fetched = self._fetched.get_or_create(campaign_id, dict)
         wanted = sum(missing.values())
-        if self._used(fetched) + wanted > self._max_bytes:
+        if self._used(fetched) + wanted > self._max_bytes and not self._is_archive:
             self._make_room(fetched, wanted, self._needed() | limits.keys())
         used = self._used(fetched)
         if used + wanted > self._max_bytes:

@@ -114,7 +114,8 @@ class Node:
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
         work = config.miner.max_coalition_work
         needed, room = partial(find_needed, home, store), config.storage.campaign_bytes
-        quota = CampaignQuota(self.artifacts, room, needed, home.root / "fetched")
+        fetched, archive = home.root / "fetched", config.storage.archive
+        quota = CampaignQuota(self.artifacts, room, needed, fetched, is_archive=archive)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor)

@@ -23,11 +23,13 @@ class Fetching:
         self.needed: set[bytes] = set()
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, is_archive: bool = False) -> None:
         """Begin anew with what is on disk."""
         self.store = ArtifactStore(self.folder, 1 << 20)
         path = self.folder.parent / "fetched"
-        self.quota = CampaignQuota(self.store, 3 * SIZE, lambda: self.needed, path)
+        self.quota = CampaignQuota(
+            self.store, 3 * SIZE, lambda: self.needed, path, is_archive=is_archive
+        )
 
     def fetch(self, campaign: bytes, *contents: bytes) -> list[bytes]:
         """Admit artifacts and put them into the store; returns their ids."""
@@ -73,6 +75,15 @@ def test_what_an_open_task_needs_is_not_deleted(fetching: Fetching) -> None:
     with pytest.raises(RefusalError):
         fetching.fetch(ONE, content(), content())
     assert fetching.needed <= set(fetching.store.ids())
+
+
+def test_an_archive_refuses_instead_of_deleting(fetching: Fetching) -> None:
+    fetching.restart(is_archive=True)
+    ids = fetching.fetch(ONE, content(), content())
+    with pytest.raises(RefusalError) as caught:
+        fetching.fetch(ONE, content(), content())
+    assert caught.value.code is DataCode.STORE_FULL
+    assert set(ids) == set(fetching.store.ids())
 
 
 def test_what_the_store_had_before_is_neither_counted_nor_deleted(fetching: Fetching) -> None:
