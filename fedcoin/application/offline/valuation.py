@@ -11,13 +11,14 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin import shapley
+from fedcoin.application.offline.evaluation_pace import EvaluationPace
 from fedcoin.application.offline.npz_files import (
     list_client_files,
     read_evaluation,
@@ -61,11 +62,16 @@ class ValuationProgress:
     """Coalitions evaluated, the empty and the grand one included."""
     max_evaluations: int
     """The largest number of coalitions to evaluate; some methods need fewer."""
-    seconds_left: float
-    """The estimated time until the end, in seconds."""
+    seconds_left: float | None
+    """The time that the evaluation of the others will take, in seconds, from the latest batches;
+    None before enough was measured. What the estimator computes itself is not counted."""
     std_error: float | None
     """The largest standard error if the estimator stopped now, in units of accuracy; None when it
     cannot be computed yet."""
+    method: str
+    """Name of the estimator."""
+    num_examples: int
+    """How many examples the evaluation set has."""
 
 
 ReportProgress = Callable[[ValuationProgress], None]
@@ -94,7 +100,8 @@ async def value_files(
         method: A name in `shapley.METHODS`, or "auto".
         budget: How many coalitions to evaluate at most; None for the method's default.
         seed: Seeds the choice of coalitions.
-        report: Called after each batch of the worker processes, from another thread.
+        report: Called once before the first coalition is evaluated, then after each batch of the
+            worker processes from another thread.
 
     Returns:
         The values.
@@ -123,7 +130,11 @@ async def value_files(
                 return workers.recall(job.job_id, coalitions) / num_examples
 
             errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files), recall)
-            game = _AccuracyGame(workers, job, num_examples, errors, max_evaluations, report)
+            progress = ValuationProgress(
+                0, max_evaluations, None, None, chosen_method, num_examples
+            )
+            report(progress)
+            game = _AccuracyGame(workers, job, errors, progress, report)
             estimate = await asyncio.to_thread(
                 shapley.estimate, game.utility, len(files), chosen_method, chosen_budget, seed
             )
@@ -175,28 +186,28 @@ class _AccuracyGame:
         self,
         workers: WorkerPool,
         job: UtilityJob,
-        num_examples: int,
         errors: StandardErrorTracker,
-        max_evaluations: int,
+        progress: ValuationProgress,
         report: ReportProgress,
     ) -> None:
         self._workers = workers
         self._job = job
-        self._num_examples = num_examples
         self._errors = errors
-        self._max_evaluations = max_evaluations
+        self._progress = progress
         self._report = report
+        self._pace = EvaluationPace()
         self._loop = asyncio.get_running_loop()
-        self._started = time.monotonic()
 
     def utility(self, coalitions: Coalitions) -> Floats:
         """Evaluate coalitions (m, n) to accuracies (m,), and report progress."""
         accuracies, start = [], 0
         while start < len(coalitions):
             request = coalitions[start : start + self._workers.batch_size(self._job.job_id)]
+            started = time.monotonic()
             evaluation = self._workers.evaluate(self._job.job_id, request)
             counts = asyncio.run_coroutine_threadsafe(evaluation, self._loop).result()
-            accuracies.append(counts / self._num_examples)
+            self._pace.add(len(request), time.monotonic() - started)
+            accuracies.append(counts / self._progress.num_examples)
             self._errors.add(len(request))
             start += len(request)
             self._report_progress()
@@ -204,8 +215,11 @@ class _AccuracyGame:
 
     def _report_progress(self) -> None:
         done = self._errors.num_evaluated
-        seconds_each = (time.monotonic() - self._started) / done
-        seconds_left = max(0, self._max_evaluations - done) * seconds_each
         self._report(
-            ValuationProgress(done, self._max_evaluations, seconds_left, self._errors.latest())
+            replace(
+                self._progress,
+                num_evaluated=done,
+                seconds_left=self._pace.predict(max(0, self._progress.max_evaluations - done)),
+                std_error=self._errors.latest(),
+            )
         )

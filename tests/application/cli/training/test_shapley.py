@@ -167,7 +167,11 @@ def test_lines_say_how_far_it_is(
     monkeypatch.setattr(batch_sizer, "MAX_BATCH", 4)
     outcome = call(fedcoin, files, "--json", "--method", "permutation", "--budget", 28)
     *lines, last = outcome.err.strip().splitlines()
-    assert lines[0].startswith("2 of at most 30 coalitions, about ")
+    assert lines[0] == f"permutation: evaluates at most 30 coalitions on {EXAMPLES} examples"
+    assert lines[1] == "2 of at most 30 coalitions"
+    (time_line,) = [line for line in lines if line.startswith("the evaluation will take about ")]
+    assert " s more, measured on " in time_line
+    assert lines.index(time_line) < len(lines) - 1
     assert "standard error" in last
     assert last.endswith(" s left")
     assert outcome.json["method"] == "permutation"
@@ -177,7 +181,7 @@ def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert call(fedcoin, files).code == 0
     with valuation_progress.shown() as report:
-        report(ValuationProgress(30, 100, 7.2, 0.0123))
+        report(ValuationProgress(30, 100, 7.2, 0.0123, "kriging", 50))
 
 
 @pytest.mark.slow
