@@ -45,7 +45,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
     },
     "shapley": {
         StatusCode.INVALID_ARGUMENT: """
-            BAD_GAME BAD_METHOD BAD_BUDGET BAD_WEIGHTS BAD_ROUNDS BAD_NAMES
+            BAD_GAME BAD_METHOD BAD_BUDGET BAD_WEIGHTS BAD_TOLERANCE BAD_ROUNDS BAD_NAMES
         """,
         StatusCode.FAILED_PRECONDITION: "NOT_EVALUATED NO_PANDAS",
     },

@@ -17,8 +17,9 @@ manual.
   the methods. Each is a function of a `Game`, a budget and a random generator.
 * `game`: asks the utility for each coalition once and counts.
 * `result`: the estimate; `std_errors`: errors from few samples; `strata`: coalitions drawn by size.
-* `recording`, `semivalues`, `size_sample`: leave-one-out, Banzhaf and Beta-Shapley values from what
-  an estimate evaluated.
+* `tolerance`: attempts with growing budgets until the intervals are narrow enough.
+* `recording`, `semivalues`: leave-one-out, Banzhaf and Beta-Shapley values from what an estimate
+  evaluated.
 * `rounds`: values over several rounds; `tables`: values to CSV and pandas.
 * `array_types`, `errors`: types and codes.
 
@@ -48,13 +49,14 @@ from fedcoin.shapley.kriging.sampling_design import min_kriging_budget
 from fedcoin.shapley.recording import Evaluations, RecordedUtility
 from fedcoin.shapley.result import Estimate, Estimator
 from fedcoin.shapley.rounds import RoundSum, add_rounds
-from fedcoin.shapley.semivalues import (
+from fedcoin.shapley.semivalues.semivalue_estimates import (
     SemivalueEstimate,
     compute_leave_one_out,
     estimate_banzhaf,
     estimate_beta_shapley,
 )
 from fedcoin.shapley.tables import to_pandas, write_csv
+from fedcoin.shapley.tolerance import estimate_to_tolerance, is_within, require_tolerance
 from fedcoin.shapley.truncated import estimate_truncated
 from fedcoin.shapley.walks import estimate_antithetic, estimate_permutation
 
@@ -86,6 +88,8 @@ METHODS: dict[str, Estimator] = {
 }
 """The estimators by name. `estimate` also takes the name `auto`."""
 
+_SINGLE_ATTEMPT = ("exact", "grouped")
+"""Methods whose errors do not fall step by step with the budget: they are not repeated."""
 _AUTO_EXACT_PLAYERS = 12
 """The largest number of players for which `auto` without a budget evaluates every coalition."""
 _DEFAULT_WALKS = 200
@@ -99,6 +103,7 @@ def estimate(
     budget: int | None = None,
     seed: int = 0,
     players: Sequence[str] | None = None,
+    tolerance: float | None = None,
 ) -> Estimate:
     """Estimate the Shapley values of a game.
 
@@ -115,6 +120,11 @@ def estimate(
         players: Names of the n players, all different. With names, the random choices depend on
             them and not on the players' order: in another order each player has the same value, but
             for the rounding of the utility. Without names, they depend on the order.
+        tolerance: Half the width, in the utility's unit, of the widest 95 % interval to accept. The
+            estimate is repeated with more and more evaluations, which `utility` is asked for once,
+            until all intervals are as narrow or the budget is spent. Then `auto` is exact only
+            where nothing else is within the tolerance. The methods `exact` and `grouped` are
+            not repeated.
 
     Returns:
         The values with their standard errors.
@@ -123,15 +133,34 @@ def estimate(
         RefusalError: BAD_METHOD when the method is unknown; BAD_GAME when there is no player, when
             there are too many for the method, when the names are not n different ones, or when the
             utility does not answer with m finite numbers; BAD_BUDGET when the method needs more
-            evaluations.
+            evaluations; BAD_TOLERANCE when the tolerance is not a finite number above 0.
     """
     chosen, max_evaluations = plan(n, method, budget)
+    if tolerance is not None:
+        require_tolerance(tolerance)
     if players is not None:
-        return _estimate_by_name(utility, players, n, chosen, max_evaluations, seed)
+        return _estimate_by_name(
+            utility, players, n, method, max_evaluations, seed, tolerance=tolerance
+        )
+    if tolerance is None:
+        return _estimate_once(utility, n, chosen, max_evaluations, seed)
+
+    def run(limited: Utility, evaluations: int) -> Estimate:
+        attempted, _ = plan(n, method, evaluations)
+        return _estimate_once(limited, n, attempted, evaluations, seed)
+
+    if method in _SINGLE_ATTEMPT:
+        estimated = run(utility, max_evaluations)
+        return replace(estimated, is_within_tolerance=is_within(estimated, tolerance))
+    return estimate_to_tolerance(run, utility, n, max_evaluations, tolerance)
+
+
+def _estimate_once(utility: Utility, n: int, method: str, budget: int, seed: int) -> Estimate:
+    """Estimate with one method and one budget."""
     game = Game(utility, n)
     while True:
         try:
-            estimated = METHODS[chosen](game, max_evaluations, np.random.default_rng(seed))
+            estimated = METHODS[method](game, budget, np.random.default_rng(seed))
         except UnitError:
             estimated = None
         fitting = game.in_fitting_unit()
@@ -142,7 +171,14 @@ def estimate(
 
 
 def _estimate_by_name(
-    utility: Utility, players: Sequence[str], n: int, method: str, budget: int, seed: int
+    utility: Utility,
+    players: Sequence[str],
+    n: int,
+    method: str,
+    budget: int,
+    seed: int,
+    *,
+    tolerance: float | None,
 ) -> Estimate:
     """Estimate with the players in the order of their names, and return the caller's order."""
     if len(players) != n or len(set(players)) != n:
@@ -156,7 +192,12 @@ def _estimate_by_name(
     by_name = sorted(range(n), key=lambda player: players[player])
     position = np.argsort(by_name)
     estimated = estimate(
-        lambda coalitions: utility(coalitions[:, position]), n, method, budget, seed
+        lambda coalitions: utility(coalitions[:, position]),
+        n,
+        method,
+        budget,
+        seed,
+        tolerance=tolerance,
     )
     return replace(
         estimated,

@@ -34,6 +34,10 @@ class ShapleyCode(str, Enum):
     """A parameter of Beta-Shapley values is not a finite number above 0.
 
     Give the numbers that the error asks for."""
+    BAD_TOLERANCE = "BAD_TOLERANCE"
+    """The tolerance is not a finite number above 0.
+
+    Give the largest half-width of a 95 % interval, in the utility's unit."""
     BAD_ROUNDS = "BAD_ROUNDS"
     """The rounds' values, players or weights do not fit together.
 

@@ -27,6 +27,8 @@ class Estimate:
     """Number of distinct coalitions evaluated, not counting the empty and the grand one."""
     method: str
     """Name of the estimator that was used."""
+    is_within_tolerance: bool | None = None
+    """Whether every 95 % interval is as narrow as the tolerance asks; None without a tolerance."""
 
     def in_unit(self, exponent: int) -> Estimate:
         """Convert values and errors from a unit of 2^exponent to the utility's unit.

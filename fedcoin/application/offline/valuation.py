@@ -31,6 +31,7 @@ from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.shapley.tolerance import require_tolerance
 from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float64]
@@ -86,6 +87,7 @@ async def value_files(
     method: str,
     budget: int | None,
     seed: int,
+    tolerance: float | None = None,
     report: ReportProgress,
 ) -> Valuation:
     """Compute the Shapley values of clients from their files.
@@ -100,6 +102,8 @@ async def value_files(
         method: A name in `shapley.METHODS`, or "auto".
         budget: How many coalitions to evaluate at most; None for the method's default.
         seed: Seeds the choice of coalitions.
+        tolerance: Half the width, in units of accuracy, of the widest 95 % interval to accept; None
+            to spend the budget. See `shapley.estimate`.
         report: Called once before the first coalition is evaluated, then after each batch of the
             worker processes from another thread.
 
@@ -111,6 +115,8 @@ async def value_files(
             `shapley.plan` and `shapley.estimate`.
         WorkerError: A worker process died twice on the same work.
     """
+    if tolerance is not None:
+        require_tolerance(tolerance)
     files = list_client_files(updates)
     spec = read_model(model)
     chosen_method, chosen_budget = shapley.plan(len(files), method, budget)
@@ -135,9 +141,11 @@ async def value_files(
             )
             report(progress)
             game = _AccuracyGame(workers, job, errors, progress, report)
+            # With a tolerance `auto` tries cheaper methods than `plan` chose for the whole budget.
             estimate = await asyncio.to_thread(
-                shapley.estimate, game.utility, len(files), chosen_method, chosen_budget, seed
-            )
+                shapley.estimate,
+                game.utility, len(files), method, chosen_budget, seed, tolerance=tolerance,
+            )  # fmt: skip
             empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
             counts = await workers.evaluate(job.job_id, empty_and_grand)
             base_accuracy, accuracy = (counts / num_examples).tolist()

@@ -38,6 +38,11 @@ PLOTS = (".png", ".svg", ".pdf")
     "--budget", type=click.IntRange(0), help="The maximum number of coalitions to evaluate."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Stop when each value is known to plus or minus this accuracy (95 %).",
+)
 @click.option("--plot", type=FILE, help=f"Plot the values to this file: {', '.join(PLOTS)}.")
 @json_option
 def shapley(
@@ -48,6 +53,7 @@ def shapley(
     method: str,
     budget: int | None,
     seed: int,
+    tolerance: float | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -68,7 +74,7 @@ def shapley(
         found = asyncio.run(
             value_files(
                 model, base, updates, data,
-                method=method, budget=budget, seed=seed, report=report,
+                method=method, budget=budget, seed=seed, tolerance=tolerance, report=report,
             )
         )  # fmt: skip
     if plot is not None:
@@ -92,6 +98,8 @@ def shapley(
         f"{format_count(found.examples, 'example')}; accuracy "
         f"{found.base_accuracy:.4f} without clients, {found.accuracy:.4f} with all"
     )
+    if found.estimate.is_within_tolerance is False:
+        note("some intervals are wider than the tolerance; raise --budget or --tolerance")
 
 
 def _interval(value: float, error: float) -> str:
@@ -109,6 +117,7 @@ def _plain(found: Valuation) -> dict[str, object]:
     return {
         "method": found.estimate.method,
         "evaluations": found.estimate.evaluations,
+        "within_tolerance": found.estimate.is_within_tolerance,
         "examples": found.examples,
         "base_accuracy": found.base_accuracy,
         "accuracy": found.accuracy,

@@ -87,6 +87,18 @@ def test_intervals(fedcoin: Any, files: Path) -> None:
     assert {client["std_error"] for client in exact["clients"]} == {0}
 
 
+def test_tolerance_ends_the_evaluation(fedcoin: Any, files: Path) -> None:
+    loose = call(fedcoin, files, "--json", "--method", "permutation", "--tolerance", 0.9).json
+    assert loose["within_tolerance"]
+    tight = ("--method", "permutation", "--budget", 8, "--tolerance", 1e-6)
+    missed = call(fedcoin, files, "--json", *tight).json
+    assert missed["within_tolerance"] is False
+    assert missed["evaluations"] <= 8
+    assert "wider than the tolerance" in call(fedcoin, files, *tight).err
+    refused = call(fedcoin, files, "--tolerance", 0)
+    assert (refused.code, "[BAD_TOLERANCE]" in refused.err) == (1, True), refused.err
+
+
 def weights(change: Any = None, **more: Any) -> dict[str, Any]:
     kernel = np.zeros((PIXELS, CLASSES), np.float32)
     return {"kernel": kernel if change is None else change, "bias": kernel[0], **more}

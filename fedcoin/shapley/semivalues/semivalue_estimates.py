@@ -26,7 +26,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.shapley.array_types import Floats
 from fedcoin.shapley.errors import ShapleyCode
 from fedcoin.shapley.recording import RecordedUtility
-from fedcoin.shapley.size_sample import estimate_from_sizes
+from fedcoin.shapley.semivalues.size_sample import estimate_from_sizes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""`tolerance` ends an estimate once all intervals are narrow enough, within the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
+from fedcoin.shapley.errors import ShapleyCode
+
+Coalitions = NDArray[np.bool_]
+QUALITY = np.linspace(0.2, 1.0, 16)
+SAMPLED = ["permutation", "antithetic", "truncated", "complementary", "kriging"]
+
+
+def saturating(coalitions: Coalitions) -> NDArray[np.float64]:
+    """Rise with the members' qualities, less and less; three players need each other."""
+    together = coalitions[:, :3].all(axis=1)
+    worth: NDArray[np.float64] = np.sqrt(coalitions @ QUALITY[: coalitions.shape[1]]) + together
+    return worth
+
+
+class Counted:
+    """Counts how often each coalition is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    def __call__(self, coalitions: Coalitions) -> NDArray[np.float64]:
+        self.asked.extend(row.tobytes() for row in coalitions)
+        return saturating(coalitions)
+
+
+@pytest.mark.parametrize("method", [*SAMPLED, "auto"])
+def test_a_narrower_interval_takes_more_evaluations(method: str) -> None:
+    # The unit of the tolerance is the utility's, so that it says when the attempts end.
+    wide, narrow = (
+        shapley.estimate(saturating, 14, method, 3_000, tolerance=tolerance)
+        for tolerance in (0.15, 0.05)
+    )
+    for estimate, tolerance in ((wide, 0.15), (narrow, 0.05)):
+        assert estimate.is_within_tolerance
+        assert 1.96 * estimate.std_errors.max() <= tolerance
+    assert wide.evaluations <= narrow.evaluations < 3_000
+
+
+@pytest.mark.parametrize("budget", [40, 150, 333, 1_000])
+@pytest.mark.parametrize("n", [14, 16])
+@pytest.mark.parametrize("method", SAMPLED)
+def test_all_attempts_together_keep_to_the_budget(method: str, n: int, budget: int) -> None:
+    utility = Counted()
+    estimate = shapley.estimate(utility, n, method, budget, tolerance=1e-12)
+    assert estimate.is_within_tolerance is False
+    assert len(utility.asked) == len(set(utility.asked))
+    assert estimate.evaluations == len(utility.asked) - 2 <= budget
+    assert estimate.values.sum() == pytest.approx(saturating(np.ones((1, n), np.bool_))[0])
+
+
+def test_attempts_share_what_they_evaluate() -> None:
+    with_attempts = shapley.estimate(saturating, 14, "kriging", 600, tolerance=1e-12)
+    at_once = shapley.estimate(saturating, 14, "kriging", 600)
+    np.testing.assert_allclose(with_attempts.std_errors.max(), at_once.std_errors.max(), rtol=0.25)
+
+
+def test_auto_is_exact_only_where_nothing_else_suffices() -> None:
+    sampled = shapley.estimate(saturating, 10, tolerance=0.05)
+    exact = shapley.estimate(saturating, 10, tolerance=1e-9)
+    assert (sampled.method, exact.method) == ("kriging", "exact")
+    assert sampled.evaluations < exact.evaluations == 1022
+    assert exact.is_within_tolerance
+
+
+def test_methods_that_are_not_repeated() -> None:
+    exact = shapley.estimate(saturating, 6, "exact", tolerance=0.1)
+    grouped = shapley.estimate(saturating, 6, "grouped", 5, tolerance=0.1)
+    assert (exact.is_within_tolerance, grouped.is_within_tolerance) == (True, False)
+    assert shapley.estimate(saturating, 1, tolerance=0.1).is_within_tolerance
+    assert shapley.estimate(saturating, 6).is_within_tolerance is None
+
+
+def test_named_players_have_equal_values_in_any_order() -> None:
+    names = [f"client-{letter}" for letter in "kbxaqmzcydwe"]
+    order = np.random.default_rng(2).permutation(len(names))
+    weights = np.arange(1.0, 1 + len(names))
+
+    def estimated(players: NDArray[np.int64]) -> shapley.Estimate:
+        return shapley.estimate(
+            lambda coalitions: np.sqrt(coalitions @ weights[players]),
+            len(players),
+            players=[names[player] for player in players],
+            tolerance=0.02,
+        )
+
+    plain, moved = estimated(np.arange(len(names))), estimated(order)
+    np.testing.assert_array_equal(moved.values, plain.values[order])
+    assert moved.evaluations == plain.evaluations < 4094
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, float("nan"), float("inf")])
+def test_bad_tolerances_are_refused(tolerance: float) -> None:
+    with pytest.raises(RefusalError, match="above 0") as refused:
+        shapley.estimate(saturating, 5, tolerance=tolerance)
+    assert refused.value.code is ShapleyCode.BAD_TOLERANCE
