@@ -218,3 +218,9 @@ class ApplicationCode(str, Enum):
 
     Start it again when the clients are there; `coordinator.join_seconds` is how long it
     waits."""
+    UNMINED_ROUND = "UNMINED_ROUND"
+    """The tasks of a round failed ten times without work by miners. Registered receipts wait for
+    another one.
+
+    See that miners run and that the mining price suits the work, and start the coordinator
+    again."""

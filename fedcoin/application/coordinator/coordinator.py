@@ -154,7 +154,7 @@ class Coordinator:
 
         Raises:
             RefusalError: GAVE_UP when no client came in time; the campaign has been closed and the
-                rest of its budget returned.
+                rest of its budget returned. UNMINED_ROUND when no miner takes a round's tasks.
             RpcError: The chain refuses a transaction.
             WorkerError: The worker process died twice on the same work.
         """
@@ -319,7 +319,8 @@ class Coordinator:
         They may do so while this coordinator is down, or waits for too long to open it.
 
         Returns:
-            Whether they did, so that the round is over.
+            Whether they did. Their task is closed then, and with it the round, unless it failed
+            without work by miners.
         """
         campaign = self.campaign
         view = await self._delivery.retry_while_away(
@@ -332,10 +333,9 @@ class Coordinator:
         )
         settlement = self._make_settlement()
         record = await settlement.follow_task(campaign, view)
-        if record is None:
-            return False
         campaign.pending = b""
-        await self._end_round(record)
+        if record is not None:
+            await self._end_round(record)
         return True
 
     def _make_settlement(self) -> RoundSettlement:

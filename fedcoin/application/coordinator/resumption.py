@@ -8,7 +8,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.v1.block_pb2 import TASK_PHASE_GAVE_WAY
+from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY
 from fedcoin.v1.views_pb2 import TaskView
 
 
@@ -56,16 +56,17 @@ async def find_task_of_clients(node: NodeClient, campaign: Campaign) -> TaskView
         campaign: An open campaign.
 
     Returns:
-        The task, which may be over; None when no client has opened one.
+        The task, which is open or has ended the round; None when there is none by a client.
 
     Raises:
         RpcError: The node does not know the campaign, or the call failed.
     """
     view = await node.get_campaign(campaign.campaign_id)
-    if view.last_round < campaign.round:
-        return None
+    is_over = view.last_round >= campaign.round
     for task in await node.list_tasks(campaign.campaign_id):
-        is_present = task.round == campaign.round and task.phase != TASK_PHASE_GAVE_WAY
-        if is_present and task.opener:
-            return task
+        if task.round != campaign.round or task.phase == TASK_PHASE_GAVE_WAY:
+            continue
+        # The latest task is the one that counts: earlier ones of the round have failed.
+        counts = is_over or task.phase != TASK_PHASE_FAILED
+        return task if counts and task.opener else None
     return None

@@ -14,10 +14,12 @@ from fedcoin.application.coordinator.chain_messages import (
     pays_by_unit,
 )
 from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery, SavePending
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import is_gain
@@ -27,14 +29,17 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.v1.block_pb2 import TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
+from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
 
 MAX_OUTAGE_SECONDS = 24 * 3600.0
 """How long a node that cannot be reached while it mines a task is waited for."""
 
 FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
-# The pauses before a round whose task was displaced is opened again.
+# The pauses before a round whose task was displaced, or failed, is opened again.
+
+MAX_FAILURES = 10
+"""How often the task of a round with registered receipts may fail before a coordinator gives up."""
 
 
 class RoundSettlement:
@@ -49,7 +54,7 @@ class RoundSettlement:
         store: Holds the updates' weights, and gets the average.
         workers: Average and evaluate.
         delivery: Delivers the transaction that opens the task.
-        report: Takes one line of text when a task with a higher offer displaced the round's task.
+        report: Takes one line of text when the round's task has to be opened again.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class RoundSettlement:
         self._delivery = delivery
         self._report = report
         self._backoff = Backoff(FIRST_PAUSE_S, _MAX_PAUSE_S)
+        self._num_failures = 0
 
     async def aggregate(self, campaign: Campaign) -> None:
         """Average the round's updates, and count the average's correct answers.
@@ -156,34 +162,62 @@ class RoundSettlement:
             task_id: The present round's task, 32 bytes.
 
         Returns:
-            The outcome of the round. None when a task with a higher offer displaced this one: the
+            The outcome of the round. None when the round goes on: a task with a higher offer
+            displaced this one, or it failed with registered receipts and no miner was paid. The
             caller opens the same round again at once, as this method has waited before it returns,
             each time longer, up to 60 s.
 
         Raises:
+            RefusalError: UNMINED_ROUND when the round's tasks have failed `MAX_FAILURES` times.
             RpcError: The node does not know the task, or could not be reached for
                 `MAX_OUTAGE_SECONDS`.
         """
         view = await self._delivery.retry_while_away(self._watch_call(task_id))
         if view.phase == TASK_PHASE_GAVE_WAY:
-            pause = self._backoff.next_pause()
-            self._report(
-                f"round {campaign.round}: its task made way for a better offer; it is opened again"
-                f" in {pause:.1f} s"
-            )
-            await asyncio.sleep(pause)
+            await self._pause(campaign, "made way for a better offer")
+            return None
+        if view.phase == TASK_PHASE_FAILED and not await self._is_over(campaign):
+            self._num_failures += 1
+            self._check_failures(campaign)
+            await self._pause(campaign, "failed, and registered receipts wait for another one")
             return None
         return _record_from_view(view, campaign, pays_by_unit(self._config))
+
+    async def _is_over(self, campaign: Campaign) -> bool:
+        """Tell whether the ledger has ended the campaign's present round."""
+        view = await self._delivery.retry_while_away(
+            lambda: self._node.get_campaign(campaign.campaign_id)
+        )
+        return view.last_round >= campaign.round
+
+    def _check_failures(self, campaign: Campaign) -> None:
+        if self._num_failures < MAX_FAILURES:
+            return
+        raise RefusalError(
+            ApplicationCode.UNMINED_ROUND,
+            f"{MAX_FAILURES} tasks of round {campaign.round} failed without work by miners, and"
+            " registered receipts wait for another one: see that miners run and that the mining"
+            " price suits the work, then start the coordinator again",
+            field="round",
+        )
+
+    async def _pause(self, campaign: Campaign, what: str) -> None:
+        """Report why the round is opened again, and wait before it is."""
+        pause = self._backoff.next_pause()
+        self._report(
+            f"round {campaign.round}: its task {what}; it is opened again in {pause:.1f} s"
+        )
+        await asyncio.sleep(pause)
 
     async def follow_task(self, campaign: Campaign, view: TaskView) -> RoundRecord | None:
         """Fetch the average of a task that clients opened, and wait until the task is closed.
 
         Args:
-            campaign: The campaign; its `aggregate` and `right_answers` are set.
+            campaign: The campaign; its `aggregate` and `right_answers` are set when the round ends.
             view: The task.
 
         Returns:
-            The outcome of the round; None when the task made way for a better offer.
+            The outcome of the round; None when the round goes on, as in `wait_for_end`.
 
         Raises:
             RpcError: The node does not have the average, or as in `wait_for_end`.
@@ -196,14 +230,16 @@ class RoundSettlement:
                 lambda: self._node.download_artifact(aggregate)
             )
             await asyncio.to_thread(self._store.put, raw)
-        campaign.right_answers = await self._workers.count_correct(
+        right_answers = await self._workers.count_correct(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(evaluation),
         )
-        campaign.aggregate = aggregate
         record = await self.wait_for_end(campaign, bytes.fromhex(view.task_id))
-        return record and replace(record, evaluation_size=view.evaluation_size)
+        if record is None:
+            return None
+        campaign.aggregate, campaign.right_answers = aggregate, right_answers
+        return replace(record, right_answers=right_answers, evaluation_size=view.evaluation_size)
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))

@@ -79,7 +79,9 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
     """Close a campaign early: what is left in escrow returns to the requester.
 
     A campaign that recognises receipts closes a receipt window later (`closing`), so that clients
-    can register receipts for updates that the server has taken.
+    can register receipts for updates that the server has taken. While a task with registered
+    receipts is open it may be asked to close as well: a client that opens one failing task after
+    another would else leave the requester no block for it.
 
     Args:
         context: The execution of the block.
@@ -87,14 +89,16 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it;
-            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round is being valued; RECEIPTS_UNSETTLED
-            while registered receipts wait for their round's task; CAMPAIGN_CLOSING when it was
-            asked for before.
+            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round without receipts is being valued;
+            RECEIPTS_UNSETTLED while registered receipts wait for their round's task;
+            CAMPAIGN_CLOSING when it was asked for before.
     """
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = read_campaign(context, campaign_id)
     check_requester(campaign, transaction.sender)
-    check_idle(campaign)
+    is_valued = bool(campaign.receipts and campaign.open_task_id)
+    if not is_valued:
+        check_idle(campaign)
     if campaign.closing_ms:
         raise RefusalError(
             LedgerCode.CAMPAIGN_CLOSING,
@@ -102,8 +106,9 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
             field="campaign_id",
             limit=str(campaign.closing_ms),
         )
-    check_settled(context, campaign)
-    if campaign.terms.receipt_window_ms and not campaign.receipts:
+    if not is_valued:
+        check_settled(context, campaign)
+    if is_valued or (campaign.terms.receipt_window_ms and not campaign.receipts):
         announce_closing(context, campaign_id, campaign)
     else:
         close(context, campaign_id, campaign)

@@ -101,7 +101,7 @@ def release_receipts(
 
 
 def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None:
-    """Start the receipt window again for a round whose task was displaced by a higher offer.
+    """Start the receipt window again for a round whose task was closed and that goes on.
 
     Args:
         context: The execution of the block.
@@ -112,25 +112,27 @@ def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None
         campaign.receipts_since_ms = max(campaign.receipts_since_ms, begun)
 
 
-def burn_unvalued(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> None:
-    """Burn the training price of a round whose receipts were never valued; end the receipts.
+def burn_training(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> int:
+    """Burn the training price of a round whose registered receipts were never valued.
 
     Without this, a server that holds back the evaluation set would save what it owes.
 
     Args:
         context: The execution of the block.
         campaign_id: The campaign's id, 32 bytes.
-        campaign: The campaign that closes, which is changed; the caller writes its record.
+        campaign: The campaign. The caller takes the amount from its escrow and ends the receipts.
+
+    Returns:
+        The amount in sap; 0 without receipts.
     """
     if not campaign.receipts:
-        return
+        return 0
     round_number = campaign.last_round + 1
     amount = compute_training_share(campaign.terms, round_number, campaign.training_fund)
-    campaign.escrow -= amount
     context.burn(amount)
     kind = block_pb2.PAYMENT_KIND_TRAINING_BURNED
     _add_receipt(context, campaign_id, campaign, kind, campaign.requester, amount)
-    release_receipts(context, campaign_id, campaign)
+    return amount
 
 
 def _add_receipt(

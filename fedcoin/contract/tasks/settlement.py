@@ -10,7 +10,11 @@ from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
-from fedcoin.contract.tasks.registered_receipts import burn_unvalued, release_receipts
+from fedcoin.contract.tasks.registered_receipts import (
+    burn_training,
+    prolong_receipts,
+    release_receipts,
+)
 from fedcoin.contract.tasks.room_rent import compute_rent, leave_room
 from fedcoin.data.messages import canonical
 from fedcoin.incentive.equal_updates import share_values
@@ -73,16 +77,25 @@ def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
 
     A campaign with a unit price keeps its training fund for the rounds to come.
 
+    With registered receipts, a server that opens a task that no miner takes would end its debt. So
+    the round goes on when no miner was paid. When miners were paid, the price of another task is
+    spent, and the training price is burned: a miner of the server's own could prove a little.
+
     Args:
         context: The execution of the block.
         loaded: The task after its last attempt.
     """
+    campaign, fund = loaded.campaign, loaded.campaign.training_fund
     paid = _pay_miners(context, loaded, divide_after_failure(context.state, loaded))
-    kept = loaded.campaign.training_fund
-    refund = loaded.price - paid - kept
-    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, loaded.campaign.requester, refund)
     for address, miner in loaded.miners.items():
         records.MINERS.put(context.state, loaded.task_id, address, record=miner)
+    if campaign.receipts and not paid:
+        _leave_round_open(context, loaded)
+        return
+    burned = burn_training(context, loaded.terms.campaign_id, campaign)
+    kept = fund - burned if fund else 0
+    refund = loaded.price - paid - burned - kept
+    _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, campaign.requester, refund)
     close_task(context, loaded, block_pb2.TASK_PHASE_FAILED)
     _end_round(context, loaded, kept)
 
@@ -172,7 +185,8 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
         campaign_id: The campaign's id, 32 bytes.
         campaign: The campaign, which is changed; the caller writes its record.
     """
-    burn_unvalued(context, campaign_id, campaign)
+    campaign.escrow -= burn_training(context, campaign_id, campaign)
+    release_receipts(context, campaign_id, campaign)
     amount, campaign.escrow = campaign.escrow, 0
     campaign.closed = True
     if amount:
@@ -217,6 +231,18 @@ def close_task(
     _pay(context, loaded, returned, opener, deposit - rent)
     context.add_phase_receipt(loaded.task_id, phase, task.attempt)
     campaign.open_task_id = b""
+
+
+def _leave_round_open(context: ExecutionContext, loaded: LoadedTask) -> None:
+    """Close a failed task whose round, with its receipts and its price, is to be opened again.
+
+    After a task of the server, clients have another receipt window to open theirs. A client's task
+    gives no such time: clients could keep the escrow from the requester for as long as they like.
+    """
+    close_task(context, loaded, block_pb2.TASK_PHASE_FAILED)
+    if not loaded.task.opener:
+        prolong_receipts(context, loaded.campaign)
+    records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=loaded.campaign)
 
 
 def _end_round(context: ExecutionContext, loaded: LoadedTask, kept: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient, build_admission, build_client_list
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.task_pb2 import Sampling
@@ -10,7 +13,7 @@ from fedcoin.v1.transaction_pb2 import RegisterReceipt, SetClients
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.ledger_campaign import FAILED, additive
+from tests.support.ledger_campaign import FAILED, LedgerCampaign, additive
 from tests.support.receipt_campaign import (
     WINDOW,
     campaign,
@@ -20,6 +23,7 @@ from tests.support.receipt_campaign import (
     receipt_of,
     register,
     registering,
+    settle,
 )
 
 DAY = 86_400_000
@@ -42,8 +46,7 @@ def test_a_client_opens_a_task_that_no_miner_takes(report_attack: ReportAttack) 
     chain.refuses(LedgerCode.BAD_WINDOW, opening(job, client, **beyond))
     since = chain.time_ms
     open_by(job, client, **longest)
-    while job.task.phase != FAILED:
-        chain.produce(after_ms=max(10, job.task.deadline_ms - chain.time_ms))
+    fail_task(job)
     assert chain.time_ms - since < WINDOW + 1_000
     report_attack(
         "a client opens the round with work that no miner takes and 16 windows of 24 h, and so ends"
@@ -61,28 +64,153 @@ def test_a_long_receipt_window_allows_a_client_longer_windows() -> None:
     open_by(job, job.clients[0], updates=[job.update(job.clients[0], 1)], **long)
 
 
-# --- what receipts leave open, and what it costs ---
+# --- a round whose task fails ---
 
 
-def test_the_server_opens_a_task_that_no_miner_takes(report_attack: ReportAttack) -> None:
-    """A task that fails without a reveal ends its round, and the receipts with it."""
-    job = campaign()
-    register(job, *job.clients)
-    before = job.chain.balance(ALICE) + job.chain.balance(BOB)
-    sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=1_000_000)
-    open_by(job, BOB, sampling=sampling)
+def fail_task(job: LedgerCampaign) -> None:
+    """Let the open task's windows pass without a miner."""
     while job.task.phase != FAILED:
         job.chain.produce(after_ms=max(10, job.task.deadline_ms - job.chain.time_ms))
-    assert job.chain.campaign(job.campaign_id).receipts == 0
-    # The round's share of the budget came back.
-    cost = before + 5 * FDC - job.chain.balance(ALICE) - job.chain.balance(BOB)
-    assert 0 < cost < 0.005 * FDC
+
+
+def prove_a_little(job: LedgerCampaign) -> None:
+    """Have the task fail after one miner of three, below the quorum, has proved its samples."""
+    own, other, _ = job.chain.miners
+    job.run(dict.fromkeys((own, other), additive(3, 2, 1)), withheld=[other])
+    fail_task(job)
+
+
+def burned_for_training(job: LedgerCampaign) -> int:
+    """Return what the latest block burned of the training price, in sap."""
+    kinds = {payment.kind: payment.amount for payment in job.chain.payments()}
+    return kinds.get(block_pb2.PAYMENT_KIND_TRAINING_BURNED, 0)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_server_opens_a_task_that_no_miner_takes(
+    is_late: bool, report_attack: ReportAttack
+) -> None:
+    """The task fails, but its round goes on: clients open it on terms that miners take."""
+    job = campaign()
+    chain = job.chain
+    register(job, *job.clients)
+    since = chain.time_ms
+    chain.produce(after_ms=2 * WINDOW - 1_000 if is_late else 10)
+    sampling = Sampling(schedule=task_pb2.SCHEDULE_ANTITHETIC, max_samples=1_000_000)
+    open_by(job, BOB, sampling=sampling)
+    fail_task(job)
+    state = chain.campaign(job.campaign_id)
+    assert (state.last_round, state.receipts, state.escrow) == (0, 3, 10 * FDC)
+    # Clients have a whole window to open the round.
+    begun = chain.time_ms - WINDOW if is_late else since
+    assert state.receipts_since_ms == begun
+    chain.refuses(LedgerCode.RECEIPTS_UNSETTLED, closing(job))
+    chain.produce(after_ms=max(10, begun + WINDOW - chain.time_ms))
+    open_by(job, job.clients[0])
+    settle(job)
+    paid = {p.address for p in chain.payments() if p.kind == block_pb2.PAYMENT_KIND_TRAINING}
+    assert paid == {client.address for client in job.clients}
     report_attack(
         "a server opens a round with registered receipts at a price for its work that no miner"
         " takes",
         "the updates for nothing",
-        "the updates for 0.004 FDC",
+        "nothing: the clients open the round again, or its training price is burned",
     )
+
+
+def test_the_server_waits_after_its_failed_task_until_the_campaign_can_close() -> None:
+    job = campaign()
+    register(job, *job.clients)
+    open_by(job, BOB)
+    fail_task(job)
+    job.chain.produce(after_ms=2 * WINDOW)
+    before, request = job.chain.balance(ALICE), closing(job)
+    job.chain.produce(request)
+    price = 7 * FDC // 2
+    assert burned_for_training(job) == price
+    assert job.chain.balance(ALICE) == before - request.body.fee + 10 * FDC - price
+
+
+@pytest.mark.parametrize("reward", ["PROPORTIONAL", "UNIT_PRICE"])
+def test_a_miner_of_the_server_proves_a_little(reward: str, report_attack: ReportAttack) -> None:
+    """The mining price is spent then, so that the round ends; the training price is burned."""
+    unit = reward == "UNIT_PRICE"
+    job = campaign(
+        training_reward=task_pb2.TrainingReward.Value(f"TRAINING_REWARD_{reward}"),
+        unit_price=FDC if unit else 0,
+    )
+    chain = job.chain
+    register(job, *job.clients)
+    deposits = 30 * chain.genesis.parameters.state_fee
+    open_by(job, BOB)
+    price, share = job.terms.prices, 7 * FDC // 2
+    prove_a_little(job)
+    kinds = {payment.kind: payment.amount for payment in chain.payments()}
+    assert kinds[block_pb2.PAYMENT_KIND_MINING] == price.mining
+    assert burned_for_training(job) == share
+    # Of the round's share only the aggregation price comes back.
+    assert kinds[block_pb2.PAYMENT_KIND_REFUND] == price.aggregation
+    returned = block_pb2.PAYMENT_KIND_RECEIPT_DEPOSIT_RETURNED
+    assert sum(p.amount for p in chain.payments() if p.kind == returned) == deposits
+    state = chain.campaign(job.campaign_id)
+    assert (state.last_round, state.receipts, state.escrow) == (1, 0, 5 * FDC)
+    assert state.training_fund == (share if unit else 0)
+    report_attack(
+        f"a server has its own miner prove a little of a task that fails ({reward})",
+        "the updates for nothing",
+        "the round's training price is burned",
+    )
+
+
+def test_a_task_without_receipts_fails_as_before() -> None:
+    job = campaign()
+    open_by(job, BOB)
+    price = job.terms.prices
+    prove_a_little(job)
+    kinds = {payment.kind: payment.amount for payment in job.chain.payments()}
+    assert kinds[block_pb2.PAYMENT_KIND_REFUND] == price.training + price.aggregation
+    assert burned_for_training(job) == 0
+    open_by(job, BOB, base=job.terms.base, updates=[
+        job.update(client, 2, base=job.terms.base) for client in job.clients
+    ])  # fmt: skip
+    fail_task(job)
+    assert job.chain.campaign(job.campaign_id).closed
+
+
+def test_a_client_opens_one_failing_task_after_another(report_attack: ReportAttack) -> None:
+    """The requester may ask for the end while such a task is open, and the next one is too late."""
+    job = campaign()
+    chain, client = job.chain, job.clients[0]
+    register(job, client)
+    only, over = {"updates": [job.update(client, 1)]}, chain.time_ms + 2 * WINDOW
+    chain.produce(after_ms=2 * WINDOW - 1_000)
+    open_by(job, client, **only)
+    chain.produce(closing(job))
+    asked = chain.time_ms
+    chain.refuses(LedgerCode.CAMPAIGN_CLOSING, closing(job))
+    fail_task(job)
+    # A client's task gives no further window.
+    assert chain.campaign(job.campaign_id).receipts_since_ms == over - 2 * WINDOW
+    while not chain.campaign(job.campaign_id).closed:
+        made = opening(job, client, **only)
+        try:
+            chain.produce(made)
+        except RefusalError:
+            chain.produce()
+            break
+        job.terms, job.task_id = made.body.open_task, made.hash
+        fail_task(job)
+    assert chain.campaign(job.campaign_id).closed
+    assert burned_for_training(job) == 7 * FDC // 2
+    assert chain.time_ms - asked < WINDOW + 2 * 60_000
+    report_attack(
+        "a client opens one task that fails after another, so that the campaign cannot close",
+        "only the server could open it",
+        "a receipt window and one task, when the requester asks for the end",
+    )
+
+
+# --- what receipts leave open, and what it costs ---
 
 
 def test_the_list_is_changed_before_a_client_registers(report_attack: ReportAttack) -> None:
