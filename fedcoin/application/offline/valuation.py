@@ -136,15 +136,14 @@ async def value_files(
                 return workers.recall(job.job_id, coalitions) / num_examples
 
             errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files), recall)
-            progress = ValuationProgress(
-                0, max_evaluations, None, None, chosen_method, num_examples
-            )
+            # With a tolerance `auto` tries cheaper methods than `plan` chose for the whole budget.
+            planned = chosen_method if tolerance is None else method
+            progress = ValuationProgress(0, max_evaluations, None, None, planned, num_examples)
             report(progress)
             game = _AccuracyGame(workers, job, errors, progress, report)
-            # With a tolerance `auto` tries cheaper methods than `plan` chose for the whole budget.
             estimate = await asyncio.to_thread(
                 shapley.estimate,
-                game.utility, len(files), method, chosen_budget, seed, tolerance=tolerance,
+                game.utility, len(files), planned, chosen_budget, seed, tolerance=tolerance,
             )  # fmt: skip
             empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
             counts = await workers.evaluate(job.job_id, empty_and_grand)

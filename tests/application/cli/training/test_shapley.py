@@ -95,6 +95,9 @@ def test_tolerance_ends_the_evaluation(fedcoin: Any, files: Path) -> None:
     assert missed["within_tolerance"] is False
     assert missed["evaluations"] <= 8
     assert "wider than the tolerance" in call(fedcoin, files, *tight).err
+    # With few clients `auto` would be exact; with a tolerance it is not yet known to be.
+    told = call(fedcoin, files, "--tolerance", 0.9).err
+    assert f"auto: evaluates at most {2**CLIENTS} coalitions" in told
     refused = call(fedcoin, files, "--tolerance", 0)
     assert (refused.code, "[BAD_TOLERANCE]" in refused.err) == (1, True), refused.err
 
