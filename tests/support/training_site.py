@@ -106,6 +106,10 @@ class TrainingSite:
     def state_path(self) -> Path:
         return self.root / "coordinator.json"
 
+    def node_home(self) -> Home:
+        """The node's home, which a coordinator may share."""
+        return Home(self.root / "node")
+
     def store(self) -> ArtifactStore:
         return ArtifactStore(self.root / "server", 1 << 30)
 

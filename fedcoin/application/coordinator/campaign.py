@@ -16,7 +16,7 @@ from enum import Enum
 from fedcoin.application.coordinator.participation import check_harmless, find_most_examples
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.crypto.addresses import derive_address
+from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update
@@ -171,7 +171,7 @@ class Campaign:
         if address not in self.clients:
             raise RefusalError(
                 ApplicationCode.NOT_REGISTERED,
-                f"{address.hex()} is not a client of this campaign; register first",
+                f"{format_address(address)} is not a client of this campaign; register first",
                 field="address",
             )
 

@@ -55,18 +55,21 @@ def read_clients_file(path: str, *, field: str = _SETTING) -> tuple[ListedClient
 
 
 def _read_line(field: str, path: str, number: int, line: str) -> ListedClient:
-    try:
-        address, cap = line.split()
-        max_samples = int(cap)
-        if not 1 <= max_samples < 2**32:
-            raise ValueError("the number is out of range")
-        return ListedClient(parse_address(address), max_samples)
-    except (ValueError, RefusalError) as error:
-        raise _bad(
-            field,
-            path,
-            f"line {number} is not an address and the most examples it may claim: {error}",
-        ) from error
+    words = line.split()
+    if len(words) != 2:
+        problem = f"it has {format_count(len(words), 'word')}"
+    elif not words[1].isdecimal() or not 1 <= int(words[1]) < 2**32:
+        problem = f"the number is {words[1]}, not one from 1 to {2**32 - 1}"
+    else:
+        try:
+            return ListedClient(parse_address(words[0]), int(words[1]))
+        except RefusalError as refusal:
+            problem = refusal.message
+    raise _bad(
+        field,
+        path,
+        f"line {number} is not an address and the most examples that it may claim: {problem}",
+    )
 
 
 def _bad(field: str, path: str, problem: str) -> RefusalError:

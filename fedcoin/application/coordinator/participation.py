@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient
 
@@ -30,7 +31,8 @@ def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | 
             return client.max_samples
     raise RefusalError(
         ApplicationCode.NOT_LISTED,
-        f"{address.hex()} is not on the campaign's list of clients",
+        f"{format_address(address)} is not on the campaign's list of clients: ask the coordinator's"
+        " operator to list it",
         field="address",
     )
 

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
@@ -63,8 +64,7 @@ async def open_coordinator(
         WorkerError: As in `Coordinator.start`.
     """
     with home.campaign_locked():
-        if new:
-            await _archive_finished_campaign(home)
+        archive = await _archive_finished_campaign(home) if new else None
         bounds, _ = choose_bounds(config.miner, [store.folder], [home.root.absolute()])
         coordinator = Coordinator(
             config.coordinator,
@@ -77,7 +77,15 @@ async def open_coordinator(
             limits=CallLimits(hosts=host_groups(config)),
             bounds=bounds,
         )
-        await coordinator.start()
+        try:
+            await coordinator.start()
+        except BaseException:
+            if archive is not None and not home.coordinator_path.exists():
+                # No campaign was prepared, so that the home's is still the finished one.
+                os.replace(archive, home.coordinator_path)
+            raise
+        if archive is not None:
+            log.info("the last campaign is finished and kept in %s; a new one begins", archive)
         try:
             if coordinator.campaign.phase is CampaignPhase.FINISHED:
                 log.warning(
@@ -144,11 +152,14 @@ async def run_node_campaign(
             log.error("the campaign ended: %s", failure)
 
 
-async def _archive_finished_campaign(home: Home) -> None:
-    """Rename the file of a finished campaign, so that another can begin; its lock must be held."""
+async def _archive_finished_campaign(home: Home) -> Path | None:
+    """Rename the file of a finished campaign, so that another can begin; its lock must be held.
+
+    Returns the file's new name, or None when no campaign is finished.
+    """
     campaign = await CampaignFile(home.coordinator_path).load()
     if campaign is None or campaign.phase is not CampaignPhase.FINISHED:
-        return
+        return None
     archive = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
     os.replace(home.coordinator_path, archive)
-    log.info("the last campaign is finished and kept in %s; a new one begins", archive)
+    return archive

@@ -84,7 +84,8 @@ MARK = "devnet"
     multiple=True,
     metavar="KIND[:COUNT]",
     help="Replace miners by dishonest ones: copier, mean-publisher, inflated-count, "
-    "invented-vector, partial-forger, withholder, censor, equivocator, and more. Repeatable.",
+    "invented-vector, partial-forger, withholder, censor, equivocator, and more (docs/THREATS.md "
+    "lists them, and so does the error for an unknown one). Repeatable.",
 )
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of keys, data shares and weights."
