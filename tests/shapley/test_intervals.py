@@ -83,3 +83,22 @@ def test_coverage_over_200_seeds(method: str) -> None:
     print(method, f"{np.mean(list(coverage.values())):.3f}", coverage)
     assert 0.93 <= np.mean(list(coverage.values())) <= 0.97
     assert min(coverage.values()) >= 0.8
+
+
+@pytest.mark.slow
+def test_coverage_when_a_tolerance_ends_the_estimate() -> None:
+    """Ending at the first narrow intervals favours samples that happen to vary little."""
+    covered, ends_early = [], []
+    for name, _ in CASES:
+        game = load_game(name)
+        at_300 = shapley.estimate(game.utility, 10, "kriging", 300, seed=99)
+        tolerance = 1.96 * float(at_300.std_errors.max())
+        for seed in range(10):
+            estimate = shapley.estimate(
+                game.utility, 10, "kriging", 1000, seed, tolerance=tolerance
+            )
+            half_widths = 1.96 * estimate.std_errors
+            covered.append(np.abs(estimate.values - game.values) <= half_widths)
+            ends_early.append(estimate.evaluations < 1000)
+    assert np.mean(ends_early) > 0.8
+    assert 0.88 <= np.mean(covered) <= 0.99
