@@ -143,6 +143,10 @@ class LedgerCode(str, Enum):
     """The root or the number of a list of clients is not well-formed.
 
     Give the root and the number of leaves, or neither for a campaign that is open to anybody."""
+    TOO_MANY_LISTS = "TOO_MANY_LISTS"
+    """A campaign's list of clients was replaced too often within its receipt window.
+
+    Wait until the time that the error names."""
     BAD_SIMILARITY_LIMIT = "BAD_SIMILARITY_LIMIT"
     """A campaign's similarity limit is out of range.
 

@@ -82,7 +82,9 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             ALREADY_REVEALED ALREADY_REGISTERED
             ALREADY_PENDING REPLACEMENT_UNDERPRICED REPLACED HELD_TOO_LONG
         """,
-        StatusCode.RESOURCE_EXHAUSTED: "TOO_MANY_PENDING POOL_FULL EVICTED TOO_MANY_TASKS",
+        StatusCode.RESOURCE_EXHAUSTED: """
+            TOO_MANY_PENDING POOL_FULL EVICTED TOO_MANY_TASKS TOO_MANY_LISTS
+        """,
     },
     "network": {
         StatusCode.INVALID_ARGUMENT: """

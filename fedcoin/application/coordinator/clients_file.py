@@ -9,14 +9,19 @@ from pathlib import Path
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient, build_client_list
 from fedcoin.data.plurals import format_count
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.transaction_pb2 import SetClients
 
 _SETTING = "coordinator.clients_file"
+
+# Of refusals that end by themselves.
+_WAITING_CODES = frozenset({LedgerCode.RECEIPTS_UNSETTLED.name, LedgerCode.TOO_MANY_LISTS.name})
 
 
 def read_clients_file(path: str, *, field: str = _SETTING) -> tuple[ListedClient, ...]:
@@ -114,7 +119,13 @@ async def follow_clients_file(
     if wanted.root.hex() != view.clients_root:
         change = SetClients(campaign_id=campaign.campaign_id, clients=wanted)
         # Not saved as pending: after a restart, the roots tell whether it is final.
-        await delivery.deliver(change, b"", _save_nothing)
+        try:
+            await delivery.deliver(change, b"", _save_nothing)
+        except RpcError as refusal:
+            if refusal.code not in _WAITING_CODES:
+                raise
+            report(f"the list of clients stays as it is for this round: {refusal}")
+            return False
         count = format_count(len(listed), "client") if listed else "anybody"
         report(f"the list of clients is replaced: {count} may take part")
     if listed == campaign.listed:

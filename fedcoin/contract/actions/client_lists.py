@@ -25,9 +25,15 @@ from fedcoin.v1.task_pb2 import Admission, ClientList, OpenTask
 _MAX_PATH: Final = 32
 """The largest number of hashes in the proof of a client."""
 
+MAX_FORMER_LISTS: Final = 64
+"""The most lists of a campaign that were replaced within the receipt window."""
+
 
 def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
     """Replace the list of a campaign's clients. It holds for tasks that are opened later.
+
+    Clients of the old list may still register receipts for the length of the receipt window, so
+    that a requester cannot take a client's update and then the client off the list.
 
     Args:
         context: The execution of the block.
@@ -35,7 +41,8 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: BAD_CLIENT_LIST; UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER; CAMPAIGN_CLOSED;
-            RECEIPTS_UNSETTLED while registered receipts wait for their round's task.
+            RECEIPTS_UNSETTLED while registered receipts wait for their round's task;
+            TOO_MANY_LISTS; INSUFFICIENT_BALANCE for the entry of the old list.
     """
     action = transaction.body.set_clients
     check_client_list(action.clients)
@@ -43,14 +50,40 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
     check_requester(campaign, transaction.sender)
     check_open(campaign)
     check_settled(context, campaign)
+    if campaign.terms.receipt_window_ms and action.clients != campaign.clients:
+        _keep_former_list(context, transaction.sender, campaign)
     campaign.clients.CopyFrom(action.clients)
     records.CAMPAIGNS.put(context.state, action.campaign_id, record=campaign)
 
 
-def check_admissions(terms: OpenTask, updates: Sequence[Update], campaign: CampaignState) -> None:
+def _keep_former_list(context: ExecutionContext, requester: bytes, campaign: CampaignState) -> None:
+    now_ms = context.block.time_ms
+    while campaign.former_lists and campaign.former_lists[0].until_ms <= now_ms:
+        del campaign.former_lists[0]
+    if len(campaign.former_lists) >= MAX_FORMER_LISTS:
+        until_ms = campaign.former_lists[0].until_ms
+        raise RefusalError(
+            LedgerCode.TOO_MANY_LISTS,
+            f"the list was replaced {MAX_FORMER_LISTS} times within the receipt window: wait until"
+            f" Unix time {until_ms} ms",
+            field="clients",
+            limit=str(MAX_FORMER_LISTS),
+        )
+    context.charge_state(requester, 1, "clients")
+    campaign.former_lists.add(
+        clients=campaign.clients, until_ms=now_ms + campaign.terms.receipt_window_ms
+    )
+
+
+def check_admissions(
+    context: ExecutionContext, terms: OpenTask, updates: Sequence[Update], campaign: CampaignState
+) -> None:
     """Check that the campaign's list holds each client of a task.
 
+    Registered updates need no proof: it was checked when they were registered.
+
     Args:
+        context: The execution of the block.
         terms: The task's terms.
         updates: Its updates, in order.
         campaign: The campaign.
@@ -68,8 +101,38 @@ def check_admissions(terms: OpenTask, updates: Sequence[Update], campaign: Campa
             field="admissions",
             limit=str(wanted),
         )
+    registered = {
+        receipt.update.body
+        for _, receipt in records.RECEIPTS.scan(context.state, terms.campaign_id)
+    }
     for i, (update, admission) in enumerate(zip(updates, terms.admissions, strict=False)):
-        check_admission(admission, update, campaign.clients, f"admissions[{i}]", f"updates[{i}]")
+        if update.envelope.body not in registered:
+            where = f"admissions[{i}]", f"updates[{i}]"
+            check_admission(admission, update, campaign.clients, *where)
+
+
+def check_registrable(
+    context: ExecutionContext, admission: Admission, update: Update, campaign: CampaignState
+) -> None:
+    """Check that a client is on the campaign's list, or was within the receipt window.
+
+    Args:
+        context: The execution of the block.
+        admission: The proof for one of these lists; not looked at when one of them lets anybody
+            take part.
+        update: The client's update.
+        campaign: The campaign.
+
+    Raises:
+        RefusalError: CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES.
+    """
+    now_ms = context.block.time_ms
+    former = [former.clients for former in campaign.former_lists if former.until_ms > now_ms]
+    if not all(clients.root for clients in (campaign.clients, *former)):
+        return
+    if any(_is_listed(admission, update, clients) for clients in former):
+        return
+    check_admission(admission, update, campaign.clients, "admission")
 
 
 def check_admission(
@@ -105,3 +168,11 @@ def check_admission(
             field=f"{update_field}.num_samples",
             limit=str(admission.max_samples),
         )
+
+
+def _is_listed(admission: Admission, update: Update, clients: ClientList) -> bool:
+    try:
+        check_admission(admission, update, clients, "admission")
+    except RefusalError:
+        return False
+    return True

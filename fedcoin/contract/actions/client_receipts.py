@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fedcoin.contract.actions.campaigns import check_idle, read_campaign
-from fedcoin.contract.actions.client_lists import check_admission
+from fedcoin.contract.actions.client_lists import check_registrable
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -70,8 +70,7 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
     _check_signer(context, transaction, update, campaign)
     check_idle(campaign)
     _check_due(context, update, campaign)
-    if campaign.clients.root:
-        check_admission(action.admission, update, campaign.clients, "admission")
+    check_registrable(context, action.admission, update, campaign)
     _check_room(context, update, campaign)
     deposit = DEPOSIT_ENTRIES * context.parameters.state_fee
     context.debit(transaction.sender, deposit, "deposit")

@@ -80,7 +80,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
     _check_terms(context, terms, campaign)
     work = compute_work(_check_sampling(context, transaction), campaign.difficulty_nano)
     updates = _check_updates(context, transaction)
-    check_admissions(terms, updates, campaign)
+    check_admissions(context, terms, updates, campaign)
     check_groups(terms, updates, campaign)
     check_receipts_kept(context, campaign, transaction, updates)
     offer = compute_offer(terms.prices.mining, work)

@@ -47,15 +47,15 @@ def build_admission(clients: Sequence[ListedClient], address: bytes) -> Admissio
 
     Args:
         clients: The list.
-        address: The client's address, 20 bytes, which is on it.
+        address: The client's address, 20 bytes.
 
     Returns:
-        The proof, for a task's `admissions`.
-
-    Raises:
-        StopIteration: The address is not on the list.
+        The proof, for a task's `admissions`; an empty one when the client is not on the list, which
+        is enough for an update whose receipt is registered.
     """
-    index = next(i for i, client in enumerate(clients) if client.address == address)
+    index = next((i for i, client in enumerate(clients) if client.address == address), None)
+    if index is None:
+        return Admission()
     return Admission(
         index=index,
         max_samples=clients[index].max_samples,

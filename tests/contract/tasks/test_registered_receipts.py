@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from fedcoin.contract.actions.client_lists import MAX_FORMER_LISTS
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient, build_admission, build_client_list
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1 import block_pb2, task_pb2
-from fedcoin.v1.task_pb2 import Sampling
+from fedcoin.v1.task_pb2 import Admission, Sampling
 from fedcoin.v1.transaction_pb2 import RegisterReceipt, SetClients
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
@@ -213,23 +215,72 @@ def test_a_client_opens_one_failing_task_after_another(report_attack: ReportAtta
 # --- what receipts leave open, and what it costs ---
 
 
-def test_the_list_is_changed_before_a_client_registers(report_attack: ReportAttack) -> None:
+def listed_campaign(*, anybody: bool = False) -> tuple[LedgerCampaign, list[ListedClient]]:
+    """Open a campaign with its three clients on the list, or with no list."""
     listed = sorted(ListedClient(key_of(f"client {i}").address, 100) for i in range(3))
-    job = campaign(clients=build_client_list(listed))
-    client = job.clients[0]
-    update, proof = job.update(client, 1), build_admission(listed, client.address)
-    receipt = receipt_of(job, update)
-    others = build_client_list([entry for entry in listed if entry.address != client.address])
-    change = SetClients(campaign_id=job.campaign_id, clients=others)
-    job.chain.produce(job.chain.sign(ALICE, change))
-    late = RegisterReceipt(update=update, receipt=receipt, admission=proof)
-    late_registration = job.chain.sign(client, late)
-    job.chain.refuses(LedgerCode.CLIENT_NOT_LISTED, late_registration, field="admission")
+    return campaign(clients=build_client_list([] if anybody else listed)), listed
+
+
+def replace_list(job: LedgerCampaign, listed: list[ListedClient]) -> Transaction:
+    change = SetClients(campaign_id=job.campaign_id, clients=build_client_list(listed))
+    return job.chain.sign(ALICE, change)
+
+
+@pytest.mark.parametrize("anybody", [False, True])
+def test_the_list_is_changed_before_a_client_registers(
+    anybody: bool, report_attack: ReportAttack
+) -> None:
+    job, listed = listed_campaign(anybody=anybody)
+    client, *others = job.clients
+    kept = [entry for entry in listed if entry.address != client.address]
+    job.chain.produce(replace_list(job, kept))
+    update = job.update(client, 1)
+    proof = Admission() if anybody else build_admission(listed, client.address)
+    late = RegisterReceipt(update=update, receipt=receipt_of(job, update), admission=proof)
+    job.chain.produce(after_ms=WINDOW - 20)
+    job.chain.produce(job.chain.sign(client, late))
+    # The task has to hold it, and needs no proof for it.
+    proofs = [build_admission(kept, key.address) for key in job.clients]
+    left_out = {"updates": [job.update(key, 1) for key in others], "admissions": proofs[1:]}
+    job.chain.refuses(LedgerCode.RECEIPT_LEFT_OUT, opening(job, BOB, **left_out))
+    open_by(job, BOB, admissions=proofs)
+    settle(job)
+    paid = {p.address for p in job.chain.payments() if p.kind == block_pb2.PAYMENT_KIND_TRAINING}
+    assert client.address in paid
     report_attack(
         "a requester takes a client off the list before it has registered its receipt",
         "there were no receipts",
-        "the update for the fee of one transaction",
+        "nothing: clients of the old list may register for as long as the receipt window",
     )
+
+
+def test_a_client_that_left_the_list_earlier_cannot_register() -> None:
+    job, listed = listed_campaign()
+    client = job.clients[0]
+    job.chain.produce(replace_list(job, [e for e in listed if e.address != client.address]))
+    update, proof = job.update(client, 1), build_admission(listed, client.address)
+    late = RegisterReceipt(update=update, receipt=receipt_of(job, update), admission=proof)
+    signed = job.chain.sign(client, late)
+    job.chain.produce(after_ms=WINDOW)
+    job.chain.refuses(LedgerCode.CLIENT_NOT_LISTED, signed, field="admission")
+
+
+def test_former_lists_are_paid_for_and_bounded() -> None:
+    job, listed = listed_campaign()
+    chain, before = job.chain, job.chain.balance(ALICE)
+    fees = 0
+    for i in range(MAX_FORMER_LISTS):
+        change = replace_list(job, [*listed[:2], ListedClient(listed[2].address, 101 + i)])
+        chain.produce(change)
+        fees += change.body.fee
+    entries = before - fees - chain.balance(ALICE)
+    assert entries == MAX_FORMER_LISTS * chain.genesis.parameters.state_fee
+    chain.refuses(LedgerCode.TOO_MANY_LISTS, replace_list(job, listed), field="clients")
+    # The list that there is already takes no place.
+    same = [*listed[:2], ListedClient(listed[2].address, 100 + MAX_FORMER_LISTS)]
+    chain.produce(replace_list(job, same))
+    chain.produce(replace_list(job, listed), after_ms=WINDOW)
+    assert len(chain.campaign(job.campaign_id).former_lists) < MAX_FORMER_LISTS
 
 
 def test_the_servers_own_receipt_begins_the_window(report_attack: ReportAttack) -> None:
