@@ -29,7 +29,7 @@ from fedcoin.testing.copied_updates.grouped_payments import (
     pay_groups,
 )
 from fedcoin.testing.copied_updates.trained_rounds import TrainedFederation, TrainedRound
-from fedcoin.testing.measurements.client_fraud import Weights
+from fedcoin.testing.measurements.evaluated_network import Weights
 
 LIMITS = (0.95, 0.9)
 """The similarity limits that copies are measured with."""

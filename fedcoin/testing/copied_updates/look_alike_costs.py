@@ -15,7 +15,7 @@ import numpy as np
 from fedcoin.learning.model.look_alikes import Similarities, group_updates, measure_similarities
 from fedcoin.testing.copied_updates.grouped_payments import Floats, pay_groups
 from fedcoin.testing.copied_updates.trained_rounds import TrainedFederation, TrainedRound
-from fedcoin.testing.measurements.client_fraud import Weights
+from fedcoin.testing.measurements.evaluated_network import Weights
 
 ROUNDS = 2
 

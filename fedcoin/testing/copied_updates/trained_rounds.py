@@ -6,7 +6,6 @@ their updates is the next round's base. The product's evaluator counts right ans
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
-from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
-from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.partition_spec import parse_partition
 from fedcoin.learning.training.partitions import draw_partition
-from fedcoin.learning.workers.jobs import load_evaluator
-from fedcoin.testing.measurements.client_fraud import TrainingData, Weights, train
+from fedcoin.testing.measurements.client_fraud import TrainingData, train
+from fedcoin.testing.measurements.evaluated_network import EvaluatedNetwork, Weights
 from fedcoin.v1 import task_pb2
 
 MAX_EXAMPLES = 300
@@ -44,7 +40,7 @@ class TrainedRound:
 
 
 class TrainedFederation:
-    """A data set, a model and an evaluation set, in files as the product's evaluator takes them.
+    """A data set, and the network that is trained on it.
 
     Args:
         folder: An empty folder for the files.
@@ -52,14 +48,9 @@ class TrainedFederation:
     """
 
     def __init__(self, folder: Path, dataset: str) -> None:
-        self._folder = folder
         self._data = datasets.load_dataset(dataset)
         size = min(MAX_EVALUATION_SIZE, len(self._data.y_test))
-        artifacts = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
-        (folder / "model").write_bytes(artifacts.model)
-        (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
-        self._size = artifacts.evaluation.sizes[0]
-        self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
+        self._network = EvaluatedNetwork(folder, dataset, size)
 
     def train_rounds(
         self, partition: str, clients: int, rounds: int, seed: int
@@ -76,7 +67,7 @@ class TrainedFederation:
             The rounds, each from the equal average of the one before.
         """
         parts = self._split_data(partition, clients, seed)
-        base = self._initial_weights(seed)
+        base = self._network.draw_weights(seed)
         trained = []
         for number in range(rounds):
             first = seed + 1_000 * number
@@ -98,22 +89,10 @@ class TrainedFederation:
         Returns:
             float64 (2^n,), by bit mask.
         """
-        files = {"base": base, **{f"update-{k}": update for k, update in enumerate(updates)}}
-        for name, tensors in files.items():
-            (self._folder / name).write_bytes(encode_tensors(tensors))
-        job = UtilityJob(
-            job_id=b"trained-rounds",
-            model=self._folder / "model",
-            base=self._folder / "base",
-            updates=tuple(self._folder / f"update-{k}" for k in range(len(updates))),
-            num_samples=tuple(weights),
-            evaluation=self._folder / "evaluation",
-            averaging=task_pb2.AVERAGING_FIXED_DENOMINATOR,
-            empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
+        counts = self._network.count_right_answers(
+            base, updates, weights, task_pb2.AVERAGING_FIXED_DENOMINATOR
         )
-        masks = np.arange(1 << len(updates))
-        coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
-        return load_evaluator(job).evaluate(coalitions) / self._size
+        return counts / self._network.evaluation_size
 
     def _split_data(self, name: str, clients: int, seed: int) -> list[TrainingData]:
         partition = replace(parse_partition(PARTITIONS[name]), max_examples=MAX_EXAMPLES)
@@ -121,13 +100,3 @@ class TrainedFederation:
         flat = self._data.x_train.reshape(len(labels), -1)
         shares = draw_partition(labels, clients, seed, partition)
         return [(flat[rows], labels[rows]) for rows in shares]
-
-    def _initial_weights(self, seed: int) -> Weights:
-        """Draw uniform kernels (Glorot and Bengio 2010), and zero biases."""
-        rng = np.random.default_rng([seed, 1])
-        return {
-            name: rng.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5)
-            if len(shape) == 2
-            else np.zeros(shape, np.float32)
-            for name, shape in self._shapes.items()
-        }

@@ -8,7 +8,6 @@ honest, with the same seed; the difference is the gain of the fraud.
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
-from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.incentive.payout import split_training_price
-from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.training import datasets
-from fedcoin.learning.workers.jobs import load_evaluator
 from fedcoin.shapley import estimate
+from fedcoin.testing.measurements.evaluated_network import EvaluatedNetwork, Weights
 from fedcoin.v1 import task_pb2
 
 CLIENTS = 5
@@ -62,9 +58,6 @@ FRAUDS = {
     "overstater": f"claims {OVERSTATEMENT} times its examples",
 }
 """The frauds by name; each description is a verb phrase, such as "sends the base back"."""
-
-Weights = Mapping[str, NDArray[np.float32]]
-"""Kernels and biases of two layers, by name, in the order of the model."""
 
 TrainingData = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Inputs (m, pixels) and labels (m,)."""
@@ -161,37 +154,36 @@ def _compare(
 
 
 class _TrainedCampaigns:
-    """A data set, a model and an evaluation set, in files as the product's evaluator takes them."""
+    """A data set, and the network that is trained on it."""
 
     def __init__(self, folder: Path, dataset: str) -> None:
-        self._folder = folder
         self._data = datasets.load_dataset(dataset)
         size = min(MAX_EVALUATION_SIZE, len(self._data.y_test))
-        artifacts = asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=size))
-        (folder / "model").write_bytes(artifacts.model)
-        (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
-        self._size = artifacts.evaluation.sizes[0]
-        self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
+        self._network = EvaluatedNetwork(folder, dataset, size)
 
     def run(self, fraud: str, seed: int) -> _Campaign:
         """Run a campaign with one fraud, and value its rounds with each way to average."""
         parts = self._split_data(seed)
+        size = self._network.evaluation_size
         shares = {name: np.zeros(CLIENTS) for name in AVERAGINGS}
         accuracy = dict.fromkeys(AVERAGINGS, 0.0)
         for names in _SAME_AGGREGATE:
-            base = self._initial_weights(seed)
+            base = self._network.draw_weights(seed)
             first: Weights | None = None
             for round in range(ROUNDS):
                 updates = submit_updates(fraud, parts, base, seed + 1_000 * round, first)
                 first = first or updates[DISHONEST].weights
+                sent = [update.weights for update in updates]
+                samples = [update.samples for update in updates]
                 for name in names:
-                    counts = self._evaluate(base, updates, AVERAGINGS[name])
-                    paid = compute_shares(counts / self._size)
+                    counts = self._network.count_right_answers(
+                        base, sent, samples, AVERAGINGS[name]
+                    )
+                    paid = compute_shares(counts / size)
                     for update, share in zip(updates, paid, strict=True):
                         shares[name][update.owner] += share / ROUNDS
-                    accuracy[name] = float(counts[-1] / self._size)
-                weights = [1 if names == ("equal",) else update.samples for update in updates]
-                base = federated_average([update.weights for update in updates], weights)
+                    accuracy[name] = float(counts[-1] / size)
+                base = federated_average(sent, [1] * len(sent) if names == ("equal",) else samples)
         return _Campaign({name: sums.tolist() for name, sums in shares.items()}, accuracy)
 
     def _split_data(self, seed: int) -> list[TrainingData]:
@@ -200,37 +192,6 @@ class _TrainedCampaigns:
         size = min(MAX_EXAMPLES, len(order) // CLIENTS)
         chosen = [order[i * size : (i + 1) * size] for i in range(CLIENTS)]
         return [(flat[rows], self._data.y_train[rows]) for rows in chosen]
-
-    def _initial_weights(self, seed: int) -> Weights:
-        """Draw uniform kernels (Glorot and Bengio 2010), and zero biases."""
-        rng = np.random.default_rng([seed, 1])
-        return {
-            name: rng.uniform(-1, 1, shape).astype(np.float32) * np.float32((6 / sum(shape)) ** 0.5)
-            if len(shape) == 2
-            else np.zeros(shape, np.float32)
-            for name, shape in self._shapes.items()
-        }
-
-    def _evaluate(
-        self, base: Weights, updates: Sequence[SubmittedUpdate], averaging: int
-    ) -> NDArray[np.int64]:
-        """Count the right answers of all coalitions, int64 (2^n,), by bit mask."""
-        files = {"base": base, **{f"update-{i}": u.weights for i, u in enumerate(updates)}}
-        for name, weights in files.items():
-            (self._folder / name).write_bytes(encode_tensors(weights))
-        job = UtilityJob(
-            job_id=b"participants",
-            model=self._folder / "model",
-            base=self._folder / "base",
-            updates=tuple(self._folder / f"update-{i}" for i in range(len(updates))),
-            num_samples=tuple(update.samples for update in updates),
-            evaluation=self._folder / "evaluation",
-            averaging=averaging,
-            empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
-        )
-        masks = np.arange(1 << len(updates))
-        coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
-        return load_evaluator(job).evaluate(coalitions)
 
 
 def submit_updates(

@@ -20,7 +20,8 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.training.datasets import load_dataset
 from fedcoin.network.client.federated_client import FederatedClient
-from fedcoin.testing.measurements.client_fraud import Weights, train
+from fedcoin.testing.measurements.client_fraud import train
+from fedcoin.testing.measurements.evaluated_network import Weights
 from tests.support.handing_in import hand_in_update
 from tests.support.training_site import client_key, materials, settings, signed, site, started
 from tests.support.waiting import LOADED_SECONDS, until

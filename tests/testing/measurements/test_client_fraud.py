@@ -12,12 +12,12 @@ from fedcoin.testing.measurements.client_fraud import (
     FRAUDS,
     OVERSTATEMENT,
     FraudOutcome,
-    Weights,
     compute_shares,
     measure_client_fraud,
     submit_updates,
     train,
 )
+from fedcoin.testing.measurements.evaluated_network import Weights
 
 
 @pytest.fixture(scope="module")

@@ -175,6 +175,25 @@ def genesis_option(command: F) -> F:
     )(command)
 
 
+def server_option(command: F) -> F:
+    """Add `--server` (`server`), the coordinator that a client trains for.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
+    return click.option(
+        "--server",
+        required=True,
+        type=ENDPOINT,
+        envvar="FEDCOIN_SERVER",
+        metavar="HOST:PORT",
+        help="The coordinator; also FEDCOIN_SERVER.",
+    )(command)
+
+
 def new_campaign_option(command: F) -> F:
     """Add `--new-campaign`, short `--new`.
 

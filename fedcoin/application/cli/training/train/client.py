@@ -19,6 +19,7 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     key_option,
+    server_option,
 )
 from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import (
@@ -73,14 +74,7 @@ SHARE = Parsed("I/N", parse_share)
     )
 )
 @home_option
-@click.option(
-    "--server",
-    required=True,
-    type=ENDPOINT,
-    envvar="FEDCOIN_SERVER",
-    metavar="HOST:PORT",
-    help="The coordinator; also FEDCOIN_SERVER.",
-)
+@server_option
 @click.option(
     "--data",
     required=True,

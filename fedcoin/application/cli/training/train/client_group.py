@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedcoin.application.cli.shared.options import ENDPOINT, example, json_option
+from fedcoin.application.cli.shared.options import example, json_option, server_option
 from fedcoin.application.cli.shared.output import coins, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
@@ -36,14 +36,7 @@ if TYPE_CHECKING:
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE"
 )
-@click.option(
-    "--server",
-    required=True,
-    type=ENDPOINT,
-    envvar="FEDCOIN_SERVER",
-    metavar="HOST:PORT",
-    help="The coordinator; also FEDCOIN_SERVER.",
-)
+@server_option
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
