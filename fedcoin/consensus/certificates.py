@@ -1,4 +1,4 @@
-"""Certificates: the precommits that make a block final, as they travel and are stored."""
+"""Certificates: the precommits that make a block final, as they are sent and stored."""
 
 from __future__ import annotations
 

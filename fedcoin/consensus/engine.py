@@ -55,7 +55,10 @@ class ConsensusEngine(Protocol):
             Effects for the driver.
 
         Raises:
-            RefusalError: WRONG_HEIGHT, NOT_A_VALIDATOR, WRONG_PROPOSER or WRONG_VALID_ROUND.
+            RefusalError: WRONG_HEIGHT when it is for another height; NOT_A_VALIDATOR or
+                WRONG_PROPOSER when its signer is not the proposer of its round;
+                WRONG_VALID_ROUND when its valid round is not before its round;
+                WRONG_BLOCK_ROUND when its block was built for another round.
         """
 
     def on_vote(self, vote: Vote) -> list[Effect]:
@@ -68,7 +71,8 @@ class ConsensusEngine(Protocol):
             Effects for the driver.
 
         Raises:
-            RefusalError: WRONG_HEIGHT or NOT_A_VALIDATOR.
+            RefusalError: WRONG_HEIGHT when it is for another height; NOT_A_VALIDATOR when its
+                signer is not a validator of this height.
         """
 
     def on_timeout(self, timer: Timer) -> list[Effect]:

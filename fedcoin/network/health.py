@@ -45,7 +45,7 @@ class ListenerHealth:
         await self._set(_SERVING)
 
     async def set_stopping(self) -> None:
-        """Say NOT_SERVING for good: the listener is about to stop."""
+        """Answer NOT_SERVING from now on, whatever is set later: the listener is about to stop."""
         await self._servicer.enter_graceful_shutdown()
 
     async def _set(self, status: int) -> None:

@@ -25,13 +25,13 @@ _IPV6_PREFIX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class HostGroups:
-    """Which hosts share one limit, and which have none."""
+    """Which hosts share the limits on calls and connections, and which are exempt from them."""
 
     exempt: tuple[IpNetwork, ...] = LOOPBACK
     """Networks whose hosts have no limit of their own and are not banned."""
 
     def is_exempt(self, host: str) -> bool:
-        """Tell whether a host has no limit of its own.
+        """Tell whether a host is exempt from the limits on single hosts, and from bans.
 
         Args:
             host: An IP address; any other text, such as that of a Unix socket, is exempt.

@@ -87,7 +87,7 @@ CallGuard: TypeAlias = Callable[[CallInfo, CallContext], AbstractAsyncContextMan
 
 
 class InterceptorChain(grpc.aio.ServerInterceptor):
-    """The steps that this module's docstring lists, around each call of one listener.
+    """The steps around each call of one listener, which the module's docstring lists.
 
     Methods with a stream of replies may be async generators, or coroutines that call
     `context.write`; only the former's writes have a time limit. Methods that take a stream must
@@ -126,14 +126,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> RpcHandler | None:
-        """Put the steps around a method's handler; gRPC calls this.
+        """Wrap a method's handler in logging, limits, guards and decoding; gRPC calls this.
 
         Args:
             continuation: Looks the handler up.
             handler_call_details: The call's method.
 
         Returns:
-            The handler with the steps around it; None, which gRPC answers with UNIMPLEMENTED, when
+            The wrapped handler; None, which gRPC answers with UNIMPLEMENTED, when
             there is no such method.
         """
         handler = await continuation(handler_call_details)

@@ -37,7 +37,7 @@ def check_kept(store: ChainStore, height: int, field: str) -> None:
         field: The request's field.
 
     Raises:
-        RefusalError: HISTORY_NOT_KEPT.
+        RefusalError: HISTORY_NOT_KEPT when it does not.
     """
     if 1 <= height <= store.base_height():
         raise history_refusal(store, f"block {height} is not here", field)

@@ -107,7 +107,10 @@ class Listener:
         await self._health.set_serving()
 
     async def set_not_serving(self) -> None:
-        """Have the health service say NOT_SERVING, for good."""
+        """Have the health service answer NOT_SERVING until the process ends.
+
+        For a node that is about to stop: load balancers then send it no further calls.
+        """
         await self._health.set_stopping()
 
     async def stop(self, grace: float = 1.0) -> None:

@@ -103,7 +103,7 @@ class TransactionPort(Protocol):
             The transaction; the one that the node holds when it holds one with these bytes.
 
         Raises:
-            RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN, BAD_SIGNATURE.
+            RefusalError: As `data.messages.transactions.decode_transaction` raises it.
         """
         ...
 
@@ -348,7 +348,7 @@ class Peers(Protocol):
             node_key: The peer's node key, 32 bytes.
 
         Raises:
-            RefusalError: PEER_NOT_CONNECTED.
+            RefusalError: PEER_NOT_CONNECTED when there is no such peer.
         """
         ...
 
@@ -369,7 +369,7 @@ class Peers(Protocol):
             seconds: The length of the ban, in seconds; 0 means an hour.
 
         Raises:
-            RefusalError: BAD_HOST.
+            RefusalError: BAD_HOST when it is not an IP address.
         """
         ...
 

@@ -58,7 +58,8 @@ def check_receipt(
         The receipt with its update.
 
     Raises:
-        RefusalError: BAD_RECEIPT.
+        RefusalError: BAD_RECEIPT when it is invalid, is for another update, was signed by another
+            key than the server's, or has a time that is too far from `now_ms`.
     """
     try:
         receipt = decode_update_receipt(envelope, genesis_hash)

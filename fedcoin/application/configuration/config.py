@@ -151,7 +151,10 @@ class MinerConfig:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorConfig:
-    """The FL server: it runs a campaign's rounds, and pays for them as the model requester."""
+    """The FL server: it runs a campaign's rounds, and pays for them as the model requester.
+
+    Amounts are in sap.
+    """
 
     enabled: bool = setting(False, switch(), "Run a campaign from within this node.")
     listen: str = setting("127.0.0.1:7052", address(), "Where clients reach the coordinator.")
@@ -173,8 +176,8 @@ class CoordinatorConfig:
     clients_file: str = setting(
         "",
         text(),
-        "A file of the addresses that may join, each with its most examples; none: all. It is read "
-        "again before each round.",
+        "A file with the addresses that may join and the largest number of examples that each may "
+        "claim; none: all may join. It is read again before each round.",
     )
     max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
     max_harm: float = setting(
@@ -229,7 +232,7 @@ class CoordinatorConfig:
         "Which coalitions miners evaluate; auto: exact up to 12 clients, else antithetic.",
     )
     max_samples: int = setting(
-        5000, number(1, 1_000_000), "The most samples that a miner may claim."
+        5000, number(1, 1_000_000), "The largest number of samples that a miner may claim."
     )
     truncation: int = setting(
         0,

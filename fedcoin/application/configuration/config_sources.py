@@ -154,7 +154,7 @@ def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:
         tls: The TLS settings.
 
     Raises:
-        RefusalError: EXPOSED.
+        RefusalError: EXPOSED when it is such a listener.
     """
     if tls.enabled or tls.insecure or endpoint_of(listen).loopback:
         return

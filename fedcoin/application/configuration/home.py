@@ -293,7 +293,7 @@ class Home:
         """Refuse to go on when this folder is a home.
 
         Raises:
-            RefusalError: HOME_EXISTS.
+            RefusalError: HOME_EXISTS when it is one.
         """
         if self.is_initialised:
             raise RefusalError(
@@ -306,7 +306,7 @@ class Home:
         """Refuse to go on when no node has run in this home.
 
         Raises:
-            RefusalError: NO_CHAIN.
+            RefusalError: NO_CHAIN when it holds no database.
         """
         if not self.chain_path.exists():
             raise RefusalError(

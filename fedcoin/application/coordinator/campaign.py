@@ -166,7 +166,7 @@ class Campaign:
             address: The client's address, 20 bytes.
 
         Raises:
-            RefusalError: NOT_REGISTERED.
+            RefusalError: NOT_REGISTERED when it has not.
         """
         if address not in self.clients:
             raise RefusalError(

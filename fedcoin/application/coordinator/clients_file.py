@@ -1,4 +1,4 @@
-"""The file that names the clients of a campaign and the most examples that each may claim."""
+"""The file that names the clients of a campaign, and how many examples each may claim."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _read_line(field: str, path: str, number: int, line: str) -> ListedClient:
     raise _bad(
         field,
         path,
-        f"line {number} is not an address and the most examples that it may claim: {problem}",
+        f"line {number} is not an address and the largest number of examples that it may claim: "
+        f"{problem}",
     )
 
 

@@ -163,7 +163,7 @@ class RoundService:
             artifact: Their artifact id, 32 bytes.
 
         Raises:
-            RefusalError: NOT_ANNOUNCED.
+            RefusalError: NOT_ANNOUNCED when no announced update has these weights.
         """
         self._campaign.check_upload(artifact)
 

@@ -230,7 +230,8 @@ class Chain:
             block: A block of the next height.
 
         Raises:
-            RefusalError: TIME_TOO_FAR_AHEAD.
+            RefusalError: TIME_TOO_FAR_AHEAD when it is, as `contract.blocks.validation.check_clock`
+                decides.
         """
         check_clock(block.header, self._header, self.genesis, self._clock())
 

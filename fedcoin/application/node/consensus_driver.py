@@ -57,7 +57,7 @@ class BlockAudit(Protocol):
         """Check the transactions of a block.
 
         Args:
-            transactions: The transactions.
+            transactions: All transactions of the block, in order.
 
         Raises:
             RefusalError: This node must vote against the block.

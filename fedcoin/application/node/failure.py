@@ -60,9 +60,11 @@ class FailureWatch:
         self._listeners.append(listener)
 
     def note(self, task: str, error: BaseException, is_vital: bool) -> None:
-        """Handle the failure of a task: implements `background_tasks.FailureListener`.
+        """End the node if a failed task is vital or its database failed; else do nothing.
 
-        A failure of the database ends the node, whatever task met it: the next vote would fail too.
+        Implements `background_tasks.FailureListener`. A failure of the database ends the node,
+        whichever task met it, because the next vote would fail too. To end the node means: log
+        the reason, call the listeners, make the health services say NOT_SERVING, set `stopping`.
 
         Args:
             task: The task's name.

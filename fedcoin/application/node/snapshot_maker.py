@@ -58,7 +58,7 @@ def refuse_chain(store: ChainStore) -> None:
         store: The database.
 
     Raises:
-        RefusalError: CHAIN_EXISTS.
+        RefusalError: CHAIN_EXISTS when it has a block or started from a snapshot.
     """
     if store.height():
         raise RefusalError(

@@ -66,7 +66,7 @@ def read_model(path: Path) -> bytes:
         The content of the file.
 
     Raises:
-        RefusalError: NO_FILE.
+        RefusalError: NO_FILE when there is no such file.
     """
     _check_exists(path)
     return path.read_bytes()

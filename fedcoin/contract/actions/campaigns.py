@@ -146,7 +146,7 @@ def check_requester(campaign: CampaignState, sender: bytes) -> None:
         sender: The transaction's sender, 20 bytes.
 
     Raises:
-        RefusalError: NOT_THE_REQUESTER.
+        RefusalError: NOT_THE_REQUESTER when it comes from another address.
     """
     if campaign.requester != sender:
         raise RefusalError(
@@ -163,7 +163,7 @@ def check_open(campaign: CampaignState) -> None:
         campaign: The campaign's record.
 
     Raises:
-        RefusalError: CAMPAIGN_CLOSED.
+        RefusalError: CAMPAIGN_CLOSED when it is over.
     """
     if campaign.closed:
         raise RefusalError(
@@ -178,7 +178,7 @@ def check_idle(campaign: CampaignState) -> None:
         campaign: The campaign's record.
 
     Raises:
-        RefusalError: CAMPAIGN_CLOSED or TASK_STILL_OPEN.
+        RefusalError: CAMPAIGN_CLOSED when it is over; TASK_STILL_OPEN when it has an open task.
     """
     check_open(campaign)
     if campaign.open_task_id:
@@ -246,7 +246,7 @@ def check_client_list(clients: ClientList) -> None:
         clients: The list; an empty one lets anybody take part.
 
     Raises:
-        RefusalError: BAD_CLIENT_LIST.
+        RefusalError: BAD_CLIENT_LIST when root or count are out of range or do not agree.
     """
     code = LedgerCode.BAD_CLIENT_LIST
     if not clients.root:

@@ -124,7 +124,8 @@ def check_registrable(
         campaign: The campaign.
 
     Raises:
-        RefusalError: CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES.
+        RefusalError: CLIENT_NOT_LISTED when the proof fails; TOO_MANY_EXAMPLES when the update
+            claims more than the list allows.
     """
     now_ms = context.block.time_ms
     former = [former.clients for former in campaign.former_lists if former.until_ms > now_ms]
@@ -152,7 +153,8 @@ def check_admission(
         update_field: The field that holds the update.
 
     Raises:
-        RefusalError: CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES.
+        RefusalError: CLIENT_NOT_LISTED when the proof fails; TOO_MANY_EXAMPLES when the update
+            claims more than the list allows.
     """
     if len(admission.path) > _MAX_PATH or not is_admitted(admission, update.address, clients):
         raise RefusalError(

@@ -163,7 +163,7 @@ def check_clock(
         now_ms: The voter's clock, Unix ms.
 
     Raises:
-        RefusalError: TIME_TOO_FAR_AHEAD.
+        RefusalError: TIME_TOO_FAR_AHEAD when the block's time is later than these rules allow.
     """
     drift_ms = compute_clock_bound(genesis.parameters.max_clock_drift_ms, header.round)
     earliest = (genesis.time_ms if parent is None else parent.time_ms) + 1

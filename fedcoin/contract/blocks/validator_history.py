@@ -78,7 +78,8 @@ class TrustPath:
             The header.
 
         Raises:
-            RefusalError: MALFORMED, WRONG_CHAIN or BAD_CERTIFICATE.
+            RefusalError: MALFORMED when the header is malformed; WRONG_CHAIN when it names another
+                chain; BAD_CERTIFICATE when the certificate does not make it final.
         """
         header = decode_header(raw)
         if header.chain_id != self._chain_id:
@@ -126,7 +127,7 @@ class TrustPath:
             validators: The set to check; None checks the set that was followed to.
 
         Raises:
-            RefusalError: WRONG_VALIDATORS_HASH.
+            RefusalError: WRONG_VALIDATORS_HASH when the header commits to another set.
         """
         if (
             validators or self.validators_at(header.height + 1)

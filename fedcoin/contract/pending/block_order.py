@@ -12,9 +12,9 @@ from fedcoin.data.messages.transactions import Transaction
 def order_for_block(senders: Mapping[bytes, SenderQueue]) -> Iterator[Transaction]:
     """List the transactions that may go into the next block, the most urgent first.
 
-    The miners take turns with their reserved steps, each with what its sender signed before it.
-    Other transactions follow by what they pay for each byte. The queues must not change while this
-    is read.
+    First come the miners' reserved steps: each miner's earliest, then each one's second, and so on.
+    Before a step come its sender's transactions with lower nonces. All others follow, those with
+    the highest fee for each byte first. The queues must not change while this is read.
 
     Args:
         senders: The waiting transactions by sender.

@@ -163,7 +163,7 @@ class Mempool:
         return [] if queue is None else [entry.transaction for entry in queue.candidates()]
 
     def pending(self) -> list[Transaction]:
-        """List everything that waits, held transactions included.
+        """List all waiting transactions, also those that are held because they are too early.
 
         Returns:
             The transactions in the order of their arrival.

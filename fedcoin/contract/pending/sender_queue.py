@@ -18,7 +18,7 @@ MAX_BYTES_BEFORE_STEP: Final = 64 * _KIB
 
 
 def compute_fee_rate(fee: int, num_bytes: int) -> int:
-    """Compute what is paid for room in a block.
+    """Compute the fee for each KiB of a block that transactions pay.
 
     Args:
         fee: The fee in sap.

@@ -39,7 +39,8 @@ def list_task_payments(store: ChainStore, task_id: bytes) -> list[PaymentView]:
         task_id: The task's id, 32 bytes.
 
     Returns:
-        The payments, in the order in which they were made.
+        The payments, in the order in which they were made; none before the task is settled or
+        failed, and for an unknown task.
     """
     return [
         payment_view(Receipt.FromString(raw).payment, location.height)

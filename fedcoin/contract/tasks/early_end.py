@@ -62,7 +62,9 @@ def end_window(context: ExecutionContext, task: TaskState) -> None:
 
 
 def min_grace_ms(parameters: Parameters) -> int:
-    """Compute the shortest grace time: more than a proposer's clock may be ahead.
+    """Compute the shortest time that a commit window stays open once a quorum committed.
+
+    It is longer than a proposer's clock may be ahead, so that no proposer can end the window alone.
 
     Args:
         parameters: The network's parameters.

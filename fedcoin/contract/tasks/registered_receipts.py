@@ -67,7 +67,7 @@ def check_settled(context: ExecutionContext, campaign: CampaignState) -> None:
         campaign: The campaign.
 
     Raises:
-        RefusalError: RECEIPTS_UNSETTLED.
+        RefusalError: RECEIPTS_UNSETTLED when one still waits.
     """
     if are_binding(campaign, context.block.time_ms):
         until = over_ms(campaign)

@@ -190,13 +190,13 @@ def iterate_chunks(data: bytes | Path) -> Iterator[bytes]:
 
 
 def encode_manifest(manifest: ArtifactManifest) -> bytes:
-    """Encode a manifest as it is kept on disk.
+    """Serialise a manifest, as it is written to disk.
 
     Args:
         manifest: The manifest.
 
     Returns:
-        The canonical encoding of the manifest.
+        The canonical protobuf encoding of the ArtifactManifest.
     """
     return canonical.encode(manifest)
 

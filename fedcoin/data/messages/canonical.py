@@ -20,13 +20,13 @@ M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """Encode a message canonically.
+    """Serialise a message in its canonical encoding (see the module's docstring).
 
     Args:
-        message: The message.
+        message: Any protobuf message.
 
     Returns:
-        The canonical encoding of the message.
+        The one encoding of this message that `decode` accepts.
     """
     return message.SerializeToString(deterministic=True)
 

@@ -17,7 +17,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
         receipt: The receipt.
 
     Returns:
-        The canonical encoding of the receipt.
+        The canonical protobuf encoding of the Receipt.
     """
     return canonical.encode(receipt)
 

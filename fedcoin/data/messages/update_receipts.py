@@ -29,7 +29,7 @@ class SignedUpdateReceipt:
     server: bytes
     """The address of the key that signed the receipt, 20 bytes."""
     envelope: SignedReceipt = field(compare=False, repr=False)
-    """The message as it travels; must not be changed."""
+    """The signed message, as it is sent and stored; must not be changed."""
 
     def is_for(self, update: Update) -> bool:
         """Tell whether the receipt is for an update.
@@ -48,12 +48,12 @@ def sign_receipt(update: Update, time_ms: int, key: KeyPair, genesis_hash: bytes
 
     Args:
         update: The update that the server holds.
-        time_ms: The server's time, Unix ms, from 1.
+        time_ms: The server's time, Unix ms; at least 1.
         key: The server's key.
         genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
 
     Returns:
-        The message as it travels.
+        The signed message, ready to be sent.
     """
     body = canonical.encode(UpdateReceipt(update=update.envelope.body, time_ms=time_ms))
     return SignedReceipt(
@@ -67,15 +67,15 @@ def decode_update_receipt(envelope: SignedReceipt, genesis_hash: bytes) -> Signe
     """Decode a receipt and verify its signature.
 
     Args:
-        envelope: The message as it travelled.
+        envelope: The signed message, as it was received.
         genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
 
     Returns:
         The receipt. The caller checks which update it is for, and whose key signed it.
 
     Raises:
-        RefusalError: TOO_LARGE; MALFORMED when it is not well-formed or has no time;
-            BAD_SIGNATURE.
+        RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
+            well-formed or has no time; BAD_SIGNATURE when the signature is not of this network.
     """
     check_size(envelope.body, _MAX_RECEIPT_BYTES, "receipt.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "receipt.public_key")

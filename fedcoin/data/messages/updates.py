@@ -39,7 +39,7 @@ class Update:
     public_key: bytes
     """The client's Ed25519 key, 32 bytes."""
     envelope: SignedUpdate = field(compare=False, repr=False)
-    """The message as it travels; must not be changed."""
+    """The signed message, as it is sent and stored; must not be changed."""
 
 
 def sign_update(update: ClientUpdate, key: KeyPair, genesis_hash: bytes) -> SignedUpdate:
@@ -51,7 +51,7 @@ def sign_update(update: ClientUpdate, key: KeyPair, genesis_hash: bytes) -> Sign
         genesis_hash: The genesis hash of the network that it is signed for.
 
     Returns:
-        The message as it travels.
+        The signed message, ready to be sent.
     """
     body = canonical.encode(update)
     return SignedUpdate(
@@ -65,7 +65,7 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
     """Decode a client update and verify its signature.
 
     Args:
-        envelope: The message as it travelled.
+        envelope: The signed message, as it was received.
         genesis_hash: The genesis hash of the network that it must be signed for.
 
     Returns:

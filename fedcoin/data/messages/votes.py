@@ -42,7 +42,7 @@ class Vote:
     public_key: bytes
     """The validator's Ed25519 key, 32 bytes."""
     envelope: SignedVote = field(compare=False, repr=False)
-    """The message as it travels; must not be changed."""
+    """The signed message, as it is sent and stored; must not be changed."""
     audited: bool = False
     """In a prevote for a block: whether the voter audited it or knows an earlier polka for it."""
 
@@ -62,7 +62,7 @@ class Proposal:
     block: Block
     """The proposed block, decoded."""
     envelope: SignedProposal = field(compare=False, repr=False)
-    """The message as it travels; must not be changed."""
+    """The signed message, as it is sent and stored; must not be changed."""
 
     @property
     def block_hash(self) -> bytes:
@@ -92,7 +92,7 @@ class VerifiedVotes:
         """Look a vote up by its key, body and signature.
 
         Args:
-            envelope: The vote as it travelled.
+            envelope: The signed vote, as it was received.
 
         Returns:
             The decoded vote; None when it was not verified before.
@@ -161,7 +161,7 @@ def decode_vote(
     Whether the key belongs to a validator is checked by the consensus layer.
 
     Args:
-        envelope: The message as it travelled.
+        envelope: The signed message, as it was received.
         genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
         verified: The votes of this chain that were verified before; this one joins them.
 
@@ -169,7 +169,9 @@ def decode_vote(
         The vote.
 
     Raises:
-        RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE.
+        RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
+            well-formed, or is marked as audited without being a prevote for a block;
+            BAD_SIGNATURE when the signature is not of this network.
     """
     known = verified.find(envelope) if verified is not None else None
     if known is not None:
@@ -255,7 +257,7 @@ def decode_proposal(
     Whether the key belongs to the proposer is checked by the consensus layer.
 
     Args:
-        envelope: The message as it travelled.
+        envelope: The signed message, as it was received.
         genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
         max_block_bytes: The largest size of the block allowed, in bytes.
 
@@ -263,8 +265,9 @@ def decode_proposal(
         The proposal.
 
     Raises:
-        RefusalError: TOO_LARGE; MALFORMED, also when block_hash or height are not those of the
-            block; BAD_SIGNATURE; those of `decode_block`.
+        RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
+            well-formed, or names another hash or height than those of the block; BAD_SIGNATURE
+            when the signature is not of this network; those of `decode_block`.
     """
     check_size(envelope.block, max_block_bytes, "proposal.block")
     _check_envelope(envelope, "proposal")

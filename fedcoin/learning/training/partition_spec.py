@@ -74,7 +74,7 @@ class Partition:
     copies: int = 1
     """This many clients in a row hold the same examples."""
     max_examples: int = 0
-    """The most examples of a share; 0 for any number."""
+    """The largest number of examples of a share; 0 for any number."""
     label_noise: NoiseRange = NO_NOISE
     """The fraction of wrong labels, 0 to 1."""
     feature_noise: NoiseRange = NO_NOISE

@@ -76,7 +76,10 @@ class ApiServer:
             await listener.set_serving()
 
     async def set_not_serving(self) -> None:
-        """Have the health services say NOT_SERVING, for good."""
+        """Have the health services answer NOT_SERVING until the process ends.
+
+        For a node that is about to stop: load balancers then send it no further calls.
+        """
         for listener in self._listeners:
             await listener.set_not_serving()
 

@@ -26,7 +26,7 @@ def parse_hash(text: str, field: str) -> bytes:
         32 bytes.
 
     Raises:
-        RefusalError: MALFORMED.
+        RefusalError: MALFORMED when the text is anything else.
     """
     try:
         value = bytes.fromhex(text)

@@ -34,7 +34,12 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def GetManifest(
         self, request: GetManifestRequest, context: CallContext
     ) -> GetManifestResponse:
-        """Send the manifest. RefusalError MALFORMED, ARTIFACT_NOT_FOUND."""
+        """Send an artifact's manifest.
+
+        Raises:
+            RefusalError: MALFORMED when the id does not have 32 bytes; ARTIFACT_NOT_FOUND when
+                the store does not hold the whole artifact.
+        """
         self._size_of(request.id)
         manifest = await asyncio.to_thread(self._store.manifest, request.id)
         return GetManifestResponse(manifest=manifest)
@@ -42,7 +47,12 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def Download(
         self, request: DownloadRequest, context: CallContext
     ) -> AsyncIterator[DownloadResponse]:
-        """Send the chunks. RefusalError MALFORMED, ARTIFACT_NOT_FOUND, OUT_OF_RANGE."""
+        """Stream an artifact's chunks, from `first_chunk` on.
+
+        Raises:
+            RefusalError: MALFORMED when the id does not have 32 bytes; ARTIFACT_NOT_FOUND when
+                the store does not hold the whole artifact; OUT_OF_RANGE when it has no such chunk.
+        """
         count = count_chunks(self._size_of(request.id))
         if request.first_chunk >= count:
             raise RefusalError(

@@ -47,10 +47,12 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
     async def Upload(
         self, request_iterator: AsyncIterator[UploadRequest], context: CallContext
     ) -> UploadResponse:
-        """Store an artifact.
+        """Store an artifact that arrives as its manifest, followed by its chunks.
 
-        RefusalError MALFORMED, CHUNK_OUT_OF_ORDER, and those of the store
-        (TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK, STORE_FULL) and of `check_wanted`.
+        Raises:
+            RefusalError: MALFORMED when the stream has another form; CHUNK_OUT_OF_ORDER when it
+                ends before the last chunk; TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK or STORE_FULL, as
+                the store raises them; those of `check_wanted`.
         """
         try:
             return await self._upload(request_iterator)
@@ -86,7 +88,11 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
     async def GetUploadStatus(
         self, request: GetUploadStatusRequest, context: CallContext
     ) -> GetUploadStatusResponse:
-        """Report the next chunk. RefusalError MALFORMED."""
+        """Report how far an artifact's upload has come: the index of the next chunk.
+
+        Raises:
+            RefusalError: MALFORMED when the id does not have 32 bytes.
+        """
         check_artifact_id(request.id)
         next_chunk = self._store.next_chunk(request.id)
         complete = self._store.has(request.id)

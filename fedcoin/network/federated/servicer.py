@@ -40,7 +40,8 @@ class RoundsPort(Protocol):
             The campaign's id, model, rounds and training plan.
 
         Raises:
-            RefusalError: CAMPAIGN_FINISHED, CAMPAIGN_FULL.
+            RefusalError: CAMPAIGN_FINISHED after the last round; CAMPAIGN_FULL when as many clients
+                as the campaign admits have joined.
         """
         ...
 
@@ -54,7 +55,7 @@ class RoundsPort(Protocol):
             The present round, then each change.
 
         Raises:
-            RefusalError: NOT_REGISTERED.
+            RefusalError: NOT_REGISTERED when the client has not joined.
         """
         ...
 
@@ -92,7 +93,7 @@ class RoundsPort(Protocol):
 
 
 class FederatedLearningServicer(FederatedLearningServiceServicer):
-    """Serves `proto/fedcoin/v1/federated_learning_service.proto`."""
+    """Serves `federated_learning_service.proto`, which states each method's limits and errors."""
 
     def __init__(self, rounds: RoundsPort, clock_ms: Clock) -> None:
         """Serve a campaign.
@@ -107,7 +108,13 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     async def Register(
         self, request: pb.RegisterRequest, context: CallContext
     ) -> pb.RegisterResponse:
-        """Let a client join. RefusalError MALFORMED, BAD_PROOF, and those of the campaign."""
+        """Let a client join.
+
+        Raises:
+            RefusalError: MALFORMED when key or signature have a wrong length; BAD_PROOF when the
+                signature is not the key's or its time is more than five minutes off; those of
+                `RoundsPort.register`.
+        """
         check_length(request.public_key, PUBLIC_KEY_BYTES, "public_key", code=NetworkCode.MALFORMED)
         check_length(request.signature, SIGNATURE_BYTES, "signature", code=NetworkCode.MALFORMED)
         age = self._clock_ms() - request.time_ms
@@ -136,7 +143,12 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     async def WatchRounds(
         self, request: pb.WatchRoundsRequest, context: CallContext
     ) -> AsyncIterator[pb.WatchRoundsResponse]:
-        """Stream the rounds. RefusalError MALFORMED, NOT_REGISTERED."""
+        """Stream the present round, then each change of round or phase, to one client.
+
+        Raises:
+            RefusalError: MALFORMED when the address does not have 20 bytes; NOT_REGISTERED when
+                the client has not joined.
+        """
         check_length(request.address, ADDRESS_BYTES, "address", code=NetworkCode.MALFORMED)
         async for change in self._rounds.watch(request.address):
             yield change
@@ -144,14 +156,24 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
     async def AnnounceUpdate(
         self, request: pb.AnnounceUpdateRequest, context: CallContext
     ) -> pb.AnnounceUpdateResponse:
-        """Register an update. RefusalError: those of `decode_update` and of the campaign."""
+        """Register an update before its weights are uploaded.
+
+        Raises:
+            RefusalError: MALFORMED when there is no update; those of `decode_update` and of
+                `RoundsPort.announce`.
+        """
         position = await self._rounds.announce(self._decode(request))
         return pb.AnnounceUpdateResponse(position=position)
 
     async def SubmitUpdate(
         self, request: pb.SubmitUpdateRequest, context: CallContext
     ) -> pb.SubmitUpdateResponse:
-        """Accept an update. RefusalError: those of `decode_update` and of the campaign."""
+        """Accept an update whose weights were uploaded, and return the server's receipt.
+
+        Raises:
+            RefusalError: MALFORMED when there is no update; those of `decode_update` and of
+                `RoundsPort.submit`.
+        """
         receipt = await self._rounds.submit(self._decode(request))
         return pb.SubmitUpdateResponse(receipt=receipt)
 

@@ -181,7 +181,7 @@ class PeerNetwork:
         self._tasks.on_failure(listener)
 
     async def set_not_serving(self) -> None:
-        """Have the health service of the peers' listener say NOT_SERVING, for good."""
+        """Have the health service of the peers' listener answer NOT_SERVING until the end."""
         await self._listener.set_not_serving()
 
     async def stop(self, grace: float = 0.5) -> None:

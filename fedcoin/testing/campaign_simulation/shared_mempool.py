@@ -80,7 +80,7 @@ class SharedMempool:
         Args:
             node: The node that it is submitted to.
             signer: The sender's key.
-            action: The action.
+            action: The action to sign, such as a CommitShapley; it pays the lowest fee.
 
         Returns:
             The transaction; None if it is refused.

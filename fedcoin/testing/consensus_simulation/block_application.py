@@ -191,7 +191,7 @@ class SimulatedLedger:
         Args:
             round: The round in which it will be proposed.
             now_ms: Virtual time in ms.
-            claims: The claims.
+            claims: The claims, nine bytes each (see `local_facts.make_claim`).
 
         Returns:
             The block.

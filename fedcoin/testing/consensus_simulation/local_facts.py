@@ -85,15 +85,15 @@ class LocalFacts:
         return now_ms + self.skew_ms
 
     def audit(self, claims: Iterable[bytes], now_ms: int) -> Verdict:
-        """Audit some claims.
+        """Audit the claims of a simulated block, as this node sees them.
 
         Args:
-            claims: The claims.
+            claims: Claims of nine bytes each, as `make_claim` encodes them.
             now_ms: Virtual time, in ms.
 
         Returns:
             `FOUND_FALSE` if the node finds one of them unsound, else `UNKNOWN` if it cannot audit
-            one of them now.
+            one of them now, else `VALID`.
         """
         verdicts = {self._audit_one(claim, now_ms) for claim in claims}
         for verdict in (Verdict.FOUND_FALSE, Verdict.UNKNOWN):

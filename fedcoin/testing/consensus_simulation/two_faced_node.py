@@ -72,12 +72,12 @@ class TwoFacedNode(SimulatedNode):
         self.application = self._faces[0].application
 
     def start(self) -> None:
-        """Start both faces."""
+        """Start both of the validators that this node pretends to be."""
         for face in self._faces:
             face.start()
 
     def crash(self) -> None:
-        """Crash both faces."""
+        """Crash both of the validators that this node pretends to be."""
         for face in self._faces:
             face.crash()
 

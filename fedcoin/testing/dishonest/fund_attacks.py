@@ -77,7 +77,7 @@ class Purse:
 
         Args:
             signer: The account that pays.
-            action: The action.
+            action: The action to sign, such as a Transfer.
             ahead: How many transactions of the account come before it.
             factor: How many times the minimum fee it pays.
 

@@ -51,11 +51,12 @@ def list_certificates(validators: int, quorum: int, signatures: int) -> Iterator
 
     Args:
         validators: How many validators precommitted; the first one is the proposer.
-        quorum: How many precommits make a certificate.
-        signatures: How often the proposer signs its own precommit again.
+        quorum: The smallest number of precommits that makes a certificate.
+        signatures: How many further, different signatures of its own precommit the proposer makes.
 
     Yields:
-        Serialised Certificates: of every quorum, and of all validators with each new signature.
+        Serialised Certificates: first one of each set of at least `quorum` validators, then one of
+        all validators with each further signature of the proposer.
     """
     seeds = [sha256(b"validator", bytes([i])) for i in range(validators)]
     keys = [KeyPair.from_seed(seed) for seed in seeds]

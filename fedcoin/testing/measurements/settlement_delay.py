@@ -134,12 +134,13 @@ def measure_withholding(
 
     Args:
         tasks: How many tasks the run has.
-        kind: "withholder", "late-withholder" or "absentee", which does not even commit.
+        kind: What the dishonest miners withhold: the opening and the reveal ("withholder"), the
+            reveal alone ("late-withholder"), or the commitment too ("absentee").
         validators: How many validators there are, each of which mines.
         withholders: How many of these validators withhold.
 
     Returns:
-        The numbers of settled and failed tasks, and the losses of the withholders.
+        The numbers of settled and failed tasks, and what each withholder lost in FDC a task.
     """
     is_absent = kind == ABSENTEE_STRATEGY.kind
     strategy = ABSENTEE_STRATEGY if is_absent else MINING_STRATEGIES[kind]

@@ -79,7 +79,7 @@ class AddressBook:
         Args:
             address: The address with the key that was proved.
             now: The present time in Unix seconds.
-            pin: Keep the address for good: no other address takes its place.
+            pin: Never replace the address by another one when the book is full.
         """
         is_pinned = pin or (address in self._entries and self._entries[address].is_pinned)
         for other in [end for end in self._entries if end.endpoint == address.endpoint]:

@@ -72,7 +72,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False) -> Endpoint:
-    """Parse an address.
+    """Parse the address of a listener.
 
     Args:
         text: `host:port` or `[v6]:port`.
@@ -83,7 +83,7 @@ def parse_endpoint(text: str, field: str = "address", *, any_port: bool = False)
         The endpoint.
 
     Raises:
-        RefusalError: BAD_HOST.
+        RefusalError: BAD_HOST when the text has neither form, or the port is out of range.
     """
     if len(text) > MAX_CHARACTERS:
         raise _bad(field, f"has {len(text)} characters, more than {MAX_CHARACTERS}")

@@ -138,7 +138,7 @@ def check_proof(signature: bytes, role: Role, transcript: Transcript) -> None:
         transcript: The handshake, as this node sees it.
 
     Raises:
-        RefusalError: BAD_PROOF.
+        RefusalError: BAD_PROOF when it is not the signature of that side's key over this handshake.
     """
     key, body = transcript.key_of(role), transcript.body(role)
     context, genesis_hash = SigningContext.HELLO, transcript.genesis_hash
@@ -246,7 +246,7 @@ def check_field_length(field: str, value: bytes, length: int) -> None:
         length: The number of bytes that it must have.
 
     Raises:
-        RefusalError: MALFORMED.
+        RefusalError: MALFORMED when its length differs.
     """
     if len(value) != length:
         raise _malformed(field, f"exactly {length} bytes", f"{len(value)} bytes, ")
@@ -260,7 +260,7 @@ def check_signature_length(field: str, value: bytes) -> None:
         value: The field's value.
 
     Raises:
-        RefusalError: MALFORMED.
+        RefusalError: MALFORMED when its length differs.
     """
     check_field_length(field, value, SIGNATURE_BYTES)
 
@@ -335,7 +335,7 @@ class NonceTable:
         """Use a nonce. It is invalid from now on, also when this call raises.
 
         Args:
-            nonce: The nonce.
+            nonce: The nonce that the caller sent, 32 bytes if it is one of `issue`.
             node_key: The node key of the caller, 32 bytes.
             transport: gRPC's name of the connection.
             now: The present time in seconds on the monotonic clock.
@@ -344,7 +344,8 @@ class NonceTable:
             The handshake that the nonce belongs to.
 
         Raises:
-            RefusalError: BAD_NONCE.
+            RefusalError: BAD_NONCE when this node did not issue it for this key and connection, or
+                it was used or has expired.
         """
         pending, _, expires = self._pending.pop(nonce, (None, "", 0.0))
         if (

@@ -61,7 +61,7 @@ def parse_node_address(text: str, field: str = "address") -> NodeAddress:
         The address.
 
     Raises:
-        RefusalError: BAD_HOST.
+        RefusalError: BAD_HOST when the text has neither form.
     """
     key, at, endpoint = text.rpartition("@")
     if not at:

@@ -33,7 +33,7 @@ class OwnAddresses:
             dialled: The address that the caller says that it dialled.
 
         Raises:
-            RefusalError: WRONG_ADDRESS.
+            RefusalError: WRONG_ADDRESS when this node neither listens at it nor advertises it.
         """
         if self.advertised is not None and _are_equal(dialled, self.advertised):
             return

@@ -199,7 +199,7 @@ class PeerSet:
             The peer.
 
         Raises:
-            RefusalError: BANNED or KEY_REFUSED.
+            RefusalError: BANNED or KEY_REFUSED, as `check_ban`.
         """
         self.check_ban(link.identity.node_key, link.endpoint.host)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)
@@ -235,7 +235,7 @@ class PeerSet:
             The peer.
 
         Raises:
-            RefusalError: NO_SESSION.
+            RefusalError: NO_SESSION when the call has no session of this connection.
         """
         for key, value in context.invocation_metadata() or ():
             if key == SESSION_METADATA:

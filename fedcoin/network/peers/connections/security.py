@@ -57,7 +57,7 @@ class Security:
             endpoint: The listener's address.
 
         Raises:
-            RefusalError: NOT_SECURE.
+            RefusalError: NOT_SECURE when it would be plaintext that other machines can reach.
         """
         self._check(endpoint, "listen on")
 
@@ -68,7 +68,8 @@ class Security:
             node_key: This node's key, 32 bytes.
 
         Raises:
-            RefusalError: WRONG_CERTIFICATE.
+            RefusalError: WRONG_CERTIFICATE when a handshake with the own certificate fails. Never
+                raised in plaintext.
         """
         if self._tls is None:
             return
@@ -91,7 +92,7 @@ class Security:
             node_key: The key that the caller claims, 32 bytes.
 
         Raises:
-            RefusalError: WRONG_CERTIFICATE. In plaintext never.
+            RefusalError: WRONG_CERTIFICATE when it does not. Never raised in plaintext.
         """
         if not self.is_encrypted:
             return

@@ -77,7 +77,8 @@ def read(raw: bytes) -> Received:
         The message.
 
     Raises:
-        RefusalError: MALFORMED or TOO_LARGE.
+        RefusalError: MALFORMED when the bytes are not a message of a known kind; TOO_LARGE when
+            they are more than its kind allows.
     """
     check_size("ConsensusService/Exchange", len(raw))
     try:

@@ -148,7 +148,8 @@ class TransactionRelay:
             The number of transactions that were new and admitted.
 
         Raises:
-            RefusalError: TOO_LARGE or RATE_LIMITED.
+            RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED
+                when the peer sends more transactions a second than it may.
         """
         _check_batch(raws)
         peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
@@ -252,7 +253,11 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
     async def RelayTransactions(
         self, request: RelayTransactionsRequest, context: CallContext
     ) -> RelayTransactionsResponse:
-        """Receive a batch of transactions. Refuses with TOO_LARGE, RATE_LIMITED."""
+        """Receive a batch of transactions.
+
+        Raises:
+            RefusalError: As `TransactionRelay.receive` raises it.
+        """
         peer = self._peers.caller(context)
         accepted = await self._relay.receive(peer, request.transactions)
         return RelayTransactionsResponse(accepted=accepted)

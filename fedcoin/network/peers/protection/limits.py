@@ -106,7 +106,7 @@ class Meter:
             amount: The number of messages.
 
         Raises:
-            RefusalError: RATE_LIMITED.
+            RefusalError: RATE_LIMITED when they exceed the rate and the burst of their kind.
         """
         limit = LIMITS[kind]
         bucket = self._buckets.get(kind)
@@ -131,7 +131,7 @@ class Meter:
             Nothing; the call is counted inside the `with` block.
 
         Raises:
-            RefusalError: TOO_MANY_CALLS.
+            RefusalError: TOO_MANY_CALLS when as many calls of this kind run as `LIMITS` allows.
         """
         running = self._calls.get(kind, 0)
         max_calls = LIMITS[kind].concurrent
@@ -157,7 +157,7 @@ def check_size(kind: str, size: int) -> None:
         size: The size of the serialised message in bytes.
 
     Raises:
-        RefusalError: TOO_LARGE.
+        RefusalError: TOO_LARGE when it is larger than `LIMITS` allows.
     """
     max_bytes = LIMITS[kind].max_bytes
     if size > max_bytes:

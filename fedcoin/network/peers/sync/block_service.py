@@ -66,7 +66,11 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def AnnounceBlock(
         self, request: AnnounceBlockRequest, context: CallContext
     ) -> AnnounceBlockResponse:
-        """Record the peer's height. Refuses with MALFORMED."""
+        """Record the height of the calling peer's chain.
+
+        Raises:
+            RefusalError: MALFORMED when the block's hash does not have 32 bytes.
+        """
         check_field_length("block_hash", request.block_hash, HASH_BYTES)
         self._peers.update_height(self._peers.caller(context), request.height)
         return AnnounceBlockResponse(height=self._chain.height())
@@ -74,7 +78,12 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def ListHeaders(
         self, request: ListHeadersRequest, context: CallContext
     ) -> ListHeadersResponse:
-        """List headers with certificates. Refuses with OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        """List headers with certificates, from a height on.
+
+        Raises:
+            RefusalError: OUT_OF_RANGE when the height is above the chain, HISTORY_NOT_KEPT when
+                it is below the snapshot from which the chain started.
+        """
         self._check_height(request.from_height)
         size = min(request.page_size or MAX_HEADERS, MAX_HEADERS)
         return await asyncio.to_thread(self._headers, request.from_height, size)
@@ -82,7 +91,12 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def StreamBlocks(
         self, request: StreamBlocksRequest, context: CallContext
     ) -> AsyncIterator[StreamBlocksResponse]:
-        """Send blocks with certificates. Refuses with OUT_OF_RANGE, HISTORY_NOT_KEPT."""
+        """Stream blocks with certificates, from a height on.
+
+        Raises:
+            RefusalError: OUT_OF_RANGE when the height is above the chain, HISTORY_NOT_KEPT when
+                it is below the snapshot from which the chain started.
+        """
         first = request.from_height
         self._check_height(first)
         last = min(request.to_height or first + MAX_BLOCKS - 1, first + MAX_BLOCKS - 1)
@@ -101,7 +115,11 @@ class BlockGossipServicer(BlockGossipServiceServicer):
     async def StreamSnapshot(
         self, request: StreamSnapshotRequest, context: CallContext
     ) -> AsyncIterator[StreamSnapshotResponse]:
-        """Send a snapshot. Refuses with SNAPSHOT_NOT_FOUND, NO_ROOM, OUT_OF_RANGE."""
+        """Stream the parts of a snapshot.
+
+        Raises:
+            RefusalError: As `SnapshotServer.parts` raises it.
+        """
         async for part in self._snapshots.parts(request.height, request.first_chunk):
             yield StreamSnapshotResponse(part=part)
 

@@ -18,7 +18,7 @@ from fedcoin.application.cli.shared.output import print_json
 from fedcoin.application.cli.shared.signed_action import execute, signing_options
 from fedcoin.application.configuration.home import Home
 
-_FILE_HELP = "an address and the most examples that it may claim on each line"
+_FILE_HELP = "an address and the largest number of examples that it may claim on each line"
 
 
 @click.group(
@@ -51,8 +51,9 @@ def set_list(
 ) -> None:
     """Replace the list for tasks that are opened later; the campaign's requester signs.
 
-    FILE has an address and the most examples that it may claim on each line. A coordinator that
-    runs replaces its campaign's list by itself when coordinator.clients_file has changed.
+    FILE has an address and the largest number of examples that it may claim on each line. A
+    coordinator that runs replaces its campaign's list by itself when coordinator.clients_file has
+    changed.
     """
     from fedcoin.application.coordinator.clients_file import read_clients_file
     from fedcoin.data.messages.client_list import build_client_list

@@ -43,7 +43,8 @@ from fedcoin.application.configuration.home import Home
 @click.option(
     "--clients",
     metavar="FILE",
-    help="A list of the clients that may take part: an address and its most examples a line.",
+    help="A list of the clients that may take part: an address on each line, and how many "
+    "examples it may claim.",
 )
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
