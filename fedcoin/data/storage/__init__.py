@@ -6,7 +6,8 @@ bytes and checks that blocks follow one another; whether a block is valid, and w
 the state mean, is decided by the contract layer.
 
 * `database`: opens, checks and writes an SQLite file; `schema`: its tables and migrations.
-* `chain_store`: the facade that the node uses; `block_index`: queries by hash, id and address.
+* `chain_store`: the facade that the node uses; `block_reader`: its part that reads blocks.
+* `block_index`: finds transactions, tasks and payments by hash, id and address.
 * `block_tables`, `state_table`: rows of blocks, receipts and the state.
 * `vote_log`: the validator's own signed votes.
 * `trusted_headers`: headers below a snapshot; `state_view`: a read-only view of the state.

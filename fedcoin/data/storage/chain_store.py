@@ -5,7 +5,7 @@ state never come apart. The store checks that each block follows the one before 
 checks that it is valid.
 
 A chain that started from a snapshot has no blocks up to its base height, the snapshot's. Of those
-it keeps the headers that `trusted_headers` describes.
+it keeps the headers that `trusted_headers` describes. `block_reader` reads what is stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_stored_transaction
 from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.data.storage.block_index import BlockIndex, write_index
-from fedcoin.data.storage.block_tables import StoredBlock, check_blocks, write_block
+from fedcoin.data.storage.block_reader import BlockReader
+from fedcoin.data.storage.block_tables import check_blocks, write_block
 from fedcoin.data.storage.database import Database
 from fedcoin.data.storage.schema import TABLES, select_all_rows
 from fedcoin.data.storage.state_table import (
@@ -37,22 +38,20 @@ from fedcoin.data.storage.trusted_headers import (
     SELECT_BASE_HEIGHT,
     SELECT_LAST_HEIGHT,
     SnapshotBase,
-    TrustedHeader,
     select_last_block,
     write_snapshot_base,
 )
 from fedcoin.data.storage.vote_log import VoteLog, prune_votes
-from fedcoin.v1.block_pb2 import BlockHeader
 
 _INITIALISED: Final = "initialised"
 _PROTOCOL: Final = "protocol_version"
 
 
-class ChainStore:
+class ChainStore(BlockReader):
     """The chain of one node; usable from several threads.
 
-    Reads see committed data only. It is also the contract layer's
-    `StateReader` (`get` and `scan`).
+    Blocks are read by the methods of `BlockReader`. It is also the contract layer's
+    `StateReader` (`get` and `scan`). Reads see committed data only.
     """
 
     def __init__(self, database: Database, genesis: Genesis) -> None:
@@ -62,11 +61,11 @@ class ChainStore:
             database: The open database.
             genesis: The network's genesis.
         """
+        super().__init__(database)
         self.index: Final = BlockIndex(database)
         """Finds transactions, campaigns, tasks, reveals and payments."""
         self.votes: Final = VoteLog(database)
         """The votes that this node's validator signed."""
-        self._database = database
         self._append_lock = threading.Lock()
         self._base_height: int = database.rows(SELECT_BASE_HEIGHT)[0][0]
         row = database.row(select_last_block("height, hash"))
@@ -233,19 +232,11 @@ class ChainStore:
         """
         return scan_entries(self._database, prefix)
 
-    # Blocks -------------------------------------------------------------------------------
+    # Extent -------------------------------------------------------------------------------
 
     def base_height(self) -> int:
         """Return the height up to which no blocks are stored; 0 without a snapshot."""
         return self._base_height
-
-    def trusted_headers(self) -> list[TrustedHeader]:
-        """List the headers that are kept from below the snapshot, in order of height."""
-        rows = self._database.rows(
-            "SELECT height, header, certificate, next_validators FROM trusted_headers"
-            " ORDER BY height"
-        )
-        return [TrustedHeader(*row) for row in rows]
 
     def height(self) -> int:
         """Return the height of the last block (or of the snapshot); 0 for genesis alone."""
@@ -254,85 +245,6 @@ class ChainStore:
     def tip_hash(self) -> bytes:
         """Return the hash of the last block, 32 bytes; the genesis hash at height 0."""
         return self._tip[1]
-
-    def block(self, height: int) -> StoredBlock | None:
-        """Read a block.
-
-        Args:
-            height: The block's height; any integer.
-
-        Returns:
-            The block and its certificate, or None when it is not stored.
-        """
-        row = self._at_height("SELECT block, certificate FROM blocks WHERE height = ?", height)
-        return None if row is None else StoredBlock(row[0], row[1])
-
-    def header_bytes(self, height: int) -> bytes | None:
-        """Read the header of a block, or one of the trusted headers.
-
-        Args:
-            height: The block's height; any integer.
-
-        Returns:
-            The serialised BlockHeader, whose SHA-256 is the block's hash; None when neither is
-            stored.
-        """
-        row = self._header_and_certificate(height)
-        return None if row is None else bytes(row[0])
-
-    def header(self, height: int) -> BlockHeader | None:
-        """Read the header of a block, or one of the trusted headers.
-
-        Args:
-            height: The block's height; any integer.
-
-        Returns:
-            The header, or None when neither is stored.
-        """
-        raw = self.header_bytes(height)
-        return None if raw is None else BlockHeader.FromString(raw)
-
-    def certificate(self, height: int) -> bytes | None:
-        """Read the certificate that made a block final, also that of a trusted header.
-
-        Args:
-            height: The block's height; any integer.
-
-        Returns:
-            The serialised Certificate, or None when neither is stored.
-        """
-        row = self._header_and_certificate(height)
-        return None if row is None else bytes(row[1])
-
-    def block_height(self, hash: bytes) -> int | None:
-        """Find a block, or a trusted header, by its hash.
-
-        Args:
-            hash: The block's hash, 32 bytes.
-
-        Returns:
-            The height, or None when neither is stored.
-        """
-        row = self._database.row(
-            "SELECT height FROM blocks WHERE hash = ?"
-            " UNION ALL SELECT height FROM trusted_headers WHERE hash = ?",
-            (hash, hash),
-        )
-        return None if row is None else int(row[0])
-
-    def receipts(self, height: int) -> tuple[bytes, ...]:
-        """Read the receipts of a block.
-
-        Args:
-            height: The block's height.
-
-        Returns:
-            The serialised receipts, in order; empty when the block is not stored.
-        """
-        rows = self._database.rows(
-            "SELECT receipt FROM receipts WHERE height = ? ORDER BY position", (height,)
-        )
-        return tuple(row[0] for row in rows)
 
     # Maintenance --------------------------------------------------------------------------
 
@@ -378,21 +290,6 @@ class ChainStore:
         if name not in TABLES:
             raise ValueError(f"there is no table {name!r}")
         return self._database.iterate_rows(select_all_rows(name))
-
-    def _header_and_certificate(self, height: int) -> tuple[bytes, ...] | None:
-        row = self._at_height("SELECT header, certificate FROM blocks WHERE height = ?", height)
-        if row is None and height <= self._base_height:
-            row = self._at_height(
-                "SELECT header, certificate FROM trusted_headers WHERE height = ?", height
-            )
-        return row
-
-    def _at_height(self, statement: str, height: int) -> tuple[bytes, ...] | None:
-        # SQLite has no integers beyond 63 bits, and strangers ask for any height. The database
-        # decides what is stored, not `_tip`: the index shows a block as soon as it is committed.
-        if not 0 < height < 1 << 63:
-            return None
-        return self._database.row(statement, (height,))
 
 
 def _check_protocol(database: Database, path: Path) -> None:

@@ -66,11 +66,6 @@ def test_a_block_brings_everything_with_it(store: ChainStore) -> None:
     stored = store.block(1)
     assert stored is not None
     assert (stored.raw, stored.certificate) == (block.raw, b"certificate")
-    assert store.header(1) == block.header
-    assert store.header_bytes(1) == block.header_bytes
-    assert store.certificate(1) == b"certificate"
-    assert store.block_height(block.hash) == 1
-    assert store.block_height(bytes(32)) is None
     assert store.receipts(1) == tuple(receipts)
     assert store.index.find_transaction(second.hash) == (1, 1)
     assert store.index.find_transaction(bytes(32)) is None
@@ -96,12 +91,6 @@ def test_everything_is_there_after_a_restart(tmp_path: Path, genesis: Genesis) -
             store.votes.record(OwnVote("prevote", 2, 0, b"", b"envelope"))
         store.votes.prune(3)
         assert store.votes.list_at(2) == []
-
-
-@pytest.mark.parametrize("height", [-1, 0, 2**63, 2**64 - 1])
-def test_heights_that_cannot_be(store: ChainStore, height: int) -> None:
-    assert store.block(height) is None
-    assert store.header(height) is None
 
 
 def test_blocks_with_another_parent_are_refused(store: ChainStore) -> None:
