@@ -4,6 +4,7 @@ Decides how an artifact is cut into chunks, named and verified, how a node keeps
 arrays are written in one. It knows neither who sends an artifact nor which task needs it.
 
 * `manifest`: chunks, ids and manifests; `upload`: an artifact that arrives chunk by chunk.
-* `store`: the folder of a node's artifacts; `upload_set`: its incomplete ones, in order of use.
+* `store`: the folder of a node's artifacts; `complete_artifacts`: reads the complete ones;
+  `upload_set`: the incomplete ones, in order of use.
 * `tensors`: named arrays as bytes; `mapped_tensors`: arrays that stay in their file.
 """

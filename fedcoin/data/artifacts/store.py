@@ -1,5 +1,6 @@
-"""A node's artifacts in one folder: complete ones under their id, others under `partial/`.
+"""A node's artifacts in one folder: complete ones under their id, uploads under `partial/`.
 
+`complete_artifacts` reads the former; this module receives the latter, and bounds the size of all.
 An artifact arrives chunk by chunk, in order. Each chunk is checked before it is written, so an
 upload that broke off continues where it stopped, also after a restart. A complete artifact is
 flushed to disk and renamed: a file that is named by an id holds that artifact.
@@ -13,33 +14,25 @@ deleted, the least recently used first; complete artifacts never are.
 
 from __future__ import annotations
 
-import re
-import threading
 from pathlib import Path
 
+from fedcoin.data.artifacts.complete_artifacts import CompleteArtifacts, unknown_artifact
 from fedcoin.data.artifacts.manifest import (
-    CHUNK_BYTES,
     MAX_ARTIFACT_BYTES,
     build_manifest,
     check_chunk,
-    check_chunk_index,
     check_manifest,
     count_chunks,
-    decode_manifest,
-    encode_manifest,
     iterate_chunks,
 )
 from fedcoin.data.artifacts.upload import Upload
 from fedcoin.data.artifacts.upload_set import UploadSet
-from fedcoin.data.atomic_files import replace_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
-_DATA_NAME = re.compile(r"([0-9a-f]{64})\.data", re.ASCII)
 
-
-class ArtifactStore:
-    """A folder of artifacts; usable from several threads of one process.
+class ArtifactStore(CompleteArtifacts):
+    """A folder of artifacts that grows by uploads; usable from several threads of one process.
 
     All methods except `has`, `size` and `ids` may wait for the disk. Ids have 32 bytes.
     """
@@ -57,132 +50,27 @@ class ArtifactStore:
             max_bytes_total: The largest size of all artifacts together, in bytes.
             max_artifact_bytes: The largest size of one artifact, in bytes.
         """
-        self._root = root
         partial = root / "partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        super().__init__(root)
         self._max_total = max_bytes_total
         self._max_artifact = min(max_artifact_bytes, max_bytes_total, MAX_ARTIFACT_BYTES)
-        self._lock = threading.RLock()
-        partial.mkdir(parents=True, exist_ok=True)
-        self._sizes: dict[bytes, int] = self._find_complete()
         self._uploads = UploadSet(partial, self._sizes)
         for upload in self._uploads.complete_uploads():
             self._uploads.start_finishing(upload)
             self._finish(upload)
 
-    # Complete artifacts -------------------------------------------------------------------
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the store."""
-        return self._root
+    # Whole artifacts ----------------------------------------------------------------------
 
     @property
     def max_bytes_total(self) -> int:
         """The largest size of all artifacts together, in bytes."""
         return self._max_total
 
-    def has(self, id: bytes) -> bool:
-        """Tell whether the store holds a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-
-        Returns:
-            True when it does.
-        """
-        return id in self._sizes
-
-    def size(self, id: bytes) -> int | None:
-        """Look up the size of a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-
-        Returns:
-            The size in bytes; None when the artifact is not complete.
-        """
-        return self._sizes.get(id)
-
-    def ids(self) -> tuple[bytes, ...]:
-        """List the ids of all complete artifacts, in rising order."""
-        with self._lock:
-            return tuple(sorted(self._sizes))
-
     def used_bytes(self) -> int:
         """Add up the sizes of all artifacts, complete or not, in bytes, without manifests."""
         with self._lock:
             return sum(self._sizes.values()) + self._uploads.num_bytes
-
-    def path(self, id: bytes) -> Path:
-        """Look up the file of a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-
-        Returns:
-            The path of the file, which must not be written to.
-
-        Raises:
-            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
-        """
-        if id not in self._sizes:
-            raise _unknown_artifact(id)
-        return self._data_path(id)
-
-    def read(self, id: bytes) -> bytes:
-        """Read a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-
-        Returns:
-            The artifact's bytes.
-
-        Raises:
-            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
-        """
-        return self.path(id).read_bytes()
-
-    def manifest(self, id: bytes) -> ArtifactManifest:
-        """Read the manifest of a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-
-        Returns:
-            The manifest.
-
-        Raises:
-            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
-        """
-        path = self.path(id)
-        try:
-            return decode_manifest(self._manifest_path(id).read_bytes())
-        except (FileNotFoundError, RefusalError):
-            # It can be computed from the content.
-            manifest = build_manifest(path)
-            replace_file(self._manifest_path(id), encode_manifest(manifest))
-            return manifest
-
-    def read_chunk(self, id: bytes, index: int) -> bytes:
-        """Read one chunk of a complete artifact.
-
-        Args:
-            id: The artifact's id, 32 bytes.
-            index: The index of the chunk, from 0.
-
-        Returns:
-            The chunk's bytes.
-
-        Raises:
-            RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete, BAD_CHUNK when there
-                is no such chunk.
-        """
-        path, size = self.path(id), self._sizes[id]
-        check_chunk_index(size, index)
-        with path.open("rb") as file:
-            file.seek(index * CHUNK_BYTES)
-            return file.read(CHUNK_BYTES)
 
     def put(self, data: bytes | Path) -> bytes:
         """Store an artifact.
@@ -215,12 +103,8 @@ class ArtifactStore:
             True when there was something to delete.
         """
         with self._lock:
-            size, had_upload = self._sizes.pop(id, None), self._uploads.drop(id)
-            if size is not None:
-                self._data_path(id).unlink(missing_ok=True)
-                self._manifest_path(id).unlink(missing_ok=True)
-                sync_folder(self._root)
-        return size is not None or had_upload
+            had_upload = self._uploads.drop(id)
+            return self._remove_complete(id) or had_upload
 
     def check(self, id: bytes) -> bool:
         """Verify the content of a complete artifact by its id; delete it when it is damaged.
@@ -327,7 +211,7 @@ class ArtifactStore:
         with self._lock:
             upload = self._uploads.find(id)
         if upload is None:
-            raise _unknown_artifact(id)
+            raise unknown_artifact(id)
         return upload
 
     def _finish(self, upload: Upload) -> None:
@@ -353,7 +237,7 @@ class ArtifactStore:
         if is_finishing:
             upload.ended.wait()
         if not self.has(id):
-            raise _unknown_artifact(id)
+            raise unknown_artifact(id)
         return upload.next_chunk
 
     # Room ---------------------------------------------------------------------------------
@@ -378,28 +262,3 @@ class ArtifactStore:
             field="artifact",
             limit=str(self._max_total),
         )
-
-    # Files --------------------------------------------------------------------------------
-
-    def _data_path(self, id: bytes) -> Path:
-        return self._root / f"{id.hex()}.data"
-
-    def _manifest_path(self, id: bytes) -> Path:
-        return self._root / f"{id.hex()}.manifest"
-
-    def _find_complete(self) -> dict[bytes, int]:
-        sizes: dict[bytes, int] = {}
-        for path in self._root.iterdir():
-            match = _DATA_NAME.fullmatch(path.name)
-            if match is not None and path.is_file():
-                sizes[bytes.fromhex(match.group(1))] = path.stat().st_size
-        for path in self._root.glob("*.manifest"):
-            if not path.with_suffix(".data").exists():
-                path.unlink()
-        return sizes
-
-
-def _unknown_artifact(id: bytes) -> RefusalError:
-    return RefusalError(
-        DataCode.UNKNOWN_ARTIFACT, f"the store holds no artifact {id.hex()[:64]}", field="id"
-    )

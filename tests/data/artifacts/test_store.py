@@ -84,12 +84,6 @@ def test_what_is_not_there(store: ArtifactStore) -> None:
         assert refused(action) is DataCode.UNKNOWN_ARTIFACT
 
 
-def test_chunks_that_are_not_there(store: ArtifactStore) -> None:
-    id = store.put(content(1))
-    for index in (-1, 3, 2**40):
-        assert refused(lambda index=index: store.read_chunk(id, index)) is DataCode.BAD_CHUNK  # type: ignore[misc]
-
-
 def test_an_upload_goes_on_where_it_was(store: ArtifactStore, root: Path) -> None:
     data = content(1)
     id = upload(store, data, 1)
@@ -217,12 +211,6 @@ def test_a_crash_before_the_last_step(store: ArtifactStore, root: Path) -> None:
     again = ArtifactStore(root, 10 * MB)
     assert again.manifest(id) == build_manifest(data)
     assert os.listdir(root / "partial") == []
-
-
-def test_a_damaged_manifest_is_made_again(store: ArtifactStore, root: Path) -> None:
-    id = store.put(content(1))
-    (root / f"{id.hex()}.manifest").write_bytes(b"rot")
-    assert store.manifest(id) == build_manifest(content(1))
 
 
 def test_a_damaged_artifact_is_found(store: ArtifactStore) -> None:
