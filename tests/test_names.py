@@ -1,8 +1,9 @@
-"""No two public classes or modules of one name mean different things."""
+"""Names: none means two things, and each folder lists its modules."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -49,3 +50,28 @@ def test_no_folder_holds_many_modules() -> None:
     for path in modules():
         counts[path.parent] += 1
     assert {str(folder.relative_to(PACKAGE)) for folder, n in counts.items() if n > 16} == set()
+
+
+# Folders with one module for each command of `fedcoin-node`.
+COMMANDS = {
+    f"application/cli/{folder}"
+    for folder in ("nodes", "payments", "queries", "training", "training/task", "training/train")
+}
+UNLISTED = {"__init__", "__main__", "errors", "v1"}
+
+
+def test_each_folder_lists_its_modules() -> None:
+    wrong: dict[str, dict[str, set[str]]] = {}
+    for path in PACKAGE.rglob("__init__.py"):
+        folder = path.parent.relative_to(PACKAGE).as_posix()
+        if folder in COMMANDS or folder.startswith("v1"):
+            continue
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        there = {file.stem for file in path.parent.glob("*.py")}
+        there |= {file.parent.name for file in path.parent.glob("*/__init__.py")}
+        bullets = " ".join(re.findall(r"^\* .*(?:\n  .*)*", text, re.MULTILINE))
+        unlisted = there - UNLISTED - set(re.findall(r"`(\w+)/?`", text))
+        unknown = set(re.findall(r"`([a-z_]+)/?`", bullets)) - there
+        if unlisted or unknown:
+            wrong[folder] = {"not in the docstring": unlisted, "in it, but not there": unknown}
+    assert wrong == {}

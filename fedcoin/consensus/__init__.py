@@ -20,7 +20,7 @@ returns the decided block with its certificate.
   `signing_state` (own votes), `block_verdicts` (what the driver found about blocks),
   `round_state_machine` (the algorithm) and `timers`.
 * `validators`, `validator_messages`: the validator set of a height, and its encoding.
-* `proposer_selection`: the proposer of each round; `certificates`: the precommits that make a
+* `proposer_order`: the proposer of each round; `certificates`: the precommits that make a
   block final; `lock_record`: what is stored with a precommit.
 * `posap`: Proof of Shapley.
 """

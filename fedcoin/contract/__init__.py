@@ -18,7 +18,7 @@ and one task is settled. Then each transaction is admitted (`admission`) and car
 * `actions/`: what each transaction does; `admission`, `checks`: what all of them must meet.
 * `tasks/`: the life of a task, and its settlement.
 * `blocks/`: executing, building and validating blocks; the validators of each height.
-* `mempool`: transactions that wait for a block.
+* `pending/`: the mempool, the transactions that wait for a block.
 * `snapshots/`: the state in parts that a new node can verify.
 * `queries/`, `views`: read access for services.
 """

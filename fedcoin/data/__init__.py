@@ -12,5 +12,7 @@ transaction may be applied is decided by the contract layer. Nor does it know pe
 * `messages/`: canonical protobuf; transactions, updates, votes, blocks, receipts; genesis.
 * `artifacts/`: models, weights and data sets, named by their content and kept in a folder.
 * `storage/`: the chain, the state and the own votes in one SQLite file; snapshot files.
-* `clock`, `lru`, `field_checks`, `atomic_files`, `errors`: small things that all layers use.
+* `protocol`: the version of messages, blocks and rules.
+* `clock`, `lru`, `field_checks`, `atomic_files`, `plurals`, `errors`: small things that all layers
+  use.
 """

@@ -7,7 +7,8 @@ utility is an integer here, the number of right answers from 0 to the size of th
 
 * `proof`: sampling, the Merkle-sum tree over all samples, challenge, evidence and audit.
 * `payout`: what a round pays, how the training price is split, and a miner's deposit.
-* `training_reward`: the two rules by which clients are paid.
+* `training_reward`: the two rules by which clients are paid; `equal_updates`: one value for equal
+  updates.
 * `rounding`: rounding by largest remainder; `draw_scores`: a draw weighted by power.
 * `errors`: the codes of this layer's refusals.
 """

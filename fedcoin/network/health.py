@@ -1,7 +1,8 @@
 """The standard gRPC health service of a listener (grpc.health.v1).
 
 A listener is NOT_SERVING from the moment it is bound until its owner says that everything behind
-it works, and again from the moment it begins to stop.
+it works, and again from the moment it begins to stop. A node's API says SERVING as soon as the node
+has started, also while it fetches blocks.
 """
 
 from __future__ import annotations

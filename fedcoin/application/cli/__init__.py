@@ -3,7 +3,7 @@
 This folder decides how commands are named and what they print. It holds no rules: each command
 reads its options, calls another folder of `application`, and shows the result. Results go to
 standard output; progress, warnings and error sentences go to standard error. Exit codes: 0 done,
-1 failed, 2 wrong usage.
+1 failed, 2 wrong usage, 3 a running node could not go on.
 
 * `entry`: run a command and report its failure; `failures`: from exceptions to error sentences
 * `root_command`: the table of all commands, in the sections of the help. A command's module is

@@ -6,4 +6,7 @@ paid (the coordinator and the chain).
 
 * `trainer`: one client of one coordinator.
 * `client_host`: many clients in one process, which share a few training processes.
+* `receipt_folder`: the receipts of a client's updates, on disk.
+* `receipt_claims`: what a client does with them when the coordinator opens no task;
+  `usable_updates`: the updates for the task that it opens itself.
 """

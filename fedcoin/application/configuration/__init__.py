@@ -9,6 +9,8 @@ refused. It does not know what a setting does: the other folders of `application
 * `home`: the folder of one node or wallet
 * `tls`: the TLS files of a home as gRPC credentials
 * `network_options`: the settings in the form in which the network layer takes them
+* `settings_watch`: settings that take effect while the node runs
+* `worker_bounds`: the memory limit and the sandbox of worker processes
 * `hosted_clients`: the list of the clients that one process runs
 * `genesis_file`: the genesis file of a new network; `pinned_genesis`: the genesis that a wallet's
   home relies on

@@ -4,8 +4,11 @@ Decides when a round begins and ends, whose updates it accepts, and which task i
 does not decide what a valid task is or what anybody is paid (the ledger does), and does not compute
 on weights itself (worker processes do).
 
-* `campaign`, `campaign_file`: the campaign's state, in memory and on disk.
-* `coordinator`: the order of the steps. `settlement`: those from the last update to the payment.
+* `campaign`, `campaign_file`: the campaign's state, in memory and on disk; `round_record`: the
+  outcome of a round.
+* `coordinator`: the order of the steps, and how long each one waits for clients. `settlement`: the
+  steps from the last update to the payment. `resumption`: what is checked after a restart.
+* `participation`, `clients_file`: which clients a round takes updates of, and the list of a file.
 * `round_service`, `round_events`: what clients reach, and what they are told.
 * `chain_messages`, `initial_artifacts`: from the settings to transactions, and to first artifacts.
 * `runner`: the campaign of a home.

@@ -4,9 +4,11 @@ This folder decides when a miner samples, commits and reveals, and keeps what it
 disk. It does not decide what a miner may claim: `contract` checks evidence, and `block_auditor`
 recomputes challenged leaves.
 
-* `miner`: one step for each phase of each open task
+* `miner`: one step for each phase of each open task; `task_progress`: how far it is with a task
+* `task_choice`: which open tasks it works on, and which first
 * `sampler`, `progress`: evaluate coalitions until there are enough samples; report the progress
 * `work_store`: samples and salt of each commitment, on disk
 * `task_evaluator`: a task's artifacts, and its job in the worker processes
+* `campaign_quota`, `fetched_file`: how many bytes are fetched for a campaign, and what was fetched
 * `executor`: where the worker processes run, by the settings
 """

@@ -6,8 +6,13 @@ the pure layers ask for: it stores, signs, sends and keeps time. It holds no rul
 * `node`: all parts of a node, started in order
 * `chain`: store and ledger, which move together
 * `transaction_intake`: admission, audit and relay of transactions
-* `consensus_driver`, `vote_signer`: drive the voting engine; sign votes and store them first
-* `block_auditor`: what a validator checks before it votes
+* `mempool_file`: the waiting transactions on disk, for the next start
+* `consensus_driver`: drives the voting engine; `voting`: signs votes, and stores them first
+* `block_auditor`: what a validator checks before it votes; `left_out_updates`, `unpaid_downloads`:
+  its checks of a client's task, and of tasks that are not in a block yet
+* `disputed_transactions`: what a proposer leaves out after a round without agreement
 * `snapshot_maker`: make snapshots, and start a chain from one
-* `local_access`, `validator_presence`, `components`, `process_age`: small parts of the node
+* `failure`: how a node ends that cannot work any more
+* `node_facts`, `local_access`: what the API and the node's own wallet ask the node
+* `validator_presence`, `components`, `process_age`: small parts of the node
 """

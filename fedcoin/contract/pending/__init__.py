@@ -5,6 +5,10 @@ there are too many. It does not decide whether a transaction may be applied (the
 no other node can check its order.
 
 * `mempool`: the waiting transactions, and what happens to them after a block;
-* `sender_queue`: those of one sender, by nonce, and what they pay per byte;
-* `eviction`: which of them make room; `reserved_steps`: for which there is always room.
+* `mempool_usage`: the limits, and how much of them is used;
+* `sender_queue`: the transactions of one sender, by nonce, and what they pay per byte;
+* `block_order`: the order in which a proposer takes them;
+* `fee_ranking`, `fee_estimates`: transactions by fee, and the fee for the next block;
+* `eviction`: which of them make room; `reserved_steps`: for which there is always room;
+* `refusals`: the errors of the mempool's own rules.
 """

@@ -5,7 +5,7 @@ be added any more, the miners open their salts, and the challenge is a hash over
 miner knew another one's salt when it committed, so that none could choose its own to suit the
 challenge, and a proposer has no influence on it either. What remains is to keep a salt back: this
 costs the deposit and the samples, and c colluding miners choose among at most 2^c challenges
-(docs/adr/0013).
+(docs/adr/0013). How many leaves are challenged is the network's parameter `challenge_leaves`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A worker reads files of strangers with large libraries. In the sandbox a worker that was taken over
 has no network, sees no process but its own, and reads nothing but the programs that it runs and the
-folders that its jobs' files are in. Everything is read-only but a small `/tmp` of its own.
+folders that its jobs' files are in. Everything is read-only but a small `/tmp` of its own. The
+limit on its memory is set in `child_main`, with and without a sandbox.
 
 The sandbox needs no rights: bubblewrap makes user, mount, network, PID and IPC namespaces as any
 user may, where the kernel allows it. Docker's default seccomp filter does not.

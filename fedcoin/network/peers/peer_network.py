@@ -38,7 +38,7 @@ from fedcoin.network.peers.connections.peer_set import PeerClocks, PeerSet
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
 from fedcoin.network.peers.gossip.transactions import TransactionRelay, TransactionRelayServicer
-from fedcoin.network.peers.protection.bans import Bans
+from fedcoin.network.peers.protection.bans import OPERATOR_BAN_S, Bans
 from fedcoin.network.peers.protection.limits import STREAMS_OF_PEER
 from fedcoin.network.peers.sync.artifact_fetcher import ArtifactFetcher
 from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServicer
@@ -57,10 +57,13 @@ from fedcoin.v1.transaction_relay_service_pb2_grpc import (
 log = logging.getLogger(__name__)
 
 SAVE_S = 30.0
+"""The pause between two writes of the address book, in seconds."""
 REAP_S = 1.0
+"""The pause between two searches for peers that have gone, in seconds."""
 PING_S = 5.0
+"""How long a peer has to answer a ping, in seconds."""
 MAX_LOST_PINGS = 2
-DEFAULT_BAN_S = 3600.0
+"""The number of unanswered pings after which a link counts as broken."""
 
 
 class PeerNetwork:
@@ -232,7 +235,7 @@ class PeerNetwork:
 
     async def ban(self, node_key: bytes, seconds: float) -> None:
         """Implement `Peers.ban`: ban a node key, and disconnect its peer."""
-        self.peer_set.ban(node_key, seconds or DEFAULT_BAN_S, "by the operator")
+        self.peer_set.ban(node_key, seconds or OPERATOR_BAN_S, "by the operator")
 
     async def ban_host(self, host: str, seconds: float) -> None:
         """Implement `Peers.ban_host`: ban a host, and disconnect its peers."""
@@ -244,7 +247,7 @@ class PeerNetwork:
                 f"host: {host[:80]!r} is not an IP address, such as 192.0.2.7",
                 field="host",
             ) from None
-        self.peer_set.ban_host(address, seconds or DEFAULT_BAN_S, "by the operator")
+        self.peer_set.ban_host(address, seconds or OPERATOR_BAN_S, "by the operator")
 
     def refuse_keys(self, keys: Set[bytes]) -> None:
         """Neither dial nor accept these node keys from now on; disconnect their peers.

@@ -10,5 +10,6 @@ dishonest strategy gains is counted here; whether that is too much is for the me
 * `ledger_application`: one validator's ledger; `proposer_policy`: how it builds blocks;
 * `shared_mempool`: transactions on their way, and the voters' audit of reveals;
 * `simulated_miner`, `simulated_coordinator`: they react to each block with actions;
-* `saturating_game`: the utilities of coalitions.
+* `saturating_game`: the utilities of coalitions;
+* `unvoted_ledger`, `coalition_play`: a ledger without voting, and an owner of several miners on it.
 """

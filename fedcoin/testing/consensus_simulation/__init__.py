@@ -11,8 +11,8 @@ all of them. Each node has an application, by default a ledger without accounts.
 * `simulated_node`: drives one engine as a real node does, with a disk that survives crashes;
   `simulation_environment` is what it sees of the simulation;
 * `importing_node`: a node that does not vote and imports final blocks;
-* `byzantine_nodes`: nodes that break the protocol;
-* `block_application`: what a node agrees on;
+* `byzantine_nodes`, `two_faced_node`: nodes that break the protocol;
+* `block_application`: what a node agrees on; `local_facts`: what it sees otherwise than others;
 * `simulator`: runs all nodes on one queue of events, and checks the result.
 
 A run depends on its scenario alone. The number of a seed is all that is needed to repeat a failure:

@@ -15,5 +15,7 @@ into docs/THREATS.md.
 * `difficulty_cost`, `difficulty_retargeting`: what D costs, and how it follows the miners' speed;
 * `minimum_samples`: vectors of few samples, and stopping when the result is favourable;
 * `count_differences`: how far counts of right answers differ between ways to compute them;
+* `best_reply`: withholding by an owner of several miners;
+* `evaluated_network`: a network on files, as the product evaluates it;
 * `sampled_walks`: plans and honest samples that several of these use.
 """

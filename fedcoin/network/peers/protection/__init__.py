@@ -5,6 +5,7 @@ It does no I/O and does not know what messages mean.
 
 * `limits`: size and rate of every message between peers
 * `reputation`: a score that grows with offences and decays
-* `bans`: node keys that are refused for a time
+* `bans`: node keys and hosts that are refused for a time; `refused_keys`: keys that the operator
+  refuses
 * `send_queue`: messages that wait to be sent to one peer
 """

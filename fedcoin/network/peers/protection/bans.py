@@ -1,12 +1,16 @@
 """Timed bans of node keys and of hosts.
 
-A node key costs nothing, so a host whose keys are banned again and again is banned itself.
+A node key costs nothing, so a host whose keys are banned again and again is banned itself. A bad
+reputation bans for `PeerOptions.ban_s`, the operator for `OPERATOR_BAN_S` or a time of its choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+OPERATOR_BAN_S = 3600.0
+"""For how long the operator bans a peer or host when it names no time, in seconds."""
 
 MAX_BANS = 1000
 """The number of bans of keys, and of hosts, that are kept; one more replaces the one that ends
