@@ -1,4 +1,7 @@
-"""The settings of a node: `config.toml` has one table for each class below."""
+"""The settings of a node: `config.toml` has one table for each class below.
+
+A class's docstring is one line: it becomes the comment above the table. Amounts are in sap.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +47,21 @@ class PeersConfig:
         many(node_address()),
         "Nodes to dial first, as key@host:port; without a key, the key that answers is pinned.",
     )
-    max_outbound: int = setting(8, number(0, 100), "The most peers that this node dials.")
-    max_inbound: int = setting(32, number(0, 1000), "The most peers that may dial this node.")
+    max_outbound: int = setting(
+        8,
+        number(0, 100),
+        "The largest number of peers that this node dials.",
+    )
+    max_inbound: int = setting(
+        32,
+        number(0, 1000),
+        "The largest number of peers that may dial this node.",
+    )
     max_inbound_of_host: int = setting(
         4,
         number(1, 1000),
-        "The most peers that may dial this node from one host, an IPv4 address or an IPv6 /64 "
-        "network.",
+        "The largest number of peers that may dial this node from one host, an IPv4 address or an "
+        "IPv6 /64 network.",
     )
     refused_keys: tuple[str, ...] = setting(
         (), many(node_key()), "Node keys that are neither dialled nor accepted, in hex."
@@ -65,7 +76,9 @@ class ApiConfig:
         "127.0.0.1:7051", address(), "Where wallets, coordinators and grpcurl reach this node."
     )
     max_streams: int = setting(
-        256, number(1, 10_000), "The most streams that callers may hold open at a time."
+        256,
+        number(1, 10_000),
+        "The largest number of streams that callers may hold open at a time.",
     )
 
 
@@ -144,17 +157,14 @@ class MinerConfig:
     max_coalition_work: int = setting(
         500_000_000_000,
         number(1, 10**18),
-        "The most multiply-adds of one coalition on the evaluation set; tasks with more are "
-        "refused.",
+        "The largest number of multiply-adds of one coalition on the evaluation set; tasks with "
+        "more are refused.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorConfig:
-    """The FL server: it runs a campaign's rounds, and pays for them as the model requester.
-
-    Amounts are in sap.
-    """
+    """The FL server: it runs a campaign's rounds, and pays for them as the model requester."""
 
     enabled: bool = setting(False, switch(), "Run a campaign from within this node.")
     listen: str = setting("127.0.0.1:7052", address(), "Where clients reach the coordinator.")
@@ -172,21 +182,25 @@ class CoordinatorConfig:
         "Shards of the evaluation set, one for each round in turn; 0: as many as rounds.",
     )
     rounds: int = setting(3, number(1, 10_000), "How many rounds the campaign has.")
-    clients: int = setting(1, number(1, 1000), "How many clients a campaign waits for.")
+    clients: int = setting(
+        1,
+        number(1, 1000),
+        "How many clients the first round waits for, up to `join_seconds`.",
+    )
     clients_file: str = setting(
         "",
         text(),
         "A file with the addresses that may join and the largest number of examples that each may "
         "claim; none: all may join. It is read again before each round.",
     )
-    max_clients: int = setting(128, number(1, 1000), "How many clients may join.")
+    max_clients: int = setting(128, number(1, 1000), "The largest number of clients that may join.")
     max_harm: float = setting(
         0.1,
         real(0, 1),
         "A client whose value in a round was below minus this is left out of later ones; 1: never.",
     )
     join_seconds: float = setting(
-        600.0, real(0.1, 86_400), "How long to wait for `clients` clients, in seconds."
+        600.0, real(0.1, 86_400), "How long a round waits for clients to join, in seconds."
     )
     round_seconds: float = setting(
         60.0, real(0.1, 86_400), "How long clients have to train in a round, in seconds."
@@ -195,8 +209,9 @@ class CoordinatorConfig:
     receipt_seconds: float = setting(
         3600.0,
         real(0, 604_800),
-        "Seconds in which clients may register receipts, then open the round, and before a "
-        "campaign closes; 0: no receipts; else at least 1, and twice `round_seconds`.",
+        "How long clients may register receipts, how long they may then open the round, and how "
+        "long a campaign stays open after the request to close it, in seconds; 0: no receipts; "
+        "else at least 1, and twice `round_seconds`.",
     )
     spread: str = setting(
         "equal", choice("equal", "decreasing"), "How the budget is spread over the rounds."
@@ -283,13 +298,17 @@ class LimitsConfig:
         8 * GIB, number(KIB, 1024 * GIB), "All artifacts together, in bytes."
     )
     pool_transactions: int = setting(
-        5000, number(1, 1_000_000), "The most transactions waiting for a block."
+        5000, number(1, 1_000_000), "The largest number of transactions that wait for a block."
     )
     pool_bytes: int = setting(
-        32 * MIB, number(KIB, 4 * GIB), "The most bytes of transactions waiting for a block."
+        32 * MIB,
+        number(KIB, 4 * GIB),
+        "The largest size of all transactions that wait for a block, in bytes.",
     )
     streams_of_host: int = setting(
-        64, number(1, 10_000), "The most streams that one host may hold open at the API."
+        64,
+        number(1, 10_000),
+        "The largest number of streams that one host may hold open at the API.",
     )
     exempt_hosts: tuple[str, ...] = setting(
         ("127.0.0.0/8", "::1/128"),
@@ -310,7 +329,8 @@ class StorageConfig:
     campaign_bytes: int = setting(
         2 * GIB,
         number(KIB, 1024 * GIB),
-        "The most bytes of artifacts that are kept of those fetched for one campaign's tasks.",
+        "The largest size of the artifacts kept of those fetched for one campaign's tasks, in "
+        "bytes.",
     )
     archive: bool = setting(
         False,
