@@ -101,7 +101,7 @@ class RoundSettlement:
             count_in_average(self._config, [update.num_samples for update in updates], groups),
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
-        campaign.right_answers = await self._workers.count_correct(
+        campaign.right_answers = await self._workers.measure_model(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(campaign.shard.artifact),
@@ -230,7 +230,7 @@ class RoundSettlement:
                 lambda: self._node.download_artifact(aggregate)
             )
             await asyncio.to_thread(self._store.put, raw)
-        right_answers = await self._workers.count_correct(
+        right_answers = await self._workers.measure_model(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(evaluation),

@@ -194,5 +194,5 @@ async def _train(
         weights=path.name,
         artifact=compute_artifact_id(weights).hex(),
         key=key_name,
-        right_answers=await workers.evaluation.count_correct(model, path, folder / EVALUATION),
+        right_answers=await workers.evaluation.measure_model(model, path, folder / EVALUATION),
     )

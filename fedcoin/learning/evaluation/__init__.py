@@ -1,12 +1,12 @@
-"""Evaluation: how many examples the averaged model of each coalition classifies correctly.
+"""Evaluation: what the averaged model of each coalition is worth by a measure.
 
-Decides how the count is computed, exactly up to the order of float32 sums, and as fast as the
+Decides how the outputs are computed, exactly up to the order of float32 sums, and as fast as the
 model's architecture allows. It does not choose the coalitions, and knows nothing of processes or of
 what the counts are for.
 
 * `job`: what an evaluation is about, and the `Evaluator` protocol.
 * `coefficients`: what each client's weights count in a coalition's average.
-* `example_batches`: batches of examples, and counting in a model's outputs.
+* `example_batches`: batches of examples, and the statistics of a model's outputs.
 * `dense_evaluator`, with `coalition_sums`: sequences of dense layers, in NumPy.
 * `graph_evaluator`, with `operations` and `convolution`: graphs of layers, in NumPy.
 * `stacked_weights`: layers with the weights of many models, for both of these.

@@ -1,4 +1,4 @@
-"""Count the correct answers of averaged models of dense layers, in NumPy.
+"""Measure averaged models of dense layers, in NumPy.
 
 Notation: client k's first layer has the kernel `W_k` and the bias `b_k`; `a_k(S)` is client k's
 coefficient in the averaged model of the coalition `S` and `a_0(S)` that of the base model
@@ -18,10 +18,10 @@ up to the order of float32 sums:
   `coalition_sums` computes these sums with about one addition for each coalition.
 * ReLU and layers without biases commute with positive factors. If all later layers do, a sum is
   not divided by the coalition's weight; instead the later biases are multiplied by it, which
-  scales all outputs alike and leaves their order.
+  scales all outputs alike and leaves their order. So it is for measures of the order alone.
 * Examples go in batches, and a tile of some coalitions and one batch stays in a core's cache
   through all layers.
-* A final softmax does not change the order of the outputs and is left out.
+* A final softmax does not change the order of the outputs and is left out for these measures.
 
 The limits below were chosen by hand for cores with 1 to 2 MiB of second-level cache.
 `scripts/benchmarks/bench_shapley.py --case mlp-exact` and `--case k100` show the effect of a
@@ -41,9 +41,9 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    count_coalitions,
     make_batches,
     precompute,
+    sum_coalitions,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
@@ -51,6 +51,7 @@ from fedcoin.learning.evaluation.job import (
     Counts,
     ExampleShare,
     UtilityJob,
+    finish_utilities,
 )
 from fedcoin.learning.evaluation.stacked_weights import (
     StackedLayer,
@@ -59,6 +60,8 @@ from fedcoin.learning.evaluation.stacked_weights import (
     average_layer,
     stack_layer,
 )
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights, client_weights
 from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale
 from fedcoin.v1 import task_pb2
@@ -93,8 +96,10 @@ class DenseEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+        measure: The job's measure, for the whole evaluation set.
 
     Attributes:
+        measure: As in `Evaluator.measure`.
         max_coalitions: As in `Evaluator.max_coalitions`.
     """
 
@@ -107,13 +112,19 @@ class DenseEvaluator:
         y: npt.NDArray[np.generic],
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
+        measure: Measure = ACCURACY,
     ) -> None:
         self._job = job
+        self.measure = measure
         models = [*updates, base]
         first = next(index for index, layer in enumerate(layers) if isinstance(layer, Dense))
         self._layers_before = layers[:first]
-        self._layers_after = _without_final_softmax(layers[first + 1 :])
-        self._scales_commute = all(_commutes_with_scaling(layer) for layer in self._layers_after)
+        self._layers_after = layers[first + 1 :]
+        if not measure.needs_values:
+            self._layers_after = _without_final_softmax(self._layers_after)
+        self._scales_commute = not measure.needs_values and all(
+            _commutes_with_scaling(layer) for layer in self._layers_after
+        )
         dense = [layer for layer in layers if isinstance(layer, Dense)]
         self._first = stack_layer(dense[0], _contributing_weights(dense[0], models, job))
         self._later = [stack_layer(layer, models) for layer in dense[1:]]
@@ -127,11 +138,16 @@ class DenseEvaluator:
         if precompute(self._batches, self._compute_contributions, MAX_CACHE_BYTES):
             self._first = StackedLayer(self._first.kernels[:0], None)  # no longer needed
 
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        return count_coalitions(self._job, coalitions, self._count)
+    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
+        """Implement `Evaluator.sum_statistics`."""
+        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
 
-    def _count(self, coalitions: Coalitions) -> Counts:
+    def evaluate(self, coalitions: Coalitions) -> Counts:
+        """Implement `Evaluator.evaluate`."""
+        statistics = self.sum_statistics(coalitions)
+        return finish_utilities(self._job, self.measure, coalitions, statistics)
+
+    def _sum_up(self, coalitions: Coalitions) -> Statistics:
         plan = coalition_sums.plan_sums(self._membership(coalitions), self._tile_rows)
         membership, num_clients = plan.membership, len(self._job.updates)
         coefficients = coalition_coefficients(
@@ -141,7 +157,7 @@ class DenseEvaluator:
         later = [average_layer(stack, coefficients.astype(np.float32)) for stack in self._later]
         if self._scales_commute:
             later = [_with_scaled_biases(stack, scales) for stack in later]
-        counts = np.zeros(len(membership), np.int64)
+        statistics = np.zeros((len(membership), self.measure.num_statistics), np.int64)
         buffer = np.empty(self._tile_rows * self._width * BATCH_SIZE, np.float32)
         for batch in self._batches:
             contributions = self._compute_contributions(batch)
@@ -151,10 +167,10 @@ class DenseEvaluator:
                     np.multiply(sums, scales[rows, None], out=sums)
                 values = sums.reshape(len(sums), self._width, -1)
                 outputs = apply_layers(self._layers_after, values, later, rows)
-                counts[rows] += batch.count_correct(outputs)
-        answers = np.zeros(len(coalitions), np.int64)
+                statistics[rows] += batch.summarise(self.measure, outputs)
+        answers = np.zeros((len(coalitions), statistics.shape[1]), np.int64)
         requested = plan.targets >= 0
-        answers[plan.targets[requested]] = counts[requested]
+        answers[plan.targets[requested]] = statistics[requested]
         return answers
 
     def _membership(self, coalitions: Coalitions) -> Coalitions:

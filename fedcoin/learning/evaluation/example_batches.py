@@ -1,4 +1,4 @@
-"""Batches of evaluation examples, and the count of correct answers in a model's outputs.
+"""Batches of evaluation examples, and the statistics of a model's outputs for them.
 
 Within a batch, arrays lie as (features, examples), so that every product and every comparison runs
 along the examples. The examples are sorted by label. An answer is correct when its output at the
@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.job import Coalitions, Counts, ExampleShare, UtilityJob
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import Accuracy, find_right
 from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float32]
@@ -52,6 +54,20 @@ class ExampleBatch:
     precomputed: Floats | None = None
     """Values that an evaluator computes once from the inputs and uses for every coalition."""
 
+    def summarise(self, measure: Measure, outputs: Floats) -> Statistics:
+        """Sum up what models answer for these examples.
+
+        Args:
+            measure: The measure.
+            outputs: float32 (m, classes, examples): the outputs of m models.
+
+        Returns:
+            int64 (m, k): the statistics of the measure.
+        """
+        if isinstance(measure, Accuracy):
+            return self.count_correct(outputs)[:, None]
+        return measure.summarise(outputs, self.labels)
+
     def count_correct(self, outputs: Floats) -> Counts:
         """Count the examples whose highest output is at their label.
 
@@ -64,7 +80,7 @@ class ExampleBatch:
         correct = (
             self._correct_by_ranges(outputs)
             if len(self.label_ranges) <= _MAX_LABEL_RANGES
-            else self._correct_by_argmax(outputs)
+            else find_right(outputs, self.labels)
         )
         counts: Counts = correct.sum(axis=1, dtype=np.int64)
         return counts
@@ -82,12 +98,6 @@ class ExampleBatch:
             if label + 1 < outputs.shape[1]:
                 higher = np.maximum.reduce(values[:, label + 1 :], axis=1)
                 correct[:, examples] &= higher <= own
-        return correct
-
-    def _correct_by_argmax(self, outputs: Floats) -> npt.NDArray[np.bool_]:
-        own = outputs[:, self.labels, np.arange(len(self.labels))]
-        correct: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == self.labels
-        correct &= ~np.isnan(own)
         return correct
 
 
@@ -138,24 +148,28 @@ def precompute(
     return True
 
 
-def count_coalitions(
-    job: UtilityJob, coalitions: Coalitions, count: Callable[[Coalitions], Counts]
-) -> Counts:
-    """Count the correct answers of coalitions, except of the empty one when it is worth 0.
+def sum_coalitions(
+    job: UtilityJob,
+    measure: Measure,
+    coalitions: Coalitions,
+    sum_up: Callable[[Coalitions], Statistics],
+) -> Statistics:
+    """Sum up the statistics of coalitions, except of the empty one when it is worth 0.
 
     Args:
         job: The job. If it sets the empty coalition's utility to 0, that one is not evaluated.
+        measure: The job's measure.
         coalitions: Bool (m, n).
-        count: Counts the correct answers of at least one coalition. Floating-point warnings are off
+        sum_up: Sums up the statistics of at least one coalition. Floating-point warnings are off
             while it runs: an output that overflows is merely a wrong answer.
 
     Returns:
-        int64 (m,).
+        int64 (m, k).
     """
-    counts = np.zeros(len(coalitions), np.int64)
+    statistics = np.zeros((len(coalitions), measure.num_statistics), np.int64)
     is_zero = ~coalitions.any(axis=1) & (job.empty == task_pb2.EMPTY_COALITION_ZERO)
     rows = np.flatnonzero(~is_zero)
     if len(rows):
         with np.errstate(all="ignore"):
-            counts[rows] = count(coalitions[rows])
-    return counts
+            statistics[rows] = sum_up(coalitions[rows])
+    return statistics

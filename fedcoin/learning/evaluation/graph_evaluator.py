@@ -1,4 +1,4 @@
-"""Count the correct answers of averaged models that are graphs of layers, in NumPy.
+"""Measure averaged models that are graphs of layers, in NumPy.
 
 Covers convolutions, pooling, batch normalisation, skips and concatenations. A batch of examples
 goes through the whole graph for one coalition after another, in the steps of `operations`, so that
@@ -29,9 +29,9 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    count_coalitions,
     make_batches,
     precompute,
+    sum_coalitions,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
@@ -39,9 +39,12 @@ from fedcoin.learning.evaluation.job import (
     Counts,
     ExampleShare,
     UtilityJob,
+    finish_utilities,
 )
 from fedcoin.learning.evaluation.operations import ComputeStep, ConvolutionOperation, plan_steps
 from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_place
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.layers import Activation, Conv, Graph, Scale
 
@@ -71,8 +74,10 @@ class GraphEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+        measure: The job's measure, for the whole evaluation set.
 
     Attributes:
+        measure: As in `Evaluator.measure`.
         max_coalitions: As in `Evaluator.max_coalitions`.
     """
 
@@ -85,11 +90,14 @@ class GraphEvaluator:
         y: npt.NDArray[np.generic],
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
+        measure: Measure = ACCURACY,
     ) -> None:
         self._job = job
+        self.measure = measure
         self._first_value = _count_leading_scales(graph)
         self._leading_layers = [node.layer for node in graph[: self._first_value]]
-        if graph[-1].layer == Activation("softmax"):  # does not change the order of the outputs
+        if graph[-1].layer == Activation("softmax") and not measure.needs_values:
+            # It does not change the order of the outputs.
             graph = graph[:-1]
         self._steps = plan_steps(graph, [*updates, base], self._first_value)
         self._first_convolution = _only_convolution(self._steps, self._first_value)
@@ -98,16 +106,21 @@ class GraphEvaluator:
         self._batches = list(make_batches(x, y, _batch_size(graph), share))
         precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
 
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        return count_coalitions(self._job, coalitions, self._count)
+    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
+        """Implement `Evaluator.sum_statistics`."""
+        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
 
-    def _count(self, coalitions: Coalitions) -> Counts:
+    def evaluate(self, coalitions: Coalitions) -> Counts:
+        """Implement `Evaluator.evaluate`."""
+        statistics = self.sum_statistics(coalitions)
+        return finish_utilities(self._job, self.measure, coalitions, statistics)
+
+    def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
         weights = [step.operation.average(coefficients) for step in self._steps]
-        counts = np.zeros(len(coalitions), np.int64)
+        statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
         buffers: list[Any] = []
         batch_size = 0
         for batch in self._batches:
@@ -119,8 +132,8 @@ class GraphEvaluator:
                 self._compute_outputs(inputs, buffers, weights, coalition)
                 for coalition in range(len(coalitions))
             ]
-            counts += batch.count_correct(np.stack(outputs))
-        return counts
+            statistics += batch.summarise(self.measure, np.stack(outputs))
+        return statistics
 
     def _compute_outputs(
         self,

@@ -1,9 +1,8 @@
-"""The evaluation job: the utility of coalitions of clients, as a count of correct answers.
+"""The evaluation job: the utility of coalitions of clients, one integer for each.
 
-The utility of a coalition S is the number of evaluation examples that the averaged model of S
-(`coefficients`) classifies correctly: its highest output is at the example's label. When several
-outputs are equal, the lowest class counts as the highest; an example with a NaN among its outputs
-counts as wrong. The empty coalition is worth what the base model is worth, or 0, as the job says.
+The utility of a coalition S is what the job's measure (`measures`) finds of the averaged model of S
+(`coefficients`) on the evaluation set: by default the number of right answers. The empty coalition
+is worth what the base model is worth, or 0, as the job says.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ import numpy.typing as npt
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.v1 import task_pb2
 
 Coalitions = npt.NDArray[np.bool_]
 """Bool (m, n): m coalitions of n clients; true where a client is a member."""
 
 Counts = npt.NDArray[np.int64]
-"""int64 (m,): correct answers of each of m coalitions."""
+"""int64 (m,): the utility of each of m coalitions; with the accuracy, its right answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class UtilityJob:
     each client is a player of its own. A group is in a coalition when its first client is."""
     similarity_limit: float = 0.0
     """The least similarity within a group; used only to check `groups`."""
+    utility: int = task_pb2.UTILITY_ACCURACY
+    """A value of the enum `Utility` in task.proto."""
 
     def join_groups(self, coalitions: Coalitions) -> Coalitions:
         """Let all members of a group follow its first client, so that the others add nothing.
@@ -83,7 +86,7 @@ ALL_EXAMPLES = ExampleShare(0, 1)
 
 
 class Evaluator(Protocol):
-    """Counts correct answers for one job."""
+    """Measures coalitions for one job."""
 
     @property
     def max_coalitions(self) -> int:
@@ -93,17 +96,53 @@ class Evaluator(Protocol):
         """
         ...
 
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Count the correct answers of each coalition's averaged model.
+    @property
+    def measure(self) -> Measure:
+        """The job's measure, for the whole evaluation set."""
+        ...
+
+    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
+        """Sum up what each coalition's averaged model answers on the evaluator's share.
 
         Args:
             coalitions: Bool (m, n), n the number of the job's clients. Coalitions that differ by
                 few members are fastest next to each other.
 
         Returns:
-            int64 (m,), on the evaluator's share of the examples.
+            int64 (m, k): the statistics of `measure`. Those of all shares add up.
         """
         ...
+
+    def evaluate(self, coalitions: Coalitions) -> Counts:
+        """Compute the utility of each coalition, as if the share were the whole evaluation set.
+
+        Args:
+            coalitions: As in `sum_statistics`.
+
+        Returns:
+            int64 (m,).
+        """
+        ...
+
+
+def finish_utilities(
+    job: UtilityJob, measure: Measure, coalitions: Coalitions, statistics: Statistics
+) -> Counts:
+    """Turn sums over the whole evaluation set into the utilities of coalitions.
+
+    Args:
+        job: The job. If it sets the empty coalition's utility to 0, that one's sums are ignored.
+        measure: The job's measure.
+        coalitions: Bool (m, n).
+        statistics: int64 (m, k), the sums of `Evaluator.sum_statistics` over all shares.
+
+    Returns:
+        int64 (m,).
+    """
+    utilities = measure.finish(statistics)
+    if job.empty == task_pb2.EMPTY_COALITION_ZERO:
+        utilities = np.where(coalitions.any(axis=1), utilities, 0)
+    return utilities
 
 
 def check_coalitions(coalitions: object, num_clients: int) -> Coalitions:

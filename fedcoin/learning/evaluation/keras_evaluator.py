@@ -1,29 +1,33 @@
-"""Count the correct answers of averaged models of any Keras architecture, by TensorFlow.
+"""Measure averaged models of any Keras architecture, by TensorFlow.
 
 One compiled function averages the stacked weights of all models for a coalition; another runs the
 model statelessly with them on large batches of the evaluation set. Weights are inputs of both, so
-each is traced once (twice when the last batch is smaller) and no variable is assigned.
+each is traced once (twice when the last batch is smaller) and no variable is assigned. Right
+answers are counted where the outputs are; other measures fetch the outputs.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, count_coalitions
+from fedcoin.learning.evaluation.example_batches import Inputs, sum_coalitions
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
     Counts,
     ExampleShare,
     UtilityJob,
+    finish_utilities,
 )
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import ACCURACY, Accuracy
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.v1 import artifact_pb2
@@ -35,6 +39,9 @@ effect of a change."""
 
 MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 512
 """Examples in a batch."""
+
+_Summarise = Callable[[Sequence[Any], Any, npt.NDArray[np.generic]], Any]
+"""(averaged weights, x, y) -> the statistics of one batch, int64 (k,)."""
 
 
 class KerasEvaluator:
@@ -49,8 +56,10 @@ class KerasEvaluator:
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
+        measure: The job's measure, for the whole evaluation set.
 
     Attributes:
+        measure: As in `Evaluator.measure`.
         max_coalitions: As in `Evaluator.max_coalitions`. Without a limit, because one coalition's
             weights are averaged at a time.
     """
@@ -66,10 +75,12 @@ class KerasEvaluator:
         y: npt.NDArray[np.generic],
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
+        measure: Measure = ACCURACY,
     ) -> None:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
         self._job = job
+        self.measure = measure
         # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
         self._stacks = [
             tf.constant(np.stack([weights[name] for weights in (*updates, base)])) for name in base
@@ -80,26 +91,37 @@ class KerasEvaluator:
         self._batches = [
             (
                 tf.constant(x[start : start + size]),
-                tf.constant(y[start : start + size].astype(np.int64)),
+                y[start : start + size],
             )
             for start in starts
         ]
         self._average = _compile_average(tf)
-        self._count = _compile_count(tf, model)
+        run = _stateless_call(model)
+        self._summarise = (
+            _compile_count(tf, run)
+            if isinstance(measure, Accuracy)
+            else _compile_outputs(tf, run, measure)
+        )
+
+    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
+        """Implement `Evaluator.sum_statistics`."""
+        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`: count each coalition's correct answers."""
-        return count_coalitions(self._job, coalitions, self._count_all)
+        """Implement `Evaluator.evaluate`."""
+        statistics = self.sum_statistics(coalitions)
+        return finish_utilities(self._job, self.measure, coalitions, statistics)
 
-    def _count_all(self, coalitions: Coalitions) -> Counts:
+    def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
-        counts = []
-        for row in coefficients:
+        statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
+        for coalition, row in enumerate(coefficients):
             weights = self._average(row, self._stacks)
-            counts.append(sum(int(self._count(weights, x, y)) for x, y in self._batches))
-        return np.array(counts, np.int64)
+            for x, y in self._batches:
+                statistics[coalition] += self._summarise(weights, x, y)
+        return statistics
 
 
 def _max_width(model: Any) -> int:
@@ -124,8 +146,8 @@ def _compile_average(tf: Any) -> Any:
     return average
 
 
-def _compile_count(tf: Any, model: Any) -> Any:
-    """Compile the function (averaged weights, x, y) -> number of correct answers."""
+def _stateless_call(model: Any) -> Callable[[Sequence[Any], Any], Any]:
+    """Return the function (averaged weights, x) -> outputs, which TensorFlow can trace."""
     weight_index = {id(weight): index for index, weight in enumerate(model.weights)}
 
     def values_of(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
@@ -135,16 +157,43 @@ def _compile_count(tf: Any, model: Any) -> Any:
             for variable in variables
         ]
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def count(averaged: Sequence[Any], x: Any, y: Any) -> Any:
+    def run(averaged: Sequence[Any], x: Any) -> Any:
         outputs, _ = model.stateless_call(
             values_of(model.trainable_variables, averaged),
             values_of(model.non_trainable_variables, averaged),
             x,
             training=False,
         )
+        return outputs
+
+    return run
+
+
+def _compile_count(tf: Any, run: Callable[[Sequence[Any], Any], Any]) -> _Summarise:
+    """Compile the function (averaged weights, x, y) -> number of correct answers."""
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def count(averaged: Sequence[Any], x: Any, y: Any) -> Any:
+        outputs = run(averaged, x)
         correct = tf.equal(tf.argmax(outputs, axis=1), y)
         has_nan = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
         return tf.math.count_nonzero(tf.logical_and(correct, tf.logical_not(has_nan)))
 
-    return count
+    def summarise(averaged: Sequence[Any], x: Any, y: npt.NDArray[np.generic]) -> Any:
+        return int(count(averaged, x, tf.constant(y.astype(np.int64))))
+
+    return summarise
+
+
+def _compile_outputs(
+    tf: Any, run: Callable[[Sequence[Any], Any], Any], measure: Measure
+) -> _Summarise:
+    """Compile the function (averaged weights, x, y) -> statistics of a measure, int64 (k,)."""
+    compiled = tf.function(run, reduce_retracing=True)
+
+    def summarise(averaged: Sequence[Any], x: Any, y: npt.NDArray[np.generic]) -> Any:
+        # The examples become the last axis, as a measure takes them.
+        outputs = np.moveaxis(compiled(averaged, x).numpy(), 0, -1)
+        return measure.summarise(outputs[None], y)[0]
+
+    return summarise

@@ -19,12 +19,13 @@ from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
-    Counts,
     Evaluator,
     ExampleShare,
     UtilityJob,
     check_coalitions,
 )
+from fedcoin.learning.measures.choice import bind_measure
+from fedcoin.learning.measures.measure import Facts, Statistics
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.architecture import read_graph
@@ -74,33 +75,47 @@ def close_job(job_id: bytes) -> None:
     _open_jobs.pop(job_id, None)
 
 
-def evaluate(job_id: bytes, coalitions: Coalitions) -> Counts:
-    """Count the correct answers of coalitions on the worker's share of the examples.
+def measure_facts(job_id: bytes) -> Facts:
+    """Return what the measure of a job must know about the whole evaluation set.
+
+    Args:
+        job_id: The id of an open job.
+
+    Returns:
+        The measure's `facts`, from which `restore_measure` makes it in another process.
+
+    Raises:
+        RefusalError: UNKNOWN_JOB when the job is not open.
+    """
+    return _find_job(job_id).evaluator.measure.facts
+
+
+def evaluate(job_id: bytes, coalitions: Coalitions) -> Statistics:
+    """Sum up what coalitions' averaged models answer on the worker's share of the examples.
 
     Args:
         job_id: The id of an open job.
         coalitions: Bool (m, n).
 
     Returns:
-        The counts, int64 (m,).
+        The statistics of the job's measure, int64 (m, k).
 
     Raises:
         RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS as in `check_coalitions`.
     """
-    entry = _open_jobs.get(job_id)
-    if entry is None:
-        raise unknown_job_error(job_id)
-    return entry.evaluator.evaluate(check_coalitions(coalitions, len(entry.job.updates)))
+    entry = _find_job(job_id)
+    rows = check_coalitions(coalitions, len(entry.job.updates))
+    return entry.evaluator.sum_statistics(rows)
 
 
-def count_correct(job: UtilityJob) -> int:
-    """Count the correct answers of the coalition of all clients, without opening the job.
+def measure_all(job: UtilityJob) -> int:
+    """Compute the utility of the coalition of all clients, without opening the job.
 
     Args:
         job: The job.
 
     Returns:
-        The count on all examples.
+        The utility on all examples.
 
     Raises:
         RefusalError: As in `load_evaluator`.
@@ -164,15 +179,23 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     for client, update in enumerate(updates):
         artifact_checks.check_weights(spec, update, f"updates[{client}]")
     artifact_checks.check_evaluation_set(spec, x, y)
+    measure = bind_measure(job.utility, y, spec.num_classes)
     graph = read_graph(spec)
     if graph is not None:
         layers = sequential_layers(graph)
         if layers and all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers):
-            return DenseEvaluator(layers, base, updates, x, y, job, share)
-        return GraphEvaluator(graph, base, updates, x, y, job, share)
+            return DenseEvaluator(layers, base, updates, x, y, job, share, measure)
+        return GraphEvaluator(graph, base, updates, x, y, job, share, measure)
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
-    return KerasEvaluator(spec, base, updates, x, y, job, share)
+    return KerasEvaluator(spec, base, updates, x, y, job, share, measure)
+
+
+def _find_job(job_id: bytes) -> _OpenJob:
+    entry = _open_jobs.get(job_id)
+    if entry is None:
+        raise unknown_job_error(job_id)
+    return entry
 
 
 def unknown_job_error(job_id: bytes) -> RefusalError:

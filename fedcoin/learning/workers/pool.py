@@ -1,8 +1,9 @@
-"""A pool of workers that counts the correct answers of coalitions' averaged models.
+"""A pool of workers that measures coalitions' averaged models.
 
-Each worker holds every k-th batch of the evaluation set, k the number of workers, and counts the
-correct answers there; the counts of all workers add up. So the set is in memory once, each client's
-first layer is computed once, and all workers finish together.
+Each worker holds every k-th batch of the evaluation set, k the number of workers, and sums up what
+the models answer there; the sums of all workers add up, and the measure turns them into utilities.
+So the set is in memory once, each client's first layer is computed once, and all workers finish
+together.
 
 The way of a coalition, from a caller of `WorkerPool.evaluate`:
 
@@ -11,7 +12,7 @@ The way of a coalition, from a caller of `WorkerPool.evaluate`:
    job take turns, batch after batch; a caller whose turn comes asks the memo again, so that no
    coalition is evaluated twice.
    An audit is urgent: mining waits with its next batch until the audit has its counts.
-3. Every worker counts the batch on its examples, in one pass (`jobs.evaluate`).
+3. Every worker evaluates the batch on its examples, in one pass (`jobs.evaluate`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ from fedcoin.learning.evaluation.job import (
     ExampleShare,
     UtilityJob,
     check_coalitions,
+    finish_utilities,
 )
+from fedcoin.learning.measures.choice import restore_measure
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BatchSizer
@@ -59,6 +64,7 @@ MAX_SLOW_JOBS = 1024
 class _OpenJob:
     job: UtilityJob
     sizer: BatchSizer
+    measure: Measure
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a batch of the job is evaluated."""
 
@@ -142,8 +148,9 @@ class WorkerPool:
         activity = f"while opening job {job.job_id.hex()[:16]}"
         with self._remembering_slowness(job.job_id):
             limits = await run_together(*(slot.open_job(activity, job) for slot in self._slots))
+            measure = await self._describe_measure(activity, job)
         # Another caller may have opened it in the meantime.
-        self._jobs.setdefault(job.job_id, _OpenJob(job, BatchSizer(min(limits))))
+        self._jobs.setdefault(job.job_id, _OpenJob(job, BatchSizer(min(limits)), measure))
 
     def batch_size(self, job_id: bytes) -> int:
         """Return how many coalitions fit into the next batch.
@@ -162,10 +169,24 @@ class WorkerPool:
         """
         return self._open_job(job_id).sizer.size
 
+    def measure(self, job_id: bytes) -> Measure:
+        """Return a job's measure.
+
+        Args:
+            job_id: The id of an open job.
+
+        Returns:
+            The measure, for the job's evaluation set.
+
+        Raises:
+            RefusalError: UNKNOWN_JOB when the job is not open.
+        """
+        return self._open_job(job_id).measure
+
     async def evaluate(
         self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
     ) -> Counts:
-        """Count the correct answers of each coalition's averaged model.
+        """Compute the utility of each coalition.
 
         Args:
             job_id: The id of an open job.
@@ -175,7 +196,7 @@ class WorkerPool:
                 until this call is done.
 
         Returns:
-            The number of correct answers of each coalition, int64 (m,).
+            The utility of each coalition, int64 (m,): with the accuracy, its right answers.
 
         Raises:
             RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
@@ -215,7 +236,7 @@ class WorkerPool:
             coalitions: Bool (m, n), n the number of the job's clients.
 
         Returns:
-            The number of correct answers of each coalition, int64 (m,).
+            The utility of each coalition, int64 (m,).
 
         Raises:
             KeyError: One of the coalitions has not been evaluated, or is forgotten.
@@ -277,16 +298,23 @@ class WorkerPool:
                 activity, jobs.check_job, job, aggregate, evaluation_size, max_work
             )
 
-    async def count_correct(self, model: Path, weights: Path, evaluation: Path) -> int:
-        """Count the correct answers of one model.
+    async def measure_model(
+        self,
+        model: Path,
+        weights: Path,
+        evaluation: Path,
+        utility: int = task_pb2.UTILITY_ACCURACY,
+    ) -> int:
+        """Compute the utility of one model.
 
         Args:
             model: The file of a serialised ModelSpec.
             weights: The tensors of the model's weights.
             evaluation: The tensors `x` and `y` of the evaluation set.
+            utility: A value of the enum `Utility` in task.proto.
 
         Returns:
-            The count on the whole evaluation set.
+            The utility on the whole evaluation set: with the accuracy, the right answers.
 
         Raises:
             RefusalError: As in `jobs.load_evaluator`.
@@ -301,9 +329,10 @@ class WorkerPool:
             evaluation=evaluation,
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
+            utility=utility,
         )
         activity = f"while evaluating {weights.name}"
-        return int(await self._check_slot.call(activity, jobs.count_correct, job))
+        return int(await self._check_slot.call(activity, jobs.measure_all, job))
 
     async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
         """Call any function in a worker of this machine.
@@ -367,7 +396,7 @@ class WorkerPool:
         return opened
 
     async def _evaluate_batch(self, opened: _OpenJob, rows: Coalitions) -> Counts:
-        """Let all workers count a batch, and add up their counts."""
+        """Let all workers evaluate a batch, and turn the sums of their sums into utilities."""
         job_id, started = opened.job.job_id, time.monotonic()
         activity = f"on {format_count(len(rows), 'coalition')} of job {job_id.hex()[:16]}"
         with self._remembering_slowness(job_id):
@@ -375,8 +404,15 @@ class WorkerPool:
                 *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
             )
         opened.sizer.learn(len(rows), time.monotonic() - started)
-        counts: Counts = np.sum(shares, axis=0, dtype=np.int64)
-        return counts
+        statistics: Statistics = np.sum(shares, axis=0, dtype=np.int64)
+        return finish_utilities(opened.job, opened.measure, rows, statistics)
+
+    async def _describe_measure(self, activity: str, job: UtilityJob) -> Measure:
+        """Make the measure of a job that all workers have opened; they hold the examples."""
+        if job.utility == task_pb2.UTILITY_ACCURACY:
+            return ACCURACY  # needs no knowledge of the examples
+        facts = await self._slots[0].call(activity, jobs.measure_facts, job.job_id)
+        return restore_measure(job.utility, facts)
 
 
 def _take_batch(

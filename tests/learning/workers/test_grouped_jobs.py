@@ -86,7 +86,7 @@ async def test_an_aggregate_is_the_average_of_the_groups(
     aggregate = tmp_path / "aggregate"
     aggregate.write_bytes(encode_tensors(federated_average(weights, [1, 1, 1])))
     await worker.check_job(job, aggregate, 300)
-    counted = await worker.count_correct(job.model, aggregate, job.evaluation)
+    counted = await worker.measure_model(job.model, aggregate, job.evaluation)
     await worker.open_job(job)
     (grand,) = await worker.evaluate(job.job_id, np.ones((1, 6), np.bool_))
     assert abs(counted - grand) <= 1

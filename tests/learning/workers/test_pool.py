@@ -444,7 +444,7 @@ async def test_check_and_count(worker: WorkerPool, job: UtilityJob, tmp_path: Pa
     assert caught.value.code is LearningCode.BAD_SAMPLES
     await worker.open_job(job)
     grand = await worker.evaluate(job.job_id, np.ones((1, 5), np.bool_))
-    assert abs(await worker.count_correct(job.model, aggregate, job.evaluation) - grand[0]) <= 1
+    assert abs(await worker.measure_model(job.model, aggregate, job.evaluation) - grand[0]) <= 1
 
 
 def test_a_worker_has_processes_and_threads() -> None:

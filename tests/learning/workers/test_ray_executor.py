@@ -124,10 +124,10 @@ class TestWithRay:
         with pytest.raises(RefusalError) as caught:
             await remote.open_job(job)
         assert caught.value.code is LearningCode.WRONG_SHAPE
-        assert 0 <= await remote.count_correct(job.model, job.base, job.evaluation) <= 2_000
+        assert 0 <= await remote.measure_model(job.model, job.base, job.evaluation) <= 2_000
         await remote.stop()
         with pytest.raises(WorkerError, match="stopped"):
-            await remote.count_correct(job.model, job.base, job.evaluation)
+            await remote.measure_model(job.model, job.base, job.evaluation)
 
     async def test_workers_of_the_cluster_are_bounded(self, cluster: Any, tmp_path: Path) -> None:
         _, phrase = choose_sandbox("auto", [tmp_path])

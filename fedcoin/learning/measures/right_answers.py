@@ -1,0 +1,58 @@
+"""Accuracy: the number of right answers.
+
+An answer is right when the highest output is at the example's label. When several outputs are
+equal, the lowest class counts as the highest; an example with a NaN among its outputs counts as
+wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The number of right answers. Implements `measure.Measure`."""
+
+    num_statistics = 1
+    needs_values = False
+    step = 1
+
+    @property
+    def facts(self) -> Facts:
+        """Nothing: the count needs no knowledge of the evaluation set."""
+        return np.zeros(0)
+
+    def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
+        """Implement `Measure.summarise`: count right answers."""
+        right: Statistics = find_right(outputs, targets).sum(axis=1, dtype=np.int64)[:, None]
+        return right
+
+    def finish(self, statistics: Statistics) -> Utilities:
+        """Implement `Measure.finish`: the count itself."""
+        return statistics[:, 0]
+
+
+ACCURACY = Accuracy()
+"""The measure of jobs that name no other."""
+
+
+def find_right(outputs: Outputs, labels: Targets) -> npt.NDArray[np.bool_]:
+    """Find the examples that each model answers right.
+
+    Args:
+        outputs: float32 (m, classes, examples).
+        labels: Integers (examples,), below the number of classes.
+
+    Returns:
+        Bool (m, examples).
+    """
+    own = outputs[:, labels, np.arange(len(labels))]
+    right: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == labels
+    right &= ~np.isnan(own)
+    return right

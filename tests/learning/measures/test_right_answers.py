@@ -1,0 +1,28 @@
+"""Accuracy: which answers count as right."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedcoin.learning.measures.right_answers import ACCURACY
+
+NAN = float("nan")
+
+
+def test_right_answers_are_counted_for_each_model() -> None:
+    outputs = np.array(
+        [
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            [[0.0, 2.0, 0.0], [1.0, 2.0, 1.0]],
+        ],
+        np.float32,
+    )
+    statistics = ACCURACY.summarise(outputs, np.array([0, 1, 1]))
+    # Of equal outputs the lowest class is the answer.
+    assert ACCURACY.finish(statistics).tolist() == [2, 1]
+
+
+def test_a_nan_among_the_outputs_is_a_wrong_answer() -> None:
+    outputs = np.array([[[NAN, 2.0], [0.0, NAN]]], np.float32)
+    statistics = ACCURACY.summarise(outputs, np.array([0, 0]))
+    assert ACCURACY.finish(statistics).tolist() == [0]
