@@ -19,6 +19,7 @@ LOOPBACK: Final[tuple[IpNetwork, ...]] = (
     ipaddress.ip_network("127.0.0.0/8"),
     ipaddress.ip_network("::1/128"),
 )
+"""The loopback networks."""
 
 _IPV6_PREFIX: Final = 64
 

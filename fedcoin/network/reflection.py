@@ -39,7 +39,9 @@ _ALWAYS: tuple[Any, ...] = (
 )
 
 ALPHA_SERVICE = f"{_ALPHA}.ServerReflection"
+"""The full name of the older reflection service."""
 STABLE_SERVICE = f"{_STABLE}.ServerReflection"
+"""The full name of the reflection service."""
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:

@@ -194,7 +194,7 @@ class Campaign:
             update: The update, its signature checked.
 
         Returns:
-            Its place in the order of the round's announcements, from 1.
+            Its position in the order of the round's announcements, from 1.
 
         Raises:
             RefusalError: As in `check_update`, but for NOT_ANNOUNCED.

@@ -29,8 +29,11 @@ COMMAND_LINE = "fedcoin.application.cli"
 """The module that runs `fedcoin-node`, as in `python -m fedcoin.application.cli`."""
 
 POLL_SECONDS = 0.1
+"""The pause between two checks of the processes, in seconds."""
 TAIL_LINES = 15
+"""The number of a log's last lines that an error shows."""
 TAIL_BYTES = 16_384
+"""The number of a log's last bytes in which these lines are looked for."""
 
 
 @dataclass(frozen=True, slots=True)

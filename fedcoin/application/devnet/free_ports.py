@@ -13,6 +13,7 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 # takes a port between this search and the node's start.
 
 MAX_TRIES = 2_000
+"""The number of ports that are tried before the search fails."""
 
 
 def find_free_ports(count: int) -> list[int]:

@@ -36,9 +36,12 @@ from fedcoin.learning.training.partitions import add_noise, draw_partition
 from fedcoin.learning.workers.executors import count_cores
 
 CHAIN_ID = "fedcoin-devnet"
+"""The name of the network."""
 
 MINER_BOND = 1_000 * SAP_PER_FDC
+"""Each miner's bond, in sap."""
 MINER_BALANCE = 1_000 * SAP_PER_FDC
+"""Each miner's balance beside its bond, in sap."""
 ROUND_FEES = SAP_PER_FDC
 """The coordinator's coins for one round's fees, in sap, beside the budget: more than enough."""
 

@@ -38,6 +38,7 @@ AGREE_SECONDS = 20.0
 """How long all nodes may take after the last payment to reach the same state."""
 
 POLL_SECONDS = 0.2
+"""The pause between two calls of an API, in seconds."""
 
 Report = Callable[[str], None]
 """Shows one line about the devnet's progress to the user."""

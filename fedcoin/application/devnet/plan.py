@@ -15,17 +15,25 @@ from fedcoin.learning.training.partition_spec import Partition
 from fedcoin.learning.training.training_plan import MAX_EPOCHS
 
 HONEST = "honest"
+"""The role of a client that trains on its own data."""
 MISLABELLED = "mislabelled"
+"""The role of a client with wrong labels."""
 FREE_RIDER = "free rider"
+"""The role of a client that returns the base weights."""
 
 MAX_CLIENTS = 128
+"""The largest number of clients."""
 MAX_OWN_PROCESSES = 12
 """The largest number of clients that each get a process (half a gigabyte with TensorFlow)."""
 
 MAX_TRAINING_PROCESSES = 256
+"""The largest number of training processes."""
 MAX_MINERS = 32
+"""The largest number of miners."""
 MAX_ROUNDS = 1_000
+"""The largest number of rounds."""
 MAX_BUDGET = 100_000_000 * SAP_PER_FDC
+"""The largest budget, in sap."""
 assert MAX_BUDGET < MAX_AMOUNT
 
 

@@ -24,7 +24,7 @@ class CampaignQuota:
 
     Args:
         store: The node's artifacts.
-        max_bytes: The most that is kept of what was fetched for one campaign, in bytes.
+        max_bytes: The largest size of what is kept of the files fetched for one campaign.
         needed: Lists the artifacts that open tasks and campaigns refer to.
         path: The file that keeps the ids of what was fetched, so that a restart does not give each
             campaign a whole quota again.
@@ -57,7 +57,7 @@ class CampaignQuota:
 
         Args:
             campaign_id: The campaign's id, 32 bytes.
-            limits: The most bytes of each artifact of the task, by id.
+            limits: The largest size of each artifact of the task in bytes, by id.
 
         Raises:
             RefusalError: STORE_FULL when there is no room within the quota.

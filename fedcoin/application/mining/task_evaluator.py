@@ -78,7 +78,7 @@ class CoalitionEvaluator(Protocol):
             job: The files of the task: model, weights, and evaluation set.
             aggregate: The path of the aggregate's weights.
             evaluation_size: The number of examples that the evaluation set must have.
-            max_work: The most multiply-adds of one coalition on the whole set.
+            max_work: The largest number of multiply-adds of one coalition on the whole set.
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more; otherwise as in
@@ -177,7 +177,7 @@ class TaskJobs:
         worker: The worker processes.
         store: The node's artifacts.
         ensure: Fetches missing artifacts from peers.
-        max_coalition_work: The most multiply-adds that this node accepts for one coalition.
+        max_coalition_work: How many multiply-adds this node accepts for one coalition.
         quota: Bounds what is fetched for one campaign; None where nothing is fetched.
     """
 

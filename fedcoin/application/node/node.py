@@ -70,8 +70,10 @@ from fedcoin.v1.transaction_pb2 import ReportEquivocation
 log = logging.getLogger(__name__)
 
 AGENT = f"fedcoin-node/{__version__}"
+"""What this program calls itself to its peers."""
 
 HONEST_COMPONENTS = NodeComponents()
+"""The parts of an honest node."""
 
 
 class Node:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from fedcoin.network.client.node_client import NodeClient
 
 FORMAT: Final = "fedcoin/payment-proof/v1"
+"""The value of `format` in a proof file."""
 
 MAX_BYTES: Final = 64 << 20
 """The size of the largest file that is read, in bytes."""

@@ -26,7 +26,9 @@ import numpy as np
 from fedcoin.incentive.proof.layouts import Bools, Ints
 
 MAX_EXACT_CLIENTS = 16
+"""The largest number of clients of whom all coalitions are evaluated."""
 MAX_LEAVES = 64
+"""The largest number of leaves; with more coalitions, each leaf holds several."""
 
 
 def _common_denominator(clients: int) -> int:

@@ -23,6 +23,7 @@ from fedcoin.incentive.rounding import round_to_sum
 from fedcoin.v1 import task_pb2
 
 MAX_CLIENTS = 1_000
+"""The largest number of clients of a task."""
 _MAX_EVALUATION_SIZE = 10_000_000
 _MAX_SAMPLES = 1_000_000
 NANO = 1_000_000_000

@@ -38,7 +38,7 @@ def max_coalition_work(window_s: float, num_coalitions: int, limit: int) -> int:
     Args:
         window_s: The task's commit window, in seconds.
         num_coalitions: The smallest number of coalitions that a miner must evaluate.
-        limit: The most that this node accepts for one coalition, in multiply-adds.
+        limit: The number of multiply-adds that this node accepts for one coalition.
 
     Returns:
         Multiply-adds on the whole evaluation set.
@@ -52,7 +52,7 @@ def check_work(spec: artifact_pb2.ModelSpec, num_examples: int, max_work: int) -
     Args:
         spec: The model, checked by `spec.check_spec`.
         num_examples: The number of examples in the evaluation set.
-        max_work: The most multiply-adds of one coalition on the whole set.
+        max_work: The largest number of multiply-adds of one coalition on the whole set.
 
     Raises:
         RefusalError: TOO_SLOW when it takes more; otherwise as in `read_graph` and

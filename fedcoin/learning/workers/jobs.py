@@ -133,7 +133,7 @@ def check_job(
         job: The job.
         aggregate: The tensors of the averaged weights.
         evaluation_size: How many examples the evaluation set must have.
-        max_work: The most multiply-adds of one coalition on the whole set.
+        max_work: The largest number of multiply-adds of one coalition on the whole set.
 
     Raises:
         RefusalError: TOO_SLOW when the model takes more; otherwise as in

@@ -285,7 +285,7 @@ class WorkerPool:
             job: The job; it need not be open.
             aggregate: The tensors of the averaged weights.
             evaluation_size: How many examples the evaluation set must have.
-            max_work: The most multiply-adds of one coalition on the whole set.
+            max_work: The largest number of multiply-adds of one coalition on the whole set.
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more, or the check takes longer than a

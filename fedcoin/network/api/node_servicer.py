@@ -39,9 +39,13 @@ from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.views_pb2 import BlockView, TaskView, ValidatorView
 
 VALIDATORS_PAGE: Final = 100
+"""The number of validators in a page, by default and at most."""
 CHANGES_PAGE: Final = 100
+"""The number of validator changes in a page, by default and at most."""
 BLOCKS_PAGE: Final = 20
+"""The number of blocks in a page by default."""
 MAX_BLOCKS_PAGE: Final = 100
+"""The largest number of blocks in a page."""
 
 MAX_AHEAD: Final = 10_000
 """How many heights above the chain a stream of events may begin: this node may be catching up."""

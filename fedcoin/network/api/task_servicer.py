@@ -26,7 +26,9 @@ from fedcoin.v1.views_pb2 import CampaignView, TaskView
 M = TypeVar("M", bound=Message)
 
 PAGE: Final = 50
+"""The number of tasks or campaigns in a page by default."""
 MAX_PAGE: Final = 100
+"""The largest number of tasks or campaigns in a page."""
 
 _OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY})
 

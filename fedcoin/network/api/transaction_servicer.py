@@ -25,7 +25,9 @@ from fedcoin.v1.views_pb2 import (
 )
 
 PENDING_PAGE: Final = 100
+"""The number of transactions in a page by default."""
 MAX_PENDING_PAGE: Final = 500
+"""The largest number of transactions in a page."""
 
 # Each block wakes the watchers. A transaction that the mempool drops between two blocks is noticed
 # after at most this time.

@@ -24,6 +24,7 @@ SERVICES = (
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
     artifact_upload_service_pb2.DESCRIPTOR.services_by_name["ArtifactUploadService"],
 )
+"""The services whose idempotent calls are retried."""
 
 CHECK_S = 60.0
 """The deadline of handing in an update, in seconds: the coordinator checks its weights first."""
@@ -112,7 +113,7 @@ class FederatedClient(GrpcClient):
             update: The signed update.
 
         Returns:
-            Its place in the order of the round's announcements, from 1.
+            Its position in the order of the round's announcements, from 1.
 
         Raises:
             RpcError: ROUND_NOT_OPEN, WRONG_ROUND, WRONG_BASE or ALREADY_SUBMITTED when it comes too

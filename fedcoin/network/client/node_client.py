@@ -28,6 +28,7 @@ SERVICES = (
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"],
     artifact_upload_service_pb2.DESCRIPTOR.services_by_name["ArtifactUploadService"],
 )
+"""The services whose idempotent calls are retried."""
 
 MAX_DOWNLOAD_BYTES = 1 << 30
 """The longest artifact that is downloaded unless the caller allows more, in bytes."""

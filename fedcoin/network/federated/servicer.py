@@ -20,6 +20,7 @@ from fedcoin.v1.federated_learning_service_pb2_grpc import FederatedLearningServ
 from fedcoin.v1.task_pb2 import SignedReceipt
 
 SERVICE = "fedcoin.v1.FederatedLearningService"
+"""The service's full name."""
 
 
 class RoundsPort(Protocol):
@@ -66,7 +67,7 @@ class RoundsPort(Protocol):
             update: The update, whose signature is right.
 
         Returns:
-            Its place in the order of the round's announcements, from 1.
+            Its position in the order of the round's announcements, from 1.
 
         Raises:
             RefusalError: Why it is not registered.

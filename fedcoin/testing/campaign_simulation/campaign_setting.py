@@ -16,10 +16,12 @@ from fedcoin.testing.dishonest.mining_strategies import HONEST_STRATEGY, MiningS
 from fedcoin.v1 import genesis_pb2, task_pb2
 
 BOND = 10 * SAP_PER_FDC
+"""Each validator's bond by default, in sap."""
 BALANCE = 1_000 * SAP_PER_FDC
 """Each validator's bond and free balance at genesis, in sap."""
 
 COORDINATOR_BALANCE = 100_000 * SAP_PER_FDC
+"""The coordinator's balance, in sap."""
 
 GENESIS_MS = 1_700_000_000_000
 """The genesis' time, Unix ms; virtual time counts from here."""

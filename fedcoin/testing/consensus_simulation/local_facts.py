@@ -17,10 +17,15 @@ from fedcoin.contract.blocks.validation import compute_clock_bound
 from fedcoin.v1.block_pb2 import BlockHeader
 
 SOUND: Final = b"s"
+"""The kind of claims that pass every audit."""
 FORGED: Final = b"f"
+"""The kind of claims that fail every audit."""
 EDGE: Final = b"e"
+"""The kind of claims that pass the audit of some nodes and fail that of others."""
 MISSING: Final = b"m"
+"""The kind of claims that half of the nodes cannot audit."""
 CLAIM_KINDS: Final = (SOUND, FORGED, EDGE, MISSING)
+"""All kinds of claims."""
 
 _CLAIM_BYTES: Final = 9
 

@@ -34,6 +34,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, Sampling
 from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
 
 ACCOUNTS = 8
+"""The number of accounts that an attack is paid from."""
 FUNDS = 60 * SAP_PER_FDC
 """The accounts that the miner funds, and the coins of each in sap."""
 
@@ -50,6 +51,7 @@ FLOOD_BATCH = 24
 """How many transactions of each account wait at the same time."""
 
 PAUSE_S = 0.5
+"""The pause between two looks at the chain, in seconds."""
 
 _DAY_MS = 86_400_000
 _SHORT_MS = 2_000

@@ -48,9 +48,12 @@ MAX_OLD_BLOCKS = 20
 """From how many of the latest blocks old messages are taken."""
 
 TIMEOUT_S = 5.0
+"""The deadline of each call, in seconds."""
 
 OTHER_CHAIN_ID = "another-network"
+"""The name of the network whose messages are sent."""
 OTHER_GENESIS_HASH = sha256(b"another network")
+"""The genesis hash of the network whose messages are sent, 32 bytes."""
 
 Visit = Callable[[str, Chain], Awaitable[dict[str, str]]]
 """Visits the peer at an address, and returns the peer's answer to each kind of message: the name of

@@ -26,7 +26,9 @@ from fedcoin.v1.vote_pb2 import SignedVote
 
 GENESIS_HASH = sha256(b"the study's network")
 SAMPLES = 500
+"""The number of leaves of each miner."""
 CHALLENGED_LEAVES = 44
+"""The number of leaves that a challenge asks for."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fedcoin.testing.dishonest.mining_strategies import ComputedSamples
 from fedcoin.v1 import task_pb2
 
 MIN_SAMPLES_TO_STOP = 32
+"""The number of samples before which no honest miner stops."""
 
 
 def make_walk_plan(game: SaturatingGame, number: int, max_samples: int) -> SamplingPlan:

@@ -18,8 +18,11 @@ from fedcoin.network.peers.protection.bans import Bans, decode_bans
 log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 1000
+"""The largest number of addresses in the book."""
 MAX_FILE_BYTES = 1024 * 1024
+"""The largest size of the file that is read, in bytes."""
 FILE_VERSION = 2
+"""The version of the file's format; files of other versions are ignored."""
 MAX_FAILURES = 10
 """An address that never worked is forgotten after this many failures in a row."""
 

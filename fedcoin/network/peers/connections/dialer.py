@@ -52,6 +52,7 @@ STABLE_S = 5.0
 """A connection that ends sooner counts as a failure, in seconds."""
 
 TICK_S = 0.5
+"""How often addresses that are due are looked for at least, in seconds."""
 
 KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
 

@@ -10,6 +10,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 
 MAX_CHARACTERS = 255
+"""The largest number of characters of `host:port`."""
 
 # Names and IPv4 addresses. Text that gRPC would read as another scheme ("unix:/path") does not
 # match: an address from a stranger must never open anything but a TCP connection.

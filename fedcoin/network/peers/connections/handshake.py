@@ -35,13 +35,17 @@ from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.v1.peer_service_pb2 import NodeIdentity
 
 NONCE_BYTES = 32
+"""The size of a nonce, in bytes."""
 NONCE_LIFETIME_S = 10.0
+"""How long a caller has between the two calls of a handshake, in seconds."""
 MAX_AGENT_CHARACTERS = 64
+"""The largest number of characters of a peer's program and version."""
 MAX_CHAIN_ID_CHARACTERS = 64
+"""The largest number of characters of a chain id in an identity."""
 MAX_NONCES = 1024
-"""The most handshakes that may be in progress at once."""
+"""The largest number of handshakes that may be in progress at once."""
 MAX_NONCES_OF_HOST = 64
-"""The most of them from one host; one more replaces the oldest."""
+"""The largest number of them from one host; one more replaces the oldest."""
 
 
 class Role(bytes, Enum):

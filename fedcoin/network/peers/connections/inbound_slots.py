@@ -19,9 +19,9 @@ class InboundSlots:
     """The limits of the peers that dialled this node."""
 
     max_peers: int
-    """The most of them."""
+    """The largest number of peers that dialled this node."""
     max_peers_of_host: int
-    """The most of them from one host that is not exempt."""
+    """The largest number of them from one host that is not exempt."""
     hosts: HostGroups
     """Which hosts share a limit."""
     power_of: Callable[[bytes], int]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fedcoin.v1.transaction_relay_service_pb2_grpc import TransactionRelayServiceAsyncStub
 
 EXCHANGE = "/fedcoin.v1.ConsensusService/Exchange"
+"""The full name of the method of consensus messages."""
 
 CALL_S = 10.0
 """The deadline of a call with a single reply, in seconds, where the caller gives none."""

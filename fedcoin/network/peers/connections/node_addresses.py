@@ -1,7 +1,7 @@
 """Addresses of nodes: a listener with the key of the node that must answer there, `key@host:port`.
 
 The key is the node's Ed25519 public key in lower-case hex, 64 digits, as it is shown everywhere
-else. Over TLS it also stands in the node's certificate, as a DNS name (`tls_name`).
+else. Over TLS the node's certificate names it, too, as a DNS name (`tls_name`).
 """
 
 from __future__ import annotations

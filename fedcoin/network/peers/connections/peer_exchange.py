@@ -22,6 +22,7 @@ from fedcoin.v1.peer_service_pb2 import ListPeersRequest, ListPeersResponse
 log = logging.getLogger(__name__)
 
 CALL_S = 5.0
+"""The deadline of a request for addresses, in seconds."""
 
 
 class PeerExchange:

@@ -34,8 +34,12 @@ from fedcoin.network.peers.protection.limits import Meter, check_size
 from fedcoin.network.peers.protection.reputation import Offence
 
 PREFIX = "/fedcoin.v1."
+"""What precedes a service's name in the full name of a method."""
 WITHOUT_SESSION = frozenset({"PeerService/Hello", "PeerService/Authenticate"})
+"""The methods that a caller may call before it has a session: those of the handshake."""
 MAX_HOSTS = 1024
+"""The number of hosts without a session whose calls are counted; the one that called longest ago is
+forgotten."""
 
 OFFENCES: Mapping[str, Offence] = MappingProxyType(
     {

@@ -36,6 +36,7 @@ from fedcoin.v1.peer_service_pb2 import (
 from fedcoin.v1.peer_service_pb2_grpc import PeerServiceServicer
 
 MAX_LISTED = 100
+"""The largest number of addresses in one reply."""
 
 
 class PeerServicer(PeerServiceServicer):

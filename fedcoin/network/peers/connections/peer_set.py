@@ -29,7 +29,7 @@ SILENCE_S = 15.0
 """A peer without a stream or a link is dropped after this silence, in seconds."""
 
 MAX_SESSIONS = 4
-"""The most sessions of one peer, which may dial several addresses of this node at once."""
+"""The largest number of sessions of a peer, which may dial several addresses of this node."""
 
 MAX_REMEMBERED = 4096
 """How many peers' scores and rates are remembered after they have left."""

@@ -47,7 +47,9 @@ MAX_BYTES_ON_LOOP = 64 * 1024
 """A longer message is decoded in a thread: it is a proposal, and hashing its block takes long."""
 
 SEEN_MESSAGES = 16_384
+"""The number of messages, of all peers, that are remembered in order to handle each once."""
 KNOWN_TO_PEER = 4_096
+"""The number of messages that are remembered for each peer as those that it has."""
 MAX_EQUAL_STATUSES = 5
 """After this many equal statuses in a row, messages are sent to the peer again."""
 
@@ -121,9 +123,9 @@ class ConsensusExchange:
         self._spread(raw, digest, but)
 
     def status_changed(self) -> None:
-        """Tell every peer where this node stands; not each step of one that catches up fast.
+        """Send this node's height and round to every peer, but not each step while it catches up.
 
-        What is left out now is told by `run`.
+        `run` sends later what is left out now.
         """
         if not self._pace.take(self._peers.now()):
             return

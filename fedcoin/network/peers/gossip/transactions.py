@@ -40,12 +40,17 @@ PAUSE_S = 0.01
 """The pause between two calls to one peer, in which the next batch gathers, in seconds."""
 
 CALL_S = 10.0
+"""The deadline of one batch, in seconds."""
 MAX_WAITING = 4_096
+"""The largest number of transactions that wait to be sent to one peer."""
 MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""The most that waits for one peer; the oldest make room, and reach it through other peers."""
+"""The largest size of these transactions, in bytes; the oldest ones make room, and reach the peer
+through other peers."""
 
 KNOWN_TO_PEER = 16_384
+"""The number of transactions that are remembered for each peer as those that it has."""
 MAX_RELAYED_DIGESTS = 65_536
+"""The number of relayed transactions that are remembered in order to decode each once."""
 YIELD_EVERY = 8
 """After this many transactions of a batch, other tasks get a turn on the event loop."""
 

@@ -20,12 +20,14 @@ from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
 from fedcoin.network.token_bucket import TokenBucket
 
 KIB = 1024
+"""Bytes of a kibibyte."""
 
 MAX_RELAYED = 256
-"""The most transactions in one RelayTransactions."""
+"""The largest number of transactions in one RelayTransactions."""
 
 MAX_RELAYED_BYTES = 1024 * KIB
-"""The most bytes of transactions in one RelayTransactions, unless it holds a single one."""
+"""The largest size of all transactions in one RelayTransactions, in bytes; a single one may be
+larger."""
 
 
 MAX_TRANSACTION_MESSAGE_BYTES = PARAMETER_RANGES["max_transaction_bytes"][1] + 4 * KIB
@@ -87,7 +89,7 @@ STREAMS_OF_PEER = sum(
         "ArtifactService/Download",
     )
 )
-"""The most streams that one peer may have open."""
+"""The largest number of streams that one peer may have open."""
 
 
 class Meter:

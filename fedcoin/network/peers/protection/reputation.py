@@ -46,6 +46,7 @@ POINTS: Mapping[Offence, int] = MappingProxyType(
         Offence.TOO_FAST: 5,
     }
 )
+"""What each offence adds to the score."""
 
 
 class Reputation:

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
 
 MAX_MESSAGES = 8192
+"""The largest number of messages in a queue."""
 MAX_BYTES = 4 * PEER_MESSAGE_BYTES
+"""The largest size of all messages in a queue, in bytes."""
 MAX_WRITE_S = 10.0
 """The time in which a peer must accept one message, in seconds."""
 

@@ -67,8 +67,9 @@ class ArtifactFetcher:
             ids: The artifacts' ids, 32 bytes each.
             timeout_s: How long to wait, in seconds.
             preferred: Node keys of peers to ask first.
-            limits: The most bytes of an artifact, by id; without it, `MAX_ARTIFACT_BYTES`. When
-                callers with different limits wait for one artifact, the largest holds.
+            limits: The largest size of an artifact in bytes, by id; `MAX_ARTIFACT_BYTES` by
+                default. When callers with different limits wait for one artifact, the largest
+                limit holds.
 
         Returns:
             True when the store holds all of them.

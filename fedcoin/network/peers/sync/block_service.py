@@ -38,15 +38,16 @@ from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceServicer
 log = logging.getLogger(__name__)
 
 MAX_HEADERS = 200
-"""The most headers in one page."""
+"""The largest number of headers in one page."""
 
 MAX_BLOCKS = 500
-"""The most blocks in one stream."""
+"""The largest number of blocks in one stream."""
 
 PAUSE_S = 0.25
 """The pause before a block is announced, in seconds; validators usually have it by then."""
 
 ANNOUNCE_S = 5.0
+"""The deadline of an announcement, in seconds."""
 
 
 class BlockGossipServicer(BlockGossipServiceServicer):

@@ -21,8 +21,11 @@ from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlock
 log = logging.getLogger(__name__)
 
 RANGE_BLOCKS = 8
+"""The number of blocks that are asked of one peer at a time."""
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
+"""The largest size of the fetched blocks that wait for an earlier one, in bytes."""
 PACE_S = 0.05
+"""The pause before a peer that was asked as often as it allows is asked again, in seconds."""
 BLOCK_S = 10.0
 """The deadline for one block, in seconds."""
 

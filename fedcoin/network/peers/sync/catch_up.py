@@ -44,6 +44,7 @@ PAUSE_S = 0.5
 """The pause after a run without progress, in seconds."""
 
 CALL_S = 10.0
+"""The deadline of a request for headers, in seconds."""
 
 
 class CatchUp:

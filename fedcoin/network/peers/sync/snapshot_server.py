@@ -16,7 +16,7 @@ from fedcoin.v1.block_gossip_service_pb2 import SnapshotInfo
 log = logging.getLogger(__name__)
 
 MAX_LISTED = 16
-"""The most snapshots in one list."""
+"""The largest number of snapshots in one list."""
 
 MAX_STREAMS = 4
 """The number of snapshots that are sent at once, to all peers together."""

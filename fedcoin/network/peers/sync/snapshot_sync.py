@@ -44,8 +44,11 @@ MAX_ATTEMPTS = 3
 """Attempts to get a snapshot before the chain is replayed from genesis instead."""
 
 PAUSE_S = 1.0
+"""The pause between two attempts to fetch a snapshot, in seconds."""
 LIST_S = 5.0
+"""The deadline of a request for a peer's list of snapshots, in seconds."""
 GRACE_S = 15.0
+"""How long a peer may send nothing, or less than `MIN_BYTES_PER_S`, in seconds."""
 MIN_BYTES_PER_S = 64 * 1024
 """The rate that a peer must reach in the long run; it may lag by `GRACE_S` seconds."""
 
