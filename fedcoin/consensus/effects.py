@@ -50,6 +50,7 @@ class CheckBlock:
     round: int
     """The round in which the block is checked: its own round must not be later."""
     block: Block
+    """The block of the next height to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class JudgeProposal:
     round: int
     """The consensus round of the proposal, from 0."""
     block: Block
+    """The proposed block, whose validity was checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class SendProposal:
     valid_round: int
     """The round in which the block had a polka; -1 for a new block."""
     block: Block
+    """The block to propose."""
     polka: tuple[Vote, ...] = field(default=(), compare=False, repr=False)
     """The prevotes of `valid_round` for the block, to be sent to all peers before the proposal."""
 
@@ -102,6 +105,7 @@ class StartTimer:
     """Call `on_timeout` with this timer after a delay."""
 
     timer: Timer
+    """What `on_timeout` is called with."""
     delay_ms: int
     """The delay in ms."""
 
@@ -111,6 +115,7 @@ class ForwardMessage:
     """Send this message to peers that may lack it: it is new and well-formed."""
 
     message: Message
+    """A proposal or a vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,9 @@ class Equivocation:
     """Report two conflicting votes of one validator. Emitted once for each validator."""
 
     first: Vote
+    """The vote that arrived first."""
     second: Vote
+    """A vote of the same kind, height and round for another value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class Decide:
     """
 
     block: Block
+    """The final block."""
     certificate: bytes
     """The serialised Certificate."""
     round: int

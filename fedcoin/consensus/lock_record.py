@@ -29,6 +29,7 @@ class LockRecord:
     """A block that this validator precommitted, and its polka."""
 
     block: Block
+    """The block to which the validator is bound."""
     prevotes: tuple[Vote, ...]
     """The prevotes of one round for the block, at least one."""
 

@@ -19,6 +19,7 @@ class Timer:
     """One timer of one round. It has no effect when it expires after the round has moved on."""
 
     kind: TimerKind
+    """What the timer waits for."""
     round: int
     """The consensus round, from 0."""
 

@@ -83,7 +83,8 @@ class CallLimiter:
         Args:
             caller: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
             is_stream: Whether the call has a stream of replies.
-            is_open: Whether the method is of a service that is open to all, such as health.
+            is_open: Whether the method is of a service that is open to all, such as health;
+                its streams are counted apart, so that they take no room of other streams.
 
         Yields:
             Nothing.

@@ -32,6 +32,7 @@ class ClientIdentity:
     key: KeyPair
     """Signs its updates, and is paid."""
     data: ClientData
+    """Its training data."""
     receipts: ReceiptFolder
     """Where the coordinator's receipts for its updates are kept."""
 

@@ -33,7 +33,9 @@ class KeptReceipt:
     """A receipt with the update that it is for; both signatures were verified."""
 
     update: Update
+    """The client's own update."""
     receipt: SignedUpdateReceipt
+    """The server's receipt for it."""
 
 
 def check_receipt(

@@ -63,6 +63,7 @@ class Campaign:
     """The whole state of a campaign. Hashes and ids have 32 bytes; empty means none yet."""
 
     chain_id: str
+    """The network's name."""
     genesis_hash: bytes
     """The genesis hash of the network, which every signature covers, 32 bytes."""
     rounds: int
@@ -74,11 +75,13 @@ class Campaign:
     base: bytes
     """Artifact id of the weights from which the present round starts."""
     shards: tuple[EvaluationShard, ...]
+    """The shards of the evaluation set, valued on in turn."""
     initial: bytes = b""
     """Artifact id of the weights from which the first round started."""
     campaign_id: bytes = b""
     """The hash of the transaction that opened the campaign."""
     phase: CampaignPhase = CampaignPhase.WAITING
+    """What the coordinator waits for in the present round."""
     round: int = 1
     """The present round, from 1."""
     deadline_ms: int = 0
@@ -102,6 +105,7 @@ class Campaign:
     """The serialised transaction that has been signed but is not known to be final (it opens the
     campaign or a task, or closes the campaign). After a restart the same bytes are submitted."""
     history: list[RoundRecord] = field(default_factory=list)
+    """The rounds that are over, in order."""
 
     @property
     def shard_index(self) -> int:

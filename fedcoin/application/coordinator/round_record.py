@@ -38,6 +38,7 @@ class RoundRecord:
     evaluation_size: int
     """Number of examples in that shard."""
     clients: tuple[ClientOutcome, ...]
+    """What each client that took part was worth and was paid."""
     announced: tuple[bytes, ...] = ()
     """The addresses of the clients that announced an update, in that order."""
 

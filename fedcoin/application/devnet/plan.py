@@ -122,6 +122,7 @@ def _out_of_range(name: str, value: str, low: str, high: str) -> RefusalError:
 class Program:
     """The command that starts one process of a devnet."""
 
+    # Names the process and its log file.
     name: str
     # The command line behind `python -m MODULE`.
     arguments: tuple[str, ...]
@@ -132,6 +133,7 @@ class Program:
 class Member:
     """One participant of a devnet, with its own key."""
 
+    # Its name, such as `miner-1`, and its home folder.
     name: str
     home: Home
     # 20 bytes.
@@ -144,6 +146,7 @@ class Member:
 class MinerMember:
     """A miner of a devnet: a node that computes values and votes."""
 
+    # The miner's name, home, address and process.
     member: Member
     # Where its API listens, as host:port.
     api: str
@@ -155,6 +158,7 @@ class MinerMember:
 class ClientMember:
     """A client of a devnet, which trains on its own data."""
 
+    # The client's name, home, address and process.
     member: Member
     # HONEST, MISLABELLED or FREE_RIDER.
     role: str
@@ -166,9 +170,11 @@ class ClientMember:
 class DevnetPlan:
     """A devnet whose homes are on disk, ready to be started."""
 
+    # What the user asked for.
     options: DevnetOptions
     # The folder that holds the homes.
     root: Path
+    # The network's name.
     chain_id: str
     # All coins of the genesis, in sap.
     supply: int

@@ -25,7 +25,9 @@ PAYEES = ("clients", "server", "miners", "refund")
 class Tick:
     """A horizontal line across a plot, with its label."""
 
+    # Its vertical position, from the top of the drawing.
     y: float
+    # The text beside it.
     label: str
 
 
@@ -33,6 +35,7 @@ class Tick:
 class Bar:
     """A rectangle of a bar chart."""
 
+    # Its left and upper edges and its size, in the drawing's units.
     x: float
     y: float
     width: float
@@ -49,7 +52,9 @@ class Bar:
 class Label:
     """Two lines of text below a group of bars."""
 
+    # The texts' centre, from the left of the drawing.
     x: float
+    # The upper line, and the lower one.
     name: str
     about: str
 
@@ -58,8 +63,10 @@ class Label:
 class Point:
     """A point of a line plot."""
 
+    # Its position, from the left and from the top of the drawing.
     x: float
     y: float
+    # The text beside it.
     label: str
     # Shown under the pointer.
     title: str
@@ -69,6 +76,7 @@ class Point:
 class Plot:
     """One plot: bars or points, with ticks and labels."""
 
+    # The plot's heading.
     title: str
     # What the vertical axis shows, with its unit.
     unit: str

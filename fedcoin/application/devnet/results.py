@@ -11,6 +11,7 @@ from typing import Any
 class ClientResult:
     """The result of one client in one round."""
 
+    # In bech32m.
     address: str
     # "honest", "mislabelled" or "free rider".
     role: str
@@ -26,6 +27,7 @@ class ClientResult:
 class MinerResult:
     """The result of one miner in one round."""
 
+    # In bech32m.
     address: str
     # Whether the miner committed to a vector of Shapley values.
     committed: bool
@@ -76,6 +78,7 @@ class RoundResult:
 class NodeResult:
     """The state of one miner's node at the end of a devnet."""
 
+    # The miner's address, in bech32m.
     address: str
     # The height of its latest final block.
     height: int
@@ -95,6 +98,7 @@ class NodeResult:
 class DevnetResult:
     """The results of a whole run of a devnet."""
 
+    # The network's name.
     chain_id: str
     # The supply in sap at genesis, and at the end. If the nodes disagree at the end, the supply of
     # a node that differs from genesis.

@@ -52,6 +52,7 @@ _MAX_DECODED_BLOCKS: Final = 8
 class NewBlock:
     """A block that became final, and what it did."""
 
+    # The final block.
     block: Block
     # The serialised Certificate that makes the block final.
     certificate: bytes
@@ -62,6 +63,7 @@ class NewBlock:
 class Draft:
     """A block that this node built for the next height."""
 
+    # The block, not signed or proposed yet.
     block: Block
     # The candidates that cannot be applied now.
     refused: tuple[Transaction, ...]

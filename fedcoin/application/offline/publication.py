@@ -47,7 +47,9 @@ class PublishedTask:
     """The ids, 32 bytes each, of the campaign and the task that were opened on the chain."""
 
     campaign_id: bytes
+    """The hash of the transaction that opened the campaign."""
     task_id: bytes
+    """The hash of the transaction that opened the task."""
 
 
 async def publish_folder(

@@ -60,12 +60,17 @@ class SimulationManifest:
     seed: int
     """Seeded the initial weights, the shares, the wrong labels and the order of examples."""
     plan: TrainingPlan
+    """How the clients trained."""
     model_artifact: str
+    """The ModelSpec."""
     base_artifact: str
+    """The weights that all clients started from."""
     evaluation_artifact: str
+    """The evaluation set."""
     evaluation_size: int
     """Number of evaluation examples."""
     clients: tuple[SimulatedClient, ...]
+    """The clients, in order."""
     partition: str = "linear"
     """How the training set was divided among the clients (`partition_spec`)."""
 

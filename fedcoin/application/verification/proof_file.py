@@ -64,7 +64,9 @@ class ProvedPayment:
     block_hash: bytes
     """32 bytes."""
     header: BlockHeader
+    """The header of the block that paid; validators' signatures make it final."""
     payment: PaymentReceipt
+    """The payment, with its amount in sap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class ProvedPayments:
     num_validator_changes: int
     """Changes of the validator set between genesis and the last payment."""
     payments: tuple[ProvedPayment, ...]
+    """The payments, in the order in which they were made."""
 
 
 # Writing --------------------------------------------------------------------------------------

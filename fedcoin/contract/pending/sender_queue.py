@@ -35,6 +35,7 @@ class Entry:
     """One waiting transaction."""
 
     transaction: Transaction
+    """The decoded and verified transaction."""
     early: RefusalError | None
     """Why it cannot be applied yet; None when it can."""
     held_since: int
@@ -88,6 +89,7 @@ class SenderQueue:
     """One sender's transactions by nonce."""
 
     entries: dict[int, Entry] = field(default_factory=dict)
+    """The entries by nonce."""
     state: PendingState | None = None
     """The state after those that can be applied; None when it has to be computed anew."""
 
@@ -140,5 +142,6 @@ class Dropped(NamedTuple):
     """A transaction that the mempool removed because it can no longer be applied."""
 
     transaction: Transaction
+    """The removed transaction."""
     # The error of the rule that it breaks, or that it was held for too long.
     reason: RefusalError

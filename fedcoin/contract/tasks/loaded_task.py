@@ -23,8 +23,11 @@ class LoadedTask:
     task_id: bytes
     """The task's id, 32 bytes."""
     task: TaskState
+    """Its present phase, deadline and counts."""
     terms: OpenTask
+    """The action that opened it."""
     campaign: CampaignState
+    """The campaign that it belongs to."""
     miners: Mapping[bytes, MinerState]
     """By address (20 bytes), in rising order."""
 

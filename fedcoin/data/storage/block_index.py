@@ -32,12 +32,14 @@ class IndexEntry(NamedTuple):
     id: bytes
     """32 bytes: the hash of that transaction."""
     location: Location
+    """The position of the transaction that opened it."""
 
 
 class SnapshotTask(NamedTuple):
     """A task in the state of a snapshot, whose opening block is not stored."""
 
     opened_height: int
+    """The height of the block that opened it."""
     id: bytes
     """The task's id, 32 bytes."""
     campaign_id: bytes

@@ -54,7 +54,7 @@ def scan_entries(database: Database, prefix: bytes) -> Iterator[tuple[bytes, byt
 
 
 def write_changes(connection: sqlite3.Connection, changes: Mapping[bytes, bytes | None]) -> None:
-    """Write what a block changes.
+    """Write the entries of the state that a block changes.
 
     Args:
         connection: A connection inside the caller's write transaction.
@@ -72,11 +72,11 @@ def write_changes(connection: sqlite3.Connection, changes: Mapping[bytes, bytes 
 def replace_entries(
     connection: sqlite3.Connection, batches: Iterable[Iterable[tuple[bytes, bytes]]]
 ) -> None:
-    """Replace the whole state.
+    """Delete all entries of the state, and write others.
 
     Args:
         connection: A connection inside the caller's write transaction.
-        batches: The new entries, in batches.
+        batches: Keys and values of the new entries, in batches, which are read one by one.
     """
     connection.execute("DELETE FROM state")
     for batch in batches:

@@ -34,6 +34,7 @@ class TrustedHeader:
     """A header whose block is not stored, with the certificate that made the block final."""
 
     height: int
+    """The block's height."""
     header: bytes = field(repr=False)
     """The serialised BlockHeader."""
     certificate: bytes = field(repr=False)

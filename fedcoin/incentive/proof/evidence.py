@@ -64,6 +64,7 @@ class EvidenceTree:
     utilities: Ints
     """In right answers, int64 (N, m), the implied ones filled in."""
     tree: SumTree
+    """The Merkle-sum tree over all leaves."""
     grand: int
     """u(all clients), in right answers."""
     empty: int

@@ -56,6 +56,7 @@ class _Work:
 class SimulatedMiner:
     """A miner of a simulated campaign, which acts by its strategy after each block."""
 
+    # Signs the miner's transactions.
     key: KeyPair
     # Evaluates coalitions.
     utility: Utility

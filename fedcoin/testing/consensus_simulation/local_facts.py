@@ -62,6 +62,7 @@ def is_forged(transaction: bytes) -> bool:
 class Blindness:
     """An interval, in virtual ms, in which a node cannot audit: dead worker or full disk."""
 
+    # The first moment, and the first one after the interval.
     start_ms: int
     end_ms: int
 

@@ -19,6 +19,7 @@ Action = Callable[[], None]
 class HeightAnnouncement:
     """Tells a peer which height the sender is deciding."""
 
+    # The height that the sender is deciding.
     height: int
 
 
@@ -26,7 +27,9 @@ class HeightAnnouncement:
 class FinalBlock:
     """A final block with its certificate."""
 
+    # The block's height.
     height: int
+    # The final block.
     block: Block
     # A serialised Certificate.
     certificate: bytes

@@ -36,6 +36,7 @@ FAULT_KINDS = (
 class LinkCut:
     """An interval in which no packet gets from some nodes to some others. Times are virtual ms."""
 
+    # The first moment, and the first one after the interval.
     start_ms: int
     end_ms: int
     # Indices of nodes.

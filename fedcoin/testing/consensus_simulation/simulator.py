@@ -33,6 +33,7 @@ from fedcoin.testing.consensus_simulation.simulated_node import SimulatedNode
 class SimulationReport:
     """The result of one simulated run of the consensus."""
 
+    # What was simulated.
     scenario: Scenario
     # One sentence each: two final blocks at one height, a forged claim in one, a correct node that
     # refused a final block, contradicted itself or was accused, no progress. Empty if all is well.

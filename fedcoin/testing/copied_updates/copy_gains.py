@@ -46,8 +46,10 @@ GAIN = 0.01
 class CopyOutcome:
     """What one owner gets with copies, as a multiple of what it gets without."""
 
+    # The data set's name, and how it is divided (a key of `trained_rounds.PARTITIONS`).
     dataset: str
     partition: str
+    # The number of clients without the copies, and the number of copies.
     clients: int
     copies: int
     # The Euclidean norm of the noise in each copy, relative to that of the owner's change.
@@ -61,6 +63,7 @@ class CopyOutcome:
     owner: Mapping[str, float]
     # In how many rounds owner and copies together gain more than `GAIN`.
     gains: Mapping[str, int]
+    # The number of rounds that were measured.
     rounds: int
 
 

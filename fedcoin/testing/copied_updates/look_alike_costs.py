@@ -24,6 +24,7 @@ ROUNDS = 2
 class LookAlikeOutcome:
     """What honest clients lose under one similarity limit, over all rounds that were trained."""
 
+    # The data set's name, and how it is divided (a key of `trained_rounds.PARTITIONS`).
     dataset: str
     partition: str
     # The number of clients, all honest.
@@ -46,6 +47,7 @@ class LookAlikeOutcome:
 class BridgeOutcome:
     """What an attacker gets for updates that lie between those of two other clients."""
 
+    # The data set's name.
     dataset: str
     # The number of honest clients.
     clients: int
@@ -53,6 +55,7 @@ class BridgeOutcome:
     bridges: int
     # The similarity limit.
     limit: float
+    # How updates are grouped: complete or single linkage.
     linkage: str
     # In how many rounds the two are in one group.
     joined: int

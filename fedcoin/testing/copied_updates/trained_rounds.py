@@ -35,6 +35,7 @@ orders."""
 class TrainedRound:
     """One round: its base and what each client sent."""
 
+    # The weights that the clients started from, and those that each of them sent.
     base: Weights
     updates: tuple[Weights, ...]
 

@@ -48,7 +48,9 @@ def exclude_rivals(candidates: Iterable[Transaction], own: bytes) -> list[Transa
 class GroundBlock:
     """The block that `grind_block` chose: of all that it built, the one that suits its proposer."""
 
+    # The block's height, time, proposer and certificate.
     context: BlockContext
+    # The block's content, and the result of executing it.
     built: BuiltBlock
     # The number of blocks that were built.
     tries: int = 1

@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 class Purse:
     """The attacker's accounts, and how it signs."""
 
+    # The node's chain, and the key that pays.
     chain: Chain
     key: KeyPair
 

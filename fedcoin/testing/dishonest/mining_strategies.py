@@ -31,6 +31,7 @@ FAVOURED_CLIENT = 0
 class ComputedSamples:
     """The samples that a dishonest miner did compute, and its data from the chain."""
 
+    # The miner's plan of the task.
     plan: SamplingPlan
     # Right answers of leaves 0 to k - 1, int64 (k, m).
     utilities: Ints
@@ -89,6 +90,7 @@ def _claim_honestly(computed: ComputedSamples) -> EvidenceTree:
 class MiningStrategy:
     """The behaviour of a miner in a task."""
 
+    # The strategy's name, as `devnet --adversary` takes it.
     kind: str
     # Returns the number of samples that the miner computes. Arguments: the plan, and the number at
     # which an honest miner would stop.

@@ -67,6 +67,7 @@ TrainingData = tuple[NDArray[np.float32], NDArray[np.int64]]
 class FraudOutcome:
     """One fraud, compared with honest clients. Shares are of all that is paid to clients."""
 
+    # The data set's name.
     dataset: str
     # A key of `FRAUDS`, and of `AVERAGINGS`.
     fraud: str

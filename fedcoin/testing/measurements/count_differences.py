@@ -44,11 +44,13 @@ VARIANTS: dict[str, tuple[dict[str, str], str]] = {
 class CountDifference:
     """One way to compute all coalitions, compared with the reference."""
 
+    # The data set's name.
     dataset: str
     # Examples in the evaluation set.
     size: int
     # The way's name in `VARIANTS`.
     how: str
+    # The number of coalitions that were compared.
     coalitions: int
     # How many coalitions have another count than the reference, and by how many right answers at
     # most.

@@ -65,7 +65,9 @@ class DetectionRate:
 class UndetectedBias:
     """The bias that undetected forgers gave a client's value, as shares of the evaluation set."""
 
+    # What was forged.
     how: str
+    # The numbers of all trials, and of those in which no check found the forgery.
     trials: int
     num_undetected: int
     # The mean increase of the client's value in the undetected trials; 0 without such trials.

@@ -29,6 +29,7 @@ PAPER_KINDS = ("copier", "mean-publisher", "inflated-count", "invented-vector")
 class StrategyOutcome:
     """One miner with a strategy among honest ones. Amounts are in FDC, for all blocks together."""
 
+    # The strategy's name.
     kind: str
     # The number of settled tasks; in the paper's race, the number of blocks.
     blocks: int

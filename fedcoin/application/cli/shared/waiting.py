@@ -23,13 +23,13 @@ REPEAT_SECONDS: Final = 20.0
 
 @asynccontextmanager
 async def explained_wait(client: NodeClient) -> AsyncIterator[None]:
-    """Explain from time to time what is awaited, for as long as one is inside.
+    """Say on standard error, while the body of a `with` block runs, why no block comes.
 
     Args:
         client: A client of the node that the transaction was submitted to.
 
     Yields:
-        None, once.
+        Nothing.
     """
     explaining = asyncio.create_task(_explain(client))
     try:

@@ -43,6 +43,7 @@ class Introduction:
     """The identity that this node sends in a handshake."""
 
     genesis: Genesis
+    """The network's genesis."""
     key: KeyPair
     """The node's key."""
     agent: str

@@ -22,7 +22,9 @@ class Conduct:
     """What a node remembers of a peer beyond its connections."""
 
     score: Reputation = field(default_factory=Reputation)
+    """The score of its offences, which decays."""
     meter: Meter = field(default_factory=Meter)
+    """The rates of its messages."""
 
 
 class Peer:

@@ -35,9 +35,11 @@ class FetchedBlock:
     """A block with the expected hash, its certificate, and the peer that sent it."""
 
     block: Block
+    """The block, checked against its hash alone."""
     certificate: bytes
     """The serialised Certificate of the block."""
     peer: Peer
+    """The peer that sent it, which is punished when the block is invalid."""
 
 
 class BlockSource:

@@ -26,6 +26,7 @@ class ChainTip:
     """The height and the hash of a block."""
 
     height: int
+    """The block's height; 0 for genesis."""
     hash: bytes
     """The hash, 32 bytes."""
 

@@ -69,6 +69,7 @@ class SnapshotOptions:
     """Where a node keeps snapshots, and when it fetches one."""
 
     folder: SnapshotFolder
+    """The folder of snapshots."""
     join_behind: int = 0
     """Fetch a snapshot when peers are ahead by more blocks than this; 0: never."""
 
@@ -153,7 +154,7 @@ class SnapshotSync:
         chain: This node's chain.
         importer: Writes the snapshot to the database.
         peers: The connected peers.
-        snapshots: The folder, and how far behind is far.
+        snapshots: The folder, and how many blocks behind a node must be to fetch a snapshot.
     """
 
     def __init__(
