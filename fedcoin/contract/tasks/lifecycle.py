@@ -78,7 +78,7 @@ def open_task(
         task_id: The task's id, 32 bytes.
         terms: The task's terms.
         difficulty_nano: The difficulty D of the first attempt, in nano-utility.
-        work: The most evaluations that the task may ask of a miner.
+        work: The largest number of evaluations that the task may ask of a miner.
         deposit: The deposit in sap, which the caller has taken from the server or the opener.
         opener: The address of the client that opens it in the server's place; else empty.
     """
