@@ -5,6 +5,7 @@ Shapley value), prove it and agree on it; the block that records the agreed vect
 
 Each folder is a layer and imports only from those below it:
 
+* `integrations`: other frameworks' networks and federations, for programs that import them
 * `application`: node, coordinator, client, devnet, command line
 * `network`: peers, gossip, relay, sync, the gRPC services
 * `contract`: the ledger, a deterministic function of blocks

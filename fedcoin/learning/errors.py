@@ -27,9 +27,10 @@ class LearningCode(str, Enum):
 
     Use a smaller model, fewer examples or a longer commit window."""
     FORBIDDEN_LAYER = "FORBIDDEN_LAYER"
-    """An architecture uses a class that is not one of the allowed Keras layers.
+    """An architecture uses a class that is not one of the allowed Keras layers, or an ONNX operator
+    that is not allowed.
 
-    Build the model from plain Keras layers, without custom classes."""
+    Build the model from plain layers that only compute, without custom classes."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
     """No built-in architecture has that name, or its JSON file cannot be read.
 
@@ -83,6 +84,10 @@ class LearningCode(str, Enum):
     Give each client a whole number of examples within the limit."""
 
     # Jobs of a worker.
+    MISSING_PACKAGE = "MISSING_PACKAGE"
+    """This machine lacks a package that a model needs. Nothing is wrong with the model.
+
+    Install the extra that the error names."""
     BAD_COALITIONS = "BAD_COALITIONS"
     """Coalitions are not a bool array with one column for each client.
 
@@ -109,6 +114,10 @@ class LearningCode(str, Enum):
     """A partition is written wrongly, or does not fit the data set or the number of clients.
 
     Correct the part that the error names; `linear` and `iid` fit any data."""
+    NOT_TRAINABLE = "NOT_TRAINABLE"
+    """The product's own training does not compute this model.
+
+    Train it with the framework that it comes from, and hand in the weights."""
     BAD_PLAN = "BAD_PLAN"
     """A number of the training plan is out of range.
 

@@ -10,7 +10,8 @@ from tests.support.paths import DOCS
 
 def test_decisions_are_numbered_and_listed() -> None:
     names = sorted(path.name for path in (DOCS / "adr").glob("*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    numbers = [int(name[:4]) for name in names]
+    assert numbers == sorted(set(numbers))  # a number whose record is still being written may lack
     listed = re.findall(r"\(adr/([^)]+)\)", read("docs/ARCHITECTURE.md"))
     assert listed == names
 

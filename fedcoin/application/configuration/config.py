@@ -172,7 +172,9 @@ class CoordinatorConfig:
     dataset: str = setting(
         "digits", text(False), "The evaluation set: digits, mnist, or the path of an .npz."
     )
-    model: str = setting("mlp", text(False), "mlp, cnn, or the path of a Keras architecture JSON.")
+    model: str = setting(
+        "mlp", text(False), "mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file."
+    )
     evaluation_size: int = setting(
         0, number(0, 10_000_000), "Test examples that utilities are counted on; 0: all."
     )

@@ -13,7 +13,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model import keras_models
+from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 
@@ -36,7 +36,8 @@ async def build_initial_artifacts(
 
     Args:
         dataset: A name or path for `datasets.load_dataset`.
-        model: A name (`keras_models.MODEL_NAMES`), or the path of a Keras architecture `*.json`.
+        model: A name (`keras_models.MODEL_NAMES`), the path of a Keras architecture `*.json`, or
+            that of a network `*.onnx`, whose weights are the initial ones.
         seed: Seeds the initial weights.
         evaluation_size: How many test examples to use; 0 for all.
         num_shards: How many shards to cut them into.
@@ -45,8 +46,8 @@ async def build_initial_artifacts(
         The contents of the artifacts.
 
     Raises:
-        RefusalError: As in `load_evaluation_set` and `create_initial_model`; UNKNOWN_MODEL when the
-            architecture's file cannot be read.
+        RefusalError: As in `load_evaluation_set`, `create_initial_model` and `create_onnx_model`;
+            UNKNOWN_MODEL when the architecture's file cannot be read.
         WorkerError: The process died.
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
@@ -54,13 +55,13 @@ async def build_initial_artifacts(
     await process.start()
     try:
         evaluation = await process.call(load_evaluation_set, dataset, evaluation_size, num_shards)
-        spec, weights = await process.call(
-            keras_models.create_initial_model,
-            name_or_json,
-            evaluation.input_shape,
-            evaluation.num_classes,
-            seed,
-        )
+        shapes = (evaluation.input_shape, evaluation.num_classes)
+        if model.endswith(".onnx"):
+            spec, weights = await process.call(onnx_files.create_onnx_model, model, *shapes)
+        else:
+            spec, weights = await process.call(
+                keras_models.create_initial_model, name_or_json, *shapes, seed
+            )
     finally:
         await process.stop()
     return InitialArtifacts(spec, weights, evaluation)

@@ -51,6 +51,9 @@ log = logging.getLogger(__name__)
 Submit = Callable[[CommitShapley | RevealShapley], Awaitable[Transaction]]
 """Signs and submits an action with the miner's key; raises RefusalError or RpcError."""
 
+HOPELESS_CODES = frozenset({LearningCode.TOO_SLOW, LearningCode.MISSING_PACKAGE})
+"""Codes after which a task is not tried again."""
+
 MAX_TASKS = 4
 """The number of tasks whose samples are computed at the same time; each holds its weights in the
 workers. Steps after that need no place."""
@@ -250,8 +253,8 @@ class Miner:
                     return
                 except (RefusalError, RpcError, WorkerError) as failure:
                     is_last = tries >= MAX_TRIES and not progress.is_sealed
-                    # What takes too long once takes too long again.
-                    is_last |= getattr(failure, "code", None) is LearningCode.TOO_SLOW
+                    # What takes too long once takes too long again, and no try installs a package.
+                    is_last |= getattr(failure, "code", None) in HOPELESS_CODES
                     end = "gave up" if is_last else "will try again"
                     log.warning(
                         "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure

@@ -28,7 +28,7 @@ from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.errors import WorkerError
+from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.v1.task_pb2 import OpenCampaign
 
 ARTIFACT_SECONDS = 30.0
@@ -41,6 +41,7 @@ PASSING: frozenset[Enum] = frozenset(
     {
         DataCode.UNKNOWN_ARTIFACT,
         DataCode.STORE_FULL,
+        LearningCode.MISSING_PACKAGE,
         ApplicationCode.PROCESS_FAILED,
         ApplicationCode.TOO_MANY_DOWNLOADS,
         LedgerCode.UNKNOWN_CAMPAIGN,
@@ -63,7 +64,7 @@ class _Verdict:
 
 
 class Auditor:
-    """Audits tasks and reveals, each once. All methods must be called on one event loop.
+    """Audits tasks and reveals, each once. For use in one event loop.
 
     Args:
         chain: The node's chain.

@@ -74,7 +74,7 @@ async def simulate(
         folder: A path that does not exist, or an empty folder.
         num_clients: How many clients share the training set.
         dataset: A name or path for `datasets.load_dataset`.
-        model: A name, or the path of a Keras architecture (see `build_initial_artifacts`).
+        model: A name, or the path of an architecture (see `build_initial_artifacts`).
         plan: How the clients train.
         seed: Seeds initial weights, shares, wrong labels and the order of examples.
         roles: The role of each client in order, of `ROLES`; clients beyond the list are honest.

@@ -56,7 +56,7 @@ class SimulationManifest:
     dataset: str
     """A name or path for `datasets.load_dataset`."""
     model: str
-    """A name, or the path of a Keras architecture."""
+    """A name, or the path of a Keras architecture or of an ONNX file."""
     seed: int
     """Seeded the initial weights, the shares, the wrong labels and the order of examples."""
     plan: TrainingPlan

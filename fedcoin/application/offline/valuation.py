@@ -27,7 +27,7 @@ from fedcoin.application.offline.npz_files import (
 )
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
-from fedcoin.learning.model import keras_models
+from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
@@ -93,7 +93,8 @@ async def value_files(
     """Compute the Shapley values of clients from their files.
 
     Args:
-        model: A file with Keras' `model.to_json()`, or with a serialised ModelSpec.
+        model: A file with Keras' `model.to_json()`, an exporter's `*.onnx`, or a file with a
+            serialised ModelSpec.
         base: An `.npz` file of the weights from which all clients started: arrays named as the
             model's weights, or in their order (`np.savez(path, *model.get_weights())`).
         updates: A folder of such files, one for each client. A file may also hold `num_samples`,
@@ -125,7 +126,10 @@ async def value_files(
     workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
     try:
         await workers.start()
-        if spec.lstrip().startswith(b"{"):
+        if model.suffix.lower() == ".onnx":
+            read_spec = onnx_files.read_onnx_spec
+            spec = await workers.run("while reading the model", read_spec, str(model))
+        elif spec.lstrip().startswith(b"{"):
             text = spec.decode("utf-8", "replace")
             spec = await workers.run("while reading the model", _spec_from_json, text)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:

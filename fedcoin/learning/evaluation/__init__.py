@@ -10,5 +10,6 @@ what the counts are for.
 * `dense_evaluator`, with `coalition_sums`: sequences of dense layers, in NumPy.
 * `graph_evaluator`, with `operations` and `convolution`: graphs of layers, in NumPy.
 * `stacked_weights`: layers with the weights of many models, for both of these.
-* `keras_evaluator`: any other model, by TensorFlow.
+* `keras_evaluator`: any other Keras model, by TensorFlow.
+* `onnx_evaluator`: any other ONNX graph, by onnxruntime.
 """

@@ -142,7 +142,7 @@ def _allocate_kernel_rows(conv: Conv, batch_size: int) -> Floats:
 def _fill_kernel_rows(conv: Conv, maps: Floats, kernel_rows: Floats) -> None:
     """Copy the maps into `kernel_rows`, whose padding stays zero."""
     height, width, channels = conv.input_shape
-    above, left = (padding // 2 for padding in conv.padding)
+    above, left = conv.leading_padding
     num_rows, stride = len(kernel_rows), conv.strides[0]
     source = maps.reshape(height, width, channels, maps.shape[-1])
     for kernel_row in range(conv.kernel_size[0]):

@@ -63,7 +63,7 @@ from fedcoin.learning.evaluation.stacked_weights import (
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights, client_weights
-from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale
+from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale, is_softmax
 from fedcoin.v1 import task_pb2
 
 BATCH_SIZE = 256
@@ -237,7 +237,7 @@ def _with_scaled_biases(stack: StackedLayer, scales: Floats) -> StackedLayer:
 
 
 def _without_final_softmax(layers: Sequence[Layer]) -> Sequence[Layer]:
-    return layers[:-1] if layers and layers[-1] == Activation("softmax") else layers
+    return layers[:-1] if layers and is_softmax(layers[-1]) else layers
 
 
 def _commutes_with_scaling(layer: Layer) -> bool:

@@ -41,12 +41,17 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     finish_utilities,
 )
-from fedcoin.learning.evaluation.operations import ComputeStep, ConvolutionOperation, plan_steps
+from fedcoin.learning.evaluation.operations import (
+    ComputeStep,
+    ConvolutionOperation,
+    permute,
+    plan_steps,
+)
 from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_place
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.layers import Activation, Conv, Graph, Scale
+from fedcoin.learning.model.layers import Conv, Graph, Permute, Scale, is_softmax
 
 MAX_VALUE_BYTES = 4 << 20
 """About how many bytes the largest value of a batch may take; sets the batch size."""
@@ -94,9 +99,9 @@ class GraphEvaluator:
     ) -> None:
         self._job = job
         self.measure = measure
-        self._first_value = _count_leading_scales(graph)
+        self._first_value = _count_leading_layers(graph)
         self._leading_layers = [node.layer for node in graph[: self._first_value]]
-        if graph[-1].layer == Activation("softmax") and not measure.needs_values:
+        if is_softmax(graph[-1].layer) and not measure.needs_values:
             # It does not change the order of the outputs.
             graph = graph[:-1]
         self._steps = plan_steps(graph, [*updates, base], self._first_value)
@@ -155,7 +160,10 @@ class GraphEvaluator:
         assert batch.inputs is not None, "precomputed values have replaced the inputs"
         inputs = batch.inputs.copy() if self._leading_layers else batch.inputs
         for layer in self._leading_layers:
-            apply_in_place(layer, inputs[None])
+            if isinstance(layer, Permute):
+                inputs = np.ascontiguousarray(permute(layer, inputs)).reshape(inputs.shape)
+            else:
+                apply_in_place(layer, inputs[None])
         if self._first_convolution is None:
             return inputs
         return convolution.copy_kernel_rows(self._first_convolution, inputs)
@@ -169,11 +177,15 @@ def _batch_size(graph: Graph) -> int:
     return max(MIN_BATCH_SIZE, fitting // multiple * multiple)
 
 
-def _count_leading_scales(graph: Graph) -> int:
-    """Count the nodes at the start that scale the inputs for all nodes behind them."""
+def _count_leading_layers(graph: Graph) -> int:
+    """Count the nodes at the start that scale or permute the inputs for all nodes behind them."""
     uses = Counter(index for node in graph for index in node.inputs)
     for index, node in enumerate(graph):
-        if not isinstance(node.layer, Scale) or node.inputs != (index,) or uses[index] > 1:
+        if (
+            not isinstance(node.layer, (Scale, Permute))
+            or node.inputs != (index,)
+            or uses[index] > 1
+        ):
             return index
     return len(graph)
 

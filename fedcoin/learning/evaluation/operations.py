@@ -40,8 +40,10 @@ from fedcoin.learning.model.layers import (
     Dense,
     Graph,
     GraphNode,
+    Permute,
     Pooling,
     Scale,
+    is_softmax,
 )
 
 _MAX_FUSED_POOLING = 16
@@ -157,7 +159,7 @@ def _can_join(nodes: Sequence[GraphNode], node: GraphNode) -> bool:
         is_first = not any(isinstance(other.layer, Pooling) for other in nodes)
         is_small = layer.pool_size[0] * layer.pool_size[1] <= _MAX_FUSED_POOLING
         return layer.is_max and is_first and is_small and layer.input_shape == nodes[0].shape
-    return isinstance(layer, Activation) and layer.name != "softmax"
+    return isinstance(layer, Activation) and not is_softmax(layer)
 
 
 def _make_operation(
@@ -318,6 +320,8 @@ class WeightlessOperation:
         output = inputs[0] if buffers is None else buffers
         if isinstance(layer, Pooling):
             _pool(layer, inputs[0], output)
+        elif isinstance(layer, Permute):
+            np.copyto(output, permute(layer, inputs[0]).reshape(output.shape))
         elif isinstance(layer, Concatenate):
             shape = (*output.shape[:-2], -1, output.shape[-1])
             np.concatenate([value.reshape(shape) for value in inputs], axis=-2, out=output)
@@ -330,9 +334,23 @@ class WeightlessOperation:
         else:
             if buffers is not None:
                 np.copyto(output, inputs[0].reshape(output.shape))
-            rows = 1 if layer == Activation("softmax") else len(output)
+            rows = 1 if is_softmax(layer) else len(output)
             apply_in_place(layer, output.reshape(rows, -1, output.shape[-1]))
         return output
+
+
+def permute(layer: Permute, values: Floats) -> Floats:
+    """View a value with its axes in another order.
+
+    Args:
+        layer: The shape and the order.
+        values: float32 (..., examples).
+
+    Returns:
+        float32 (..., examples), a view of `values`.
+    """
+    axes = (*layer.order, len(layer.order))
+    return values.reshape(*layer.input_shape, values.shape[-1]).transpose(axes)
 
 
 def _pool(layer: Pooling, maps: Floats, output: Floats) -> None:

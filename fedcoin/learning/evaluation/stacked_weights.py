@@ -57,7 +57,11 @@ def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:
         The stack. The inputs of a convolution's kernel are flattened from (kernel columns, kernel
         rows, channels), the order in which `convolution` lays out the covered inputs.
     """
-    order = (1, 0) if isinstance(layer, Dense) else (3, 1, 0, 2)
+    order: tuple[int, ...]
+    if isinstance(layer, Dense):
+        order = (0, 1) if layer.has_units_first else (1, 0)
+    else:
+        order = (0, 3, 2, 1) if layer.has_filters_first else (3, 1, 0, 2)
     kernels = np.stack([model[layer.kernel].transpose(order) for model in models])
     flat = kernels.reshape(*kernels.shape[:2], -1).astype(np.float32)
     return StackedLayer(flat, _stack_vectors(layer.bias, models))
@@ -186,7 +190,10 @@ def apply_in_place(layer: Layer, values: Floats) -> None:
         np.tanh(values, out=values)
         values += 1
         values *= np.float32(0.5)
-    else:
+    elif layer.name == "log_softmax":
+        values -= values.max(axis=1, keepdims=True)
+        values -= np.log(np.exp(values).sum(axis=1, keepdims=True))
+    elif layer.name == "softmax":
         values -= values.max(axis=1, keepdims=True)
         np.exp(values, out=values)
         values /= values.sum(axis=1, keepdims=True)

@@ -6,6 +6,7 @@ weights are averaged. It knows neither data sets nor coalitions. Only `keras_mod
 
 * `spec`: the ModelSpec message and the Keras classes that it may name.
 * `layers`, `layer_reader`, `architecture`: models as graphs of layers that NumPy can compute.
+* `onnx_models`: ONNX graphs from other machines; `onnx_files`: exporters' files from and to them.
 * `keras_models`, `keras_runtime`: Keras models from and to a ModelSpec.
 * `aggregation`: federated averaging; `look_alikes`: groups of similar updates.
 * `work`: multiply-adds of a model; `artifact_sizes`: the largest sizes of its files.

@@ -1,9 +1,9 @@
-"""Decide from a Keras architecture whether NumPy can compute the model, and read it as a graph.
+"""Decide from an architecture whether NumPy can compute the model, and read it as a graph.
 
 NumPy computes sequences and graphs of dense layers, 2-D convolutions, pooling, batch normalisation,
 sums and concatenations of values, and activations. Dropout is accepted and does nothing outside
 training. Each layer must be called exactly once. For any other model `read_graph` returns None, and
-Keras evaluates it.
+Keras evaluates it, or onnxruntime if its architecture is an ONNX graph.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from fedcoin.learning.model.layer_reader import LayerReader, Value
 from fedcoin.learning.model.layers import Graph
-from fedcoin.learning.model.spec import parse_architecture
+from fedcoin.learning.model.onnx_models import graph_checks, layer_graph
+from fedcoin.learning.model.spec import is_onnx, parse_architecture
 from fedcoin.v1 import artifact_pb2
 
 
@@ -29,8 +30,11 @@ def read_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
 
     Raises:
         RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec
-            lists; BAD_MODEL when its width is not `num_classes`.
+            lists; BAD_MODEL when its width is not `num_classes`; for an ONNX graph as in
+            `layer_graph.read_layer_graph`.
     """
+    if is_onnx(spec):
+        return layer_graph.read_layer_graph(graph_checks.read_onnx(spec), spec.num_classes)
     model = parse_architecture(spec.keras_json)
     calls = _list_calls(model)
     if not calls or not _is_input_layer(calls[0], tuple(spec.input_shape)):

@@ -11,6 +11,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.layers import (
     ACTIVATIONS,
+    SOFTMAXES,
     Activation,
     Add,
     BatchNorm,
@@ -207,7 +208,7 @@ class LayerReader:
         name = config.get("activation")
         if name == "linear":
             return value
-        if str(name) not in ACTIVATIONS or (name == "softmax" and len(value.shape) != 1):
+        if str(name) not in ACTIVATIONS or (name in SOFTMAXES and len(value.shape) != 1):
             return None
         return self._add_node(Activation(str(name)), value.shape, value)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ACTIVATIONS = frozenset({"linear", "relu", "tanh", "sigmoid", "softmax"})
+SOFTMAXES = frozenset({"softmax", "log_softmax"})
+"""Activations that run over the last axis, and keep the order of its numbers."""
+
+ACTIVATIONS = frozenset({"linear", "relu", "tanh", "sigmoid"}) | SOFTMAXES
 
 Shape = tuple[int, ...]
 
@@ -24,7 +27,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation function; softmax runs over the last axis."""
+    """An activation function."""
 
     name: str
     """One of `ACTIVATIONS`."""
@@ -38,6 +41,8 @@ class Dense:
     """The weight's name in the ModelSpec; shape (in, units)."""
     bias: str
     """The weight's name; shape (units,). Empty for a layer without bias."""
+    has_units_first: bool = False
+    """Whether the kernel's shape is (units, in), as PyTorch stores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,26 @@ class Conv:
     `padding="same"`)."""
     strides: tuple[int, int] = (1, 1)
     """Rows and columns from one position of the kernel to the next."""
+    has_filters_first: bool = False
+    """Whether the kernel's shape is (filters, channels, *kernel_size), as PyTorch stores it."""
+    zeros: tuple[int, int, int, int] | None = None
+    """Rows of zeros above and below the maps, columns of zeros to their left and right; in place
+    of what `is_padded` says. None to go by `is_padded`."""
+
+    @property
+    def leading_padding(self) -> tuple[int, int]:
+        """Rows of zeros above the maps and columns to their left."""
+        if self.zeros is not None:
+            return self.zeros[0], self.zeros[2]
+        rows, columns = self.padding
+        return rows // 2, columns // 2
 
     @property
     def padding(self) -> tuple[int, int]:
         """Rows and columns of zeros on both sides together; an odd one goes below or right."""
+        if self.zeros is not None:
+            above, below, left, right = self.zeros
+            return above + below, left + right
         if not self.is_padded:
             return 0, 0
         rows, columns = (
@@ -124,7 +145,17 @@ class Concatenate:
     """A layer that joins several inputs along the last axis."""
 
 
-Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate
+@dataclass(frozen=True, slots=True)
+class Permute:
+    """A layer that changes the order of its input's axes."""
+
+    input_shape: tuple[int, ...]
+    """The shape as which the input is read."""
+    order: tuple[int, ...]
+    """For each axis of the output the axis of the input, from 0."""
+
+
+Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate | Permute
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +170,18 @@ class GraphNode:
 
 
 Graph = tuple[GraphNode, ...]
+
+
+def is_softmax(layer: Layer) -> bool:
+    """Tell whether a layer is one of `SOFTMAXES`.
+
+    Args:
+        layer: The layer.
+
+    Returns:
+        True when it leaves the order of a vector's numbers as it is, and depends on all of them.
+    """
+    return isinstance(layer, Activation) and layer.name in SOFTMAXES
 
 
 def sequential_layers(graph: Graph) -> tuple[Layer, ...] | None:

@@ -1,5 +1,7 @@
 """Read a ModelSpec from an untrusted sender, without TensorFlow.
 
+An architecture is Keras' JSON or an ONNX graph, which `onnx_models.graph_checks` reads.
+
 A Keras architecture names the classes that Keras instantiates. Keras' safe mode refuses arbitrary
 Python code, but allows layers that read files or open URLs. Therefore only listed classes are
 accepted: layers that do nothing but compute, and their initializers, regularizers and constraints.
@@ -16,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.onnx_models import graph_checks
 from fedcoin.v1 import artifact_pb2
 
 MAX_JSON_BYTES = 1 << 20
@@ -98,8 +101,8 @@ def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
     Raises:
         RefusalError: MODEL_TOO_LARGE when a limit of this module is exceeded; BAD_MODEL when the
             bytes are not a ModelSpec or a field is invalid; FORBIDDEN_LAYER when the architecture
-            names a class that is not allowed; WRONG_DTYPE when it computes in or stores anything
-            but float32; WRONG_SHAPE when a weight has an invalid shape.
+            names a class or an operator that is not allowed; WRONG_DTYPE when it computes in or
+            stores anything but float32; WRONG_SHAPE when a weight has an invalid shape.
     """
     if len(raw) > MAX_SPEC_BYTES:
         raise _too_large("model", f"{len(raw)} bytes", f"{MAX_SPEC_BYTES} bytes")
@@ -129,7 +132,22 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
     if not 2 <= spec.num_classes <= MAX_CLASSES:
         raise _bad("num_classes", f"{spec.num_classes} is not 2 to {MAX_CLASSES}")
     _check_weights(spec)
-    parse_architecture(spec.keras_json)
+    if is_onnx(spec):
+        graph_checks.read_onnx(spec)
+    else:
+        parse_architecture(spec.keras_json)
+
+
+def is_onnx(spec: artifact_pb2.ModelSpec) -> bool:
+    """Tell whether a model's architecture is an ONNX graph.
+
+    Args:
+        spec: The ModelSpec.
+
+    Returns:
+        False when it is Keras' JSON or missing.
+    """
+    return spec.WhichOneof("architecture") == "onnx"
 
 
 def parse_architecture(keras_json: str) -> dict[str, Any]:

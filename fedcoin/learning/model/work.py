@@ -2,7 +2,7 @@
 
 Counted from the architecture before anything is evaluated, so that a task whose model would take
 for ever is refused and not begun. The number is exact for the matrix products of the layers that
-NumPy computes, and an estimate from above for other Keras layers.
+NumPy computes, and an estimate from above for other Keras layers and ONNX operators.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Conv, Dense, Graph, GraphNode
-from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.learning.model.onnx_models import graph_checks, node_work, value_shapes
+from fedcoin.learning.model.spec import is_onnx, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
 MAX_COALITION_WORK = 500_000_000_000
@@ -79,12 +80,15 @@ def count_work(spec: artifact_pb2.ModelSpec) -> int:
         Multiply-adds, and one for each number that a layer makes.
 
     Raises:
-        RefusalError: As in `read_graph`, and in `keras_models.model_from_spec` for a model that
-            NumPy cannot compute.
+        RefusalError: As in `read_graph`, and in `keras_models.model_from_spec` or
+            `value_shapes.shape_graph` for a model that NumPy cannot compute.
     """
     graph = read_graph(spec)
     if graph is not None:
         return _count_graph(graph, weight_shapes(spec))
+    if is_onnx(spec):
+        shaped = value_shapes.shape_graph(graph_checks.read_onnx(spec), spec.num_classes)
+        return node_work.count_graph(shaped)
     from fedcoin.learning.model import keras_models
 
     model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
@@ -98,10 +102,11 @@ def _count_graph(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> int:
 def _count_node(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> int:
     made = math.prod(node.shape)
     if isinstance(node.layer, Dense):
-        return made * (shapes[node.layer.kernel][0] + 1)
+        return math.prod(shapes[node.layer.kernel]) + made
     if isinstance(node.layer, Conv):
         # Also when pooling behind it keeps fewer numbers, all of them are computed.
-        return math.prod(node.layer.output_shape) * (math.prod(shapes[node.layer.kernel][:-1]) + 1)
+        covered = math.prod(shapes[node.layer.kernel]) // node.layer.filters
+        return math.prod(node.layer.output_shape) * (covered + 1)
     return made
 
 

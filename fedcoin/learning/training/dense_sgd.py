@@ -7,14 +7,21 @@ those of another seed do. From the same batch both compute the same step, up to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.architecture import read_graph
-from fedcoin.learning.model.layers import Activation, Dense, Layer, Scale, sequential_layers
+from fedcoin.learning.model.layers import (
+    Activation,
+    Dense,
+    Layer,
+    Scale,
+    is_softmax,
+    sequential_layers,
+)
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1 import artifact_pb2
 
@@ -40,7 +47,7 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
     layers = sequential_layers(graph) if graph is not None else None
     if not layers:
         return None
-    if layers[-1] == Activation("softmax"):
+    if is_softmax(layers[-1]):
         layers = layers[:-1]
     for layer in layers:
         is_inner = isinstance(layer, Activation) and layer.name in _INNER_ACTIVATIONS
@@ -102,8 +109,9 @@ def _step(
         layer = layers[index]
         if isinstance(layer, Dense):
             # The gradient of the first layer's inputs is not needed.
-            below = gradient @ weights[layer.kernel].T if index else gradient
-            weights[layer.kernel] -= rate * (values[index].T @ gradient)
+            kernel = _kernel(layer, weights)
+            below = gradient @ kernel.T if index else gradient
+            kernel -= rate * (values[index].T @ gradient)  # changes the weight, being its view
             if layer.bias:
                 weights[layer.bias] -= rate * gradient.sum(axis=0)
             gradient = below
@@ -113,9 +121,15 @@ def _step(
             gradient = gradient * _slope(layer.name, values[index + 1])
 
 
+def _kernel(layer: Dense, weights: Mapping[str, Floats]) -> Floats:
+    """View a layer's kernel as (in, units)."""
+    kernel = weights[layer.kernel]
+    return kernel.T if layer.has_units_first else kernel
+
+
 def _forward(layer: Layer, weights: dict[str, Floats], x: Floats) -> Floats:
     if isinstance(layer, Dense):
-        outputs: Floats = x @ weights[layer.kernel]
+        outputs: Floats = x @ _kernel(layer, weights)
         if layer.bias:
             outputs += weights[layer.bias]
         return outputs

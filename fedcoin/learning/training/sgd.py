@@ -12,7 +12,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
-from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
 from fedcoin.learning.training.training_plan import TrainingPlan
 
@@ -38,22 +38,30 @@ def train(
         seed: The client's own seed. With the plan's it determines the order of the examples and
             what dropout drops, so that the same call gives the same weights on the same machine.
         allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow; all others,
-            and without it all, by Keras.
+            and without it all, by Keras. ONNX graphs are always trained by `dense_sgd`.
 
     Returns:
         The trained weights by name.
 
     Raises:
-        RefusalError: NOT_FINITE when the training diverged; otherwise as in `parse_spec`,
+        RefusalError: NOT_FINITE when the training diverged; NOT_TRAINABLE for an ONNX graph of
+            other layers than `read_dense_layers` reads; otherwise as in `parse_spec`,
             `check_weights` and `check_evaluation_set`.
     """
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")
     check_evaluation_set(spec, x, y)
     labels = y.astype(np.int64)
-    layers = read_dense_layers(spec) if allow_numpy else None
+    layers = read_dense_layers(spec) if allow_numpy or is_onnx(spec) else None
     if layers is not None:
         weights = fit_dense(layers, base, x, labels, plan, seed)
+    elif is_onnx(spec):
+        raise RefusalError(
+            LearningCode.NOT_TRAINABLE,
+            "of ONNX models only sequences of dense layers are trained here; train this one with "
+            "the framework that it comes from, and hand in the weights",
+            field="model",
+        )
     else:
         weights = _fit_keras(spec_raw, base, x, labels, plan, seed)
     try:

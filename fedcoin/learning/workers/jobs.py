@@ -30,7 +30,7 @@ from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
-from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, check_work
 
 
@@ -137,11 +137,17 @@ def check_job(
 
     Raises:
         RefusalError: TOO_SLOW when the model takes more; otherwise as in
-            `artifact_checks.check_job_files`.
+            `artifact_checks.check_job_files` and `onnx_evaluator.start_session`.
         OSError: A file cannot be read.
     """
     # First, so that nothing else is read for a model that would take for ever.
-    check_work(parse_spec(job.model.read_bytes()), evaluation_size, max_work)
+    spec = parse_spec(job.model.read_bytes())
+    check_work(spec, evaluation_size, max_work)
+    if is_onnx(spec) and read_graph(spec) is None:
+        from fedcoin.learning.evaluation.onnx_evaluator import start_session
+
+        # A validator that could not evaluate the task must not let it onto the chain.
+        start_session(spec.onnx)
     artifact_checks.check_job_files(
         job.model,
         job.base,
@@ -164,11 +170,12 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
 
     Returns:
         A `DenseEvaluator` for a sequence of dense layers, a `GraphEvaluator` for other models that
-        NumPy can compute, otherwise a `KerasEvaluator`, which imports TensorFlow.
+        NumPy can compute, otherwise an `OnnxEvaluator`, which imports onnxruntime, or a
+        `KerasEvaluator`, which imports TensorFlow.
 
     Raises:
         RefusalError: As in `parse_spec`, `decode_tensors`, `check_weights`, `open_evaluation_set`,
-            `check_evaluation_set` and `read_graph`.
+            `check_evaluation_set`, `read_graph` and `OnnxEvaluator`.
         OSError: A file cannot be read.
     """
     spec = parse_spec(job.model.read_bytes())
@@ -186,6 +193,10 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         if layers and all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers):
             return DenseEvaluator(layers, base, updates, x, y, job, share, measure)
         return GraphEvaluator(graph, base, updates, x, y, job, share, measure)
+    if is_onnx(spec):
+        from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator
+
+        return OnnxEvaluator(spec, base, updates, x, y, job, share, measure)
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
     return KerasEvaluator(spec, base, updates, x, y, job, share, measure)

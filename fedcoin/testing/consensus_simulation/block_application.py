@@ -94,8 +94,7 @@ class BlockApplication(Protocol):
             now_ms: Virtual time in ms.
 
         Returns:
-            `FOUND_FALSE` when this node must vote against the block, `UNKNOWN` when it cannot tell
-            now, else `VALID`.
+            What the facts say.
         """
 
     def adopt(self, block: Block, certificate: bytes) -> None:

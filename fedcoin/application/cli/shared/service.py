@@ -169,7 +169,7 @@ class JsonLines(logging.Formatter):
 
 
 def parent_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flag `--stop-with-stdin`, by which a parent process ends the command.
+    """Add `--stop-with-stdin`.
 
     Args:
         command: The command.

@@ -25,7 +25,7 @@ PLOTS = (".png", ".svg", ".pdf")
         "fedcoin-node shapley ... --budget 200 --plot values.png --json",
     )
 )
-@click.option("--model", type=FILE, required=True, help="Keras' model.to_json().")
+@click.option("--model", type=FILE, required=True, help="Keras' model.to_json(), or an ONNX file.")
 @click.option(
     "--base", type=FILE, required=True, help="The weights that all clients started from, .npz."
 )

@@ -40,7 +40,7 @@ MAX_LISTED = 100
 
 
 class PeerServicer(PeerServiceServicer):
-    """Serves `peer_service.proto`, which states each method's limits and errors.
+    """Serves `proto/fedcoin/v1/peer_service.proto`.
 
     Args:
         introduction: This node's identity.

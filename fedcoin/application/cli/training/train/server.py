@@ -71,7 +71,9 @@ SETTINGS = {
 @click.option("--rounds", type=int, help="The number of rounds [3].")
 @click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
 @click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
-@click.option("--model", help="mlp, cnn or the path of a Keras architecture JSON [mlp].")
+@click.option(
+    "--model", help="mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file [mlp]."
+)
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
 @click.option(
     "--training-seed", type=int, help="Seed of the first weights and of the order of examples."

@@ -40,7 +40,7 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
 )
 @click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
-@click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH.json")
+@click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)

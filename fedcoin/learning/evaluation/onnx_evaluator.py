@@ -1,0 +1,181 @@
+"""Measure averaged models that are ONNX graphs, by onnxruntime.
+
+The averaged weights are inputs of the graph, so that one session serves all coalitions. It runs in
+one thread and in a fixed order, as several workers share a machine's cores.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients
+from fedcoin.learning.evaluation.example_batches import (
+    ExampleBatch,
+    Floats,
+    Inputs,
+    make_batches,
+    sum_coalitions,
+)
+from fedcoin.learning.evaluation.job import (
+    ALL_EXAMPLES,
+    Coalitions,
+    Counts,
+    ExampleShare,
+    UtilityJob,
+    finish_utilities,
+)
+from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.right_answers import ACCURACY
+from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.onnx_models import graph_checks, value_shapes
+from fedcoin.v1 import artifact_pb2
+
+_INPUT_DTYPES: dict[str, type[np.generic]] = {
+    "FLOAT": np.float32,
+    "INT32": np.int32,
+    "INT64": np.int64,
+}
+
+
+class OnnxEvaluator:
+    """Evaluate any model whose architecture is an ONNX graph. Implements `job.Evaluator`.
+
+    Args:
+        spec: The model.
+        base: float32 weights by name, of the base model.
+        updates: float32 weights by name, of each client's model.
+        x: Inputs (m, *input_shape).
+        y: Integer labels (m,).
+        job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
+            are not read; the caller must have checked all arrays.
+        share: The part of the examples to count on.
+        measure: The job's measure, for the whole evaluation set.
+
+    Attributes:
+        measure: As in `Evaluator.measure`.
+        max_coalitions: As in `Evaluator.max_coalitions`. Without a limit, because one coalition's
+            weights are averaged at a time.
+
+    Raises:
+        RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it cannot load the graph;
+            otherwise as in `value_shapes.shape_graph`.
+    """
+
+    max_coalitions = sys.maxsize
+
+    def __init__(
+        self,
+        spec: artifact_pb2.ModelSpec,
+        base: Weights,
+        updates: Sequence[Weights],
+        x: Inputs,
+        y: npt.NDArray[np.generic],
+        job: UtilityJob,
+        share: ExampleShare = ALL_EXAMPLES,
+        measure: Measure = ACCURACY,
+    ) -> None:
+        model = graph_checks.read_onnx(spec)
+        batch_size = value_shapes.shape_graph(model, spec.num_classes).batch_size
+        self._session = start_session(spec.onnx)
+        self._job = job
+        self.measure = measure
+        examples = model.graph.input[0]
+        self._input_name = examples.name
+        dtype = _INPUT_DTYPES[graph_checks.type_name(examples.type.tensor_type.elem_type)]
+        # One matrix (n + 1, numbers) for each name: the clients' weights and, last, the base's.
+        models = [*updates, base]
+        self._stacks = {
+            name: np.stack([weights[name].ravel() for weights in models]) for name in base
+        }
+        self._shapes = {name: array.shape for name, array in base.items()}
+        self._batches: list[tuple[ExampleBatch, npt.NDArray[np.generic]]] = []
+        for batch in make_batches(x, y, batch_size, share):
+            assert batch.inputs is not None
+            inputs = batch.inputs.T.reshape(-1, *spec.input_shape)
+            batch.inputs = None
+            self._batches.append((batch, np.ascontiguousarray(inputs, dtype)))
+
+    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
+        """Implement `Evaluator.sum_statistics`."""
+        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
+
+    def evaluate(self, coalitions: Coalitions) -> Counts:
+        """Implement `Evaluator.evaluate`."""
+        statistics = self.sum_statistics(coalitions)
+        return finish_utilities(self._job, self.measure, coalitions, statistics)
+
+    def _sum_up(self, coalitions: Coalitions) -> Statistics:
+        coefficients = coalition_coefficients(
+            coalitions, self._job.num_samples, self._job.averaging
+        ).astype(np.float32)
+        statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
+        for coalition, row in enumerate(coefficients):
+            weights = {
+                name: (row @ stack).reshape(self._shapes[name])
+                for name, stack in self._stacks.items()
+            }
+            for batch, inputs in self._batches:
+                outputs = self._run(weights, inputs)[None]
+                statistics[coalition] += batch.summarise(self.measure, outputs)[0]
+        return statistics
+
+    def _run(self, weights: Weights, inputs: npt.NDArray[np.generic]) -> Floats:
+        """Compute the outputs (classes, examples) for a batch."""
+        try:
+            outputs = self._session.run(None, {self._input_name: inputs, **weights})[0]
+        except Exception as error:  # onnxruntime raises classes of its own
+            raise RefusalError(
+                LearningCode.BAD_MODEL,
+                f"onnxruntime cannot compute the model: {_first_line(error)}",
+                field="onnx",
+            ) from error
+        return np.ascontiguousarray(outputs.T, np.float32)
+
+
+def start_session(onnx_model: bytes) -> Any:
+    """Load a graph into onnxruntime, for computing in one thread on the CPU.
+
+    Args:
+        onnx_model: A serialised ModelProto that `graph_checks.read_onnx` accepts.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+
+    Raises:
+        RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it refuses the graph.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RefusalError(
+            LearningCode.MISSING_PACKAGE,
+            "onnxruntime is not installed on this machine, and NumPy does not compute this "
+            "model's operators; install it with pip install 'fedcoin[onnx]'",
+            field="model",
+            limit="onnxruntime",
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes of its own
+        raise RefusalError(
+            LearningCode.BAD_MODEL,
+            f"onnxruntime cannot load the model: {_first_line(error)}",
+            field="onnx",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
