@@ -26,7 +26,7 @@ def min_fee(rules: Parameters, body_bytes: int) -> int:
 
 
 def compute_byte_fee(rules: Parameters, body_bytes: int) -> int:
-    """Compute the part of a transaction's fee that is burned, for the bytes that stay for good.
+    """Compute the part of a transaction's fee that is burned, for bytes that are kept for ever.
 
     Args:
         rules: The network's parameters.

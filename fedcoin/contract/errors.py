@@ -194,6 +194,10 @@ class LedgerCode(str, Enum):
     """The client has registered a receipt for this round.
 
     Nothing is left to do."""
+    NOTHING_OWED = "NOTHING_OWED"
+    """The task held the client's update, or its round is not over, or its price was burned before.
+
+    Register receipts of a round that is not over without a task id."""
     RECEIPTS_UNSETTLED = "RECEIPTS_UNSETTLED"
     """Clients have registered receipts for a round whose task was not opened.
 
@@ -217,6 +221,10 @@ class LedgerCode(str, Enum):
     """Only the campaign's server, or later a client with a registered receipt, may open a task.
 
     Sign with the server's key, or wait until the time that the error names."""
+    CLIENTS_TURN = "CLIENTS_TURN"
+    """The server's task failed, so that only a client with a registered receipt may open the next.
+
+    Wait until the time that the error names."""
     WRONG_ROUND = "WRONG_ROUND"
     """The task is not for the campaign's next round.
 

@@ -116,8 +116,8 @@ class TransactionPort(Protocol):
             transaction: The decoded and verified transaction.
 
         Raises:
-            RefusalError: With the ledger's or the audit's code when it is refused, and also
-                when it is only too early; POOL_FULL, TOO_MANY_PENDING, REPLACEMENT_UNDERPRICED.
+            RefusalError: As `contract.pending.mempool.Mempool.add` raises it, also when the
+                transaction is only too early; or with the audit's code.
         """
         ...
 
@@ -133,8 +133,7 @@ class TransactionPort(Protocol):
             True when it is new and in the mempool now; False when it waits already or is final.
 
         Raises:
-            RefusalError: With the ledger's code when it is refused; POOL_FULL, TOO_MANY_PENDING,
-                REPLACEMENT_UNDERPRICED.
+            RefusalError: As `contract.pending.mempool.Mempool.add` raises it.
         """
         ...
 

@@ -215,8 +215,8 @@ def plan(n: int, method: str = "auto", budget: int | None = None) -> tuple[str, 
         budget: The limit on distinct coalitions to evaluate, or None.
 
     Returns:
-        The key of `METHODS`, and the most evaluations, not counting the empty and the grand
-        coalition.
+        The key of `METHODS`, and the largest number of evaluations, not counting the empty and
+        the grand coalition.
 
     Raises:
         RefusalError: BAD_GAME when there is no player, BAD_METHOD when the method is unknown.

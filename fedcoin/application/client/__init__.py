@@ -9,4 +9,5 @@ paid (the coordinator and the chain).
 * `receipt_folder`: the receipts of a client's updates, on disk.
 * `receipt_claims`: what a client does with them when the coordinator opens no task;
   `usable_updates`: the updates for the task that it opens itself.
+* `left_out_guard`: what a client does when the coordinator's task lacks its update.
 """

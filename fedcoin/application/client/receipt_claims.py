@@ -16,7 +16,7 @@ from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder
 from fedcoin.application.client.usable_updates import fetch_usable
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.wallet import Wallet
-from fedcoin.contract.actions.client_receipts import (
+from fedcoin.contract.actions.receipt_terms import (
     MAX_EXACT_CLIENTS,
     MAX_RECEIPT_SAMPLES,
     MIN_COMMIT_WINDOW_MS,
@@ -64,22 +64,28 @@ def find_receipt(
     raise RefusalError(
         ApplicationCode.NO_RECEIPT,
         f"there is no receipt for an update of {format_address(address)} in round {round} of this"
-        " campaign, which is its next one",
+        " campaign",
         field="campaign_id",
     )
 
 
-def build_registration(kept: KeptReceipt, listed: Sequence[ListedClient]) -> RegisterReceipt:
+def build_registration(
+    kept: KeptReceipt, listed: Sequence[ListedClient], task_id: bytes = b""
+) -> RegisterReceipt:
     """Build the action that registers a receipt.
 
     Args:
         kept: The receipt.
         listed: The campaign's list of clients; empty without one.
+        task_id: The task that the server opened for the update's round, 32 bytes; empty before it
+            has.
 
     Returns:
         The action.
     """
-    action = RegisterReceipt(update=kept.update.envelope, receipt=kept.receipt.envelope)
+    action = RegisterReceipt(
+        update=kept.update.envelope, receipt=kept.receipt.envelope, task_id=task_id
+    )
     if listed:
         action.admission.CopyFrom(build_admission(listed, kept.update.address))
     return action

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 import grpc
 
+from fedcoin.application.client.left_out_guard import LeftOutGuard
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
@@ -127,7 +128,8 @@ class Trainer:
             receipts: Where receipts for updates are kept, with the weights; None keeps none.
             node: A node that is asked about the campaign before each round, so that nothing is
                 handed in for a receipt without effect, and receipts of other keys than the
-                server's are refused; None trusts the coordinator.
+                server's are refused. A receipt whose update the server leaves out of its task is
+                registered there. None trusts the coordinator.
         """
         self._target = target
         self._key = key
@@ -139,6 +141,7 @@ class Trainer:
         self._clock_ms = clock_ms
         self._receipts = receipts
         self._node = node
+        self._guard = LeftOutGuard(node, key, genesis_hash, report) if node is not None else None
         self._training = training or TrainingPool()
         self._owns_training = training is None
         self._heard = 0.0
@@ -178,6 +181,8 @@ class Trainer:
             before = self._heard
             try:
                 await self._take_part()
+                if self._guard is not None:
+                    self._guard.report_unsettled()
                 return tuple(self._payments[number] for number in sorted(self._payments))
             except RpcError as error:
                 # A coordinator that was started again for another campaign knows no clients yet.
@@ -199,7 +204,10 @@ class Trainer:
         """Join and take part over one connection, until the campaign is over."""
         async with FederatedClient(self._target, credentials=self._credentials) as client:
             await self._join(client)
-            await run_until_first(self._watch(client), self._work(client))
+            works = [self._watch(client), self._work(client)]
+            if self._guard is not None:
+                works.append(self._guard.run())
+            await run_until_first(*works)
 
     async def _join(self, client: FederatedClient) -> None:
         check_network(
@@ -295,6 +303,8 @@ class Trainer:
         )
         if self._receipts is not None:
             await asyncio.to_thread(self._receipts.save, kept, weights)
+        if self._guard is not None:
+            self._guard.add(kept)
 
     async def _trained_for(
         self, client: FederatedClient, change: pb.WatchRoundsResponse

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcoin.application.configuration.config import NodeConfig, TlsConfig, tables
+from fedcoin.application.configuration.config import (
+    CoordinatorConfig,
+    NodeConfig,
+    TlsConfig,
+    tables,
+)
 from fedcoin.application.configuration.fields import endpoint_of, refuse
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
@@ -21,6 +26,11 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+MAX_TASK_SECONDS = 3_600.0
+"""The most time for all windows of a task in a campaign with a receipt window, in seconds, or the
+receipt window where that is longer. The ledger's `MAX_TASK_MS`; not imported, since that would load
+NumPy for each command."""
 
 
 def load_config(
@@ -138,11 +148,25 @@ def _check(config: NodeConfig) -> None:
             f"{2 * round_seconds:g}, or 0 for no receipts"
         )
         raise refuse("coordinator.receipt_seconds", window, problem)
+    _check_task_time(config.coordinator)
     if config.coordinator.max_clients < config.coordinator.clients:
         problem = f"it must be at least coordinator.clients, {config.coordinator.clients}"
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)
     for name in ("peers", "api", "coordinator"):
         refuse_exposed(f"{name}.listen", getattr(config, name).listen, tls)
+
+
+def _check_task_time(settings: CoordinatorConfig) -> None:
+    """Refuse windows that the ledger refuses in a campaign with a receipt window."""
+    seconds = settings.attempts * (settings.commit_seconds + 2 * settings.reveal_seconds)
+    limit = max(MAX_TASK_SECONDS, settings.receipt_seconds)
+    if settings.receipt_seconds and seconds > limit:
+        problem = (
+            f"with coordinator.reveal_seconds and coordinator.attempts, all windows of a task take "
+            f"{seconds:g} s; with coordinator.receipt_seconds = {settings.receipt_seconds:g} they "
+            f"take at most {limit:g}: lower one of them, or raise coordinator.receipt_seconds"
+        )
+        raise refuse("coordinator.commit_seconds", settings.commit_seconds, problem)
 
 
 def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
-from fedcoin.contract.actions.client_receipts import (
+from fedcoin.contract.actions.receipt_terms import (
     MIN_COMMIT_WINDOW_MS,
     MIN_RECEIPT_ATTEMPTS,
     MIN_REVEAL_WINDOW_MS,

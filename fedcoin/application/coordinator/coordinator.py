@@ -302,10 +302,11 @@ class Coordinator:
         while record is None:
             try:
                 task_id = await settlement.open_task(campaign, self._save_pending)
-            except RpcError:
+            except RpcError as error:
                 if await self._follow_clients():
                     return
-                raise
+                await settlement.wait_for_clients(campaign, error)
+                continue
             self._report(f"round {campaign.round}: task {task_id.hex()} is being mined")
             events.add_phase(campaign, task_id)
             record = await settlement.wait_for_end(campaign, task_id)

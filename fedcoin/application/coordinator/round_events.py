@@ -52,7 +52,7 @@ class RoundEvent:
 
 
 class RoundEventLog:
-    """All events since the coordinator started. For use in one event loop."""
+    """All events since the coordinator started. Use it on one event loop."""
 
     def __init__(self) -> None:
         self._events: list[RoundEvent] = []

@@ -41,7 +41,7 @@ SignReceipt = Callable[[Update], SignedReceipt]
 
 
 class RoundService:
-    """The campaign behind the coordinator's gRPC service. For use in one event loop.
+    """The campaign behind the coordinator's gRPC service. Use it on one event loop.
 
     Implements `fedcoin.network.federated.servicer.RoundsPort`.
 

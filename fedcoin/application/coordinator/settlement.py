@@ -183,6 +183,22 @@ class RoundSettlement:
             return None
         return _record_from_view(view, campaign, pays_by_unit(self._config))
 
+    async def wait_for_clients(self, campaign: Campaign, refusal: RpcError) -> None:
+        """Wait a while, as only clients may open the round after this server's task failed.
+
+        Args:
+            campaign: The campaign.
+            refusal: The node's refusal of this server's task.
+
+        Raises:
+            RpcError: The refusal, when it has another reason.
+        """
+        if refusal.code != LedgerCode.CLIENTS_TURN.name:
+            raise refusal
+        pause = self._backoff.next_pause()
+        self._report(f"round {campaign.round}: {refusal.message}; asking again in {pause:.1f} s")
+        await asyncio.sleep(pause)
+
     async def _is_over(self, campaign: Campaign) -> bool:
         """Tell whether the ledger has ended the campaign's present round."""
         view = await self._delivery.retry_while_away(

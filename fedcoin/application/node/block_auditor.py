@@ -64,7 +64,7 @@ class _Verdict:
 
 
 class Auditor:
-    """Audits tasks and reveals, each once. For use in one event loop.
+    """Audits tasks and reveals, each once. All methods must be called on one event loop.
 
     Args:
         chain: The node's chain.

@@ -72,7 +72,8 @@ class Draft:
 class Chain:
     """The final blocks of this node, and the functions that check, build and append the next.
 
-    Implements `ChainPort` and `Importer` of `fedcoin.network.ports`. Made for one event loop.
+    Implements `ChainPort` and `Importer` of `fedcoin.network.ports`. Its coroutines must
+    run on one event loop.
     """
 
     def __init__(self, store: ChainStore, ledger: Ledger, clock: Clock) -> None:

@@ -122,7 +122,7 @@ class ConsensusDriver:
         self._vote_listeners.append(listener)
 
     def start(self, outlet: Broadcaster) -> None:
-        """Start to take part; the owner of the tasks ends it.
+        """Start to take part in voting; stopping the owner of the tasks ends it.
 
         Args:
             outlet: Sends proposals, votes and status to the peers.

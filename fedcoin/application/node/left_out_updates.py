@@ -43,7 +43,8 @@ async def check_left_out(state: StateReader, jobs: TaskJobs, assignment: Assignm
         assignment: The task, whose own artifacts are sound.
 
     Raises:
-        RefusalError: RECEIPT_LEFT_OUT; STORE_FULL or PROCESS_FAILED when this node cannot tell.
+        RefusalError: RECEIPT_LEFT_OUT when it leaves one out; STORE_FULL or PROCESS_FAILED when
+            this node cannot tell.
         WorkerError: The worker processes failed.
     """
     listed = {update.body for update in assignment.terms.updates}

@@ -49,7 +49,8 @@ class TransactionAudit(Protocol):
 class TransactionIntake:
     """Admits transactions to the mempool, audits them, and offers the audited ones to a proposer.
 
-    Implements `fedcoin.network.ports.TransactionPort`. Made for one event loop.
+    Implements `fedcoin.network.ports.TransactionPort`. All methods must be
+    called on one event loop.
     """
 
     def __init__(

@@ -6,8 +6,9 @@ do, not when windows close or who is paid for a task (`tasks`).
 
 * `transfers`, `bonds`, `equivocation`: coins, bonds, and the penalty for conflicting votes.
 * `campaigns`, `client_lists`, `open_tasks`: budgets, who may take part, and the tasks of rounds.
-* `client_receipts`: what servers owe to clients whose updates they took; `update_groups`: updates
-  that share one value.
+* `client_receipts`: what servers owe to clients whose updates they took; `left_out_receipts`:
+  what it costs to leave one out; `receipt_terms`: what tasks may then ask for.
+* `update_groups`: updates that share one value.
 * `mining`: commitments and reveals of miners.
 
 A new action gets a message in `transaction.proto`, a function here, and an entry in `ACTIONS`.

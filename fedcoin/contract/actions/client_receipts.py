@@ -9,44 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fedcoin.contract.actions.campaigns import check_idle, read_campaign
+from fedcoin.contract.actions.campaigns import check_idle, check_open, read_campaign
 from fedcoin.contract.actions.client_lists import check_registrable
+from fedcoin.contract.actions.left_out_receipts import charge_left_out, check_owed
+from fedcoin.contract.actions.receipt_terms import (
+    check_client_terms,
+    check_receipt_windows,
+)
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.tasks.registered_receipts import due_ms
-from fedcoin.contract.tasks.task_pricing import compute_windows_ms
+from fedcoin.contract.tasks.registered_receipts import due_ms, find_base
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.field_checks import check_range
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.update_receipts import decode_update_receipt
 from fedcoin.data.messages.updates import Update, decode_update
-from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState, ReceiptState
-from fedcoin.v1.task_pb2 import OpenTask
 
 DEPOSIT_ENTRIES: Final = 10
 """The deposit for a receipt, in prices of an entry of the state."""
-MIN_COMMIT_WINDOW_MS: Final = 30_000
-"""The shortest commit window of a task that registered receipts wait for, in ms."""
-MIN_REVEAL_WINDOW_MS: Final = 10_000
-"""The shortest reveal window of such a task, in ms."""
-MIN_RECEIPT_ATTEMPTS: Final = 2
-"""The smallest number of attempts of such a task."""
-MIN_RECEIPT_SAMPLES: Final = 1_000
-"""The smallest `max_samples` of a task that a client opens and that samples."""
-MAX_RECEIPT_SAMPLES: Final = 5_000
-"""The largest `max_samples` of such a task."""
-MAX_EXACT_CLIENTS: Final = 12
-"""The most updates of such a task with the exact schedule."""
-MAX_CLIENT_TASK_MS: Final = 3_600_000
-"""The most time for all windows of a task that a client opens, in ms, or the receipt window where
-that is longer."""
-_MAX: Final = 2**63 - 1
 
 
 def register_receipt(context: ExecutionContext, transaction: Transaction) -> None:
-    """Register the server's receipt for the sender's update of the next round.
+    """Register the server's receipt for the sender's update.
 
     Args:
         context: The execution of the block.
@@ -54,9 +39,10 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
 
     Raises:
         RefusalError: Those of `decode_update`; NOT_THE_CLIENT; UNKNOWN_CAMPAIGN; NO_RECEIPTS;
-            BAD_RECEIPT; CAMPAIGN_CLOSED; TASK_STILL_OPEN; WRONG_ROUND; WRONG_BASE; RECEIPTS_OVER;
-            CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES; ALREADY_REGISTERED; TOO_MANY_CLIENTS;
-            INSUFFICIENT_BALANCE for the deposit.
+            BAD_RECEIPT; CAMPAIGN_CLOSED; with a task id, those of `check_owed`, else
+            TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE and RECEIPTS_OVER; CLIENT_NOT_LISTED or
+            TOO_MANY_EXAMPLES; ALREADY_REGISTERED; TOO_MANY_CLIENTS; INSUFFICIENT_BALANCE for the
+            deposit.
     """
     action = transaction.body.register_receipt
     update = decode_update(action.update, context.genesis.hash)
@@ -68,9 +54,17 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
         )
     campaign = read_campaign(context, update.campaign_id)
     _check_signer(context, transaction, update, campaign)
-    check_idle(campaign)
-    _check_due(context, update, campaign)
-    check_registrable(context, action.admission, update, campaign)
+    if action.task_id:
+        check_open(campaign)
+        is_owed = check_owed(context, action.task_id, update, campaign)
+        check_registrable(context, action.admission, update, campaign)
+        if is_owed:
+            charge_left_out(context, action.task_id, update, campaign)
+            return
+    else:
+        check_idle(campaign)
+        _check_due(context, update, campaign)
+        check_registrable(context, action.admission, update, campaign)
     _check_room(context, update, campaign)
     deposit = DEPOSIT_ENTRIES * context.parameters.state_fee
     context.debit(transaction.sender, deposit, "deposit")
@@ -96,9 +90,11 @@ def check_opener(
 
     Raises:
         RefusalError: NOT_THE_SERVER when it is neither the server nor, in the time for it, a
-            client with a registered receipt.
+            client with a registered receipt; CLIENTS_TURN for the server when its last task failed
+            and clients may open one.
     """
     if transaction.sender == campaign.terms.server:
+        _check_servers_turn(context, campaign)
         return
     campaign_id = transaction.body.open_task.campaign_id
     if not campaign.receipts:
@@ -110,6 +106,23 @@ def check_opener(
     else:
         return
     raise RefusalError(LedgerCode.NOT_THE_SERVER, reason, field="campaign_id")
+
+
+def _check_servers_turn(context: ExecutionContext, campaign: CampaignState) -> None:
+    """Leave clients a receipt window after a failed task of the server.
+
+    It could else open one failing task after another, each in the block after the last one.
+    """
+    now_ms = context.block.time_ms
+    until_ms = campaign.failed_ms + campaign.terms.receipt_window_ms
+    if campaign.receipts and campaign.failed_ms and due_ms(campaign) <= now_ms < until_ms:
+        raise RefusalError(
+            LedgerCode.CLIENTS_TURN,
+            f"the server's task failed, and until Unix time {until_ms} ms only clients with"
+            " registered receipts may open the next one",
+            field="campaign_id",
+            limit=str(until_ms),
+        )
 
 
 def check_receipts_kept(
@@ -130,12 +143,14 @@ def check_receipts_kept(
         updates: The task's updates.
 
     Raises:
-        RefusalError: RECEIPT_LEFT_OUT; WRONG_BASE; BAD_WINDOW or BAD_ATTEMPTS; BAD_AVERAGING when
-            a client opens the task on terms of its own.
+        RefusalError: BAD_WINDOW or BAD_ATTEMPTS in a campaign with a receipt window;
+            RECEIPT_LEFT_OUT; BAD_AVERAGING when a client opens the task on terms of its own.
     """
+    terms = transaction.body.open_task
+    if campaign.terms.receipt_window_ms:
+        check_receipt_windows(terms, campaign)
     if not campaign.receipts:
         return
-    terms = transaction.body.open_task
     by_client = transaction.sender != campaign.terms.server
     bodies = {update.envelope.body for update in updates}
     registered = {
@@ -153,10 +168,8 @@ def check_receipts_kept(
             field="updates",
             limit=str(len(registered)),
         )
-    _check_base(terms.base, campaign, "base")
-    _check_time(terms)
     if by_client:
-        _check_client_terms(terms, campaign)
+        check_client_terms(terms)
 
 
 def _check_signer(
@@ -218,64 +231,11 @@ def _check_room(context: ExecutionContext, update: Update, campaign: CampaignSta
 
 def _check_base(base: bytes, campaign: CampaignState, field: str) -> None:
     """Check for the one base that registered receipts have, so that one task can hold them all."""
-    if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
-        expected = campaign.best_weights
-    elif campaign.last_round == 0:
-        expected = campaign.terms.initial_weights
-    else:
-        expected = campaign.last_base if campaign.last_failed else campaign.last_aggregate
+    expected = find_base(campaign)
     if base != expected:
         raise RefusalError(
             LedgerCode.WRONG_BASE,
             f"{field} is {base[:32].hex()}; updates with receipts start from {expected.hex()}",
             field=field,
             limit=expected.hex(),
-        )
-
-
-def _check_time(terms: OpenTask) -> None:
-    """Refuse a task that is made to fail, which would end the receipts without a payment."""
-    code = LedgerCode.BAD_WINDOW
-    check_range(terms.commit_window_ms, MIN_COMMIT_WINDOW_MS, _MAX, "commit_window_ms", code=code)
-    check_range(terms.reveal_window_ms, MIN_REVEAL_WINDOW_MS, _MAX, "reveal_window_ms", code=code)
-    check_range(
-        terms.max_attempts, MIN_RECEIPT_ATTEMPTS, _MAX, "max_attempts", code=LedgerCode.BAD_ATTEMPTS
-    )
-
-
-def _check_client_terms(terms: OpenTask, campaign: CampaignState) -> None:
-    """Leave a client no choice by which it would gain at the cost of others, or end their receipts.
-
-    A client that could ask for much work or long windows would open a task that no miner takes,
-    which holds the escrow for weeks and then fails.
-    """
-    sampling = terms.sampling
-    if sampling.schedule == task_pb2.SCHEDULE_EXACT:
-        is_fair_work = len(terms.updates) <= MAX_EXACT_CLIENTS
-    else:
-        is_fair_work = MIN_RECEIPT_SAMPLES <= sampling.max_samples <= MAX_RECEIPT_SAMPLES
-    is_fair = (
-        is_fair_work
-        and terms.averaging == task_pb2.AVERAGING_EQUAL
-        and terms.empty_coalition == task_pb2.EMPTY_COALITION_BASE_MODEL
-        and sampling.truncation == 0
-    )
-    if not is_fair:
-        raise RefusalError(
-            LedgerCode.BAD_AVERAGING,
-            "a task that a client opens has equal weights (AVERAGING_EQUAL), the base model as"
-            f" empty coalition, no truncation, and {MIN_RECEIPT_SAMPLES} to {MAX_RECEIPT_SAMPLES}"
-            f" samples or, with at most {MAX_EXACT_CLIENTS} updates, the exact schedule",
-            field="averaging",
-            limit="AVERAGING_EQUAL",
-        )
-    limit_ms = max(MAX_CLIENT_TASK_MS, campaign.terms.receipt_window_ms)
-    windows_ms = compute_windows_ms(terms)
-    if windows_ms > limit_ms:
-        raise RefusalError(
-            LedgerCode.BAD_WINDOW,
-            f"all windows of all attempts take {windows_ms} ms; those of a task that a client opens"
-            f" take at most {limit_ms} ms",
-            field="commit_window_ms",
-            limit=str(limit_ms),
         )

@@ -14,6 +14,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.validators import read_validators
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.registered_receipts import find_base
 from fedcoin.contract.tasks.task_pricing import (
     compute_offer,
     compute_task_deposit,
@@ -64,7 +65,8 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: Checked in this order. The campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER,
-            CAMPAIGN_CLOSED, TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE. The terms: BAD_HASH,
+            CLIENTS_TURN, CAMPAIGN_CLOSED, TASK_STILL_OPEN, CAMPAIGN_CLOSING, WRONG_ROUND,
+            WRONG_BASE. The terms: BAD_HASH,
             BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS,
             WRONG_PRICES, WRONG_SHARD. Clients and sampling: NO_CLIENTS, TOO_MANY_CLIENTS,
             BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
@@ -109,6 +111,7 @@ def _count_entries(context: ExecutionContext, terms: OpenTask) -> int:
 def _check_round(terms: OpenTask, campaign: CampaignState) -> None:
     """Check that this round may be opened, from these base weights."""
     check_idle(campaign)
+    _check_affordable(terms, campaign)
     next_round = campaign.last_round + 1
     if terms.round != next_round:
         raise RefusalError(
@@ -127,13 +130,31 @@ def _check_round(terms: OpenTask, campaign: CampaignState) -> None:
         )
 
 
+def _check_affordable(terms: OpenTask, campaign: CampaignState) -> None:
+    """Refuse a further task when the campaign ends because an update was left out.
+
+    Clients with registered receipts may still open one where the escrow pays for it.
+    """
+    if not campaign.left_out:
+        return
+    price = terms.prices.training + terms.prices.aggregation + terms.prices.mining
+    if not campaign.receipts or price > campaign.escrow:
+        raise RefusalError(
+            LedgerCode.CAMPAIGN_CLOSING,
+            "the campaign closes, since a task lacked an update that its server had signed for",
+            field="campaign_id",
+        )
+
+
 def _bases(campaign: CampaignState) -> tuple[bytes, ...]:
-    """List the weights from which the next round may start."""
-    if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
-        # So that no gain is paid twice.
-        return (campaign.best_weights,)
-    if campaign.last_round == 0:
-        return (campaign.terms.initial_weights,)
+    """List the weights from which the next round may start.
+
+    One with a unit price, so that no gain is paid twice; one with a receipt window, so that a task
+    can hold all updates that have receipts.
+    """
+    by_unit = campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE
+    if by_unit or campaign.terms.receipt_window_ms or campaign.last_round == 0:
+        return (find_base(campaign),)
     return (campaign.last_base, campaign.last_aggregate)
 
 

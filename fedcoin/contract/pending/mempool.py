@@ -48,7 +48,10 @@ _MAX_DROP_REASONS: Final = 4_096
 
 
 class Mempool:
-    """The transactions that wait for a block. Made for one thread."""
+    """The transactions that wait for a block.
+
+    All methods but `find` must be called from one thread.
+    """
 
     def __init__(self, limits: MempoolLimits | None = None) -> None:
         """Make an empty mempool.

@@ -184,7 +184,8 @@ def _client_views(
     groups = terms.groups or range(len(updates))
     payouts = [0] * len(updates)
     if task.phase == block_pb2.TASK_PHASE_SETTLED and campaign is not None:
-        payouts = list(compute_payouts(campaign.terms, values, terms.prices.training))
+        price = terms.prices.training - task.training_burned
+        payouts = list(compute_payouts(campaign.terms, values, price))
     return [
         TaskClientView(
             address=format_optional_address(update.address),

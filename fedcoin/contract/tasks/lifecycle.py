@@ -78,7 +78,7 @@ def open_task(
         task_id: The task's id, 32 bytes.
         terms: The task's terms.
         difficulty_nano: The difficulty D of the first attempt, in nano-utility.
-        work: The most evaluations that the task may ask of a miner.
+        work: The largest number of evaluations that the task may ask of a miner.
         deposit: The deposit in sap, which the caller has taken from the server or the opener.
         opener: The address of the client that opens it in the server's place; else empty.
     """
@@ -116,10 +116,15 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
 def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
     """Close the windows that are over.
 
+    A task that may fail also ends the registered receipts of its round. After the first such task,
+    a block closes only as many as have no more receipts together than a task has clients; the
+    windows of the others stay open until the next block.
+
     Args:
         context: The execution of the block.
         validators: The validators of the next height.
     """
+    ended = 0
     for task_id, task in list(open_tasks(context.state)):
         if task.phase == _SETTLE:
             continue
@@ -129,6 +134,10 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
         if not _is_over(context, task_id, task, miners, validators):
             continue
         loaded = LoadedTask.load(context, task_id)
+        receipts = _count_ending(loaded)
+        if ended and ended + receipts > context.parameters.max_clients:
+            continue
+        ended += receipts
         end_window(context, loaded.task)
         if task.phase == _COMMIT:
             _close_commit_window(context, loaded)
@@ -136,6 +145,12 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
             _close_challenge_window(context, loaded)
         else:
             _close_reveal_window(context, loaded)
+
+
+def _count_ending(loaded: LoadedTask) -> int:
+    """Count the registered receipts that end if the task's present attempt fails."""
+    is_last = loaded.task.attempt + 1 >= loaded.terms.max_attempts
+    return loaded.campaign.receipts if is_last else 0
 
 
 def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:

@@ -63,10 +63,10 @@ class LoadedTask:
 
     @property
     def is_exact(self) -> bool:
-        """Is the task's schedule SCHEDULE_EXACT?"""
+        """Whether the task's schedule is SCHEDULE_EXACT."""
         return self.terms.sampling.schedule == task_pb2.SCHEDULE_EXACT
 
     @property
     def winner_takes_all(self) -> bool:
-        """Does the winner receive the whole mining price?"""
+        """Whether the winner receives the whole mining price."""
         return self.campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER

@@ -17,8 +17,8 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.training_reward import compute_training_share
-from fedcoin.v1 import block_pb2
-from fedcoin.v1.block_pb2 import PaymentKind, PaymentReceipt
+from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import CampaignState
 
 
@@ -94,10 +94,18 @@ def release_receipts(
     for address, receipt in list(records.RECEIPTS.scan(context.state, campaign_id)):
         records.RECEIPTS.delete(context.state, campaign_id, address)
         context.credit(address, receipt.deposit)
-        kind = block_pb2.PAYMENT_KIND_RECEIPT_DEPOSIT_RETURNED
-        _add_receipt(context, campaign_id, campaign, kind, address, receipt.deposit)
+        context.add_payment_receipt(
+            PaymentReceipt(
+                kind=block_pb2.PAYMENT_KIND_RECEIPT_DEPOSIT_RETURNED,
+                address=address,
+                amount=receipt.deposit,
+                campaign_id=campaign_id,
+                round=campaign.last_round + 1,
+            )
+        )
     campaign.receipts = 0
     campaign.receipts_since_ms = 0
+    campaign.failed_ms = 0
 
 
 def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None:
@@ -112,7 +120,27 @@ def prolong_receipts(context: ExecutionContext, campaign: CampaignState) -> None
         campaign.receipts_since_ms = max(campaign.receipts_since_ms, begun)
 
 
-def burn_training(context: ExecutionContext, campaign_id: bytes, campaign: CampaignState) -> int:
+def find_base(campaign: CampaignState) -> bytes:
+    """Find the weights from which all updates of the next round start.
+
+    Without receipts a server may also go on from the base of a round that was settled.
+
+    Args:
+        campaign: The campaign.
+
+    Returns:
+        Their artifact id, 32 bytes.
+    """
+    if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
+        return campaign.best_weights
+    if campaign.last_round == 0:
+        return campaign.terms.initial_weights
+    return campaign.last_base if campaign.last_failed else campaign.last_aggregate
+
+
+def burn_training(
+    context: ExecutionContext, campaign_id: bytes, campaign: CampaignState, available: int
+) -> int:
     """Burn the training price of a round whose registered receipts were never valued.
 
     Without this, a server that holds back the evaluation set would save what it owes.
@@ -121,6 +149,7 @@ def burn_training(context: ExecutionContext, campaign_id: bytes, campaign: Campa
         context: The execution of the block.
         campaign_id: The campaign's id, 32 bytes.
         campaign: The campaign. The caller takes the amount from its escrow and ends the receipts.
+        available: The most that can be burned, in sap.
 
     Returns:
         The amount in sap; 0 without receipts.
@@ -128,27 +157,35 @@ def burn_training(context: ExecutionContext, campaign_id: bytes, campaign: Campa
     if not campaign.receipts:
         return 0
     round_number = campaign.last_round + 1
-    amount = compute_training_share(campaign.terms, round_number, campaign.training_fund)
-    context.burn(amount)
-    kind = block_pb2.PAYMENT_KIND_TRAINING_BURNED
-    _add_receipt(context, campaign_id, campaign, kind, campaign.requester, amount)
+    share = compute_training_share(campaign.terms, round_number, campaign.training_fund)
+    amount = min(share, available)
+    burn_for_round(context, campaign_id, campaign, round_number, amount)
     return amount
 
 
-def _add_receipt(
+def burn_for_round(
     context: ExecutionContext,
     campaign_id: bytes,
     campaign: CampaignState,
-    kind: PaymentKind.ValueType,
-    address: bytes,
+    round_number: int,
     amount: int,
 ) -> None:
+    """Burn coins of a round's training price, and write the receipt.
+
+    Args:
+        context: The execution of the block.
+        campaign_id: The campaign's id, 32 bytes.
+        campaign: The campaign. The caller takes the amount from its escrow.
+        round_number: The round, from 1.
+        amount: The amount in sap.
+    """
+    context.burn(amount)
     context.add_payment_receipt(
         PaymentReceipt(
-            kind=kind,
-            address=address,
+            kind=block_pb2.PAYMENT_KIND_TRAINING_BURNED,
+            address=campaign.requester,
             amount=amount,
             campaign_id=campaign_id,
-            round=campaign.last_round + 1,
+            round=round_number,
         )
     )

@@ -11,6 +11,7 @@ from fedcoin.contract.tasks.frozen_power import forget_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.mining_price import divide_after_failure, divide_price
 from fedcoin.contract.tasks.registered_receipts import (
+    burn_for_round,
     burn_training,
     prolong_receipts,
     release_receipts,
@@ -41,8 +42,9 @@ def settle(context: ExecutionContext, loaded: LoadedTask) -> Settlement:
     """
     outcome = loaded.task.settlement
     values = client_values(loaded.terms, outcome.mean_shapley_nano)
-    payouts = compute_payouts(loaded.campaign.terms, values, loaded.terms.prices.training)
-    unpaid = loaded.terms.prices.training - sum(payouts)
+    price = loaded.terms.prices.training - _burn_debt(context, loaded, 0)
+    payouts = compute_payouts(loaded.campaign.terms, values, price)
+    unpaid = price - sum(payouts)
     kept = unpaid if loaded.campaign.training_fund else 0
     for address, amount, value in zip(client_addresses(loaded.terms), payouts, values, strict=True):
         _pay(context, loaded, block_pb2.PAYMENT_KIND_TRAINING, address, amount, value)
@@ -92,7 +94,9 @@ def fail(context: ExecutionContext, loaded: LoadedTask) -> None:
     if campaign.receipts and not paid:
         _leave_round_open(context, loaded)
         return
-    burned = burn_training(context, loaded.terms.campaign_id, campaign)
+    price = loaded.terms.prices.training
+    burned = burn_training(context, loaded.terms.campaign_id, campaign, price)
+    burned += _burn_debt(context, loaded, burned)
     kept = fund - burned if fund else 0
     refund = loaded.price - paid - burned - kept
     _pay(context, loaded, block_pb2.PAYMENT_KIND_REFUND, campaign.requester, refund)
@@ -178,14 +182,19 @@ def close_campaign(context: ExecutionContext, campaign_id: bytes, campaign: Camp
     """Close a campaign and return what is left in escrow to the requester.
 
     When receipts were registered for a task that never came, the training price of their round is
-    burned before.
+    burned before, and so is what is still to be burned for updates that were left out.
 
     Args:
         context: The execution of the block.
         campaign_id: The campaign's id, 32 bytes.
         campaign: The campaign, which is changed; the caller writes its record.
     """
-    campaign.escrow -= burn_training(context, campaign_id, campaign)
+    campaign.escrow -= burn_training(context, campaign_id, campaign, campaign.escrow)
+    debt = min(campaign.left_out_debt, campaign.escrow)
+    if debt:
+        burn_for_round(context, campaign_id, campaign, campaign.last_round, debt)
+        campaign.escrow -= debt
+    campaign.left_out_debt = 0
     release_receipts(context, campaign_id, campaign)
     amount, campaign.escrow = campaign.escrow, 0
     campaign.closed = True
@@ -233,6 +242,22 @@ def close_task(
     campaign.open_task_id = b""
 
 
+def _burn_debt(context: ExecutionContext, loaded: LoadedTask, burned: int) -> int:
+    """Burn what the campaign owes for updates left out, out of this task's training price.
+
+    `burned` sap of that price are burned already. The caller writes the records of the campaign and
+    of the task. Returns the amount in sap.
+    """
+    campaign = loaded.campaign
+    amount = min(campaign.left_out_debt, loaded.terms.prices.training - burned)
+    if amount:
+        ids = loaded.terms.campaign_id
+        burn_for_round(context, ids, campaign, loaded.terms.round, amount)
+        campaign.left_out_debt -= amount
+        loaded.task.training_burned = amount
+    return amount
+
+
 def _leave_round_open(context: ExecutionContext, loaded: LoadedTask) -> None:
     """Close a failed task whose round, with its receipts and its price, is to be opened again.
 
@@ -242,6 +267,7 @@ def _leave_round_open(context: ExecutionContext, loaded: LoadedTask) -> None:
     close_task(context, loaded, block_pb2.TASK_PHASE_FAILED)
     if not loaded.task.opener:
         prolong_receipts(context, loaded.campaign)
+        loaded.campaign.failed_ms = context.block.time_ms
     records.CAMPAIGNS.put(context.state, loaded.terms.campaign_id, record=loaded.campaign)
 
 

@@ -26,7 +26,7 @@ _HOUR_MS: Final = 3_600_000
 
 
 def compute_work(plan: SamplingPlan, difficulty_nano: int) -> int:
-    """Compute the most evaluations that a task may ask of a miner.
+    """Compute the largest number of evaluations that a task may ask of a miner.
 
     The number of samples is 9 V / D^2 with V = 1: the squares of one walk's marginal contributions
     add up to no more, unless some are negative.

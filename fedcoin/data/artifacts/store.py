@@ -82,8 +82,9 @@ class ArtifactStore(CompleteArtifacts):
             The artifact's id, 32 bytes.
 
         Raises:
-            RefusalError: BAD_ARTIFACT when the artifact is empty, TOO_LARGE, STORE_FULL, or
-                BAD_CHUNK when the file changes meanwhile.
+            RefusalError: BAD_ARTIFACT when the artifact is empty, TOO_LARGE when it is above the
+                limit on one artifact, STORE_FULL when there is no room for it, or BAD_CHUNK when
+                the file changes meanwhile.
         """
         manifest = build_manifest(data)
         self.begin(manifest)
@@ -136,7 +137,8 @@ class ArtifactStore(CompleteArtifacts):
             complete.
 
         Raises:
-            RefusalError: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE, or STORE_FULL.
+            RefusalError: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE when the artifact is
+                above the limit on one artifact, or STORE_FULL when there is no room for it.
         """
         check_manifest(manifest, self._max_artifact)
         with self._lock:

@@ -29,7 +29,7 @@ _LOG_LEVELS: Final = MappingProxyType(
 
 
 class AdminServicer(AdminServiceServicer):
-    """Serves `proto/fedcoin/v1/admin_service.proto`."""
+    """Serves `admin_service.proto`, which states each method's limits and errors."""
 
     def __init__(self, chain: ChainPort, peers: Peers, operator: OperatorPort) -> None:
         """Serve a node.

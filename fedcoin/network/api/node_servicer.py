@@ -52,7 +52,7 @@ MAX_AHEAD: Final = 10_000
 
 
 class NodeServicer(NodeServiceServicer):
-    """Serves `proto/fedcoin/v1/node_service.proto`."""
+    """Serves `node_service.proto`, which states each method's limits and errors."""
 
     def __init__(
         self, chain: ChainPort, pool: TransactionPort, peers: Peers, node: NodeFacts

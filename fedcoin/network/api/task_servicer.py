@@ -34,7 +34,7 @@ _OVER: Final = frozenset({TASK_PHASE_SETTLED, TASK_PHASE_FAILED, TASK_PHASE_GAVE
 
 
 class TaskServicer(ShapleyTaskServiceServicer):
-    """Serves `proto/fedcoin/v1/shapley_task_service.proto`."""
+    """Serves `shapley_task_service.proto`, which states each method's limits and errors."""
 
     def __init__(self, chain: ChainPort) -> None:
         """Serve a chain.

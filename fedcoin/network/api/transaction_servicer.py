@@ -42,7 +42,7 @@ _LIST_NAME: Final = "pending"
 
 
 class TransactionServicer(TransactionServiceServicer):
-    """Serves `proto/fedcoin/v1/transaction_service.proto`."""
+    """Serves `transaction_service.proto`, which states each method's limits and errors."""
 
     def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
         """Serve a chain and a mempool.

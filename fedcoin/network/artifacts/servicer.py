@@ -21,7 +21,7 @@ from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 
 
 class ArtifactServicer(ArtifactServiceServicer):
-    """Serves `proto/fedcoin/v1/artifact_service.proto` from a store. Reads in threads."""
+    """Serves `artifact_service.proto` from a store, which it reads in threads."""
 
     def __init__(self, store: ArtifactStore) -> None:
         """Serve a store.

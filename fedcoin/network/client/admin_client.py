@@ -31,7 +31,7 @@ class AdminClient(GrpcClient):
         """Have the node dial a peer and keep it in its address book.
 
         Args:
-            address: The peer's `host:port`.
+            address: The peer's `key@host:port`, or `host:port` to accept the key that answers.
 
         Returns:
             The peer's node key, 64 hex digits.

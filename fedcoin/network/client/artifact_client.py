@@ -34,7 +34,7 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
 
 class ArtifactClient:
-    """The ArtifactService at the other end of a client's channel."""
+    """Downloads artifacts through the channel of a client, by the server's ArtifactService."""
 
     def __init__(self, client: GrpcClient) -> None:
         """Use a client's channel.

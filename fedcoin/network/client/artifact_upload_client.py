@@ -26,7 +26,7 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 
 
 class ArtifactUploadClient:
-    """The ArtifactUploadService at the other end of a client's channel."""
+    """Uploads artifacts through the channel of a client, by the server's ArtifactUploadService."""
 
     def __init__(self, client: GrpcClient) -> None:
         """Use a client's channel.

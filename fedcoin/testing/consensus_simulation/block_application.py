@@ -94,7 +94,8 @@ class BlockApplication(Protocol):
             now_ms: Virtual time in ms.
 
         Returns:
-            What the facts say.
+            `FOUND_FALSE` when this node must vote against the block, `UNKNOWN` when it cannot tell
+            now, else `VALID`.
         """
 
     def adopt(self, block: Block, certificate: bytes) -> None:

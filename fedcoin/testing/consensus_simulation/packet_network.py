@@ -100,7 +100,7 @@ class PacketNetwork:
 
     @property
     def is_calm(self) -> bool:
-        """Does every packet arrive from now on?"""
+        """Whether every packet arrives from now on."""
         return self._clock.now_ms >= self._scenario.calm_ms
 
     def send(self, sender: int, receiver: int, packet: object) -> None:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedcoin.application.configuration import config_sources
 from fedcoin.application.configuration.config import NodeConfig, tables
 from fedcoin.application.configuration.config_sources import assemble, load_config, render_config
 from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS
+from fedcoin.contract.actions.receipt_terms import MAX_TASK_MS
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.conftest import ReportAttack
@@ -259,3 +261,18 @@ def test_loopback() -> None:
         assert endpoint_of(name).loopback
     for name in ("0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1"):
         assert not endpoint_of(name).loopback
+
+
+def test_windows_of_tasks_are_bounded_where_there_are_receipts() -> None:
+    assert config_sources.MAX_TASK_SECONDS * 1000 == MAX_TASK_MS
+    long: dict[str, object] = {
+        "coordinator.commit_seconds": 1_780.0,
+        "coordinator.reveal_seconds": 10.0,
+        "coordinator.attempts": 2,
+    }
+    load_config(None, {}, long)
+    load_config(None, {}, long | {"coordinator.attempts": 3, "coordinator.receipt_seconds": 0})
+    beyond = long | {"coordinator.attempts": 3}
+    refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, beyond)
+    assert refusal.field == "coordinator.commit_seconds"
+    load_config(None, {}, long | {"coordinator.attempts": 3, "coordinator.receipt_seconds": 5_400})

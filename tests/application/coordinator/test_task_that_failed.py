@@ -14,7 +14,7 @@ from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining import miner, task_choice
 from fedcoin.application.wallet.wallet import Wallet
-from fedcoin.contract.actions import client_receipts
+from fedcoin.contract.actions import receipt_terms
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.errors import RefusalError
@@ -48,7 +48,7 @@ def idle_miner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "FIRST_PAUSE_S", 0.2)
     monkeypatch.setattr(miner, "is_worth_mining", lambda *_: False)
     for name in ("MIN_COMMIT_WINDOW_MS", "MIN_REVEAL_WINDOW_MS", "MIN_RECEIPT_ATTEMPTS"):
-        for module in (client_receipts, chain_messages):
+        for module in (receipt_terms, chain_messages):
             monkeypatch.setattr(module, name, 1)
 
 

@@ -362,7 +362,7 @@ def test_the_base_of_receipts_follows_from_the_rounds_before(job: LedgerCampaign
     rebased: OpenTask = job.task_terms(**FAIR, base=job.terms.base)
     del rebased.updates[:]
     rebased.updates.extend(job.update(c, 2, base=job.terms.base) for c in job.clients)
-    job.chain.refuses(LedgerCode.RECEIPT_LEFT_OUT, job.chain.sign(BOB, rebased))
+    job.chain.refuses(LedgerCode.WRONG_BASE, job.chain.sign(BOB, rebased))
     assert job.base(2) == aggregate(1)
 
 

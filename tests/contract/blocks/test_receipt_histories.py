@@ -131,6 +131,23 @@ class ReceiptHistories(RuleBasedStateMachine):
         )
         self.attempt(self.chain.sign(key, action))
 
+    @precondition(lambda self: any(job.task_id for job in self.jobs))
+    @rule(which=WHICH, client=CLIENT, num_samples=st.sampled_from([100, 100, 99]))
+    def show_late(self, which: int, client: int, num_samples: int) -> None:
+        """Register a receipt for the last task, which holds the update or does not."""
+        job = self.job(which)
+        if not job.task_id:
+            return
+        key = job.clients[client]
+        update = job.update(key, job.terms.round, base=job.terms.base, num_samples=num_samples)
+        action = RegisterReceipt(
+            update=update,
+            receipt=receipt_of(job, update),
+            admission=self.admission(job, key),
+            task_id=job.task_id,
+        )
+        self.attempt(self.chain.sign(key, action))
+
     @precondition(lambda self: self.jobs)
     @rule(which=WHICH)
     def close(self, which: int) -> None:

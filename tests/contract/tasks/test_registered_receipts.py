@@ -212,6 +212,52 @@ def test_a_client_opens_one_failing_task_after_another(report_attack: ReportAtta
     )
 
 
+def test_the_server_opens_one_failing_task_after_another(report_attack: ReportAttack) -> None:
+    """Each in the block after the last one, so that its clients never come to open theirs."""
+    job = campaign()
+    chain = job.chain
+    register(job, *job.clients)
+    # As long as only the server may open the round, it may try again at once.
+    open_by(job, BOB)
+    fail_task(job)
+    open_by(job, BOB)
+    fail_task(job)
+    due = chain.campaign(job.campaign_id).receipts_since_ms + WINDOW
+    chain.produce(after_ms=due - 1_000 - chain.time_ms)
+    open_by(job, BOB)
+    fail_task(job)
+    failed = chain.time_ms
+    assert failed > due
+    chain.refuses(LedgerCode.CLIENTS_TURN, opening(job, BOB), field="campaign_id")
+    chain.refuses(LedgerCode.CLIENTS_TURN, opening(job, BOB), after_ms=WINDOW - 1)
+    chain.draft(opening(job, BOB), after_ms=WINDOW)
+    chain.produce(after_ms=WINDOW - 1_000)
+    open_by(job, job.clients[0])
+    settle(job)
+    report_attack(
+        "a server opens one failing task after another, each before its clients can open theirs",
+        "only the server could open it",
+        "after each failure a receipt window in which only clients may open the round"
+        " (`CLIENTS_TURN`)",
+    )
+
+
+def test_the_server_opens_a_task_with_long_windows(report_attack: ReportAttack) -> None:
+    job = campaign()
+    register(job, *job.clients)
+    long = {"commit_window_ms": DAY, "max_attempts": 16}
+    job.chain.refuses(LedgerCode.BAD_WINDOW, opening(job, BOB, **long), field="commit_window_ms")
+    longest = {"commit_window_ms": WINDOW // 2 - 20_000, "max_attempts": 2}
+    beyond = longest | {"commit_window_ms": WINDOW // 2 - 19_999}
+    job.chain.refuses(LedgerCode.BAD_WINDOW, opening(job, BOB, **beyond))
+    open_by(job, BOB, **longest)
+    report_attack(
+        "a server opens a round with 16 windows of 24 h, so that its clients wait for 16 days",
+        "only the server could open it",
+        "`BAD_WINDOW`: at most an hour, or the receipt window",
+    )
+
+
 # --- what receipts leave open, and what it costs ---
 
 

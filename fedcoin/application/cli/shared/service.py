@@ -169,7 +169,7 @@ class JsonLines(logging.Formatter):
 
 
 def parent_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--stop-with-stdin`.
+    """Add the flag `--stop-with-stdin`, by which a parent process ends the command.
 
     Args:
         command: The command.

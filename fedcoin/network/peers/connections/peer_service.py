@@ -40,7 +40,7 @@ MAX_LISTED = 100
 
 
 class PeerServicer(PeerServiceServicer):
-    """Serves `proto/fedcoin/v1/peer_service.proto`.
+    """Serves `peer_service.proto`, which states each method's limits and errors.
 
     Args:
         introduction: This node's identity.

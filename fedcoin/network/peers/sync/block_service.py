@@ -51,7 +51,9 @@ ANNOUNCE_S = 5.0
 
 
 class BlockGossipServicer(BlockGossipServiceServicer):
-    """Serves `proto/fedcoin/v1/block_gossip_service.proto`. Disk access runs in threads.
+    """Serves `block_gossip_service.proto`, which states each method's limits and errors.
+
+    Disk access runs in threads.
 
     Args:
         chain: This node's chain.

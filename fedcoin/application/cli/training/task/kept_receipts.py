@@ -78,11 +78,21 @@ def list_receipts(home: Home, genesis_hash: bytes | None, as_json: bool) -> None
 @receipts.command(epilog=example("fedcoin-node task receipts register 3c9a...41 --home d"))
 @click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
 @_clients_option
+@click.option(
+    "--task",
+    "task_id",
+    type=HASH,
+    metavar="TASK",
+    help="The task that the server opened for the update's round, when it has.",
+)
 @signing_options
-def register(campaign_id: str, clients: str | None, **given: Any) -> None:
+def register(campaign_id: str, clients: str | None, task_id: str | None, **given: Any) -> None:
     """Register the receipt for the campaign's next round, and upload its weights to the node.
 
     Voters fetch the weights from the node: keep it up, or upload them to others as well.
+
+    With --task it is the receipt for that task's round. Where the task lacks the update, the
+    round's training price is burned, and the campaign ends.
     """
     from fedcoin.application.client import receipt_claims
     from fedcoin.application.coordinator.clients_file import read_clients_file
@@ -93,9 +103,12 @@ def register(campaign_id: str, clients: str | None, **given: Any) -> None:
 
     async def prepare() -> Any:
         async with node_client(home, given["node"]) as node:
-            next_round = await node.get_next_round(campaign_id)
+            if task_id is not None:
+                number = (await node.get_task(task_id)).round
+            else:
+                number = (await node.get_next_round(campaign_id)).round
             kept = receipt_claims.find_receipt(
-                folder, bytes.fromhex(campaign_id), next_round.round, key.address
+                folder, bytes.fromhex(campaign_id), number, key.address
             )
             weights = folder.weights_path(kept.update)
             if weights.exists():
@@ -104,7 +117,8 @@ def register(campaign_id: str, clients: str | None, **given: Any) -> None:
 
     kept = run_async(prepare())
     listed = read_clients_file(clients or "", field="--clients")
-    execute(receipt_claims.build_registration(kept, listed), given)
+    named = bytes.fromhex(task_id or "")
+    execute(receipt_claims.build_registration(kept, listed, named), given)
 
 
 @receipts.command(
