@@ -59,9 +59,9 @@ class ApplicationCode(str, Enum):
 
     # Homes.
     NO_HOME = "NO_HOME"
-    """The folder is not a home.
+    """The folder that `--home` or FEDCOIN_HOME names is missing, or is not a home.
 
-    Make one with `fedcoin-node init`."""
+    Name another folder, or make a home with `fedcoin-node init`."""
     NO_CHAIN = "NO_CHAIN"
     """The home holds no chain yet.
 

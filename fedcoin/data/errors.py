@@ -43,7 +43,7 @@ class DataCode(str, Enum):
 
     Copy the address anew; its checksum shows typing errors."""
     BAD_AMOUNT = "BAD_AMOUNT"
-    """Text is not an amount, or the amount is more than can exist.
+    """Text is not an amount or has no unit, or the amount is more than can exist.
 
     Write a number with a unit, such as `1.5fdc` or `200sap`."""
     BAD_ROOT = "BAD_ROOT"

@@ -117,7 +117,7 @@ async def test_the_command_replaces_a_transaction(tmp_path: Path) -> None:
         assert (code, "it is no longer pending [NOT_REPLACEABLE]" in complaint) == (1, True)
         fedcoin("keys", "new", "stranger", *home)
         foreign = ("--replace", replacement["hash"], "--key", "stranger", "--no-wait", *home)
-        code, _, complaint = attempted("send", bob, "1", *foreign)
+        code, _, complaint = attempted("send", bob, "1sap", *foreign)
         assert (code, "its sender is" in complaint) == (1, True)
         async with observer.client() as node:
             view = await node.get_transaction(replacement["hash"])

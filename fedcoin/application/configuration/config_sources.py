@@ -73,7 +73,21 @@ def _read_toml(path: Path) -> dict[str, object]:
         if not isinstance(content, dict):
             raise _unknown(table, f"{path} sets it outside of any table")
         found.update({f"{table}.{name}": value for name, value in content.items()})
+    for name in _amounts() & found.keys():
+        # A number has no unit, and is refused as its text would be.
+        if type(found[name]) is int:
+            found[name] = str(found[name])
     return found
+
+
+def _amounts() -> frozenset[str]:
+    """List the settings that are amounts of coins, by their dotted names."""
+    return frozenset(
+        f"{table}.{field.name}"
+        for table, made in tables().items()
+        for field in dataclasses.fields(made)
+        if field.metadata["kind"].is_amount
+    )
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:

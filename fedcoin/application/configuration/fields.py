@@ -34,6 +34,9 @@ class Kind:
     render: Callable[[Any], str]
     """Turns the setting's value into TOML."""
 
+    is_amount: bool = False
+    """Whether the value is an amount of coins, in sap."""
+
 
 def setting(default: Any, kind: Kind, doc: str) -> Any:
     """Declare a setting as a field of a dataclass.
@@ -181,17 +184,17 @@ def real(low: float, high: float) -> Kind:
 
 
 def amount() -> Kind:
-    """Describe a setting that is an amount in sap: a string such as "1.5fdc", or whole sap."""
+    """Describe a setting that is an amount: a string such as "1.5fdc", or, in code, whole sap."""
 
     def parse(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise ValueError('must be an amount such as "1.5fdc"')
         try:
-            return parse_amount(str(value))
+            return parse_amount(value if isinstance(value, str) else f"{value}sap")
         except RefusalError as refusal:
             raise ValueError(f"must be an amount: {refusal.message}") from None
 
-    return Kind(parse, lambda sap: quote(format_amount(sap).replace(" ", "").lower()))
+    return Kind(parse, lambda sap: quote(format_amount(sap).replace(" ", "").lower()), True)
 
 
 def many(item: Kind) -> Kind:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
@@ -15,7 +16,7 @@ from fedcoin.application.coordinator.round_events import ROUND_PHASES, RoundEven
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
-from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
@@ -35,6 +36,9 @@ from fedcoin.v1.task_pb2 import SignedReceipt
 CheckWeights = Callable[[Path, Path], Awaitable[None]]
 """Takes the files of a model and of weights; raises a RefusalError when the weights are not the
 model's."""
+
+MAX_REFUSED: Final = 1_000
+"""How many clients that may not join are reported."""
 
 SignReceipt = Callable[[Update], SignedReceipt]
 """Signs the server's receipt for an update that was accepted."""
@@ -73,6 +77,7 @@ class RoundService:
         self._sign = sign
         self._report = report
         self._change = asyncio.Event()
+        self._refused: set[bytes] = set()
         self.events = RoundEventLog()
         self.events.begin(campaign)
 
@@ -97,7 +102,11 @@ class RoundService:
         """Implement `RoundsPort.register`: let a client join the campaign."""
         campaign = self._campaign
         num_before = len(campaign.clients)
-        address = campaign.register(public_key)
+        try:
+            address = campaign.register(public_key)
+        except RefusalError as refusal:
+            self._report_refusal(public_key, refusal)
+            raise
         # Counted before the save, during which other clients may register.
         num_clients = len(campaign.clients)
         await self._file.save(campaign)
@@ -112,6 +121,16 @@ class RoundService:
             rounds=campaign.rounds,
             plan=self._plan,
         )
+
+    def _report_refusal(self, public_key: bytes, refusal: RefusalError) -> None:
+        """Report once for each client that it may not join; clients try again and again."""
+        if public_key in self._refused or len(self._refused) >= MAX_REFUSED:
+            return
+        self._refused.add(public_key)
+        address = format_address(derive_address(public_key))
+        self._report(f"{address} may not join: {refusal.message} [{refusal.code.value}]")
+        if len(self._refused) == MAX_REFUSED:
+            self._report(f"{MAX_REFUSED} clients were refused; others are not reported")
 
     def watch(self, address: bytes) -> AsyncIterator[pb.WatchRoundsResponse]:
         """Implement `RoundsPort.watch`: follow the rounds for one client."""

@@ -106,6 +106,7 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
     """
     options.check()
     dataset = datasets.load_dataset(options.dataset)
+    options.check_evaluation(len(dataset.y_test))
     miner_names = [f"miner-{number}" for number in range(1, options.miners + 1)]
     miner_keys = [derive_key(options.seed, name) for name in miner_names]
     coordinator_balance = options.budget + ROUND_FEES * (options.rounds + 1) + TASK_DEPOSIT

@@ -108,6 +108,19 @@ class DevnetOptions:
                 limit=str(self.miners - 1),
             )
 
+    def check_evaluation(self, num_test_examples: int) -> None:
+        """Check the evaluation set's size, which depends on the data set.
+
+        Args:
+            num_test_examples: How many test examples the data set has.
+
+        Raises:
+            RefusalError: BAD_ARGUMENT when more are asked for.
+        """
+        if self.evaluation_size > num_test_examples:
+            size, most = str(self.evaluation_size), str(num_test_examples)
+            raise _out_of_range("evaluation-size", size, "0", most)
+
 
 def _out_of_range(name: str, value: str, low: str, high: str) -> RefusalError:
     return RefusalError(

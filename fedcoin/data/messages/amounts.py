@@ -21,20 +21,25 @@ def parse_amount(text: str) -> int:
     """Read an amount that a person wrote.
 
     Args:
-        text: `1.5fdc`, `1.5 FDC`, `150000000sap`, or `150000000`, which is in sap.
+        text: `1.5fdc`, `1.5 FDC` or `150000000sap`. Only 0 needs no unit: who writes 3 may mean
+            FDC, and 3 sap are a hundred millionth of that.
 
     Returns:
         The amount in sap.
 
     Raises:
-        RefusalError: BAD_AMOUNT when the text is not an amount, has more than eight decimals of
-            an FDC or a fraction of a sap, or is larger than `MAX_AMOUNT`.
+        RefusalError: BAD_AMOUNT when the text is not an amount, has no unit, has more than eight
+            decimals of an FDC or a fraction of a sap, or is larger than `MAX_AMOUNT`.
     """
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
-        raise _refused(f"{text[:40]!r} is not an amount: write 1.5fdc, or 150000000 in sap")
-    whole, fraction, unit = match.group(1), match.group(2) or "", (match.group(3) or "sap").lower()
-    if unit == "sap":
+        raise _refused(f"{text[:40]!r} is not an amount: write 1.5fdc or 150000000sap")
+    whole, fraction, unit = match.group(1), match.group(2) or "", (match.group(3) or "").lower()
+    if not unit and (int(whole) or fraction):
+        given = match.group(0)[:40]
+        other = "" if fraction else f" or {given}sap"
+        raise _refused(f"{given!r} has no unit: write {given}fdc{other}")
+    if unit != "fdc":
         if fraction:
             raise _refused(f"{text[:40]!r} is a fraction of a sap: add 'fdc', or write whole sap")
         sap = int(whole)

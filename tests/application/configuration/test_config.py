@@ -276,3 +276,18 @@ def test_windows_of_tasks_are_bounded_where_there_are_receipts() -> None:
     refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, beyond)
     assert refusal.field == "coordinator.commit_seconds"
     load_config(None, {}, long | {"coordinator.attempts": 3, "coordinator.receipt_seconds": 5_400})
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [("300", {}), ('"300"', {}), (None, {"FEDCOIN_COORDINATOR_BUDGET": "300"})],
+)
+def test_amounts_in_settings_have_units(
+    tmp_path: Path, written: str | None, given: dict[str, str]
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[coordinator]\nbudget = {written}\n" if written else "")
+    refusal = refused(ApplicationCode.BAD_CONFIG, path, given)
+    assert "'300' has no unit: write 300fdc or 300sap" in refusal.message
+    path.write_text('[coordinator]\nbudget = "300fdc"\nmax_room_fee = 0\n')
+    assert load_config(path, {}).coordinator.budget == 300 * SAP_PER_FDC

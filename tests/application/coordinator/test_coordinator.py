@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.coordinator import coordinator as coordinator_module
+from fedcoin.application.coordinator import round_service
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
@@ -168,6 +169,29 @@ async def test_a_changed_list_of_clients_holds_from_the_next_round_on(tmp_path: 
         assert all(record.settled for record in history)
         view = await here.client.get_campaign(coordinator.campaign.campaign_id)
         assert view.clients_count == 1
+
+
+async def test_a_client_that_may_not_join_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_service, "MAX_REFUSED", 2)
+    file = tmp_path / "clients"
+    file.write_text(f"{format_address(client_key(0).address)} 2000\n")
+    config = settings(clients_file=str(file), clients=1)
+    async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        await until(lambda: bool(coordinator.campaign.listed))
+        async with FederatedClient(coordinator.address) as client:
+            for number in (1, 1, 2, 3):
+                with pytest.raises(RpcError):
+                    await client.register(client_key(number), here.chain.genesis_hash, unix_ms())
+        run.cancel()
+        await asyncio.wait([run])
+        said = [line for line in here.lines if "may not join" in line]
+        names = [format_address(client_key(number).address) for number in (1, 2)]
+        assert [line.split(" ")[0] for line in said] == names
+        assert all("[NOT_LISTED]" in line for line in said)
+        assert "2 clients were refused; others are not reported" in here.lines
 
 
 async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:

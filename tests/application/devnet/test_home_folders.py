@@ -140,3 +140,14 @@ def test_nothing_is_written_for_an_impossible_devnet(tmp_path: Path) -> None:
     with refused(ApplicationCode.BAD_ARGUMENT):
         create_devnet(replace(OPTIONS, miners=0), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_an_evaluation_set_that_is_too_large_is_refused_first(tmp_path: Path) -> None:
+    size = len(datasets.load_dataset(OPTIONS.dataset).y_test)
+    with refused(ApplicationCode.BAD_ARGUMENT) as caught:
+        create_devnet(replace(OPTIONS, evaluation_size=size + 1), tmp_path)
+    assert (
+        caught.value.message == f"--evaluation-size is {size + 1}, but it must be from 0 to {size}"
+    )
+    assert not any(tmp_path.iterdir())
+    replace(OPTIONS, evaluation_size=size).check_evaluation(size)

@@ -15,8 +15,8 @@ from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     NODE_ADDRESS,
     example,
-    home_option,
     json_option,
+    new_home_option,
     pairs,
 )
 from fedcoin.application.cli.shared.output import coins, print_fields, print_json
@@ -58,7 +58,7 @@ def _whole(value: str) -> int:
         "    --peers-listen 127.0.0.1:7060 --api-listen 127.0.0.1:7061     one more node for it",
     )
 )
-@home_option
+@new_home_option
 @click.option(
     "--genesis",
     "genesis_file",

@@ -10,6 +10,7 @@ from fedcoin.application.cli.shared.options import (
     example,
     home_option,
     json_option,
+    new_home_option,
 )
 from fedcoin.application.cli.shared.output import print_fields, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import (
@@ -47,7 +48,7 @@ def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:
 
 @keys.command(epilog=example("fedcoin-node keys new alice", "fedcoin-node keys new bob --encrypt"))
 @click.argument("name", default=NODE_KEY)
-@home_option
+@new_home_option
 @passphrase_option
 @encrypt_option
 @json_option

@@ -23,7 +23,7 @@ from fedcoin.application.cli.shared.signed_action import execute, signing_option
 def send(ctx: click.Context, /, outputs: tuple[str, ...], **given: Any) -> None:
     """Send coins to one address or to many at once.
 
-    AMOUNT has a unit, such as 1.5fdc; without one it is in sap. 1 FDC is 100,000,000 sap.
+    AMOUNT has a unit, such as 1.5fdc or 150000000sap. 1 FDC is 100,000,000 sap.
     """
     from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 

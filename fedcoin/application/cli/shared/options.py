@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from fedcoin.application.configuration.fields import check_node_address, endpoint_of
 from fedcoin.application.errors import ApplicationCode
@@ -93,7 +94,9 @@ NODE_ADDRESS = Parsed("key@host:port", _parse_node_address)
 
 
 def home_option(command: F) -> F:
-    """Add `--home DIR`, whose value is a `Home`.
+    """Add `--home DIR`, whose value is a `Home`. A folder that is named must exist.
+
+    Else a mistyped name would be a home with the default settings, whose node is another one.
 
     Args:
         command: The command.
@@ -101,11 +104,35 @@ def home_option(command: F) -> F:
     Returns:
         The command with the option.
     """
+    return _add_home_option(command, is_made=False)
 
+
+def new_home_option(command: F) -> F:
+    """Add `--home DIR` to a command that makes the folder where it is missing.
+
+    Args:
+        command: The command.
+
+    Returns:
+        The command with the option.
+    """
+    return _add_home_option(command, is_made=True)
+
+
+def _add_home_option(command: F, *, is_made: bool) -> F:
     def make(ctx: click.Context, param: click.Parameter, value: str) -> Any:
         from fedcoin.application.configuration.home import Home
 
-        return Home(Path(value).expanduser())
+        home = Home(Path(value).expanduser())
+        is_default = ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT
+        if not (is_made or is_default or home.root.is_dir()):
+            raise RefusalError(
+                ApplicationCode.NO_HOME,
+                f"{home.root} is not a folder: name the home of a node or a client, or make one"
+                f" with `fedcoin-node init --home {home.root}`",
+                field="home",
+            )
+        return home
 
     return click.option(
         "--home",

@@ -38,7 +38,7 @@ def test_more_nodes_of_one_network(fedcoin: Any, tmp_path: Path) -> None:
     stranger = KeyPair.generate()
     made = fedcoin(
         "init", "--home", tmp_path / "a", "--validator", f"{other['public_key']}=100fdc",
-        "--account", f"{other['address']}=5fdc", "--account", f"{other['address']}=1",
+        "--account", f"{other['address']}=5fdc", "--account", f"{other['address']}=1sap",
         "--validator", f"{stranger.public_key.hex()}=100fdc",
     )  # fmt: skip
     assert made.code == 0, made.err
@@ -78,7 +78,7 @@ def test_a_home_is_not_overwritten(fedcoin: Any, tmp_path: Path) -> None:
     [
         (["--chain-id", "Not Good"], 1, "BAD_GENESIS"),
         (["--bond", "0fdc"], 1, "BAD_GENESIS"),
-        (["--bond", "1"], 1, "BAD_GENESIS"),
+        (["--bond", "1sap"], 1, "BAD_GENESIS"),
         (["--parameter", "no_such=1"], 2, "BAD_ARGUMENT"),
         (["--parameter", "challenge_leaves=99999999"], 1, "BAD_GENESIS"),
         (["--parameter", "challenge_leaves"], 2, "BAD_ARGUMENT"),
@@ -86,6 +86,8 @@ def test_a_home_is_not_overwritten(fedcoin: Any, tmp_path: Path) -> None:
         (["--validator", "abcd=1fdc"], 2, "BAD_ARGUMENT"),
         (["--account", "fc1nonsense=1fdc"], 2, "BAD_ADDRESS"),
         (["--fund", "x=1.5"], 2, "BAD_AMOUNT"),
+        (["--fund", "x=3"], 2, "write 3fdc or 3sap"),
+        (["--balance", "3"], 2, "write 3fdc or 3sap"),
         (["--fund", "../x=1fdc"], 2, "BAD_ARGUMENT"),
         (["--fund", "node=1fdc"], 2, "--balance"),
         (["--balance", "99999999999999fdc"], 2, "BAD_AMOUNT"),

@@ -67,7 +67,7 @@ def test_a_second_node_follows_and_ends_with_its_parent(
         )  # fmt: skip
         with started(home, tmp_path / "node.log") as process:
             wait_ready(api)
-            fedcoin("send", BOB, "1", "--home", live.home.root)
+            fedcoin("send", BOB, "1sap", "--home", live.home.root)
             height = fedcoin("status", "--node", live.api, "--json").json["height"]
             deadline = time.monotonic() + 30
             while fedcoin("status", "--node", api, "--json").json["height"] < height:

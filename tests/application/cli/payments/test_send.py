@@ -18,7 +18,9 @@ BOB = format_address(KeyPair.from_seed(b"b" * 32).address)
 def test_send_and_look(fedcoin: Any, live: Live) -> None:
     home = live.home.root
     carol = format_address(KeyPair.generate().address)
-    sent = fedcoin("send", carol, "1.5fdc", carol, "7", "--home", home, "--key", "alice", "--json")
+    sent = fedcoin(
+        "send", carol, "1.5fdc", carol, "7sap", "--home", home, "--key", "alice", "--json"
+    )
     assert sent.code == 0, sent.err
     view = sent.json
     assert (view["status"], view["action"]) == ("final", "transfer")
@@ -44,7 +46,7 @@ def test_send_and_look(fedcoin: Any, live: Live) -> None:
 
 
 def test_send_without_waiting(fedcoin: Any, live: Live) -> None:
-    sent = fedcoin("send", BOB, "1", "--home", live.home.root, "--no-wait", "--json")
+    sent = fedcoin("send", BOB, "1sap", "--home", live.home.root, "--no-wait", "--json")
     assert sent.json["status"] in ("pending", "final")
 
 
@@ -56,7 +58,7 @@ def test_send_without_waiting(fedcoin: Any, live: Live) -> None:
         (["send", BOB], 2, "amount after each address"),
         (["send", "fc1nonsense", "1"], 2, "BAD_ADDRESS"),
         (["send", BOB, "1.5"], 2, "BAD_AMOUNT"),
-        (["send", BOB, "1", "--key", "nobody"], 1, "NO_KEY"),
+        (["send", BOB, "1sap", "--key", "nobody"], 1, "NO_KEY"),
         (["unbond", "99999fdc"], 1, "BOND"),
     ],
 )
@@ -68,7 +70,7 @@ def test_refusals(fedcoin: Any, live: Live, arguments: list[str], code: int, wor
 
 def test_another_networks_node(fedcoin: Any, live: Live, tmp_path: Path) -> None:
     fedcoin("init", "--home", tmp_path, "--chain-id", live.home.genesis().chain_id)
-    outcome = fedcoin("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    outcome = fedcoin("send", BOB, "1sap", "--home", tmp_path, "--node", live.api)
     assert (outcome.code, "WRONG_NETWORK" in outcome.err) == (1, True)
 
 
@@ -76,7 +78,7 @@ def test_a_wallet_without_a_genesis_keeps_the_first_network_that_it_uses(
     fedcoin: Any, live: Live, tmp_path: Path
 ) -> None:
     fedcoin("keys", "new", "--home", tmp_path)
-    pay = ("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    pay = ("send", BOB, "1sap", "--home", tmp_path, "--node", live.api)
     first = fedcoin(*pay)
     assert (first.code, "INSUFFICIENT_BALANCE" in first.err) == (1, True)
     assert "Warning" in first.err
@@ -91,7 +93,7 @@ def test_a_wallet_without_a_genesis_keeps_the_first_network_that_it_uses(
 
 def test_the_genesis_may_be_given_instead(fedcoin: Any, live: Live, tmp_path: Path) -> None:
     fedcoin("keys", "new", "--home", tmp_path)
-    pay = ("send", BOB, "1", "--home", tmp_path, "--node", live.api)
+    pay = ("send", BOB, "1sap", "--home", tmp_path, "--node", live.api)
     wrong = fedcoin(*pay, "--genesis", bytes(32).hex())
     assert (wrong.code, "WRONG_NETWORK" in wrong.err) == (1, True)
     assert not (tmp_path / "pinned_genesis").exists()

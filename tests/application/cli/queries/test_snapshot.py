@@ -49,7 +49,7 @@ def test_create_and_verify(fedcoin: Any, home: Home, tmp_path: Path) -> None:
     made = outcome.json
     assert (made["height"], made["validator_changes"], made["chunks"]) == (BLOCKS, 0, 1)
     assert made["bytes"] == path.stat().st_size
-    arguments = (path, "--genesis", home.genesis_path, "--home", tmp_path / "none")
+    arguments = (path, "--genesis", home.genesis_path)
     assert fedcoin("snapshot", "verify", *arguments, "--json").json == made
     shown = fedcoin("snapshot", "verify", *arguments)
     assert "The snapshot is valid." in shown.out

@@ -16,9 +16,9 @@ from fedcoin.application.cli.shared.options import (
     Parsed,
     example,
     genesis_option,
-    home_option,
     json_option,
     key_option,
+    new_home_option,
     server_option,
 )
 from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
@@ -73,7 +73,7 @@ SHARE = Parsed("I/N", parse_share)
         "fedcoin-node train client --home d --server 10.0.0.5:7052 --data digits --share 2/5",
     )
 )
-@home_option
+@new_home_option
 @server_option
 @click.option(
     "--data",

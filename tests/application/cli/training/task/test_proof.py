@@ -62,7 +62,7 @@ def test_a_proof_and_its_check(fedcoin: Any, site: Any, tmp_path: Path) -> None:
     proof.write_text(made.out)
     checks = ["verify", "--proof", proof, "--genesis", genesis]
     # The verifying machine has neither chain nor home.
-    outcome = fedcoin(*checks, "--home", tmp_path / "none")
+    outcome = fedcoin(*checks)
     assert outcome.code == 0, outcome.err
     assert client in outcome.out
     assert "2.1875 FDC (training)" in outcome.out

@@ -64,6 +64,7 @@ def test_one_node_that_does_everything(fedcoin: Any, tmp_path: Path) -> None:
 )
 def test_refusals(fedcoin: Any, tmp_path: Path, arguments: list[str], code: int, word: str) -> None:
     home = [] if arguments[1] == "simulate" else ["--home", str(tmp_path / "home")]
+    (tmp_path / "home").mkdir()
     given = [str(tmp_path / "new") if a == "DIR" else a for a in arguments]
     outcome = fedcoin(*given, *home)
     assert (outcome.code, word in outcome.err) == (code, True), outcome.err
