@@ -312,7 +312,7 @@ def main() -> int:
     parser.add_argument("--walks", type=int, default=5_000, help="leaves mined at K = 100; 0: none")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    found = asyncio.run(_run(datasets.load_dataset(options.mnist), options.walks))
+    found = asyncio.run(_run(datasets.load_dataset(options.mnist, scale=255), options.walks))
     missed = [name for name, limit in LIMITS.items() if found.get(name, 0) > limit]
     if options.json:
         print(json.dumps(found, indent=2))

@@ -119,7 +119,12 @@ class _Federation:
         self.x = np.concatenate([x] * repeats)[: case.images]
         self.y = np.concatenate([y] * repeats)[: case.images]
         keras.utils.set_random_seed(1)
-        built = case.architecture(keras, self.data.input_shape, self.data.num_classes)
+        built = case.architecture(
+            keras,
+            self.data.input_shape,
+            self.data.num_classes,
+            self.data.inputs.model_divisor,
+        )
         self.spec = keras_models.spec_from_model(built)
         self.model = built
         self.model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Architecture = Callable[[Any, tuple[int, ...], int], Any]
-"""Makes a Keras model with softmax outputs, given the module keras, the shape of one input and the
-number of classes."""
+Architecture = Callable[[Any, tuple[int, ...], int, float], Any]
+"""Makes a Keras model with softmax outputs, given the module keras, the shape of one input, the
+number of classes, and what the first layer divides the inputs by."""
 
 
 def _sequence(hidden: Callable[[Any, tuple[int, ...]], list[Any]]) -> Architecture:
     """Put the hidden layers, one after the other, between the input and the classes."""
 
-    def make(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
-        layers = [*hidden(keras.layers, shape), keras.layers.Dense(classes, activation="softmax")]
+    def make(keras: Any, shape: tuple[int, ...], classes: int, divisor: float) -> Any:
+        scale = keras.layers.Rescaling(1 / divisor)
+        layers = [
+            scale,
+            *hidden(keras.layers, shape),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
         return keras.Sequential([keras.Input(shape), *layers])
 
     return make
@@ -23,9 +28,9 @@ def _sequence(hidden: Callable[[Any, tuple[int, ...]], list[Any]]) -> Architectu
 def _graph(hidden: Callable[[Any, tuple[int, ...], Any], Any]) -> Architecture:
     """Put a graph of hidden layers between the input and the classes."""
 
-    def make(keras: Any, shape: tuple[int, ...], classes: int) -> Any:
+    def make(keras: Any, shape: tuple[int, ...], classes: int, divisor: float) -> Any:
         inputs = keras.Input(shape)
-        last = hidden(keras.layers, shape, inputs)
+        last = hidden(keras.layers, shape, keras.layers.Rescaling(1 / divisor)(inputs))
         return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(last))
 
     return make

@@ -46,7 +46,6 @@ def main() -> None:
         "y_train": labels[train],
         "x_test": images[test],
         "y_test": labels[test],
-        "scale": np.uint8(16),
     }
     # np.savez_compressed would write the time of day into the archive.
     with zipfile.ZipFile(TARGET, "w") as archive:

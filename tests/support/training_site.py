@@ -59,7 +59,7 @@ def materials() -> InitialArtifacts:
     return InitialArtifacts(
         model=SPEC.SerializeToString(deterministic=True),
         weights=encode_tensors(weights),
-        evaluation=load_evaluation_set("digits", num_shards=1),
+        evaluation=load_evaluation_set("digits", num_shards=1, scale=16),
     )
 
 
@@ -131,7 +131,7 @@ class TrainingSite:
 
     def trainer(self, target: str, number: int, clients: int = 2, **data: Any) -> Trainer:
         """Make client `number` with its share of the digits."""
-        held = ClientData("digits", num_clients=clients, index=number, **data)
+        held = ClientData("digits", num_clients=clients, index=number, scale=16, **data)
         return Trainer(
             target, client_key(number), held, self.chain.genesis_hash, report=self.lines.append
         )

@@ -173,8 +173,9 @@ class Trainer:
                 seconds.
             WorkerError: The training process died twice in a round.
         """
-        examples = await self._train(client_data.prepare_training, self._data)
-        self._report(f"training on {format_count(examples, 'example')} of {self._data.dataset}")
+        loaded = await self._train(client_data.prepare_training, self._data)
+        examples = format_count(loaded.num_examples, "example")
+        self._report(f"training on {examples} of {self._data.dataset}: {loaded.inputs.describe()}")
         self._heard = time.monotonic()
         backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:

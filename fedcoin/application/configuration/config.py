@@ -172,6 +172,11 @@ class CoordinatorConfig:
     dataset: str = setting(
         "digits", text(False), "The evaluation set: digits, mnist, or the path of an .npz."
     )
+    input_scale: float = setting(
+        0.0,
+        real(0, 1e9),
+        "What the evaluation set's inputs are divided by; 0: by what its file says, or not at all.",
+    )
     model: str = setting(
         "mlp", text(False), "mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file."
     )

@@ -196,7 +196,7 @@ class Coordinator:
         campaign = await self._file.load()
         if campaign is None:
             self._report(f"preparing {self._config.model} on {self._config.dataset}")
-            campaign = await prepare_campaign(self._config, self._chain, self._store)
+            campaign = await prepare_campaign(self._config, self._chain, self._store, self._report)
             await self._file.save(campaign)
         else:
             check_resumable(campaign, self._chain, self._store)

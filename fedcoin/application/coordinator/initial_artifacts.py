@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +28,29 @@ class InitialArtifacts:
     weights: bytes
     """The initial weights, as `tensors.encode_tensors` encodes them."""
     evaluation: EvaluationSet
+    model_divisor: float = 1.0
+    """What the first layer of a built-in model divides the inputs by; 1 for other models."""
+
+    def describe_inputs(self) -> str:
+        """Describe the evaluation set's inputs in a sentence for logs and reports.
+
+        Returns:
+            Such as "inputs 0 to 16 (uint8), not scaled; the model divides them by 16".
+        """
+        described = self.evaluation.inputs.describe()
+        if self.model_divisor == 1:
+            return described
+        return f"{described}; the model divides them by {self.model_divisor:g}"
 
 
 async def build_initial_artifacts(
-    dataset: str, model: str, seed: int, *, evaluation_size: int = 0, num_shards: int = 1
+    dataset: str,
+    model: str,
+    seed: int,
+    *,
+    evaluation_size: int = 0,
+    num_shards: int = 1,
+    scale: float = 0.0,
 ) -> InitialArtifacts:
     """Build a model and an evaluation set, in a process that imports TensorFlow and then ends.
 
@@ -41,6 +61,7 @@ async def build_initial_artifacts(
         seed: Seeds the initial weights.
         evaluation_size: How many test examples to use; 0 for all.
         num_shards: How many shards to cut them into.
+        scale: What to divide the inputs by, as in `datasets.load_dataset`.
 
     Returns:
         The contents of the artifacts.
@@ -54,21 +75,27 @@ async def build_initial_artifacts(
     process = WorkerProcess()
     await process.start()
     try:
-        evaluation = await process.call(load_evaluation_set, dataset, evaluation_size, num_shards)
+        evaluation = await process.call(
+            load_evaluation_set, dataset, evaluation_size, num_shards, scale
+        )
         shapes = (evaluation.input_shape, evaluation.num_classes)
+        divisor = evaluation.inputs.model_divisor if model in keras_models.MODEL_NAMES else 1.0
         if model.endswith(".onnx"):
             spec, weights = await process.call(onnx_files.create_onnx_model, model, *shapes)
         else:
             spec, weights = await process.call(
-                keras_models.create_initial_model, name_or_json, *shapes, seed
+                keras_models.create_initial_model, name_or_json, *shapes, seed, divisor
             )
     finally:
         await process.stop()
-    return InitialArtifacts(spec, weights, evaluation)
+    return InitialArtifacts(spec, weights, evaluation, divisor)
 
 
 async def prepare_campaign(
-    config: CoordinatorConfig, chain: ChainIdentity, store: ArtifactStore
+    config: CoordinatorConfig,
+    chain: ChainIdentity,
+    store: ArtifactStore,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Campaign:
     """Create a campaign that is not yet on the chain, from a coordinator's settings.
 
@@ -76,6 +103,7 @@ async def prepare_campaign(
         config: The coordinator's settings.
         chain: The network.
         store: Where the campaign's first artifacts are put.
+        report: Called with a sentence about the evaluation set's inputs.
 
     Returns:
         The campaign.
@@ -90,7 +118,9 @@ async def prepare_campaign(
         config.seed,
         evaluation_size=config.evaluation_size,
         num_shards=config.evaluation_shards or config.rounds,
+        scale=config.input_scale,
     )
+    report(f"evaluation set {config.dataset}: {artifacts.describe_inputs()}")
     return await asyncio.to_thread(create_campaign, config, chain, store, artifacts)
 
 

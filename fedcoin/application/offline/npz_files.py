@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
+from fedcoin.learning.training.input_range import (
+    InputRange,
+    check_divisor,
+    measure_inputs,
+    read_divisor,
+)
 
 Array = npt.NDArray[np.generic]
 Shapes = dict[str, tuple[int, ...]]
@@ -119,20 +126,32 @@ def read_weights(path: Path, shapes: Shapes) -> tuple[bytes, int]:
     return encode_tensors(floats), int(samples)
 
 
-def read_evaluation(path: Path) -> tuple[bytes, int]:
+@dataclass(frozen=True, slots=True)
+class EvaluationFile:
+    """What a file of an evaluation set holds."""
+
+    tensors: bytes
+    """`x` as float32 and `y` as int64, in encoded tensors."""
+    num_examples: int
+    inputs: InputRange
+    """The range of the inputs in the file, and what they were divided by."""
+
+
+def read_evaluation(path: Path, scale: float = 0.0) -> EvaluationFile:
     """Read an evaluation set.
 
     Args:
-        path: An `.npz` file with `x` (m, ...) and `y` (m,), or `x_test` and `y_test`. Inputs of
-            dtype uint8 are divided by 255.
+        path: An `.npz` file with `x` (m, ...) and `y` (m,), or `x_test` and `y_test`.
+        scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
+            nothing.
 
     Returns:
-        `x` as float32 and `y` as int64 in encoded tensors, and the number of examples.
+        The evaluation set.
 
     Raises:
         RefusalError: NO_FILE; UNREADABLE_FILE; WRONG_NAMES when arrays are missing; WRONG_SHAPE
             when they do not match or are empty; WRONG_DTYPE; NOT_FINITE; LABEL_OUT_OF_RANGE when a
-            label is below 0.
+            label is below 0; BAD_DATASET when the scale is no number to divide by.
     """
     arrays = _read_arrays(path)
     x = arrays.get("x", arrays.get("x_test"))
@@ -152,15 +171,17 @@ def read_evaluation(path: Path) -> tuple[bytes, int]:
             LearningCode.WRONG_DTYPE,
             f"{path} has x of {x.dtype} and y of {y.dtype}; x must be numbers and y integers",
         )
-    scale = 255 if x.dtype == np.uint8 else 1
-    inputs = _to_float32(path, "x", x) / np.float32(scale)
+    divisor = scale or read_divisor(path, arrays)
+    check_divisor(divisor)
+    inputs = _to_float32(path, "x", x) / np.float32(divisor)
     labels = y.astype(np.int64)
     if int(labels.min()) < 0:
         raise _bad_data(
             LearningCode.LABEL_OUT_OF_RANGE,
             f"{path} has the label {labels.min()}; labels count from 0",
         )
-    return encode_tensors({"x": inputs, "y": labels}), len(labels)
+    tensors = encode_tensors({"x": inputs, "y": labels})
+    return EvaluationFile(tensors, len(labels), measure_inputs([x], divisor))
 
 
 def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:

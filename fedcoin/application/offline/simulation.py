@@ -65,6 +65,7 @@ async def simulate(
     label_noise: float = 0.6,
     partition: Partition = LINEAR,
     evaluation_size: int = 0,
+    scale: float = 0.0,
     processes: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
@@ -82,9 +83,10 @@ async def simulate(
             anew after the partition's noise.
         partition: How the training set is divided among all clients, whatever their roles.
         evaluation_size: How many test examples form the evaluation set; 0 for all.
+        scale: What to divide all inputs by, as in `datasets.load_dataset`.
         processes: How many clients train at a time, each in a process with its own TensorFlow. The
             weights do not depend on it.
-        report: Takes one line of text for each client.
+        report: Takes one line of text about the inputs, and one for each client.
 
     Returns:
         The folder's manifest.
@@ -96,7 +98,10 @@ async def simulate(
         WorkerError: A worker process died.
     """
     client_roles = _complete_roles(roles, num_clients)
-    artifacts = await build_initial_artifacts(dataset, model, seed, evaluation_size=evaluation_size)
+    artifacts = await build_initial_artifacts(
+        dataset, model, seed, evaluation_size=evaluation_size, scale=scale
+    )
+    report(f"{dataset}: {artifacts.describe_inputs()}")
     await asyncio.to_thread(_write_artifacts, folder, artifacts)
     all_data = [
         ClientData(
@@ -108,6 +113,7 @@ async def simulate(
             is_free_rider=role == FREE_RIDER,
             partition=partition,
             allow_numpy=True,
+            scale=scale,
         )
         for index, role in enumerate(client_roles)
     ]

@@ -29,6 +29,7 @@ from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
+from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.shapley.tolerance import require_tolerance
@@ -53,6 +54,8 @@ class Valuation:
     """Accuracy of the average of all clients' weights, 0 to 1."""
     examples: int
     """How many examples the evaluation set has."""
+    inputs: InputRange
+    """The range of the evaluation set's inputs, and what they were divided by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ async def value_files(
     budget: int | None,
     seed: int,
     tolerance: float | None = None,
+    scale: float = 0.0,
     report: ReportProgress,
 ) -> Valuation:
     """Compute the Shapley values of clients from their files.
@@ -105,6 +109,7 @@ async def value_files(
         seed: Seeds the choice of coalitions.
         tolerance: Half the width, in units of accuracy, of the widest 95 % interval to accept; None
             to spend the budget. See `shapley.estimate`.
+        scale: What to divide the evaluation set's inputs by; 0 for what its file says, or nothing.
         report: Called once before the first coalition is evaluated, then after each batch of the
             worker processes from another thread.
 
@@ -133,7 +138,9 @@ async def value_files(
             text = spec.decode("utf-8", "replace")
             spec = await workers.run("while reading the model", _spec_from_json, text)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
-            job, num_examples = _write_job(Path(folder), spec, base, files, data)
+            evaluation = read_evaluation(data, scale)
+            num_examples = evaluation.num_examples
+            job = _write_job(Path(folder), spec, base, files, evaluation.tensors)
             await workers.open_job(job)
 
             def recall(coalitions: Coalitions) -> Floats:
@@ -155,15 +162,16 @@ async def value_files(
     finally:
         await workers.stop()
     names = tuple(file.stem for file in files)
-    return Valuation(names, job.num_samples, estimate, base_accuracy, accuracy, num_examples)
+    return Valuation(
+        names, job.num_samples, estimate, base_accuracy, accuracy, num_examples, evaluation.inputs
+    )
 
 
 def _write_job(
-    folder: Path, spec: bytes, base: Path, files: list[Path], data: Path
-) -> tuple[UtilityJob, int]:
-    """Write the files as artifacts into a folder; return the job and its number of examples."""
+    folder: Path, spec: bytes, base: Path, files: list[Path], evaluation: bytes
+) -> UtilityJob:
+    """Write the files as artifacts into a folder."""
     shapes = weight_shapes(parse_spec(spec))
-    evaluation, num_examples = read_evaluation(data)
     (folder / "model").write_bytes(spec)
     (folder / "evaluation").write_bytes(evaluation)
     (folder / "base").write_bytes(read_weights(base, shapes)[0])
@@ -172,7 +180,7 @@ def _write_job(
         raw, samples = read_weights(file, shapes)
         (folder / f"update-{number}").write_bytes(raw)
         num_samples.append(samples)
-    job = UtilityJob(
+    return UtilityJob(
         job_id=b"valuation".ljust(32, b"\0"),
         model=folder / "model",
         base=folder / "base",
@@ -182,7 +190,6 @@ def _write_job(
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
     )
-    return job, num_examples
 
 
 def _spec_from_json(keras_json: str) -> bytes:

@@ -22,11 +22,16 @@ from fedcoin.v1 import artifact_pb2
 
 MODEL_NAMES = ("mlp", "cnn")
 """`mlp` is the paper's network, one hidden layer of 128 units. `cnn`, for images, is two 3 x 3
-convolutions of 16 and 32 channels, each with max-pooling, and a dense layer of 64 units."""
+convolutions of 16 and 32 channels, each with max-pooling, and a dense layer of 64 units. A first
+layer divides whole numbers, such as pixels, by the largest of them."""
 
 
 def build_named_model(
-    name: str, input_shape: Sequence[int], num_classes: int, seed: int = 0
+    name: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    seed: int = 0,
+    divisor: float = 1.0,
 ) -> Any:
     """Build one of the models of this package.
 
@@ -36,6 +41,8 @@ def build_named_model(
             channels) with sides of at least 4.
         num_classes: How many classes the model tells apart.
         seed: Seeds the initial weights.
+        divisor: What the model's first layer divides the inputs by, a `Rescaling`; no such layer
+            for 1.
 
     Returns:
         A Keras model with initial weights.
@@ -61,7 +68,8 @@ def build_named_model(
     keras = keras_runtime.load_keras()
     keras.utils.set_random_seed(seed)
     keras.backend.clear_session()  # resets the counters in layer names, which the spec contains
-    layers = _mlp_layers(keras) if name == "mlp" else _cnn_layers(keras, tuple(input_shape))
+    layers = [] if divisor == 1 else [keras.layers.Rescaling(1 / divisor)]
+    layers += _mlp_layers(keras) if name == "mlp" else _cnn_layers(keras, tuple(input_shape))
     layers.append(keras.layers.Dense(num_classes, activation="softmax"))
     return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
 
@@ -195,7 +203,11 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> N
 
 
 def create_initial_model(
-    name_or_json: str, input_shape: Sequence[int], num_classes: int, seed: int
+    name_or_json: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    seed: int,
+    divisor: float = 1.0,
 ) -> tuple[bytes, bytes]:
     """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
 
@@ -204,6 +216,7 @@ def create_initial_model(
         input_shape: The shape of one example.
         num_classes: How many classes the data set has.
         seed: Seeds the initial weights.
+        divisor: As in `build_named_model`; a model from JSON takes the inputs as they are.
 
     Returns:
         The serialised ModelSpec, and the initial weights as encoded tensors.
@@ -225,7 +238,7 @@ def create_initial_model(
                 field="model",
             )
     else:
-        model = build_named_model(name_or_json, input_shape, num_classes, seed)
+        model = build_named_model(name_or_json, input_shape, num_classes, seed, divisor)
     spec = spec_from_model(model)
     return spec, encode_tensors(named_weights(model, parse_spec(spec)))
 

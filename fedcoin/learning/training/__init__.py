@@ -4,7 +4,8 @@ Decides how a data set is read, divided among clients and cut into evaluation sh
 client trains from the base weights. It does not know who coordinates the round or what happens to
 the result.
 
-* `datasets`: the digits that ship with the package, MNIST, and `.npz` files.
+* `datasets`: the digits that ship with the package, MNIST, and `.npz` files; `input_range`: the
+  range of their inputs, and what these were divided by.
 * `partition_spec`, `partitions`: how simulated clients divide one data set, and the division.
 * `training_plan`, `sgd`: how clients train, and stochastic gradient descent, by Keras or, for
   dense layers, by NumPy (`dense_sgd`).

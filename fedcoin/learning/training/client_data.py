@@ -13,6 +13,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.datasets import Dataset
+from fedcoin.learning.training.input_range import DataSummary
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.partitions import take_share
 from fedcoin.learning.training.sgd import train
@@ -39,6 +40,8 @@ class ClientData:
     """How the training set is divided among the clients, and the noise of each."""
     allow_numpy: bool = False
     """Train models of dense layers without TensorFlow, as `sgd.train` does if it may."""
+    scale: float = 0.0
+    """What to divide the inputs by; 0: the file's array `scale` or, without one, nothing."""
 
 
 @lru_cache(maxsize=1)
@@ -55,33 +58,33 @@ def load_client_dataset(data: ClientData) -> Dataset:
         RefusalError: As in `datasets.load_dataset`, `partitions.take_share` and
             `datasets.mislabel`.
     """
-    dataset = _load_whole_dataset(data.dataset)
+    dataset = _load_whole_dataset(data.dataset, data.scale)
     if data.num_clients:
         dataset = take_share(dataset, data.num_clients, data.index, data.seed, data.partition)
     return datasets.mislabel(dataset, data.label_noise, data.seed + data.index)
 
 
 @lru_cache(maxsize=1)
-def _load_whole_dataset(name: str) -> Dataset:
-    return datasets.load_dataset(name, need_test=False)
+def _load_whole_dataset(name: str, scale: float) -> Dataset:
+    return datasets.load_dataset(name, need_test=False, scale=scale)
 
 
-def prepare_training(data: ClientData) -> int:
+def prepare_training(data: ClientData) -> DataSummary:
     """Load a client's data set, and import TensorFlow before its first use if all models need it.
 
     Args:
         data: The description of the client's data.
 
     Returns:
-        The number of the client's training examples.
+        The number of training examples and the range of the inputs.
 
     Raises:
         RefusalError: As in `load_client_dataset`.
     """
-    num_samples = len(load_client_dataset(data).y_train)
+    dataset = load_client_dataset(data)
     if not (data.is_free_rider or data.allow_numpy):
         keras_runtime.load_keras()
-    return num_samples
+    return DataSummary(len(dataset.y_train), dataset.inputs)
 
 
 def compute_update(

@@ -1,12 +1,14 @@
 """Load images and labels: the digits that ship with the package, MNIST, or any `.npz` file.
 
 A data set is a file with the arrays `x_train`, `y_train`, `x_test` and `y_test`. Inputs become
-float32 once, here: uint8 is divided by 255, or by the file's array `scale` (16 for the digits), so
-that pixels lie within 0 to 1; other numbers are left as they are.
+float32 once, here, and keep their values, whatever their dtype. They are divided only when the
+caller says by what, or the file does in an array `scale`. `Dataset.inputs` has the range that was
+read.
 
 `digits` is *Optical Recognition of Handwritten Digits* (E. Alpaydin, C. Kaynak; UCI Machine
-Learning Repository, doi:10.24432/C50P49; CC BY 4.0), 8 x 8 pixels, in a fixed split of 1,437 images
-for training and 360 for testing, made by `scripts/tools/make_digits.py`.
+Learning Repository, doi:10.24432/C50P49; CC BY 4.0), 8 x 8 pixels from 0 to 16, in a
+fixed split of 1,437 images for training and 360 for testing, made by
+`scripts/tools/make_digits.py`.
 
 Wherever a seed is given, the random numbers come from NumPy's PCG64, so that results are the same
 on every machine.
@@ -27,6 +29,12 @@ import numpy.typing as npt
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.training.input_range import (
+    InputRange,
+    check_divisor,
+    measure_inputs,
+    read_divisor,
+)
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -53,6 +61,8 @@ class Dataset:
     y_train: Labels
     x_test: Floats
     y_test: Labels
+    inputs: InputRange
+    """The range of all inputs in the file, and what they were divided by."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -65,23 +75,32 @@ class Dataset:
         return max(2, *(int(y.max()) + 1 for y in (self.y_train, self.y_test) if len(y)))
 
 
-def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
+def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Dataset:
     """Load a data set.
 
     Args:
         name: `digits`, `mnist` (the file that the environment variable FEDCOIN_MNIST names), or the
             path of an `.npz` file.
         need_test: Whether the arrays for testing must be there; false for a client's own file.
+        scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
+            nothing.
 
     Returns:
         The data set.
 
     Raises:
         RefusalError: UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when the
-            file's arrays are missing, do not match each other or hold invalid numbers.
+            file's arrays are missing, do not match each other or hold invalid numbers, or `scale`
+            is no number to divide by.
     """
+    if scale:
+        check_divisor(scale)
+    return _read_npz(_find_file(name), need_test, scale)
+
+
+def _find_file(name: str) -> Path:
     if name == "digits":
-        return _read_npz(_DIGITS, need_test)
+        return _DIGITS
     if name == "mnist":
         path = os.environ.get(MNIST_VARIABLE, "")
         if not path:
@@ -91,7 +110,7 @@ def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
                 "mnist.npz, or give the path itself",
                 field="dataset",
             )
-        return _read_npz(Path(path), need_test)
+        return Path(path)
     if not name.endswith(".npz"):
         raise RefusalError(
             LearningCode.UNKNOWN_DATASET,
@@ -99,10 +118,10 @@ def load_dataset(name: str, *, need_test: bool = True) -> Dataset:
             field="dataset",
             limit="digits, mnist, PATH.npz",
         )
-    return _read_npz(Path(name), need_test)
+    return Path(name)
 
 
-def _read_npz(path: Path, need_test: bool) -> Dataset:
+def _read_npz(path: Path, need_test: bool, scale: float) -> Dataset:
     names = ["x_train", "y_train", "x_test", "y_test"]
     arrays = _read_arrays(path, {*names, "scale"})
     if not need_test and not {"x_test", "y_test"} & set(arrays):
@@ -112,11 +131,9 @@ def _read_npz(path: Path, need_test: bool) -> Dataset:
     missing = [name for name in names if name not in arrays]
     if missing:
         raise _bad_dataset(path, f"has no {', '.join(missing)}; it must hold {', '.join(names)}")
-    scale = float(arrays["scale"]) if "scale" in arrays and arrays["scale"].ndim == 0 else 255.0
-    if not np.isfinite(scale) or scale <= 0:
-        raise _bad_dataset(path, f"has the scale {scale}; it must be above 0 and finite")
-    train = _read_inputs(path, "x_train", arrays, scale), _read_labels(path, "y_train", arrays)
-    test = _read_inputs(path, "x_test", arrays, scale), _read_labels(path, "y_test", arrays)
+    divisor = scale or read_divisor(path, arrays)
+    train = _read_inputs(path, "x_train", arrays, divisor), _read_labels(path, "y_train", arrays)
+    test = _read_inputs(path, "x_test", arrays, divisor), _read_labels(path, "y_test", arrays)
     for part, (x, y) in (("train", train), ("test", test)):
         if len(x) != len(y):
             raise _bad_dataset(
@@ -128,7 +145,8 @@ def _read_npz(path: Path, need_test: bool) -> Dataset:
         raise _bad_dataset(
             path, f"has x_train of shape {train[0].shape} but x_test of shape {test[0].shape}"
         )
-    return Dataset(*train, *test)
+    inputs = measure_inputs([arrays["x_train"], arrays["x_test"]], divisor)
+    return Dataset(*train, *test, inputs)
 
 
 def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[int]:
@@ -188,15 +206,20 @@ class EvaluationSet:
     """The shape of one example."""
     num_classes: int
     """The number of classes: labels are from 0 to `num_classes` - 1."""
+    inputs: InputRange
+    """The range of all inputs in the data set's file, and what they were divided by."""
 
 
-def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> EvaluationSet:
+def load_evaluation_set(
+    name: str, size: int = 0, num_shards: int = 1, scale: float = 0.0
+) -> EvaluationSet:
     """Load the test set of a data set, or the first examples of it.
 
     Args:
         name: As in `load_dataset`.
         size: How many examples; 0 for all.
         num_shards: The number of shards.
+        scale: As in `load_dataset`.
 
     Returns:
         The evaluation set.
@@ -205,7 +228,7 @@ def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> Evalua
         RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`; otherwise
             as in `load_dataset`.
     """
-    dataset = load_dataset(name)
+    dataset = load_dataset(name, scale=scale)
     available = len(dataset.y_test)
     if not 0 <= size <= available:
         raise RefusalError(
@@ -235,6 +258,7 @@ def load_evaluation_set(name: str, size: int = 0, num_shards: int = 1) -> Evalua
         sizes=tuple(end - begin for begin, end in pairwise(bounds)),
         input_shape=dataset.input_shape,
         num_classes=dataset.num_classes,
+        inputs=dataset.inputs,
     )
 
 
@@ -251,7 +275,7 @@ def _read_arrays(path: Path, names: set[str]) -> dict[str, npt.NDArray[np.generi
 
 
 def _read_inputs(
-    path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]], scale: float
+    path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]], divisor: float
 ) -> Floats:
     array = arrays[name]
     if array.dtype.kind not in "uif" or not 2 <= array.ndim <= 8 or 0 in array.shape[1:]:
@@ -264,13 +288,12 @@ def _read_inputs(
         raise _bad_dataset(
             path, f"has {name} of {array.size} numbers; the limit is {MAX_ARRAY_BYTES // 4}"
         )
-    if array.dtype == np.uint8:
-        scaled: Floats = array.astype(np.float32) / np.float32(scale)
-        return scaled
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32)
     if not np.isfinite(floats).all():
         raise _bad_dataset(path, f"has NaN, infinity or a number beyond float32 in {name}")
+    if divisor != 1:
+        floats /= np.float32(divisor)
     return floats
 
 

@@ -79,6 +79,11 @@ def fit_dense(
     """
     weights = {name: np.array(array, np.float32) for name, array in base.items()}
     inputs = np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
+    # Scales before the first layer with weights are the same in every step.
+    first = next(index for index, layer in enumerate(layers) if not isinstance(layer, Scale))
+    for layer in layers[:first]:
+        inputs = _forward(layer, weights, inputs)
+    layers = layers[first:]
     rng = np.random.Generator(np.random.PCG64((plan.seed + seed) % (1 << 32)))
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(plan.epochs):

@@ -132,7 +132,9 @@ def add_noise(
     if deviation:
         stream = _noise_seed(seed, index, _FEATURE_STREAM)
         rng = np.random.Generator(np.random.PCG64(stream))
-        noise = rng.standard_normal(share.x_train.shape, np.float32) * np.float32(deviation)
+        # A deviation is meant for inputs from 0 to 1 and grows with the range of others.
+        scaled = np.float32(deviation * share.inputs.magnitude)
+        noise = rng.standard_normal(share.x_train.shape, np.float32) * scaled
         share = replace(share, x_train=share.x_train + noise)
     return share
 

@@ -26,8 +26,11 @@ import numpy as np
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.training.datasets import EvaluationSet
+from fedcoin.learning.training.input_range import DataSummary, InputRange
 
-RESULT_TYPES: dict[str, type[Any]] = {"EvaluationSet": EvaluationSet}
+RESULT_TYPES: dict[str, type[Any]] = {
+    made.__name__: made for made in (DataSummary, EvaluationSet, InputRange)
+}
 """Dataclasses that functions of a worker return, by name."""
 
 MAX_REPLY_BYTES = 1 << 32

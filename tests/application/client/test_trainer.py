@@ -237,7 +237,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
     """Training is killed once, and the update is submitted all the same."""
-    digits = datasets.load_dataset("digits")
+    digits = datasets.load_dataset("digits", scale=16)
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
     lines: list[str] = []

@@ -21,7 +21,7 @@ CLIENTS = 5
 
 def parts() -> dict[str, Any]:
     """Digits of five clients, of whom the last has random labels."""
-    digits = load_dataset("digits")
+    digits = load_dataset("digits", scale=16)
     rng = np.random.default_rng(3)
     shares = np.array_split(rng.permutation(len(digits.y_train)), CLIENTS)
     labels = [digits.y_train[share] for share in shares]

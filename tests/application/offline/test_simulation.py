@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedcoin.application.errors import ApplicationCode
@@ -22,6 +23,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.training.datasets import load_dataset
 from fedcoin.learning.training.partition_spec import parse_partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
@@ -46,7 +48,9 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
     honest, mislabelled, rider = manifest.clients
     assert honest.right_answers > mislabelled.right_answers
     assert rider.artifact == manifest.base_artifact
-    assert len(lines) == 3
+    first, *of_clients = lines
+    assert first == "digits: inputs 0 to 16 (uint8), not scaled; the model divides them by 16"
+    assert len(of_clients) == 3
     for client in manifest.clients:
         key = load_key(folder / client.key)
         assert format_address(key.address) == client.address
@@ -73,6 +77,30 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
         assert (await here.client.get_campaign(published.campaign_id)).closed
 
     await refuse_changed(folder)
+
+
+@pytest.mark.timeout(300)
+async def test_the_same_numbers_are_worth_the_same_in_every_dtype(tmp_path: Path) -> None:
+    digits = load_dataset("digits")
+    manifests = []
+    for dtype in (np.uint8, np.float64):
+        file = tmp_path / f"{np.dtype(dtype)}.npz"
+        parts = {name: getattr(digits, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+        parts |= {name: array.astype(dtype) for name, array in parts.items() if name[0] == "x"}
+        np.savez(file, **parts)
+        manifests.append(
+            await simulate(
+                tmp_path / file.stem,
+                num_clients=2,
+                dataset=str(file),
+                plan=TrainingPlan(epochs=4),
+            )
+        )
+    whole, floats = manifests
+    assert whole.evaluation_artifact == floats.evaluation_artifact
+    assert whole.model_artifact == floats.model_artifact
+    assert [client.artifact for client in whole.clients] == [c.artifact for c in floats.clients]
+    assert min(client.right_answers for client in whole.clients) > 200
 
 
 async def refuse_changed(folder: Path) -> None:

@@ -66,7 +66,9 @@ def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **
     "averaging", [task_pb2.AVERAGING_RENORMALISED, task_pb2.AVERAGING_FIXED_DENOMINATOR]
 )
 def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
-    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 4, averaging=averaging)
+    job = job_for(
+        tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 4, averaging=averaging
+    )
     evaluator = jobs.load_evaluator(job)
     assert isinstance(evaluator, DenseEvaluator)
     counts = evaluator.evaluate(all_coalitions(4))
@@ -74,7 +76,7 @@ def test_the_dense_path_on_the_digits(tmp_path: Path, averaging: int) -> None:
 
 
 def test_convolutions_on_the_digits(tmp_path: Path) -> None:
-    job = job_for(tmp_path, "cnn", datasets.load_dataset("digits"), 3)
+    job = job_for(tmp_path, "cnn", datasets.load_dataset("digits", scale=16), 3)
     evaluator = jobs.load_evaluator(job)
     assert isinstance(evaluator, GraphEvaluator)
     counts = evaluator.evaluate(all_coalitions(3))
@@ -93,7 +95,7 @@ def test_convolutions_on_the_digits(tmp_path: Path) -> None:
 )
 def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
     architecture = built(residual).to_json() if name == "residual" else name
-    job = job_for(tmp_path, architecture, datasets.load_dataset("digits"), 10)
+    job = job_for(tmp_path, architecture, datasets.load_dataset("digits", scale=16), 10)
     counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
     model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in job.updates]
@@ -159,7 +161,7 @@ def test_any_keras_model(tmp_path: Path, body: Any) -> None:
     job = job_for(
         tmp_path,
         built(body).to_json(),
-        datasets.load_dataset("digits"),
+        datasets.load_dataset("digits", scale=16),
         3,
         empty=task_pb2.EMPTY_COALITION_ZERO,
     )
@@ -172,14 +174,14 @@ def test_any_keras_model(tmp_path: Path, body: Any) -> None:
 
 
 def test_both_paths_agree(tmp_path: Path) -> None:
-    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 4)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 4)
     fast = jobs.load_evaluator(job).evaluate(all_coalitions(4))
     assert abs(keras_path(job).evaluate(all_coalitions(4)) - fast).max() <= 1
 
 
 def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras_evaluator, "MAX_BATCH_SIZE", 100)
-    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits"), 2)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 2)
     rows = all_coalitions(2)
     # There are more shards than blocks, so the last ones are empty.
     parts = [keras_path(job, ExampleShare(index, 5)).evaluate(rows) for index in range(5)]
@@ -190,7 +192,7 @@ def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.Mon
 def test_mnist(tmp_path: Path) -> None:
     if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
         pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
-    job = job_for(tmp_path, "mlp", datasets.load_dataset("mnist"), 10)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("mnist", scale=255), 10)
     rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
     evaluator = jobs.load_evaluator(job)
     assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1

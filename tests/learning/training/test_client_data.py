@@ -45,15 +45,15 @@ def test_a_share_of_a_partition() -> None:
 
 def test_a_free_rider_returns_the_base() -> None:
     data = ClientData(num_clients=5, index=0, is_free_rider=True)
-    assert client_data.prepare_training(data) == len(client_data.load_client_dataset(data).y_train)
-    assert client_data.compute_update(data, RAW, BASE, TrainingPlan(), 1) == (
-        BASE,
-        client_data.prepare_training(data),
-    )
+    loaded = client_data.prepare_training(data)
+    assert loaded.num_examples == len(client_data.load_client_dataset(data).y_train)
+    assert loaded.inputs.describe() == "inputs 0 to 16 (uint8), not scaled"
+    update = client_data.compute_update(data, RAW, BASE, TrainingPlan(), 1)
+    assert update == (BASE, loaded.num_examples)
 
 
 def test_an_honest_client_trains() -> None:
-    data = ClientData(num_clients=20, index=0)
+    data = ClientData(num_clients=20, index=0, scale=16)
     raw, samples = client_data.compute_update(data, RAW, BASE, TrainingPlan(epochs=1), 1)
     assert samples == len(client_data.load_client_dataset(data).y_train)
     trained, base = decode_tensors(raw), decode_tensors(BASE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training import datasets
+from fedcoin.learning.training import datasets, input_range
 
 
 def save(path: Path, **arrays: Any) -> str:
@@ -32,7 +32,8 @@ def test_the_digits_ship_with_the_package() -> None:
     assert digits.x_test.shape == (360, 8, 8)
     assert digits.x_train.dtype == np.float32
     assert digits.x_train.min() == 0.0
-    assert digits.x_train.max() == 1.0
+    assert digits.x_train.max() == 16.0
+    assert digits.inputs.describe() == "inputs 0 to 16 (uint8), not scaled"
     assert digits.input_shape == (8, 8)
     assert digits.num_classes == 10
     # Training and test parts have each digit in proportion.
@@ -42,7 +43,7 @@ def test_the_digits_ship_with_the_package() -> None:
 
 def test_an_npz_of_ones_own(tmp_path: Path) -> None:
     loaded = datasets.load_dataset(save(tmp_path / "own.npz", **arrays()))
-    np.testing.assert_allclose(loaded.x_train[0].ravel(), np.arange(4) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(loaded.x_train[0].ravel(), np.arange(4))
     assert loaded.y_train.dtype == np.int64
     floats = {
         **arrays(),
@@ -51,8 +52,45 @@ def test_an_npz_of_ones_own(tmp_path: Path) -> None:
     }
     own = datasets.load_dataset(save(tmp_path / "floats.npz", **floats))
     assert own.x_train[0, 1, 1] == 4.5
-    scaled = datasets.load_dataset(save(tmp_path / "scaled.npz", **arrays(), scale=np.uint8(16)))
-    assert scaled.x_train[0, 1, 1] == 3 / 16
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4", "f8"])
+def test_the_same_numbers_are_the_same_data_in_every_dtype(tmp_path: Path, dtype: str) -> None:
+    def converted(**more: Any) -> str:
+        changed = {name: array.astype(dtype) for name, array in arrays().items() if name[0] == "x"}
+        return save(tmp_path / "own.npz", **{**arrays(), **changed, **more})
+
+    plain = datasets.load_dataset(converted())
+    np.testing.assert_array_equal(plain.x_train, arrays()["x_train"])
+    assert plain.inputs.describe() == f"inputs 0 to 23 ({np.dtype(dtype)}), not scaled"
+    assert plain.inputs.model_divisor == 23
+    by_file = datasets.load_dataset(converted(scale=np.uint8(16)))
+    assert by_file.x_train[0, 1, 1] == 3 / 16
+    assert by_file.inputs.describe() == f"inputs 0 to 23 ({np.dtype(dtype)}), divided by 16"
+    by_option = datasets.load_dataset(converted(scale=np.uint8(16)), scale=32)
+    assert by_option.x_train[0, 1, 1] == 3 / 32
+    assert by_option.inputs.model_divisor == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "divisor"),
+    [
+        (np.array([[0.0, 1.0]]), 1.0),
+        (np.array([[-3.0, 4.0]]), 1.0),
+        (np.array([[0.0, 2.5]]), 1.0),
+        (np.array([[0.0, 255.0]]), 255.0),
+        (np.array([[0, 255]], np.uint8), 255.0),
+    ],
+)
+def test_built_in_models_divide_whole_numbers_from_0(x: np.ndarray, divisor: float) -> None:
+    assert input_range.measure_inputs([x, x[:0]]).model_divisor == divisor
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf])
+def test_a_scale_is_above_0(scale: float) -> None:
+    with pytest.raises(RefusalError) as caught:
+        datasets.load_dataset("digits", scale=scale)
+    assert caught.value.code is LearningCode.BAD_DATASET
 
 
 def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
@@ -81,6 +119,8 @@ def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
         {"x_train": np.zeros((0, 2, 2)), "y_train": np.zeros(0, int)},
         {"x_test": np.zeros((0, 2, 2)), "y_test": np.zeros(0, int)},
         {"scale": np.float32(0)},
+        {"scale": np.array([16])},
+        {"scale": np.array("16")},
         {"x_train": np.array([{}] * 6)},
     ],
 )

@@ -51,7 +51,7 @@ def test_a_step_is_that_of_keras(end: str) -> None:
 
 
 def test_it_learns_and_repeats() -> None:
-    digits = datasets.load_dataset("digits")
+    digits = datasets.load_dataset("digits", scale=16)
     raw, weights = keras_models.create_initial_model("mlp", (8, 8), 10, seed=0)
     base, plan = decode_tensors(weights), TrainingPlan(epochs=3)
     data = digits.x_train, digits.y_train

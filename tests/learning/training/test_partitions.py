@@ -171,7 +171,7 @@ def test_noise_leaves_the_division_alone(digits: Dataset) -> None:
         assert wrong == pytest.approx(index / 8, abs=0.01)
         assert share.x_train.dtype == np.float32
         deviation = float((share.x_train - clean.x_train).std())
-        assert deviation == pytest.approx(index / 20, rel=0.03)
+        assert deviation == pytest.approx(index / 20 * 16, rel=0.03)
 
 
 def test_copies_have_noise_of_their_own(digits: Dataset) -> None:

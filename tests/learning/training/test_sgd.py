@@ -16,7 +16,7 @@ from tests.support.small_models import mlp_spec, random_weights, sequential, spe
 
 
 def test_training_learns_and_repeats() -> None:
-    digits = datasets.load_dataset("digits")
+    digits = datasets.load_dataset("digits", scale=16)
     raw, weights = keras_models.create_initial_model(
         "mlp", digits.input_shape, digits.num_classes, seed=0
     )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.learning.training.datasets import EvaluationSet
+from fedcoin.learning.training.input_range import DataSummary, InputRange
 from fedcoin.learning.workers.process import WorkerDiedError, WorkerProcess
 from fedcoin.learning.workers.replies import BadReplyError, decode_reply, encode_reply
 from tests.conftest import ReportAttack
@@ -31,7 +32,8 @@ VALUES: list[Any] = [
     [1, [b"a", "b"]],
     (1, (2.0, b"")),
     {"a": (1,), 2: b"b"},
-    EvaluationSet((b"x", b"y"), (1, 2), (3,), 4),
+    EvaluationSet((b"x", b"y"), (1, 2), (3,), 4, InputRange("uint8", 0.0, 255.0, True)),
+    DataSummary(5, InputRange("float32", -1.5, 2.0, False, 16.0)),
 ]
 
 

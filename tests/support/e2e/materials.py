@@ -33,7 +33,7 @@ STEPS, STEP_SIZE = 12, 0.5
 @lru_cache(maxsize=1)
 def digits() -> datasets.Dataset:
     """Load the data set once."""
-    return datasets.load_dataset("digits")
+    return datasets.load_dataset("digits", scale=16)
 
 
 def model_bytes(spec: ModelSpec = SPEC) -> bytes:
@@ -78,7 +78,7 @@ def evaluation_bytes(size: int = 0) -> bytes:
 
 def materials(shards: int = 1) -> InitialArtifacts:
     """Return the artifacts that a campaign starts from."""
-    evaluation = datasets.load_evaluation_set("digits", num_shards=shards)
+    evaluation = datasets.load_evaluation_set("digits", num_shards=shards, scale=16)
     return InitialArtifacts(model_bytes(), encode_tensors(beginning()), evaluation)
 
 

@@ -221,6 +221,24 @@ def server_option(command: F) -> F:
     )(command)
 
 
+def scale_option(inputs: str) -> Callable[[F], F]:
+    """Add `--scale X`, as the parameter `scale`: None where it is not given.
+
+    Args:
+        inputs: Names the inputs that are divided, in the help text.
+
+    Returns:
+        A decorator of commands.
+    """
+    return click.option(
+        "--scale",
+        type=click.FloatRange(0, 1e9, min_open=True),
+        metavar="X",
+        help=f"Divide {inputs} by X, such as 255 for pixels. Without it, the numbers stay as they "
+        "are, unless the file holds a number `scale`.",
+    )
+
+
 def new_campaign_option(command: F) -> F:
     """Add `--new-campaign`, short `--new`.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedcoin.application.cli.shared.options import example, json_option
+from fedcoin.application.cli.shared.options import example, json_option, scale_option
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.data.plurals import format_count
 
@@ -31,6 +31,7 @@ PLOTS = (".png", ".svg", ".pdf")
 )
 @click.option("--updates", type=FILE, required=True, help="One .npz of weights for each client.")
 @click.option("--data", type=FILE, required=True, help="The evaluation set, an .npz with x and y.")
+@scale_option("the evaluation set's inputs")
 @click.option(
     "--method", default="auto", show_default=True, help="The estimator; see docs/SHAPLEY.md."
 )
@@ -50,6 +51,7 @@ def shapley(
     base: Path,
     updates: Path,
     data: Path,
+    scale: float | None,
     method: str,
     budget: int | None,
     seed: int,
@@ -74,7 +76,8 @@ def shapley(
         found = asyncio.run(
             value_files(
                 model, base, updates, data,
-                method=method, budget=budget, seed=seed, tolerance=tolerance, report=report,
+                method=method, budget=budget, seed=seed, tolerance=tolerance,
+                scale=scale or 0.0, report=report,
             )
         )  # fmt: skip
     if plot is not None:
@@ -96,7 +99,8 @@ def shapley(
     note(
         f"{found.estimate.method}, {format_count(found.estimate.evaluations, 'coalition')} on "
         f"{format_count(found.examples, 'example')}; accuracy "
-        f"{found.base_accuracy:.4f} without clients, {found.accuracy:.4f} with all"
+        f"{found.base_accuracy:.4f} without clients, {found.accuracy:.4f} with all; "
+        f"{found.inputs.describe()}"
     )
     if found.estimate.is_within_tolerance is False:
         note("some intervals are wider than the tolerance; raise --budget or --tolerance")
@@ -121,6 +125,12 @@ def _plain(found: Valuation) -> dict[str, object]:
         "examples": found.examples,
         "base_accuracy": found.base_accuracy,
         "accuracy": found.accuracy,
+        "inputs": {
+            "dtype": found.inputs.dtype,
+            "low": found.inputs.low,
+            "high": found.inputs.high,
+            "divided_by": found.inputs.divisor,
+        },
         "clients": [
             {
                 "name": name,

@@ -32,7 +32,8 @@ def test_flags_set_existing_settings(command: click.Command, names: dict[str, st
 VALUES = {
     "mine": (), "coordinate": (), "insecure": (), "log_level": ("debug",), "log_format": ("json",),
     "key_name": ("k",), "clients": ("3",), "rounds": ("3",), "budget": ("3fdc",),
-    "dataset": ("digits",), "model": ("cnn",), "epochs": ("3",), "training_seed": ("3",),
+    "dataset": ("digits",), "scale": ("16",), "model": ("cnn",), "epochs": ("3",),
+    "training_seed": ("3",),
 }  # fmt: skip  # fmt: skip
 
 

@@ -87,6 +87,27 @@ def test_intervals(fedcoin: Any, files: Path) -> None:
     assert {client["std_error"] for client in exact["clients"]} == {0}
 
 
+def test_inputs_are_scaled_only_when_asked(fedcoin: Any, files: Path) -> None:
+    with np.load(files / "data.npz") as data:
+        x = np.rint(np.clip(20 * data["x"] + 128, 0, 255))
+        y = data["y"]
+    found = {}
+    for dtype in ("u1", "f8"):
+        np.savez(files / "data.npz", x=x.astype(dtype), y=y)
+        outcome = call(fedcoin, files, "--json").json
+        assert outcome["inputs"].pop("dtype") == str(np.dtype(dtype))
+        assert (outcome["inputs"]["high"], outcome["inputs"]["divided_by"]) == (x.max(), 1)
+        found[dtype] = outcome
+    assert found["u1"] == found["f8"]
+    asked = call(fedcoin, files, "--scale", 255)
+    assert f"inputs {x.min():g} to {x.max():g} (float64), divided by 255" in asked.err
+    np.savez(files / "data.npz", x=x, y=y, scale=np.float32(20))
+    assert call(fedcoin, files, "--json").json["inputs"]["divided_by"] == 20
+    np.savez(files / "data.npz", x=x, y=y, scale=0)
+    refused = call(fedcoin, files)
+    assert (refused.code, "[BAD_DATASET]" in refused.err) == (1, True), refused.err
+
+
 def test_tolerance_ends_the_evaluation(fedcoin: Any, files: Path) -> None:
     loose = call(fedcoin, files, "--json", "--method", "permutation", "--tolerance", 0.9).json
     assert loose["within_tolerance"]

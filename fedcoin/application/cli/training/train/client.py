@@ -19,6 +19,7 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     key_option,
     new_home_option,
+    scale_option,
     server_option,
 )
 from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
@@ -81,6 +82,7 @@ SHARE = Parsed("I/N", parse_share)
     metavar="PATH.npz|digits|mnist",
     help="Your data: an .npz with x_train and y_train, or the name of a known data set.",
 )
+@scale_option("your inputs")
 @genesis_option
 @key_option()
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
@@ -117,6 +119,7 @@ def client(
     home: Home,
     server: str,
     data: str,
+    scale: float | None,
     genesis_hash: bytes | None,
     key_name: str,
     share: tuple[int, int] | None,
@@ -147,7 +150,9 @@ def client(
     trusted = trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
     part, parts = share or (1, 0)
-    local = ClientData(data, parts, part - 1, share_seed, noise, free_ride, division)
+    local = ClientData(
+        data, parts, part - 1, share_seed, noise, free_ride, division, scale=scale or 0.0
+    )
     paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:

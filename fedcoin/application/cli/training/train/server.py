@@ -18,6 +18,7 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     new_campaign_option,
     node_option,
+    scale_option,
 )
 from fedcoin.application.cli.shared.output import coins, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
@@ -46,6 +47,7 @@ SETTINGS = {
     "rounds": "coordinator.rounds",
     "budget": "coordinator.budget",
     "dataset": "coordinator.dataset",
+    "scale": "coordinator.input_scale",
     "model": "coordinator.model",
     "epochs": "coordinator.epochs",
     "training_seed": "coordinator.seed",
@@ -71,6 +73,7 @@ SETTINGS = {
 @click.option("--rounds", type=int, help="The number of rounds [3].")
 @click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
 @click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
+@scale_option("the evaluation set's inputs")
 @click.option(
     "--model", help="mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file [mlp]."
 )

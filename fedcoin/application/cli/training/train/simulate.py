@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fedcoin.application.cli.shared.options import example, json_option
+from fedcoin.application.cli.shared.options import example, json_option, scale_option
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 
 
@@ -40,6 +40,7 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
 )
 @click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
+@scale_option("all inputs")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
@@ -82,6 +83,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             label_noise=given["noise"],
             partition=parse_partition(given["partition"]),
             evaluation_size=given["evaluation_size"],
+            scale=given["scale"] or 0.0,
             processes=given["processes"] or count_cores(),
             report=note,
         )
