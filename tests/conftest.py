@@ -24,6 +24,11 @@ for name in [name for name in os.environ if name.startswith("FEDCOIN_")]:
     if name != "FEDCOIN_MNIST":
         del os.environ[name]
 
+# Some machines keep Python from storing compiled modules. Every process that the tests start would
+# compile this package again, and every process of pytest-xdist would rewrite every test.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A shell ignores SIGINT in its background jobs, and every process that the tests start would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
