@@ -10,6 +10,7 @@ the state, and the proof of an entry is its bucket and ten hashes.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -129,9 +130,9 @@ class StateTree:
 
     def __init__(self) -> None:
         """Make the tree over an empty state."""
-        self._buckets = [_Bucket() for _ in range(NUM_BUCKETS)]
-        self._levels: list[list[bytes]] = []
-        self._hash_all()
+        # No bucket is ever changed in its place, so all that are empty can be one.
+        self._buckets = [_Bucket()] * NUM_BUCKETS
+        self._levels = _levels_over(self._buckets[0].leaf())
 
     @classmethod
     def load(cls, entries: Iterable[tuple[bytes, bytes]]) -> StateTree:
@@ -143,10 +144,11 @@ class StateTree:
         Returns:
             The tree.
         """
-        tree = cls()
+        buckets: defaultdict[int, _Bucket] = defaultdict(_Bucket)
         for key, value in entries:
-            tree._buckets[bucket_index(key)].set(key, value)
-        tree._hash_all()
+            buckets[bucket_index(key)].set(key, value)
+        tree = cls()
+        tree.adopt(tree._with_buckets(buckets))
         return tree
 
     @property
@@ -169,10 +171,7 @@ class StateTree:
             if index not in buckets:
                 buckets[index] = self._buckets[index].copy()
             buckets[index].set(key, value)
-        nodes = [{index: bucket.leaf() for index, bucket in buckets.items()}]
-        for level in self._levels[:-1]:
-            nodes.append(_parents(level, nodes[-1]))
-        return TreeUpdate(nodes[-1].get(0, self.root), buckets, tuple(nodes))
+        return self._with_buckets(buckets)
 
     def adopt(self, update: TreeUpdate) -> None:
         """Apply an update.
@@ -201,12 +200,21 @@ class StateTree:
         path = tuple(self._levels[i][(index >> i) ^ 1] for i in range(_DEPTH))
         return EntryProof(self._buckets[index].content(), path)
 
-    def _hash_all(self) -> None:
-        level = [bucket.leaf() for bucket in self._buckets]
-        self._levels = [level]
-        while len(level) > 1:
-            level = [merkle.node_hash(*level[i : i + 2]) for i in range(0, len(level), 2)]
-            self._levels.append(level)
+    def _with_buckets(self, buckets: Mapping[int, _Bucket]) -> TreeUpdate:
+        """Compute the result of replacing some buckets."""
+        nodes = [{index: bucket.leaf() for index, bucket in buckets.items()}]
+        for level in self._levels[:-1]:
+            nodes.append(_parents(level, nodes[-1]))
+        return TreeUpdate(nodes[-1].get(0, self.root), buckets, tuple(nodes))
+
+
+def _levels_over(leaf: bytes) -> list[list[bytes]]:
+    """List the levels of a tree whose leaves all have one hash, from the leaves to the root."""
+    levels = [[leaf] * NUM_BUCKETS]
+    while len(levels[-1]) > 1:
+        node = levels[-1][0]
+        levels.append([merkle.node_hash(node, node)] * (len(levels[-1]) // 2))
+    return levels
 
 
 def _parents(level: list[bytes], changed: Mapping[int, bytes]) -> dict[int, bytes]:

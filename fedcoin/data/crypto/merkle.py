@@ -7,6 +7,7 @@ to fill a level.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from fedcoin.data.crypto.hashing import sha256
@@ -34,7 +35,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     Returns:
         The hash, 32 bytes.
     """
-    return sha256(b"\1", left, right)
+    return hashlib.sha256(b"\1" + left + right).digest()
 
 
 def root(leaves: Iterable[bytes]) -> bytes:
