@@ -34,10 +34,10 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest lint format error-codes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
 	$(BIN)/fedcoin-node devnet --keep demo --force
@@ -70,6 +70,26 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 	@$(BUILD_PACKAGE)
 	$(OLDEST_INSTALL) --no-index --no-deps $(WHEELS)/*.whl
 	$(OLDEST)/bin/python -m pytest -m "not slow" $(PARALLEL)
+
+# Flower needs Python 3.11, and PyTorch takes gigabytes: a place of its own. Flower, with the Ray of its
+# simulations, and FedCoin must resolve together on each Python that both support. An empty TORCH takes
+# the wheels of the package index, which hold CUDA; cpu those of PyTorch's own index.
+INTEGRATIONS := build/integrations
+INTEGRATIONS_PYTHON ?= $(firstword $(shell for p in python3.12 python3.13 python3.11; do \
+	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
+TORCH ?= cpu
+test-integrations: $(DEVELOPMENT) ## Run the tests with Flower and PyTorch, in an environment of their own
+	mkdir -p $(INTEGRATIONS)
+	for version in 3.11 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --no-annotate \
+		--python-version $$version --extra flower --output-file $(INTEGRATIONS)/$$version.txt \
+		pyproject.toml; done
+	$(BIN)/uv venv --quiet --allow-existing --python $(INTEGRATIONS_PYTHON) $(INTEGRATIONS)/venv
+	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python $(if $(TORCH),--torch-backend $(TORCH)) \
+		"flwr[simulation]>=1.42" "torch>=2.4" --requirement pyproject.toml --extra test
+	@$(BUILD_PACKAGE)
+	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \
+		--reinstall-package fedcoin $(WHEELS)/*.whl
+	$(INTEGRATIONS)/venv/bin/python -m pytest tests/integrations --timeout 1800
 
 # The oldest Python that can be checked against: from 3.12 on the lock's NumPy has type stubs that
 # need the Python they are installed for.

@@ -1,7 +1,9 @@
-"""FedCoin in other frameworks. Each module needs the framework that it is named after.
+"""FedCoin in other frameworks. Each part needs the framework that it is named after.
 
-Decides how a framework's models and updates become those of a campaign. No other part of the
-product imports it.
+This folder decides how a program of another framework uses FedCoin: what it calls, and how its
+models, arrays and messages become artifacts and signed updates. No other part of the product
+imports it, and it does not know how values are agreed or paid.
 
+* `flower`: Flower strategies whose clients are valued and paid.
 * `torch`: PyTorch networks as ONNX graphs, and state dicts as weights.
 """

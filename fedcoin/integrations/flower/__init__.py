@@ -1,0 +1,29 @@
+"""Value and pay the clients of a Flower federation (flwr 1.42 or later, message API).
+
+This folder decides how a Flower strategy is followed round by round: whose replies count, which
+arrays are signed, what a coalition's model is and which metrics a round gets. It does not know how
+clients train or how the wrapped strategy aggregates.
+
+* `valued_federation`: a strategy that values each round's clients without a chain.
+* `paid_federation`: a strategy whose rounds miners value and the chain pays; `paid_rounds` runs its
+  campaign, with the settings of `campaign_terms`, in an `event_loop_thread`.
+* `signing_mod`: the part of a paid client; `round_terms` is what both sides tell each other.
+* `coalition_models`, `tensor_layout`, `train_replies`: arrays of coalitions, of artifacts, and of
+  replies; `wrapped_strategy`: the base of both strategies.
+
+docs/FLOWER.md is the manual.
+"""
+
+from __future__ import annotations
+
+from fedcoin.integrations.flower.paid_federation import PaidFederation
+from fedcoin.integrations.flower.signing_mod import SigningMod, context_genesis, context_key
+from fedcoin.integrations.flower.valued_federation import ValuedFederation
+
+__all__ = [
+    "PaidFederation",
+    "SigningMod",
+    "ValuedFederation",
+    "context_genesis",
+    "context_key",
+]

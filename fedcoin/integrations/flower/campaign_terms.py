@@ -1,0 +1,57 @@
+"""The settings of the campaign behind a paid Flower federation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.config_sources import assemble
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+
+UNUSED: Final = frozenset(
+    {
+        "enabled", "listen", "key", "clients", "join_seconds", "round_seconds", "receipt_seconds",
+        "epochs", "batch_size", "learning_rate", "seed",
+    }
+)  # fmt: skip
+"""Settings of a coordinator that Flower decides in its place."""
+
+
+def read_terms_of_campaign(campaign: Mapping[str, object]) -> CoordinatorConfig:
+    """Read the settings of a campaign.
+
+    Args:
+        campaign: Settings of the table `[coordinator]` by name, such as `budget`.
+
+    Returns:
+        The settings, without receipts, which a Flower client has no way to get in time.
+
+    Raises:
+        RefusalError: BAD_CONFIG for a wrong value, and for a setting that Flower decides;
+            UNKNOWN_SETTING.
+    """
+    unused = sorted(UNUSED & set(campaign))
+    if unused:
+        raise RefusalError(
+            ApplicationCode.BAD_CONFIG,
+            f"the campaign sets {', '.join(unused)}, which has no effect here: Flower decides when"
+            " clients train, and how; leave it out",
+            field=f"campaign.{unused[0]}",
+        )
+    config = assemble({f"coordinator.{name}": value for name, value in campaign.items()})
+    return replace(config.coordinator, receipt_seconds=0.0)
+
+
+def one_round_of(config: CoordinatorConfig) -> CoordinatorConfig:
+    """Return the settings of one round's campaign, where each round has one of its own.
+
+    Args:
+        config: The settings of all rounds together.
+
+    Returns:
+        The settings with one round, and an equal part of the budget.
+    """
+    return replace(config, rounds=1, budget=config.budget // config.rounds)

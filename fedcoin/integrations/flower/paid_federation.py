@@ -1,0 +1,316 @@
+"""Have each round of a Flower run valued by miners, and its clients paid on the chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import grpc
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result, Strategy
+
+from fedcoin.application.configuration.pinned_genesis import parse_genesis_argument
+from fedcoin.application.coordinator.round_record import RoundRecord
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.manifest import compute_artifact_id
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.updates import Update, decode_update
+from fedcoin.integrations.flower.campaign_terms import read_terms_of_campaign
+from fedcoin.integrations.flower.event_loop_thread import EventLoopThread
+from fedcoin.integrations.flower.paid_rounds import PaidRounds
+from fedcoin.integrations.flower.round_terms import RECORD, RoundTerms, take_update
+from fedcoin.integrations.flower.tensor_layout import TensorLayout, match_layout
+from fedcoin.integrations.flower.train_replies import (
+    EXAMPLES_KEY,
+    count_examples,
+    read_arrays,
+    split_replies,
+)
+from fedcoin.integrations.flower.wrapped_strategy import WrappedStrategy, logger
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.artifact_checks import check_weights
+from fedcoin.v1.artifact_pb2 import ModelSpec
+
+_NANO: Final = 1e-9
+_TIMEOUT_S: Final = 3600.0
+
+
+class PaidFederation(WrappedStrategy):
+    """Wraps a strategy; miners value each round's clients, and the chain pays them.
+
+    Clients need `SigningMod`, and are known by the FedCoin address of their key. A reply that is
+    not signed, was signed for something else or does not fit the model is left out of the round,
+    in the strategy and on the chain, in words about its sender. Replies may come in any order.
+
+    Strategies that average as FedAvg does, with float32 arrays, have one campaign for all rounds;
+    each round then starts from the average on the chain, which is FedAvg's up to rounding. A
+    campaign with a unit price goes on from its best model, so that it pays no gain twice. For all
+    other strategies and dtypes each round is a campaign of its own, from the arrays that the
+    strategy sends, with an equal part of the budget.
+
+    Args:
+        strategy: The wrapped strategy, which is asked everything that it would be asked alone.
+        node: `host:port` of a FedCoin node.
+        key: Pays the budget, and is paid the aggregation price.
+        genesis: The path of the network's genesis.json, or its hash: 32 bytes or 64 hex digits.
+        campaign: Settings of the table `[coordinator]`, such as `model`, `dataset`, `rounds` and
+            `budget`. `averaging` is by examples unless it is set, as in FedAvg.
+        folder: Keeps state and artifacts. A run that was ended goes on from it.
+        credentials: TLS for the node; None for plaintext.
+        examples_key: The metric that holds a client's number of examples.
+
+    Raises:
+        RefusalError: BAD_CONFIG, UNKNOWN_SETTING, BAD_GENESIS.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        node: str,
+        key: KeyPair,
+        genesis: str | bytes,
+        campaign: Mapping[str, object],
+        folder: Path | str,
+        credentials: grpc.ChannelCredentials | None = None,
+        examples_key: str = EXAMPLES_KEY,
+    ) -> None:
+        super().__init__(strategy)
+        is_average = _is_average(strategy, examples_key)
+        default = {"averaging": "renormalised"} if is_average else {}
+        self._is_average = is_average
+        self._genesis_hash = (
+            genesis if isinstance(genesis, bytes) else parse_genesis_argument(genesis)
+        )
+        self._rounds = PaidRounds(
+            read_terms_of_campaign({**default, **campaign}),
+            key,
+            self._genesis_hash,
+            node,
+            Path(folder),
+            logger.info,
+            credentials,
+        )
+        self._examples_key = examples_key
+        self._loop: EventLoopThread | None = None
+        self._spec = ModelSpec()
+        self._layout = TensorLayout((), ())
+        self._is_round_each = False
+        self._sent = ArrayRecord()
+        self.records: list[RoundRecord] = []
+        """The outcome of each round of this run that was valued."""
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int | None = None,
+        timeout: float = _TIMEOUT_S,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run the campaign's rounds.
+
+        A run that was ended before its last round goes on: with the arrays on the chain where one
+        campaign has all rounds, else with `initial_arrays`.
+
+        Args:
+            grid: Reaches the nodes.
+            initial_arrays: The model that a new campaign starts from.
+            num_rounds: How many rounds to run; None for all that the campaign has left.
+            timeout: How long to wait for replies, in seconds.
+            train_config: As in Flower.
+            evaluate_config: As in Flower.
+            evaluate_fn: As in Flower.
+
+        Returns:
+            Flower's result. Metrics of training hold each client's `shapley:ADDRESS` and
+            `paid-sap:ADDRESS`, the average's `accuracy-on-chain`, and `settlement-seconds`: how
+            long the round waited for its values and payment.
+
+        Raises:
+            RefusalError: CAMPAIGN_FINISHED when the campaign has fewer rounds left;
+                WRONG_NAMES or WRONG_SHAPE when the arrays are not the model's; and the codes of
+                `PaidRounds`.
+            RpcError: The chain refuses a transaction, or the node a call.
+            WorkerError: A worker process died twice on the same work.
+        """
+        with EventLoopThread() as loop:
+            self._loop = loop
+            try:
+                loop.call(self._rounds.open())
+                self._spec = loop.call(self._rounds.load_model())
+                self._layout = match_layout(self._spec, initial_arrays)
+                self._is_round_each = not (
+                    self._is_average and self._layout.is_float32(initial_arrays)
+                )
+                self._rounds.choose(is_round_each=self._is_round_each)
+                result: Result = super().start(
+                    grid,
+                    initial_arrays,
+                    self._check_rounds(num_rounds),
+                    timeout,
+                    train_config,
+                    evaluate_config,
+                    evaluate_fn,
+                )
+            finally:
+                loop.call(self._rounds.close())
+                self._loop = None
+        return result
+
+    def return_rest(self) -> None:
+        """Close a campaign whose rounds are not all run; the rest of its budget is returned.
+
+        Raises:
+            RefusalError: As in `PaidRounds.open`.
+            RpcError: The chain refuses the transaction.
+        """
+        with EventLoopThread() as loop:
+            try:
+                loop.call(self._rounds.open())
+                loop.call(self._rounds.return_rest())
+            finally:
+                loop.call(self._rounds.close())
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Begin the campaign's next round, and add its terms to the wrapped strategy's messages.
+
+        Args:
+            server_round: The round's number in this run, from 1.
+            arrays: The global model.
+            config: Settings for the clients.
+            grid: Reaches the nodes.
+
+        Returns:
+            One message for each node that trains.
+        """
+        loop = self._running()
+        loop.call(self._rounds.begin(self._layout.encode(arrays)))
+        campaign = self._rounds.campaign
+        sent = arrays
+        if compute_artifact_id(self._layout.encode(arrays)) != campaign.base:
+            sent = self._layout.decode(self._rounds.base, like=arrays)
+        self._sent = sent
+        terms = RoundTerms(
+            campaign.campaign_id, campaign.round, campaign.base, self._layout, self._examples_key
+        )
+        messages = list(super().configure_train(server_round, sent, config, grid))
+        for message in messages:
+            # A strategy may give all its messages one content; the record is the same for all.
+            message.content[RECORD] = terms.to_record()
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Check the replies, aggregate with the wrapped strategy, and have the round paid.
+
+        Args:
+            server_round: The round's number in this run, from 1.
+            replies: The replies, in any order.
+
+        Returns:
+            The model that the next round starts from, and the wrapped strategy's metrics with
+            those of the payment.
+        """
+        answered, failed = split_replies(replies)
+        accepted = self._accept(answered)
+        arrays, metrics = super().aggregate_train(server_round, [*accepted, *failed])
+        began = time.monotonic()
+        record = self._running().call(self._rounds.end())
+        if record is not None:
+            self.records.append(record)
+            seconds = time.monotonic() - began
+            metrics = MetricRecord({**(metrics or {}), **_metrics(record, seconds)})
+            if not self._is_round_each:
+                like = arrays if arrays is not None else self._sent
+                arrays = self._layout.decode(self._rounds.base, like=like)
+        return arrays, metrics
+
+    def _accept(self, replies: Iterable[Message]) -> list[Message]:
+        """Submit the replies' updates to the campaign; returns those accepted, by address."""
+        loop, accepted = self._running(), {}
+        for reply in replies:
+            try:
+                update, weights = self._read(reply)
+                loop.call(self._rounds.submit(update, weights))
+            except RefusalError as refusal:
+                logger.warning(
+                    "the reply of node %d is left out of this round: %s (%s)",
+                    reply.metadata.src_node_id,
+                    refusal.message,
+                    refusal.code,
+                )
+            else:
+                accepted[update.address] = reply
+        return [accepted[address] for address in sorted(accepted)]
+
+    def _read(self, reply: Message) -> tuple[Update, bytes]:
+        """Check a reply's signed update against its arrays and its number of examples."""
+        update = decode_update(take_update(reply.content), self._genesis_hash)
+        client = format_address(update.address)
+        weights = self._layout.encode(read_arrays(reply.content))
+        if compute_artifact_id(weights) != update.update:
+            raise RefusalError(
+                DataCode.BAD_SIGNATURE,
+                f"{client} signed other arrays than the reply holds; SigningMod must be the first"
+                " of the client's mods, so that none changes the arrays after it",
+                field="update.update",
+            )
+        examples = count_examples(reply.content, self._examples_key)
+        if examples != update.num_samples:
+            raise RefusalError(
+                LearningCode.BAD_SAMPLES,
+                f"{client} signed {update.num_samples} examples; the reply says {examples}",
+                field=self._examples_key,
+            )
+        check_weights(self._spec, decode_tensors(weights), f"the update of {client}")
+        return update, weights
+
+    def _check_rounds(self, num_rounds: int | None) -> int:
+        left = self._rounds.count_left()
+        wanted = left if num_rounds is None else num_rounds
+        if not 1 <= wanted <= left:
+            raise RefusalError(
+                ApplicationCode.CAMPAIGN_FINISHED,
+                f"the campaign has {left} rounds left, and {wanted} are to be run: ask for at most"
+                " that many, or use another folder to begin a new campaign",
+                field="num_rounds",
+                limit=str(left),
+            )
+        return wanted
+
+    def _running(self) -> EventLoopThread:
+        assert self._loop is not None, "call start, which runs the rounds"
+        return self._loop
+
+
+def _is_average(strategy: Strategy, examples_key: str) -> bool:
+    """Tell whether a strategy's model is the average by examples, as FedAvg's is."""
+    if not isinstance(strategy, FedAvg):
+        return False
+    inherits = type(strategy).aggregate_train is FedAvg.aggregate_train
+    return inherits and strategy.weighted_by_key == examples_key
+
+
+def _metrics(record: RoundRecord, seconds: float) -> dict[str, float]:
+    found: dict[str, float] = {
+        "accuracy-on-chain": record.right_answers / record.evaluation_size,
+        "is-paid": int(record.settled),
+        "settlement-seconds": seconds,
+    }
+    for client in record.clients:
+        address = format_address(client.address)
+        found[f"shapley:{address}"] = client.shapley_nano * _NANO
+        found[f"paid-sap:{address}"] = client.payout
+    return found

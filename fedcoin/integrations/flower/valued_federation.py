@@ -1,0 +1,231 @@
+"""Value each round's clients within a Flower run, without a chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
+from fedcoin.integrations.flower.coalition_models import Arrays, CoalitionModels
+from fedcoin.integrations.flower.train_replies import (
+    EXAMPLES_KEY,
+    check_same_arrays,
+    count_examples,
+    read_arrays,
+    split_replies,
+)
+from fedcoin.integrations.flower.wrapped_strategy import WrappedStrategy, logger
+from fedcoin.learning.errors import LearningCode
+
+Utility = Callable[[ArrayRecord], float]
+"""Takes a model's arrays and returns what the model is worth, such as its accuracy on examples of
+the server: a finite number."""
+
+NORMAL_QUANTILE_95: Final = 1.96
+"""Half the width of a 95 % interval of a normal distribution, in standard errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundValues:
+    """The values of one round's clients."""
+
+    server_round: int
+    """The round's number in the run, from 1."""
+    clients: tuple[str, ...]
+    """The clients' names, in order."""
+    estimate: shapley.Estimate
+    """Values and standard errors in the clients' order, in the utility's unit."""
+    seconds: float
+    """How long the valuation took, in seconds."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the values as metrics of Flower.
+
+        Returns:
+            For each client `shapley:NAME`, `shapley-low:NAME` and `shapley-high:NAME` (the ends of
+            the 95 % interval); `shapley-evaluations` and `shapley-seconds`.
+        """
+        found: dict[str, float] = {}
+        values, errors = self.estimate.values.tolist(), self.estimate.std_errors.tolist()
+        for name, value, error in zip(self.clients, values, errors, strict=True):
+            found[f"shapley:{name}"] = value
+            found[f"shapley-low:{name}"] = value - NORMAL_QUANTILE_95 * error
+            found[f"shapley-high:{name}"] = value + NORMAL_QUANTILE_95 * error
+        found["shapley-evaluations"] = self.estimate.evaluations
+        found["shapley-seconds"] = self.seconds
+        return found
+
+
+class ValuedFederation(WrappedStrategy):
+    """Wraps a strategy, and adds each client's Shapley value to the metrics of every round.
+
+    A coalition is worth what `utility` says about the average of its members' arrays, and the empty
+    coalition what it says about the arrays that the round started from. Replies may come in any
+    order. A reply with arrays that are not the model's, with NaN, or with a number of examples
+    below 1 is left out of the round, in words about its client.
+
+    Args:
+        strategy: The wrapped strategy, which is asked everything that it would be asked alone.
+        utility: Says what a model is worth.
+        is_weighted: Whether a client counts by its number of examples in averages, as in FedAvg;
+            else all count the same.
+        method: As in `shapley.estimate`.
+        budget: The most coalitions to evaluate in a round; None for the method's default.
+        tolerance: As in `shapley.estimate`.
+        seed: Seeds the choice of coalitions; each round adds its number.
+        name_client: Names the sender of a reply. By default the reply's node id as text: node ids
+            are as large as 2^64, so that no float holds them, and new in each run.
+        examples_key: The metric that holds a client's number of examples.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        utility: Utility,
+        *,
+        is_weighted: bool = True,
+        method: str = "auto",
+        budget: int | None = None,
+        tolerance: float | None = None,
+        seed: int = 0,
+        name_client: Callable[[Message], str] | None = None,
+        examples_key: str = EXAMPLES_KEY,
+    ) -> None:
+        super().__init__(strategy)
+        self._utility = utility
+        self._is_weighted = is_weighted
+        self._options: Mapping[str, Any] = {
+            "method": method,
+            "budget": budget,
+            "tolerance": tolerance,
+        }
+        self._seed = seed
+        self._name_client = name_client or _name_node
+        self._examples_key = examples_key
+        self._base: ArrayRecord | None = None
+        self.rounds: list[RoundValues] = []
+        """The values of each round so far."""
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Keep the arrays that the round starts from, and ask the wrapped strategy.
+
+        Args:
+            server_round: The round's number in this run, from 1.
+            arrays: The global model.
+            config: Settings for the clients.
+            grid: Reaches the nodes.
+
+        Returns:
+            One message for each node that trains.
+        """
+        self._base = arrays
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Aggregate with the wrapped strategy, and value the clients.
+
+        Args:
+            server_round: The round's number in this run, from 1.
+            replies: The replies, in any order.
+
+        Returns:
+            The wrapped strategy's model, and its metrics with those of `RoundValues.metrics`.
+        """
+        answered, failed = split_replies(replies)
+        sound, updates, counts = self._read(answered)
+        arrays, metrics = super().aggregate_train(server_round, [*sound, *failed])
+        if not sound:
+            return arrays, metrics
+        names = [self._name_client(reply) for reply in sound]
+        try:
+            values = self._value(server_round, names, updates, counts)
+        except RefusalError as refusal:
+            # Such as a budget that is too small for the clients that came: training goes on.
+            logger.warning("round %d has no values: %s", server_round, refusal.message)
+            return arrays, metrics
+        self.rounds.append(values)
+        return arrays, MetricRecord({**(metrics or {}), **values.metrics()})
+
+    def totals(self) -> dict[str, tuple[float, float]]:
+        """Add the values of all rounds so far.
+
+        Returns:
+            For each client its value and standard error, in the utility's unit.
+        """
+        if not self.rounds:
+            return {}
+        names = list(dict.fromkeys(name for round in self.rounds for name in round.clients))
+        players = [[names.index(name) for name in round.clients] for round in self.rounds]
+        total = shapley.add_rounds([round.estimate for round in self.rounds], players=players)
+        pairs = zip(total.values.tolist(), total.std_errors.tolist(), strict=True)
+        return dict(zip(names, pairs, strict=True))
+
+    def _read(self, replies: Sequence[Message]) -> tuple[list[Message], list[Arrays], list[float]]:
+        """Return the replies that count, with their arrays and weights, sorted by name."""
+        assert self._base is not None, "Flower asks for the aggregate after configure_train"
+        sound: list[Message] = []
+        updates: list[Arrays] = []
+        counts: list[float] = []
+        for reply in sorted(replies, key=self._name_client):
+            name = self._name_client(reply)
+            try:
+                _check_new(name, [self._name_client(other) for other in sound])
+                count = count_examples(reply.content, self._examples_key)
+                arrays = check_same_arrays(read_arrays(reply.content), self._base)
+            except RefusalError as refusal:
+                logger.warning("client %s is left out of this round: %s", name, refusal)
+                continue
+            sound.append(reply)
+            updates.append(arrays)
+            counts.append(float(count) if self._is_weighted else 1.0)
+        return sound, updates, counts
+
+    def _value(
+        self,
+        server_round: int,
+        names: Sequence[str],
+        updates: Sequence[Arrays],
+        counts: Sequence[float],
+    ) -> RoundValues:
+        assert self._base is not None
+        began = time.monotonic()
+        models = CoalitionModels(self._base, updates, counts)
+
+        def utility(coalitions: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+            return np.array([float(self._utility(models.average(row))) for row in coalitions])
+
+        estimate = shapley.estimate(
+            utility,
+            len(names),
+            seed=self._seed + server_round,
+            players=names,
+            **self._options,
+        )
+        return RoundValues(server_round, tuple(names), estimate, time.monotonic() - began)
+
+
+def _check_new(name: str, names: Sequence[str]) -> None:
+    if name in names:
+        raise RefusalError(
+            LearningCode.WRONG_NAMES,
+            f"another reply of this round is by a client named {name}; name_client must give each"
+            " client a name of its own",
+            field="name_client",
+        )
+
+
+def _name_node(reply: Message) -> str:
+    return str(reply.metadata.src_node_id)

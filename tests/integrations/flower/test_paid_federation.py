@@ -1,0 +1,286 @@
+"""A Flower run whose clients are paid by a real node, in this process on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("flwr", reason="flwr is not installed: make test-integrations has it")
+pytest.importorskip("torch", reason="torch is not installed: make test-integrations has it")
+
+import torch
+from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.serverapp.strategy import FedAdam, FedAvg, Result
+
+from fedcoin.application.coordinator.settlement import RoundSettlement
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
+from fedcoin.integrations.flower import PaidFederation, SigningMod
+from fedcoin.integrations.torch import export
+from fedcoin.learning.training.datasets import load_dataset
+from tests.support.flower_grid import NODE_IDS, LocalGrid, Train, training_app
+from tests.support.training_site import SERVER, TrainingSite, client_key, site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+FDC = 10**8
+ROUNDS = 2
+NAMES = ("2.weight", "2.bias", "4.weight", "4.bias")
+"""The names of the network's state dict."""
+Arrays = dict[str, Any]
+
+
+class Scale(torch.nn.Module):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels / 16
+
+
+def network() -> Any:
+    torch.manual_seed(1)
+    nn = torch.nn
+    return nn.Sequential(nn.Flatten(), Scale(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+def initial(dtype: str = "float32") -> ArrayRecord:
+    state = network().state_dict()
+    return ArrayRecord({name: Array(state[name].numpy().astype(dtype)) for name in NAMES})
+
+
+def fitting(share: int, steps: int = 300) -> Train:
+    """Train the last layer by gradient descent on a share of the digits."""
+    digits = load_dataset("digits")
+    x, y = digits.x_train[share::4].reshape(-1, 64) / 16, digits.y_train[share::4]
+    wanted = np.eye(10, dtype=np.float32)[y]
+
+    def train(arrays: Arrays, context: Context) -> tuple[Arrays, float]:
+        weight, shift, kernel, bias = (np.array(arrays[name]) for name in NAMES)
+        hidden = np.maximum(x @ weight.T + shift, 0)
+        for _ in range(steps):
+            scores = hidden @ kernel.T + bias
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            error = (scores / scores.sum(axis=1, keepdims=True) - wanted) / len(y)
+            kernel -= (0.5 * error.T @ hidden).astype(kernel.dtype)
+            bias -= (0.5 * error.sum(axis=0)).astype(bias.dtype)
+        return {**arrays, NAMES[2]: kernel, NAMES[3]: bias}, len(y)
+
+    return train
+
+
+@dataclass
+class PaidSite:
+    """A node with coins, and what a paid federation on it needs."""
+
+    here: TrainingSite
+    model: Path
+
+    def federation(self, strategy: Any = None, **campaign: object) -> PaidFederation:
+        settings = {
+            "model": str(self.model),
+            "dataset": "digits",
+            "rounds": ROUNDS,
+            "budget": "20fdc",
+            "commit_seconds": 20,
+        }
+        return PaidFederation(
+            FedAvg() if strategy is None else strategy,
+            node=self.here.client.target,
+            key=SERVER,
+            genesis=self.here.chain.genesis_hash,
+            campaign={**settings, **campaign},
+            folder=self.here.root / "campaign",
+        )
+
+    def mod(self, number: int, **changes: Any) -> SigningMod:
+        given = {"key": client_key(number), "genesis": self.here.chain.genesis_hash, **changes}
+        return SigningMod(**given)
+
+    def grid(self, *trains: Train, mods: Mapping[int, Any] | None = None) -> LocalGrid:
+        apps = {}
+        for number, train in enumerate(trains):
+            mod = (mods or {}).get(number, self.mod(number))
+            apps[NODE_IDS[number]] = training_app(train, *([mod] if mod else []))
+        return LocalGrid(apps)
+
+    async def run(
+        self, federation: Any, grid: LocalGrid, arrays: ArrayRecord | None = None, **more: Any
+    ) -> Result:
+        given = {"grid": grid, "initial_arrays": arrays or initial(), **more}
+        return await asyncio.to_thread(federation.start, **given)
+
+    async def balance(self, key: KeyPair) -> int:
+        view = await self.here.client.get_account(key.address)
+        return int(view.balance)
+
+
+@pytest.fixture
+async def paid(tmp_path: Path) -> AsyncIterator[PaidSite]:
+    model = tmp_path / "model.onnx"
+    export(network(), torch.zeros(1, 8, 8)).write(model)
+    async with site(tmp_path) as here:
+        yield PaidSite(here, model)
+
+
+async def test_rounds_are_valued_and_paid(paid: PaidSite) -> None:
+    trains = [fitting(0), fitting(1), fitting(2, steps=0)]
+    federation = paid.federation()
+    result = await paid.run(federation, paid.grid(*trains))
+    assert [record.settled for record in federation.records] == [True] * ROUNDS
+    first = result.train_metrics_clientapp[1]
+    worker, idle = (format_address(client_key(number).address) for number in (0, 2))
+    assert first[f"shapley:{worker}"] > first[f"shapley:{idle}"]
+    assert first["accuracy-on-chain"] > 0.3
+    assert result.train_metrics_clientapp[2]["loss"] == pytest.approx(0.5)
+    paid_out = sum(
+        metrics[f"paid-sap:{worker}"] for metrics in result.train_metrics_clientapp.values()
+    )
+    assert paid_out > 0
+    assert await paid.balance(client_key(0)) == paid_out
+    alone = LocalGrid({NODE_IDS[n]: training_app(train) for n, train in enumerate(trains)})
+    bare = FedAvg().start(grid=alone, initial_arrays=initial(), num_rounds=ROUNDS)
+    for name in NAMES:
+        assert np.allclose(bare.arrays[name].numpy(), result.arrays[name].numpy(), atol=1e-5)
+    with pytest.raises(RefusalError, match="has 0 rounds left"):
+        await paid.run(paid.federation(), paid.grid(*trains))
+
+
+async def test_replies_that_cannot_be_paid_are_left_out(
+    paid: PaidSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    def doubled(message: Message, context: Context, call_next: Any) -> Message:
+        """Change the arrays after the signature."""
+        reply = paid.mod(2)(message, context, call_next)
+        for record in reply.content.array_records.values():
+            for key in record:
+                record[key] = Array(2 * record[key].numpy())
+        return reply
+
+    def claims(message: Message, context: Context, call_next: Any) -> Message:
+        """Claim more examples than were signed."""
+        reply = paid.mod(3)(message, context, call_next)
+        reply.content.metric_records["metrics"]["num-examples"] = 1000
+        return reply
+
+    def twin(message: Message, context: Context, call_next: Any) -> Message:
+        """Sign with the key of the first client."""
+        return paid.mod(0)(message, context, call_next)
+
+    mods = {
+        1: None,
+        2: doubled,
+        3: claims,
+        4: paid.mod(4, genesis=bytes(32)),
+        5: twin,
+    }
+    trains = [fitting(number % 4, 100) for number in range(6)]
+    federation = paid.federation(rounds=1)
+    result = await paid.run(federation, paid.grid(*trains, mods=mods))
+    (record,) = federation.records
+    assert [client.address for client in record.clients] == [client_key(0).address]
+    for node, said in (
+        (1, "holds no signed update"),
+        (2, "signed other arrays than the reply holds"),
+        (3, "the reply says 1000"),
+        (4, "not a signature of this update"),
+    ):
+        assert any(
+            f"node {NODE_IDS[node]} is left out" in line and said in line
+            for line in caplog.text.splitlines()
+        ), said
+    assert "this client has submitted an update for round 1 already" in caplog.text
+    assert result.train_metrics_clientapp[1]["is-paid"] == 1
+
+
+async def test_a_client_signs_no_bad_number_of_examples_and_no_other_base(
+    paid: PaidSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_examples(arrays: Arrays, context: Context) -> tuple[Arrays, float]:
+        return arrays, -1
+
+    def exchanged(message: Message, context: Context, call_next: Any) -> Message:
+        """Give the client other arrays than the server names, as a dishonest server could."""
+        for record in message.content.array_records.values():
+            for key in record:
+                record[key] = Array(record[key].numpy() + 1)
+        return paid.mod(2)(message, context, call_next)
+
+    grid = paid.grid(fitting(0, 50), without_examples, fitting(1, 50), mods={2: exchanged})
+    federation = paid.federation(rounds=1)
+    await paid.run(federation, grid)
+    assert len(federation.records[0].clients) == 1
+    assert "num-examples is -1" in caplog.text
+    assert "the server is in error, and nothing is signed" in caplog.text
+
+
+async def test_a_server_that_was_killed_goes_on(
+    paid: PaidSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trains = [fitting(0, 100), fitting(1, 100)]
+    first = paid.federation(rounds=3)
+
+    def killed(*arguments: Any) -> Any:
+        raise OSError("no space left on device")
+
+    def evaluate(number: int, arrays: ArrayRecord) -> None:
+        if number == 1:
+            # The next round ends after its updates were saved, before it is valued.
+            monkeypatch.setattr(RoundSettlement, "open_task", killed)
+
+    with pytest.raises(OSError, match="no space"):
+        await asyncio.to_thread(first.start, paid.grid(*trains), initial(), evaluate_fn=evaluate)
+    assert len(first.records) == 1
+    monkeypatch.undo()
+    second = paid.federation(rounds=3)
+    result = await paid.run(second, paid.grid(*trains))
+    assert [record.round for record in second.records] == [3]
+    (campaign,) = await paid.here.client.list_campaigns()
+    assert campaign.last_round == 3
+    tasks = await paid.here.client.list_tasks(bytes.fromhex(campaign.campaign_id))
+    assert sorted(task.round for task in tasks) == [1, 2, 3]
+    assert result.arrays
+
+
+async def test_another_strategy_has_a_campaign_for_each_round(paid: PaidSite) -> None:
+    trains = [fitting(0), fitting(1)]
+    federation = paid.federation(FedAdam(eta=0.05))
+    result = await paid.run(federation, paid.grid(*trains))
+    assert [record.settled for record in federation.records] == [True] * ROUNDS
+    assert [record.round for record in federation.records] == [1, 1]
+    alone = LocalGrid({NODE_IDS[n]: training_app(train) for n, train in enumerate(trains)})
+    bare = FedAdam(eta=0.05).start(grid=alone, initial_arrays=initial(), num_rounds=ROUNDS)
+    for name in NAMES:
+        assert np.allclose(bare.arrays[name].numpy(), result.arrays[name].numpy(), atol=1e-5)
+
+
+async def test_float16_stays_float16(paid: PaidSite) -> None:
+    seen: list[str] = []
+
+    def train(arrays: Arrays, context: Context) -> tuple[Arrays, float]:
+        seen.extend(str(array.dtype) for array in arrays.values())
+        return fitting(0)(arrays, context)
+
+    federation = paid.federation()
+    grid = paid.grid(train, fitting(1))
+    result = await paid.run(federation, grid, initial("float16"))
+    assert set(seen) == {"float16"}
+    assert {array.dtype for array in result.arrays.values()} == {"float16"}
+    assert [record.settled for record in federation.records] == [True] * ROUNDS
+
+
+async def test_a_round_without_replies_is_repeated_and_the_rest_returned(paid: PaidSite) -> None:
+    def fail(arrays: Arrays, context: Context) -> tuple[Arrays, float]:
+        raise RuntimeError("no data today")
+
+    before = await paid.balance(SERVER)
+    federation = paid.federation()
+    await paid.run(federation, paid.grid(fail, fail), num_rounds=1)
+    assert federation.records == []
+    assert before - await paid.balance(SERVER) > 20 * FDC
+    await asyncio.to_thread(paid.federation().return_rest)
+    assert before - await paid.balance(SERVER) < FDC

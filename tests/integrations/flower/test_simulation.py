@@ -1,0 +1,74 @@
+"""Flower's simulation with Ray, paid by a node in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("flwr", reason="flwr is not installed: make test-integrations has it")
+pytest.importorskip("torch", reason="torch is not installed: make test-integrations has it")
+pytest.importorskip("ray", reason="ray is not installed: make test-integrations has it")
+
+from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.key_files import save_key
+from tests.support.keys import key_of
+from tests.support.paths import ROOT
+from tests.support.training_site import SERVER, site
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+CLIENTS = 4
+ROUNDS = 3
+
+
+async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> None:
+    save_key(tmp_path / "server.json", SERVER)
+    result = tmp_path / "result.json"
+    async with site(tmp_path) as here:
+        settings = {
+            "node": here.client.target,
+            "key": str(tmp_path / "server.json"),
+            "genesis": here.chain.genesis_hash.hex(),
+            "folder": str(tmp_path / "campaign"),
+            "campaign": {
+                "model": str(tmp_path / "model.onnx"),
+                "dataset": "digits",
+                "rounds": ROUNDS,
+                "budget": "30fdc",
+            },
+            "clients": CLIENTS,
+            "result": str(result),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.processes.flower_simulation",
+            json.dumps(settings),
+            cwd=ROOT,
+            env={
+                **os.environ,
+                # Ray's actors import the app by name.
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples' / 'flower_paid'}",
+                "FLWR_HOME": str(tmp_path / "flwr"),
+                "FLWR_TELEMETRY_ENABLED": "0",
+                "RAY_USAGE_STATS_ENABLED": "0",
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()[-4000:]
+        rounds = json.loads(result.read_text())
+        assert len(rounds) == ROUNDS, output.decode()[-4000:]
+        for number in range(CLIENTS):
+            key = key_of(f"client {number}")
+            address = format_address(key.address)
+            paid = sum(metrics[f"paid-sap:{address}"] for metrics in rounds.values())
+            assert paid > 0
+            assert int((await here.client.get_account(key.address)).balance) == paid
+        assert rounds["3"]["accuracy-on-chain"] > 0.9
