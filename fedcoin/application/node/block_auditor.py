@@ -78,7 +78,7 @@ class Auditor:
         self._chain = chain
         self._jobs = jobs
         self._artifact_seconds = artifact_seconds
-        self._downloads = UnpaidDownloads()
+        self._downloads = UnpaidDownloads(chain)
         self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from fedcoin.data.crypto.hashing import sha256
@@ -20,6 +21,7 @@ _VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _BECH32M: Final = 0x2BC830A3
 _CHECKSUM: Final = 6
+_REMEMBERED: Final = 16_384
 _MAX_LENGTH: Final = 90
 
 
@@ -35,8 +37,11 @@ def derive_address(public_key: bytes) -> bytes:
     return sha256(public_key)[:ADDRESS_BYTES]
 
 
+@lru_cache(_REMEMBERED)
 def format_address(address: bytes) -> str:
     """Format an address in bech32m.
+
+    Remembers addresses, since a list of tasks names the same ones again and again.
 
     Args:
         address: The address, 20 bytes.

@@ -7,10 +7,16 @@ import asyncio
 import pytest
 
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.node.unpaid_downloads import MAX_DOWNLOADS
+from fedcoin.application.node import unpaid_downloads
+from fedcoin.application.node.unpaid_downloads import (
+    MAX_DOWNLOADS,
+    MAX_OWNER_DOWNLOADS,
+    UnpaidDownloads,
+)
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode
+from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from tests.conftest import ReportAttack
@@ -105,4 +111,47 @@ async def test_a_round_is_downloaded_for_a_few_times(
         "Replace a waiting task again and again, each time with other artifacts",
         "all artifacts of each, for the fee of the last one",
         f"those of {MAX_DOWNLOADS} for each round of a campaign (`TOO_MANY_DOWNLOADS`)",
+    )
+
+
+async def test_a_requester_with_many_campaigns_is_downloaded_for_a_few_times(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch, report_attack: ReportAttack
+) -> None:
+    monkeypatch.setattr(unpaid_downloads, "MAX_OWNER_DOWNLOADS", 3)
+    here = site()
+    here.job.budget = SAP_PER_FDC // 2
+    passed = 0.0
+    downloads = UnpaidDownloads(here.chain.chain, lambda: passed)
+    tasks = []
+    for number in range(4):
+        await here.job.open_campaign()
+        tasks.append(unknown_task(here, number))
+    for task in tasks[:3]:
+        downloads.admit(task)
+    with refused(ApplicationCode.TOO_MANY_DOWNLOADS):
+        downloads.admit(tasks[3])
+    # A transaction that was admitted is not counted again.
+    downloads.admit(tasks[0])
+    # What is in escrow, what is in a block, and an hour each give room for more.
+    here.job.budget = 2 * SAP_PER_FDC
+    await here.job.open_campaign()
+    sound = here.chain.sign(here.job.server, here.job.terms())
+    dear = [unknown_task(here, number) for number in (11, 12)]
+    downloads.admit(sound)
+    downloads.admit(dear[0])
+    with refused(ApplicationCode.TOO_MANY_DOWNLOADS):
+        downloads.admit(dear[1])
+    await here.pool.submit(sound)
+    await here.chain.produce()
+    assert here.chain.chain.store.index.find_transaction(sound.hash) is not None
+    downloads.admit(dear[1])
+    with refused(ApplicationCode.TOO_MANY_DOWNLOADS):
+        downloads.admit(tasks[3])
+    passed = 3_600.0
+    downloads.admit(tasks[3])
+    report_attack(
+        "One requester opens many campaigns, to have validators download for a task of each",
+        "all artifacts of each, for the fees of a campaign",
+        f"those of {MAX_OWNER_DOWNLOADS} an hour, and one for each FDC in escrow"
+        " (`TOO_MANY_DOWNLOADS`)",
     )
