@@ -22,6 +22,9 @@ RUN /opt/build/bin/python setup.py --quiet bdist_wheel --dist-dir /tmp/wheels \
     && /opt/fedcoin/bin/pip install --no-index --no-deps /tmp/wheels/*.whl
 
 FROM ${PYTHON_IMAGE}
+# The sandbox of workers, which works where the container may mount a fresh /proc (docs/OPERATIONS.md).
+RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 fedcoin \
     && useradd --uid 10001 --gid fedcoin --home-dir /var/lib/fedcoin --create-home fedcoin
 COPY --from=build /opt/fedcoin /opt/fedcoin

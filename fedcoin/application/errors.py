@@ -155,7 +155,7 @@ class ApplicationCode(str, Enum):
 
     Join another one, or raise `coordinator.max_clients`."""
     TOO_MANY_DOWNLOADS = "TOO_MANY_DOWNLOADS"
-    """This node has downloaded for several other transactions that were to open the same round.
+    """This node has downloaded for several other tasks of this round or requester, in no block yet.
 
     Open the task with one of them, or with artifacts that the network has already."""
     LEFT_OUT = "LEFT_OUT"
