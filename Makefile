@@ -78,14 +78,14 @@ INTEGRATIONS := build/integrations
 INTEGRATIONS_PYTHON ?= $(firstword $(shell for p in python3.12 python3.13 python3.11; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
 TORCH ?= cpu
-test-integrations: $(DEVELOPMENT) ## Run the tests with Flower and PyTorch, in an environment of their own
+test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, PyTorch and scikit-learn, in an environment of their own
 	mkdir -p $(INTEGRATIONS)
 	for version in 3.11 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --no-annotate \
 		--python-version $$version --extra flower --output-file $(INTEGRATIONS)/$$version.txt \
 		pyproject.toml; done
 	$(BIN)/uv venv --quiet --allow-existing --python $(INTEGRATIONS_PYTHON) $(INTEGRATIONS)/venv
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python $(if $(TORCH),--torch-backend $(TORCH)) \
-		"flwr[simulation]>=1.42" "torch>=2.4" --requirement pyproject.toml --extra test
+		"flwr[simulation]>=1.42" "torch>=2.4" skl2onnx scikit-learn --requirement pyproject.toml --extra test
 	@$(BUILD_PACKAGE)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \
 		--reinstall-package fedcoin $(WHEELS)/*.whl

@@ -38,7 +38,7 @@ def graph_model(
         list(nodes),
         "small",
         inputs,
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", None])],
         [
             numpy_helper.from_array(np.asarray(array), name)
             for name, array in (constants or {}).items()

@@ -86,7 +86,9 @@ def from_onnx(model: Any, weight_names: Collection[str] | None = None) -> OnnxNe
     from onnx import numpy_helper
 
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
     names = _listed_weights(model) if weight_names is None else frozenset(weight_names)
     if names is None:
         names = _float_initializers(model.graph)

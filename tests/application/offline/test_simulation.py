@@ -27,6 +27,7 @@ from fedcoin.learning.training.datasets import load_dataset
 from fedcoin.learning.training.partition_spec import parse_partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1.block_pb2 import TASK_PHASE_SETTLED
+from tests.support.onnx_graphs import graph_model, node
 from tests.support.training_site import SERVER, settings, site
 
 
@@ -149,10 +150,37 @@ async def test_weights_do_not_depend_on_the_number_of_processes(tmp_path: Path) 
     assert read_manifest(tmp_path / "2").partition == str(partition)
 
 
+async def test_an_onnx_network_is_trained_from_its_own_weights(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    weights = {
+        name: (rng.normal(size=shape) / 8).astype(np.float32)
+        for name, shape in {"w1": (16, 64), "b1": (16,), "w2": (10, 16), "b2": (10,)}.items()
+    }
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("Gemm", "flat w1 b1", "h", transB=1),
+        node("Relu", "h", "r"),
+        node("Gemm", "r w2 b2", "y", transB=1),
+    ]
+    (tmp_path / "net.onnx").write_bytes(graph_model(nodes, (8, 8), {}, weights).SerializeToString())
+    folder = tmp_path / "weights"
+    manifest = await simulate(
+        folder, num_clients=2, model=str(tmp_path / "net.onnx"), plan=TrainingPlan(epochs=6)
+    )
+    base = decode_tensors((folder / manifest.base).read_bytes())
+    assert all(np.array_equal(base[name], weights[name]) for name in weights)
+    assert min(client.right_answers for client in manifest.clients) > 200
+    trained = decode_tensors((folder / manifest.clients[0].weights).read_bytes())
+    assert {name: array.shape for name, array in trained.items()} == {
+        name: array.shape for name, array in weights.items()
+    }
+
+
 async def test_an_unknown_data_set_or_model(tmp_path: Path) -> None:
     for given, code in (
         ({"dataset": "cifar"}, LearningCode.UNKNOWN_DATASET),
         ({"model": "missing.json"}, LearningCode.UNKNOWN_MODEL),
+        ({"model": "missing.onnx"}, LearningCode.UNKNOWN_MODEL),
     ):
         with pytest.raises(RefusalError) as caught:
             await simulate(tmp_path / "new", num_clients=2, **given)  # type: ignore[arg-type]

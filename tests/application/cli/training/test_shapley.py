@@ -13,6 +13,7 @@ from fedcoin.application.offline import standard_errors
 from fedcoin.application.offline.valuation import ValuationProgress
 from fedcoin.learning.workers import batch_sizer
 from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
+from tests.support.onnx_graphs import graph_model, node
 
 CLIENTS = 5
 
@@ -218,6 +219,19 @@ def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.Monk
     assert call(fedcoin, files).code == 0
     with valuation_progress.shown() as report:
         report(ValuationProgress(30, 100, 7.2, 0.0123, "kriging", 50))
+
+
+def test_an_onnx_file(fedcoin: Any, files: Path) -> None:
+    weights = {"kernel": (PIXELS, CLASSES), "bias": (CLASSES,)}
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in weights.items()}
+    nodes = [node("Gemm", "x kernel bias", "z"), node("Softmax", "z", "y")]
+    model = graph_model(nodes, (PIXELS,), {}, zeros)
+    (files / "model.onnx").write_bytes(model.SerializeToString())
+    outcome = call(fedcoin, files, "--json", model="model.onnx")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json == call(fedcoin, files, "--json").json
+    (files / "model.onnx").write_bytes(b"no model")
+    assert "[UNKNOWN_MODEL]" in call(fedcoin, files, model="model.onnx").err
 
 
 @pytest.mark.slow

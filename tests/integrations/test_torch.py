@@ -1,0 +1,156 @@
+"""PyTorch networks as models: every coalition's right answers are those that PyTorch counts."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: make test-integrations")
+
+from fedcoin.data.errors import RefusalError  # noqa: E402
+from fedcoin.integrations.torch import ExportedNetwork, export, weights  # noqa: E402
+from fedcoin.learning.errors import LearningCode  # noqa: E402
+from fedcoin.learning.evaluation.coefficients import coalition_coefficients  # noqa: E402
+from fedcoin.learning.evaluation.job import UtilityJob  # noqa: E402
+from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator  # noqa: E402
+from fedcoin.learning.model import onnx_files  # noqa: E402
+from fedcoin.learning.model.spec import parse_spec  # noqa: E402
+from fedcoin.learning.workers import jobs  # noqa: E402
+from tests.integrations.torch_networks import NUMPY, REFUSED, RUNTIME  # noqa: E402
+from tests.support.small_models import all_coalitions, write_job  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+CLIENTS, EXAMPLES = 4, 200
+
+
+def trained(network: Any, seed: int) -> dict[str, Any]:
+    """Return a state dict as if the network had been trained: all numbers differ from the base."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if not tensor.is_floating_point():
+            state[name] = tensor + seed
+            continue
+        noise = torch.randn(tensor.shape, generator=generator) * 0.3
+        state[name] = (tensor * (1 + noise)).abs() if "var" in name else tensor + noise
+    if "head.weight" in state:
+        state["head.weight"] = state["embedding.weight"]
+    return state
+
+
+def job_for(
+    folder: Path, exported: ExportedNetwork, states: list[dict[str, Any]], x: Any, y: Any
+) -> UtilityJob:
+    inputs = x.numpy() if x.is_floating_point() else x.numpy().astype(np.int32)
+    base, *updates = (weights(state, exported.spec) for state in states)
+    return write_job(folder, parse_spec(exported.spec), base, updates, inputs, y.numpy())
+
+
+def torch_counts(
+    network: Any, states: list[dict[str, Any]], job: UtilityJob, x: Any, y: Any
+) -> list[int]:
+    base, *updates = states
+    counts = []
+    coefficients = coalition_coefficients(all_coalitions(CLIENTS), job.num_samples, job.averaging)
+    averaged = copy.deepcopy(network).eval()
+    for row in coefficients:
+        state = {
+            name: sum(c * s[name].double() for c, s in zip(row, (*updates, base), strict=True))
+            for name in base
+            if base[name].is_floating_point()
+        }
+        averaged.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
+        with torch.no_grad():
+            counts.append(int((averaged(x).argmax(1) == y).sum()))
+    return counts
+
+
+@pytest.mark.parametrize("name", [*NUMPY, *RUNTIME])
+def test_all_coalitions_count_as_in_pytorch(name: str, tmp_path: Path) -> None:
+    make, draw = (NUMPY | RUNTIME)[name]
+    torch.manual_seed(7)
+    network, x = make(), draw(EXAMPLES)
+    exported = export(network, draw(2))
+    states = [trained(network, seed) for seed in range(CLIENTS + 1)]
+    with torch.no_grad():
+        outputs = copy.deepcopy(network).eval()(x)
+        labels = torch.where(torch.rand(EXAMPLES) < 0.7, outputs.argmax(1), outputs.argmin(1))
+    job = job_for(tmp_path, exported, states, x, labels)
+    evaluator = jobs.load_evaluator(job)
+    assert isinstance(evaluator, OnnxEvaluator) is (name in RUNTIME)
+    counts = evaluator.evaluate(all_coalitions(CLIENTS)).tolist()
+    assert len(set(counts)) > 3
+    assert counts == torch_counts(network, states, job, x, labels)
+    aggregate = tmp_path / "aggregate"
+    aggregate.write_bytes(job.base.read_bytes())
+    with pytest.raises(RefusalError) as caught:  # the base is not the average of the updates
+        jobs.check_job(job, aggregate, EXAMPLES)
+    assert caught.value.code is LearningCode.WRONG_AGGREGATE
+
+
+@pytest.mark.parametrize("name", [*NUMPY, *RUNTIME])
+def test_the_weights_are_those_of_the_state_dict(name: str, tmp_path: Path) -> None:
+    make, draw = (NUMPY | RUNTIME)[name]
+    network = make()
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    exported = export(network, draw(1))
+    assert network.training
+    assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
+    found = weights(network.state_dict(), exported.spec)
+    assert list(found) == [weight.name for weight in parse_spec(exported.spec).weights]
+    assert set(found) | set(exported.left_out) == set(before)
+    allowed = {"head.weight", "auxiliary.weight", "auxiliary.bias"}
+    assert all("num_batches" in key or key in allowed for key in exported.left_out)
+    for key, array in found.items():
+        assert np.array_equal(array, before[key].numpy())
+        assert np.array_equal(array, exported.weights[key])
+    exported.write(tmp_path / "net.onnx")
+    again = onnx_files.read_onnx_file(str(tmp_path / "net.onnx"))
+    assert again.spec.SerializeToString(deterministic=True) == exported.spec
+    assert all(np.array_equal(again.weights[key], found[key]) for key in found)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_networks_that_are_refused(name: str) -> None:
+    (make, draw), sentence = REFUSED[name]
+    with pytest.raises(RefusalError, match=sentence):
+        export(make(), draw(4))
+
+
+def test_state_dicts_of_other_networks_are_refused() -> None:
+    exported = export(torch.nn.Linear(16, 5), torch.zeros(1, 16))
+    for network, code in (
+        (torch.nn.Linear(16, 5, bias=False), LearningCode.WRONG_NAMES),
+        (torch.nn.Linear(15, 5), LearningCode.WRONG_SHAPE),
+    ):
+        with pytest.raises(RefusalError) as caught:
+            weights(network.state_dict(), exported.spec)
+        assert caught.value.code is code
+    whole = {name: tensor.int() for name, tensor in torch.nn.Linear(16, 5).state_dict().items()}
+    with pytest.raises(RefusalError) as caught:
+        weights(whole, exported.spec)
+    assert caught.value.code is LearningCode.WRONG_DTYPE
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_state_dicts_of_wrapped_networks_and_other_dtypes_are_read(dtype: Any) -> None:
+    network = torch.nn.Linear(16, 5)
+    exported = export(network, torch.zeros(1, 16))
+    state = {f"module.{name}": tensor.to(dtype) for name, tensor in network.state_dict().items()}
+    found = weights(state, exported.spec)
+    for name, array in found.items():
+        assert np.array_equal(array, state[f"module.{name}"].float().numpy())
+    arrays = {name: tensor.float().numpy() for name, tensor in state.items()}
+    assert all(np.array_equal(weights(arrays, exported.spec)[name], found[name]) for name in found)
+
+
+def test_an_example_of_another_dtype_is_refused() -> None:
+    with pytest.raises(RefusalError, match="float32, int32 or int64"):
+        export(torch.nn.Linear(16, 5), torch.zeros(1, 16, dtype=torch.float64))
+    with pytest.raises(RefusalError, match=r"\(m, \*input_shape\)"):
+        export(torch.nn.Linear(16, 5), torch.zeros(16))
