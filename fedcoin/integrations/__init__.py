@@ -6,4 +6,6 @@ imports it, and it does not know how values are agreed or paid.
 
 * `flower`: Flower strategies whose clients are valued and paid.
 * `torch`: PyTorch networks as ONNX graphs, and state dicts as weights.
+* `sklearn`: scikit-learn's linear classifiers and networks, in the same way.
+* `exported_network`: what both return.
 """

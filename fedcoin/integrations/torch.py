@@ -20,17 +20,15 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.integrations.exported_network import ExportedNetwork, Floats
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.onnx_evaluator import start_session
-from fedcoin.learning.model.onnx_files import OnnxNetwork, from_onnx, to_onnx_file
+from fedcoin.learning.model.onnx_files import OnnxNetwork, from_onnx
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 
 OPSET = 18
@@ -42,33 +40,6 @@ output. Covers another order of summation in float32."""
 
 _PREFIXES = ("module.", "_orig_mod.")
 """What DistributedDataParallel and `torch.compile` put before each name of a state dict."""
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedNetwork:
-    """A PyTorch network as a campaign uses it."""
-
-    spec: bytes
-    """The serialised ModelSpec."""
-    weights: dict[str, Floats]
-    """The network's present weights by the names of its state dict, float32."""
-    left_out: tuple[str, ...]
-    """Names of the state dict that the outputs do not depend on, or that are not floating-point
-    numbers, or other names of a tensor that is in `weights`."""
-
-    def write(self, path: str | Path) -> None:
-        """Write graph and weights into a file for `--model`.
-
-        Args:
-            path: The file, whose name must end in `.onnx`.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
-        network = OnnxNetwork(parse_spec(self.spec), self.weights)
-        Path(path).write_bytes(to_onnx_file(network))
 
 
 def export(model: Any, example: Any) -> ExportedNetwork:

@@ -12,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-integrations")
 
 from fedcoin.data.errors import RefusalError  # noqa: E402
-from fedcoin.integrations.torch import ExportedNetwork, export, weights  # noqa: E402
+from fedcoin.integrations.exported_network import ExportedNetwork  # noqa: E402
+from fedcoin.integrations.torch import export, weights  # noqa: E402
 from fedcoin.learning.errors import LearningCode  # noqa: E402
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients  # noqa: E402
 from fedcoin.learning.evaluation.job import UtilityJob  # noqa: E402

@@ -86,7 +86,9 @@ def stack_batch_norm(layer: BatchNorm, models: Sequence[Weights]) -> StackedBatc
 
 
 def _stack_vectors(name: str, models: Sequence[Weights]) -> Floats | None:
-    return np.stack([model[name] for model in models]).astype(np.float32) if name else None
+    if not name:
+        return None
+    return np.stack([model[name].reshape(-1) for model in models]).astype(np.float32)
 
 
 def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:

@@ -203,10 +203,12 @@ def _tidy(model: Any) -> Any:
     _keep(graph.node, [node for node in graph.node if unused.isdisjoint(node.output[:1])])
     _keep(graph.initializer, [item for item in graph.initializer if item.name not in unused])
     for node in graph.node:
+        graph_checks.check_node(node)
         for field in ("doc_string", "metadata_props", "name"):
             node.ClearField(field)
     domains = {node.domain for node in graph.node}
-    _keep(model.opset_import, [item for item in model.opset_import if item.domain in domains])
+    versions = {item.domain: item for item in model.opset_import if item.domain in domains}
+    _keep(model.opset_import, list(versions.values()))
     if len(graph.input) != 1:
         names = ", ".join(info.name[:64] for info in list(graph.input)[:8])
         raise bad_graph(f"the model has the inputs ({names}); it must have one, the examples")
@@ -221,6 +223,13 @@ def _choose_output(graph: Any) -> Any:
 
     outputs = [
         info for info in graph.output if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
+    # scikit-learn's exporter turns the scores into a dictionary for each example.
+    maps = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "ZipMap"}
+    outputs += [
+        onnx.helper.make_tensor_value_info(maps[info.name], onnx.TensorProto.FLOAT, None)
+        for info in graph.output
+        if info.name in maps
     ]
     if len(outputs) != 1:
         names = ", ".join(info.name[:64] for info in list(graph.output)[:8])

@@ -167,7 +167,7 @@ async def test_an_onnx_network_is_trained_from_its_own_weights(tmp_path: Path) -
     manifest = await simulate(
         folder, num_clients=2, model=str(tmp_path / "net.onnx"), plan=TrainingPlan(epochs=6)
     )
-    base = decode_tensors((folder / manifest.base).read_bytes())
+    base = decode_tensors((folder / "base").read_bytes())
     assert all(np.array_equal(base[name], weights[name]) for name in weights)
     assert min(client.right_answers for client in manifest.clients) > 200
     trained = decode_tensors((folder / manifest.clients[0].weights).read_bytes())

@@ -9,5 +9,5 @@ imports it when it is called, so that a program without such models does not wai
 * `node_attributes`, `node_inference`: what one node says and makes.
 * `value_shapes`: the shape of every value, and the batch size.
 * `node_work`: multiply-adds of a graph.
-* `layer_graph`: graphs of layers that NumPy computes.
+* `layer_graph`, `graph_values`: graphs of layers that NumPy computes.
 """

@@ -34,6 +34,17 @@ MAX_NODES = 10_000
 INPUT_TYPES = ("FLOAT", "INT32", "INT64")
 """Element types that the input of the examples may have, as ONNX names them."""
 
+_USUAL_ADVICE = (
+    "export a network of standard operators that only compute, without control flow, random "
+    "numbers or quantisation"
+)
+
+_ADVICE = {
+    "LinearClassifier": "use fedcoin.integrations.sklearn for linear classifiers",
+    "Loop": "in PyTorch an EmbeddingBag is a loop: use an Embedding and its mean",
+}
+"""What to do about an operator that users meet often."""
+
 CONSTANT_BYTES = {"FLOAT": 4, "DOUBLE": 8, "INT32": 4, "INT64": 8, "BOOL": 1}
 """Element types that a graph's constants may have, and the bytes of each element."""
 
@@ -95,8 +106,7 @@ def check_node(node: Any) -> None:
         raise RefusalError(
             LearningCode.FORBIDDEN_LAYER,
             f"the graph uses the operator {node.domain[:32] or 'ai.onnx'}.{node.op_type[:64]}, "
-            "which is not allowed; export a network of standard operators that only compute, "
-            "without control flow, random numbers or quantisation",
+            f"which is not allowed; {_ADVICE.get(node.op_type, _USUAL_ADVICE)}",
             field="onnx",
         )
     for attribute in node.attribute:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fedcoin.learning.model.layers import (
@@ -28,6 +28,7 @@ from fedcoin.learning.model.layers import (
     Scale,
     Shape,
 )
+from fedcoin.learning.model.onnx_models.graph_values import GraphValue, GraphWeight
 from fedcoin.learning.model.onnx_models.node_attributes import NodeAttributes, scalar_constants
 from fedcoin.learning.model.onnx_models.value_shapes import (
     Shapes,
@@ -38,27 +39,10 @@ from fedcoin.learning.model.onnx_models.value_shapes import (
 _BATCH_SIZE = 3
 """The size of batches for which shapes are inferred: no other one may show in them."""
 
+_NUM_OPERANDS = {"Add": 2, "Mul": 2}
+"""Operators that may have the value that they change among so many of their first inputs, not 1."""
+
 _ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A value of the graph of layers, as an operator reads it."""
-
-    index: int
-    """The value's number in the graph (see `layers`)."""
-    shape: Shape
-    """The shape of one example as ONNX has it, with the channels first."""
-    has_channels_last: bool = False
-    """Whether the numbers lie as maps (rows, columns, channels); `shape` has three sizes then."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Weight:
-    """A weight as an operator reads it."""
-
-    name: str
-    is_transposed: bool = False
 
 
 def read_layer_graph(model: Any, num_classes: int) -> Graph | None:
@@ -90,11 +74,11 @@ class _GraphReader:
         self._graph = graph
         self._shapes = shapes
         self._uses = Counter(name for node in graph.node for name in node.input)
-        self._weights = {info.name: _Weight(info.name) for info in weights}
+        self._weights = {info.name: GraphWeight(info.name) for info in weights}
         self._scalars = scalar_constants(graph)
-        self._values = {examples.name: _Value(0, shapes[examples.name][1:])}
+        self._values = {examples.name: GraphValue(0, shapes[examples.name][1:])}
         self._nodes: list[GraphNode] = []
-        self._readers: dict[str, Callable[[Any, NodeAttributes], _Value | None]] = {
+        self._readers: dict[str, Callable[[Any, NodeAttributes], GraphValue | None]] = {
             **dict.fromkeys(_ACTIVATIONS, self._read_activation),
             **dict.fromkeys(("Add", "Sub", "Mul", "Div"), self._read_arithmetic),
             **dict.fromkeys(("AveragePool", "MaxPool"), self._read_pooling),
@@ -103,6 +87,7 @@ class _GraphReader:
             **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), self._read_reshape),
             **dict.fromkeys(("Softmax", "LogSoftmax"), self._read_softmax),
             "BatchNormalization": self._read_batch_norm,
+            "Cast": self._read_cast,
             "Concat": self._read_concat,
             "Conv": self._read_conv,
             "Gemm": self._read_gemm,
@@ -120,7 +105,9 @@ class _GraphReader:
         if node.op_type == "Transpose" and node.input[0] in self._weights:
             return self._transpose_weight(node, attributes)
         reader = self._readers.get(node.op_type)
-        has_value = any(name in self._values for name in node.input[: _num_operands(node)])
+        has_value = any(
+            name in self._values for name in node.input[: _NUM_OPERANDS.get(node.op_type, 1)]
+        )
         value = reader(node, attributes) if reader and has_value else None
         if value is None or any(node.output[1:]):
             return False
@@ -146,18 +133,18 @@ class _GraphReader:
         known = (*self._values, *self._weights)
         return all(name not in known for name in node.input if name)
 
-    def _add_node(self, layer: Layer, shape: Shape, *inputs: _Value) -> int | None:
+    def _add_node(self, layer: Layer, shape: Shape, *inputs: GraphValue) -> int | None:
         if min(shape, default=0) < 1:
             return None
         self._nodes.append(GraphNode(layer, tuple(value.index for value in inputs), shape))
         return len(self._nodes)
 
-    def _add_value(self, layer: Layer, value: _Value) -> _Value | None:
+    def _add_value(self, layer: Layer, value: GraphValue) -> GraphValue | None:
         """Add a layer whose output has the form of its input."""
-        index = self._add_node(layer, _layer_shape(value), value)
+        index = self._add_node(layer, value.layer_shape, value)
         return None if index is None else replace(value, index=index)
 
-    def _as_maps(self, value: _Value) -> _Value | None:
+    def _as_maps(self, value: GraphValue) -> GraphValue | None:
         """Put the channels of maps last."""
         if value.has_channels_last or len(value.shape) != 3:
             return value if value.has_channels_last else None
@@ -169,7 +156,7 @@ class _GraphReader:
             value = replace(value, index=index)
         return replace(value, has_channels_last=True)
 
-    def _as_numbers(self, value: _Value) -> _Value:
+    def _as_numbers(self, value: GraphValue) -> GraphValue:
         """Put the channels of maps first, as ONNX has them."""
         if not value.has_channels_last:
             return value
@@ -181,7 +168,7 @@ class _GraphReader:
             value = replace(value, index=index)
         return replace(value, has_channels_last=False)
 
-    def _input(self, node: Any, index: int = 0) -> _Value:
+    def _input(self, node: Any, index: int = 0) -> GraphValue:
         return self._values[node.input[index]]
 
     def _vector(self, node: Any, index: int, size: int) -> str | None:
@@ -198,17 +185,17 @@ class _GraphReader:
         self._weights[node.output[0]] = replace(weight, is_transposed=not weight.is_transposed)
         return True
 
-    def _read_gemm(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_gemm(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         if attributes.number("alpha", 1) != 1 or attributes.number("beta", 1) != 1:
             return None
         if attributes.number("transA", 0):
             return None
         return self._add_dense(node, bool(attributes.number("transB", 0)))
 
-    def _read_matmul(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_matmul(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         return self._add_dense(node, is_transposed=False)
 
-    def _add_dense(self, node: Any, is_transposed: bool) -> _Value | None:
+    def _add_dense(self, node: Any, is_transposed: bool) -> GraphValue | None:
         value, weight = self._as_numbers(self._input(node)), self._weights.get(node.input[1])
         if weight is None or len(value.shape) != 1:
             return None
@@ -220,9 +207,9 @@ class _GraphReader:
             return None
         layer = Dense(weight.name, bias, has_units_first=weight.is_transposed != is_transposed)
         index = self._add_node(layer, (units,), value)
-        return None if index is None else _Value(index, (units,))
+        return None if index is None else GraphValue(index, (units,))
 
-    def _read_conv(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_conv(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value, kernel = self._as_maps(self._input(node)), self._weights.get(node.input[1])
         if value is None or kernel is None or kernel.is_transposed:
             return None
@@ -251,9 +238,9 @@ class _GraphReader:
         )
         index = self._add_node(layer, layer.output_shape, value)
         height, width, _ = layer.output_shape
-        return None if index is None else _Value(index, (filters, height, width), True)
+        return None if index is None else GraphValue(index, (filters, height, width), True)
 
-    def _read_batch_norm(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_batch_norm(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value = self._input(node)
         if len(value.shape) == 3:
             maps = self._as_maps(value)
@@ -270,26 +257,31 @@ class _GraphReader:
 
     # --- layers without weights ---
 
-    def _read_activation(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_activation(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         return self._add_value(Activation(_ACTIVATIONS[node.op_type]), self._input(node))
 
-    def _read_softmax(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_softmax(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value = self._input(node)
         if len(value.shape) != 1 or attributes.number("axis", -1) not in (-1, 1):
             return None
         name = "softmax" if node.op_type == "Softmax" else "log_softmax"
         return self._add_value(Activation(name), value)
 
-    def _read_identity(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_identity(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         return self._input(node)
 
-    def _read_reshape(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_cast(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
+        # The evaluators take all inputs as float32, so a cast of the input has been done.
+        is_input = node.input[0] == self._graph.input[0].name
+        return self._input(node) if is_input and attributes.number("to", 0) == 1 else None
+
+    def _read_reshape(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value, shape = self._as_numbers(self._input(node)), self._shapes[node.output[0]]
         if math.prod(shape[1:]) != math.prod(value.shape):
             return None
         return replace(value, shape=shape[1:])
 
-    def _read_arithmetic(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_arithmetic(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         kind, (first, other) = node.op_type, node.input
         if first not in self._values:
             first, other = other, first
@@ -309,27 +301,27 @@ class _GraphReader:
         }
         return self._add_value(scales[kind], value)
 
-    def _read_sum(self, value: _Value, other: _Value) -> _Value | None:
+    def _read_sum(self, value: GraphValue, other: GraphValue) -> GraphValue | None:
         if value.shape != other.shape:
             return None
         if value.has_channels_last != other.has_channels_last:
             value, other = self._as_numbers(value), self._as_numbers(other)
-        index = self._add_node(Add(), _layer_shape(value), value, other)
+        index = self._add_node(Add(), value.layer_shape, value, other)
         return None if index is None else replace(value, index=index)
 
-    def _read_bias(self, product: str, weight: str) -> _Value | None:
+    def _read_bias(self, product: str, weight: str) -> GraphValue | None:
         """Join the bias that is added to a product of matrices with it."""
         value, last = self._values[product], self._nodes[-1] if self._nodes else None
         if last is None or not isinstance(last.layer, Dense) or last.layer.bias:
             return None
         is_only_reader = self._uses[product] == 1 and value.index == len(self._nodes)
         is_only_reader &= sum(other.index == value.index for other in self._values.values()) == 1
-        if not is_only_reader or self._shapes[weight] != value.shape:
+        if not is_only_reader or self._shapes[weight] not in (value.shape, (1, *value.shape)):
             return None
         self._nodes[-1] = replace(last, layer=replace(last.layer, bias=weight))
         return value
 
-    def _read_pooling(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_pooling(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         size = attributes.ints("kernel_shape", ())
         is_plain = attributes.ints("strides", (1,) * len(size)) == size and len(size) == 2
         is_plain = is_plain and not any(attributes.ints("pads", (0,)))
@@ -339,13 +331,13 @@ class _GraphReader:
             return None
         return self._add_pooling(self._input(node), (size[0], size[1]), node.op_type == "MaxPool")
 
-    def _read_global_pooling(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_global_pooling(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value = self._input(node)
         if len(value.shape) != 3:
             return None
         return self._add_pooling(value, value.shape[1:], node.op_type == "GlobalMaxPool")
 
-    def _read_reduce_mean(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_reduce_mean(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         value, shape = self._input(node), self._shapes[node.output[0]]
         axes = attributes.ints("axes", ()) or attributes.constant_ints(1)
         if len(value.shape) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
@@ -353,7 +345,7 @@ class _GraphReader:
         pooled = self._add_pooling(value, value.shape[1:], is_max=False)
         return pooled and replace(pooled, shape=shape[1:], has_channels_last=len(shape) == 4)
 
-    def _add_pooling(self, value: _Value, size: Shape, is_max: bool) -> _Value | None:
+    def _add_pooling(self, value: GraphValue, size: Shape, is_max: bool) -> GraphValue | None:
         maps = self._as_maps(value)
         if maps is None:
             return None
@@ -361,9 +353,9 @@ class _GraphReader:
         layer = Pooling((size[0], size[1]), (height, width, channels), is_max)
         pooled = (channels, height // size[0], width // size[1])
         index = self._add_node(layer, (*pooled[1:], channels), maps)
-        return None if index is None else _Value(index, pooled, True)
+        return None if index is None else GraphValue(index, pooled, True)
 
-    def _read_concat(self, node: Any, attributes: NodeAttributes) -> _Value | None:
+    def _read_concat(self, node: Any, attributes: NodeAttributes) -> GraphValue | None:
         values = [self._values.get(name) for name in node.input]
         inputs = [value for value in values if value is not None]
         if len(inputs) < len(values) or attributes.number("axis", 0) not in (
@@ -380,15 +372,5 @@ class _GraphReader:
             return None
         shape = (sum(value.shape[0] for value in inputs), *inputs[0].shape[1:])
         joined = replace(inputs[0], shape=shape)
-        index = self._add_node(Concatenate(), _layer_shape(joined), *inputs)
+        index = self._add_node(Concatenate(), joined.layer_shape, *inputs)
         return None if index is None else replace(joined, index=index)
-
-
-def _num_operands(node: Any) -> int:
-    """Return among how many of a node's first inputs the value is that it changes."""
-    return 2 if node.op_type in ("Add", "Mul") else 1
-
-
-def _layer_shape(value: _Value) -> Shape:
-    """Return the shape that `layers` have for a value."""
-    return (*value.shape[1:], value.shape[0]) if value.has_channels_last else value.shape
