@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
+from fedcoin.application.coordinator.initial_artifacts import (
+    InitialArtifacts,
+    build_initial_artifacts,
+)
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.jobs import load_evaluator
@@ -30,9 +34,7 @@ class EvaluatedNetwork:
 
     def __init__(self, folder: Path, dataset: str, evaluation_size: int) -> None:
         self._folder = folder
-        artifacts = asyncio.run(
-            build_initial_artifacts(dataset, "mlp", 0, evaluation_size=evaluation_size)
-        )
+        artifacts = _build_artifacts(dataset, evaluation_size)
         (folder / "model").write_bytes(artifacts.model)
         (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
         self.evaluation_size = artifacts.evaluation.sizes[0]
@@ -85,3 +87,9 @@ class EvaluatedNetwork:
         masks = np.arange(1 << len(updates))
         coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
         return load_evaluator(job).evaluate(coalitions)
+
+
+@lru_cache(maxsize=4)
+def _build_artifacts(dataset: str, evaluation_size: int) -> InitialArtifacts:
+    """Build the model and the evaluation set once: a process of its own imports TensorFlow."""
+    return asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=evaluation_size))
