@@ -9,7 +9,7 @@ anything is computed.
 * `batch_sizer`, `coalition_memo`: how many coalitions a batch has; the counts that are known.
 * `executors`, `ray_executor`: workers as child processes of this machine, or on a Ray cluster.
 * `process`, `child_main`: one child process, seen from the parent and from within; the latter
-  limits its memory.
+  limits its memory. `frames`: what they send each other.
 * `worker_slot`: a place for one worker after another; `replies`: their answers as bytes.
 * `sandbox`: what a child sees of the machine, where bubblewrap works.
 * `jobs`: the functions that run in a worker.

@@ -1,4 +1,4 @@
-"""The worker's end of the pipe: read requests, call functions, write replies (see `process`)."""
+"""The worker's end of the pipe: read requests, call functions, write replies (see `frames`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import traceback
 from typing import Any, BinaryIO
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.learning.workers.process import (
+from fedcoin.learning.workers.frames import (
     FRAME_LENGTH,
     MEMORY_VARIABLE,
     REPLY_FAILURE,

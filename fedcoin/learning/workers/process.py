@@ -6,10 +6,7 @@ is started as a plain subprocess rather than by `multiprocessing`, which would i
 main module again and cannot set the child's environment: the number of threads of the BLAS must be
 in the environment before NumPy is imported.
 
-Wire format: a frame is its length (8 bytes, little-endian) and its content. A request is the pickle
-of (number, pickle of (function, arguments)), which comes from this program. A reply comes from a
-process that reads strangers' files, so it is no pickle: see `replies`. Its kind is one of the
-`REPLY_` kinds.
+The format of requests and replies is that of `frames`.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ import asyncio
 import contextlib
 import os
 import pickle
-import struct
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -27,25 +23,22 @@ from typing import Any, TypeVar
 
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.training.datasets import MNIST_VARIABLE
+from fedcoin.learning.workers.frames import (
+    FRAME_LENGTH,
+    MEMORY_VARIABLE,
+    REPLY_REFUSAL,
+    REPLY_RESULT,
+)
 from fedcoin.learning.workers.replies import MAX_REPLY_BYTES, BadReplyError, decode_reply
 from fedcoin.learning.workers.sandbox import Sandbox
 
 T = TypeVar("T")
-
-FRAME_LENGTH = struct.Struct("<Q")
-"""The length that precedes a pickle."""
-
-REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
-"""Kinds of replies: the function's result, its RefusalError, or another exception's traceback."""
 
 STOP_SECONDS = 2.0
 """How long an ending child is waited for before it is killed."""
 
 KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
 """The environment variable that keeps OPENBLAS_CORETYPE in the children's environment."""
-
-MEMORY_VARIABLE = "FEDCOIN_WORKER_MEMORY"
-"""The environment variable by which a child learns how much memory it may take, in bytes."""
 
 _STDERR_LINES = 20
 _MAX_STDERR_CHARACTERS = 2000

@@ -118,7 +118,8 @@ def test_a_child_has_the_kernels_of_its_processor(monkeypatch: pytest.MonkeyPatc
 async def test_it_is_light(process: WorkerProcess) -> None:
     await process.call(jobs.ping)
     modules = await process.call(eval, "sorted(__import__('sys').modules)")
-    assert not {"tensorflow", "keras", "grpc"} & set(modules)
+    assert not {"tensorflow", "keras", "grpc", "asyncio", "ssl"} & set(modules)
+    assert await process.call(eval, "__import__('sys').modules['matplotlib'] is None")
 
 
 def test_the_parent_needs_no_tensorflow() -> None:
