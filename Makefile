@@ -42,7 +42,7 @@ help: ## Say what can be made
 demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
 	$(BIN)/fedcoin-node devnet --keep demo --force
 
-# One process for each core and one more (tests/conftest.py), each file of tests in one of them. Not
+# One process for each core and two more (tests/conftest.py), each file of tests in one of them. Not
 # more than four: each may have several worker processes of half a gigabyte, with TensorFlow in them.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # With COVERAGE=1 the share of statements that the tests' own processes ran is printed at the end.

@@ -57,15 +57,15 @@ def report_attack(record_property: Callable[[str, object], None]) -> ReportAttac
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Run one process more than there are cores, if there are 2 GiB of memory for each.
+    """Run two processes more than there are cores, or fewer where memory is short.
 
-    Many tests wait for nodes in other processes, so a process for each core would leave cores idle.
-    Returns None if a variable of pytest-xdist gives the number.
+    Many tests wait for nodes in other processes: over the whole suite a process of pytest-xdist
+    keeps half a core busy. Returns None if a variable of pytest-xdist gives the number.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return cores + 1 if available_bytes() >= 2 * GIB * (cores + 1) else cores
+    return max(cores, min(cores + 2, available_bytes() // (2 * GIB)))
 
 
 def available_bytes() -> int:
