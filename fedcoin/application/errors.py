@@ -22,14 +22,10 @@ class ApplicationCode(str, Enum):
     """There is no such file.
 
     Check the path."""
-    UNREADABLE_FILE = "UNREADABLE_FILE"
-    """A file is not of the kind that was expected.
-
-    Give an `.npz` file without pickled objects."""
     NO_UPDATES = "NO_UPDATES"
     """The folder of the clients' weights is missing or has none.
 
-    Put one `.npz` file for each client there."""
+    Put one file of weights for each client there."""
     DUPLICATE_CLIENT = "DUPLICATE_CLIENT"
     """Two files hold the weights of the same client.
 

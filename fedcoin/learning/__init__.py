@@ -5,6 +5,7 @@ averaged models. It does not know what a Shapley value is, how anything travels
 between machines, or what anybody is paid: coalitions come in as rows of booleans, and utilities go
 out as integers. Files and bytes come from its callers.
 
+* `files`: the files in which people have weights and data.
 * `model`: models and their weights, federated averaging, and checks of what others sent.
 * `training`: data sets, and one client's training.
 * `measures`: how outputs become a utility: the accuracy and others.

@@ -97,6 +97,20 @@ class LearningCode(str, Enum):
 
     Open the job first."""
 
+    # Files of arrays.
+    NO_FILE = "NO_FILE"
+    """There is no such file.
+
+    Check the path."""
+    UNREADABLE_FILE = "UNREADABLE_FILE"
+    """A file is damaged, or in a format that is not read.
+
+    Do what the error says; docs/FILES.md lists the formats."""
+    BAD_FORMAT = "BAD_FORMAT"
+    """A file is to be written in a format that is not written, or that does not hold such arrays.
+
+    Use one of the endings that the error names."""
+
     # Data sets and training.
     UNKNOWN_DATASET = "UNKNOWN_DATASET"
     """There is no such data set, or no file at this path.

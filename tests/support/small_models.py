@@ -13,6 +13,7 @@ import numpy as np
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.files.weight_names import is_variance
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Layer, sequential_layers
 from fedcoin.v1 import artifact_pb2, task_pb2
@@ -127,10 +128,11 @@ def read_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
 
 def random_weights(spec: artifact_pb2.ModelSpec, seed: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    return {
+    weights = {
         weight.name: generator.standard_normal(tuple(weight.shape)).astype(np.float32)
         for weight in spec.weights
     }
+    return {name: np.abs(array) if is_variance(name) else array for name, array in weights.items()}
 
 
 def evaluation(

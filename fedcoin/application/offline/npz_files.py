@@ -1,8 +1,7 @@
-"""Read the files of `fedcoin-node shapley`: weights and an evaluation set as `.npz`."""
+"""Read the files of `fedcoin-node shapley`: the model, clients' weights and an evaluation set."""
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ import numpy.typing as npt
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
+from fedcoin.learning.files.array_files import open_arrays
+from fedcoin.learning.files.file_kinds import FileKind, identify_file
+from fedcoin.learning.files.hdf5_format import read_architecture
+from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.training.input_range import (
     InputRange,
     check_divisor,
@@ -24,36 +25,37 @@ from fedcoin.learning.training.input_range import (
 )
 
 Array = npt.NDArray[np.generic]
-Shapes = dict[str, tuple[int, ...]]
-
-_NUM_SAMPLES = "num_samples"
 
 
 def list_client_files(folder: Path) -> list[Path]:
     """List the clients' files of a folder.
 
     Args:
-        folder: The folder; other files than `.npz` in it are ignored.
+        folder: The folder. Hidden files in it (`.name`) are ignored.
 
     Returns:
-        The files, sorted by name. A file's name without its ending is the client's name.
+        The files, sorted by name.
 
     Raises:
         RefusalError: NO_UPDATES when there is no folder or no file in it; DUPLICATE_CLIENT when
-            two files are of the same client, such as `a.npz` and `a.NPZ`.
+            two files are of the same client, such as `a.npz` and `a.safetensors`; UNREADABLE_FILE
+            when it holds anything else than files of weights, so that no client is left out
+            because its file is damaged or in another format.
     """
     if not folder.is_dir():
         raise RefusalError(
             ApplicationCode.NO_UPDATES, f"there is no folder {folder}", field="updates"
         )
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".npz")
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     if not files:
         raise RefusalError(
             ApplicationCode.NO_UPDATES,
-            f"{folder} has no .npz files; it must hold one for each client",
+            f"{folder} is empty; it must hold one file of weights for each client",
             field="updates",
         )
-    name, count = Counter(file.stem for file in files).most_common(1)[0]
+    for file in files:
+        identify_file(file)
+    name, count = Counter(map(client_name, files)).most_common(1)[0]
     if count > 1:
         raise RefusalError(
             ApplicationCode.DUPLICATE_CLIENT,
@@ -63,6 +65,18 @@ def list_client_files(folder: Path) -> list[Path]:
     return files
 
 
+def client_name(file: Path) -> str:
+    """Name the client of a file of weights.
+
+    Args:
+        file: The file.
+
+    Returns:
+        The file's name without its ending.
+    """
+    return file.name.removesuffix(".weights.h5") if file.suffix == ".h5" else file.stem
+
+
 def read_model(path: Path) -> bytes:
     """Read a model's file.
 
@@ -70,60 +84,23 @@ def read_model(path: Path) -> bytes:
         path: The file.
 
     Returns:
-        The content of the file.
+        The content of the file; of a `.keras` file only the architecture, as Keras' JSON.
 
     Raises:
-        RefusalError: NO_FILE when there is no such file.
+        RefusalError: NO_FILE when there is no such file; UNREADABLE_FILE when it is empty, or an
+            archive that is no Keras model.
     """
     _check_exists(path)
-    return path.read_bytes()
-
-
-def read_weights(path: Path, shapes: Shapes) -> tuple[bytes, int]:
-    """Read a model's weights.
-
-    Args:
-        path: An `.npz` file with arrays named as the model's weights or in their order, and
-            possibly `num_samples`.
-        shapes: The shapes of the model's weights by name, in order.
-
-    Returns:
-        The weights as encoded float32 tensors, and the number of training examples (1 if the file
-        does not tell it).
-
-    Raises:
-        RefusalError: NO_FILE; UNREADABLE_FILE; BAD_SAMPLES when `num_samples` is not an integer in
-            range; WRONG_SHAPE, WRONG_DTYPE or NOT_FINITE when the weights are not the model's.
-    """
-    arrays = _read_arrays(path)
-    samples = arrays.pop(_NUM_SAMPLES, np.array(1))
-    is_integer = not samples.ndim and samples.dtype.kind in "ui"
-    if not is_integer or not 1 <= int(samples) <= MAX_NUM_SAMPLES:
-        raise RefusalError(
-            LearningCode.BAD_SAMPLES,
-            f"{path} has a {_NUM_SAMPLES} that is not an integer from 1 to {MAX_NUM_SAMPLES}",
-            field=_NUM_SAMPLES,
-            limit=str(MAX_NUM_SAMPLES),
-        )
-    if len(arrays) != len(shapes):
-        raise RefusalError(
-            LearningCode.WRONG_SHAPE,
-            f"{path} has {format_count(len(arrays), 'array')}, but the model has "
-            f"{format_count(len(shapes), 'weight')}: {', '.join(list(shapes)[:6])}",
-            field=path.name,
-        )
-    has_names = set(arrays) == set(shapes)
-    named = arrays if has_names else dict(zip(shapes, arrays.values(), strict=True))
-    for name, shape in shapes.items():
-        if named[name].shape != shape:
-            raise RefusalError(
-                LearningCode.WRONG_SHAPE,
-                f"{path} has shape {named[name].shape} for {name}; the model's is {shape}",
-                field=path.name,
-                limit=str(shape),
+    content = path.read_bytes()
+    if content.startswith(b"PK") or not content:
+        if identify_file(path) is not FileKind.KERAS:
+            raise unreadable(
+                path,
+                "holds weights without an architecture; give the model as Keras' JSON, .keras or "
+                "ONNX",
             )
-    floats = {name: _to_float32(path, name, named[name]) for name in shapes}
-    return encode_tensors(floats), int(samples)
+        return read_architecture(path).encode()
+    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +180,15 @@ def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
-    _check_exists(path)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise RefusalError(
-            ApplicationCode.UNREADABLE_FILE,
-            f"{path} cannot be read as .npz without pickles: {error}",
-            field=path.name,
-        ) from error
+    with open_arrays(path) as stored:
+        return stored.load(
+            [name for name in ("x", "y", "x_test", "y_test", "scale") if name in stored.arrays]
+        )
 
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise RefusalError(ApplicationCode.NO_FILE, f"there is no file {path}", field=path.name)
+        raise RefusalError(LearningCode.NO_FILE, f"there is no file {path}", field=path.name)
 
 
 def _bad_data(code: LearningCode, sentence: str) -> RefusalError:

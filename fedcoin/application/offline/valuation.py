@@ -20,15 +20,15 @@ import numpy.typing as npt
 from fedcoin import shapley
 from fedcoin.application.offline.evaluation_pace import EvaluationPace
 from fedcoin.application.offline.npz_files import (
+    client_name,
     list_client_files,
     read_evaluation,
     read_model,
-    read_weights,
 )
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.model import keras_models, onnx_files
-from fedcoin.learning.model.spec import parse_spec, weight_shapes
+from fedcoin.learning.model.weight_files import WeightsFile, needs_keras, read_weights_file
 from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
@@ -99,8 +99,9 @@ async def value_files(
     Args:
         model: A file with Keras' `model.to_json()`, an exporter's `*.onnx`, or a file with a
             serialised ModelSpec.
-        base: An `.npz` file of the weights from which all clients started: arrays named as the
-            model's weights, or in their order (`np.savez(path, *model.get_weights())`).
+        base: A file of the weights from which all clients started, in a format of
+            `array_files.open_arrays`: arrays named as the model's weights or, without names, in
+            their order (`np.savez(path, *model.get_weights())`).
         updates: A folder of such files, one for each client. A file may also hold `num_samples`,
             the client's number of training examples.
         data: An `.npz` file with `x` and `y`, or `x_test` and `y_test`.
@@ -117,7 +118,7 @@ async def value_files(
         The values.
 
     Raises:
-        RefusalError: As in `npz_files`, `spec.parse_spec`, `jobs.load_evaluator`, and
+        RefusalError: As in `npz_files`, `weight_files`, `spec.parse_spec`, `jobs.load_evaluator`,
             `shapley.plan` and `shapley.estimate`.
         WorkerError: A worker process died twice on the same work.
     """
@@ -140,7 +141,7 @@ async def value_files(
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
             evaluation = read_evaluation(data, scale)
             num_examples = evaluation.num_examples
-            job = _write_job(Path(folder), spec, base, files, evaluation.tensors)
+            job = await _write_job(workers, Path(folder), spec, base, files, evaluation.tensors)
             await workers.open_job(job)
 
             def recall(coalitions: Coalitions) -> Floats:
@@ -161,25 +162,24 @@ async def value_files(
             base_accuracy, accuracy = (counts / num_examples).tolist()
     finally:
         await workers.stop()
-    names = tuple(file.stem for file in files)
+    names = tuple(map(client_name, files))
     return Valuation(
         names, job.num_samples, estimate, base_accuracy, accuracy, num_examples, evaluation.inputs
     )
 
 
-def _write_job(
-    folder: Path, spec: bytes, base: Path, files: list[Path], evaluation: bytes
+async def _write_job(
+    workers: WorkerPool, folder: Path, spec: bytes, base: Path, files: list[Path], evaluation: bytes
 ) -> UtilityJob:
     """Write the files as artifacts into a folder."""
-    shapes = weight_shapes(parse_spec(spec))
     (folder / "model").write_bytes(spec)
     (folder / "evaluation").write_bytes(evaluation)
-    (folder / "base").write_bytes(read_weights(base, shapes)[0])
+    (folder / "base").write_bytes((await _read_weights(workers, base, spec)).tensors)
     num_samples = []
     for number, file in enumerate(files):
-        raw, samples = read_weights(file, shapes)
-        (folder / f"update-{number}").write_bytes(raw)
-        num_samples.append(samples)
+        weights = await _read_weights(workers, file, spec)
+        (folder / f"update-{number}").write_bytes(weights.tensors)
+        num_samples.append(weights.num_samples)
     return UtilityJob(
         job_id=b"valuation".ljust(32, b"\0"),
         model=folder / "model",
@@ -190,6 +190,12 @@ def _write_job(
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
     )
+
+
+async def _read_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsFile:
+    if await asyncio.to_thread(needs_keras, path):
+        return await workers.run("while reading weights", read_weights_file, path, spec)
+    return await asyncio.to_thread(read_weights_file, path, spec)
 
 
 def _spec_from_json(keras_json: str) -> bytes:

@@ -18,6 +18,7 @@ from fedcoin.data.artifacts.mapped_tensors import MappedArray, map_tensors
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.weight_names import is_variance
 from fedcoin.learning.model.aggregation import WeightFiles, Weights, federated_average
 from fedcoin.learning.model.look_alikes import check_groups, measure_similarities
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
@@ -155,7 +156,7 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: s
     Raises:
         RefusalError: WRONG_NAMES when names or their order differ from the spec; WRONG_SHAPE;
             WRONG_DTYPE when a tensor is not float32; NOT_FINITE; OUT_OF_RANGE when a number's
-            absolute value exceeds `MAX_MAGNITUDE`.
+            absolute value exceeds `MAX_MAGNITUDE`, or a variance is negative.
     """
     shapes = weight_shapes(spec)
     if list(weights) != list(shapes):
@@ -167,6 +168,13 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: s
         )
     for name, shape in shapes.items():
         _check_tensor(weights[name], shape, f"{description}.{name}")
+        if is_variance(name) and (lowest := float(weights[name].min())) < 0:
+            raise RefusalError(
+                LearningCode.OUT_OF_RANGE,
+                f"{description}.{name} holds {lowest:.4g}; a moving variance is at least 0",
+                field=f"{description}.{name}",
+                limit="0",
+            )
 
 
 def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:

@@ -16,8 +16,10 @@ from fedcoin.learning.model.artifact_checks import (
     MAX_MAGNITUDE,
     check_job_artifacts,
     check_job_files,
+    check_weights,
     evaluation_arrays,
 )
+from fedcoin.v1 import artifact_pb2
 from tests.support.small_models import evaluation, mlp_spec, random_weights, write_job
 
 SPEC = mlp_spec()
@@ -164,3 +166,13 @@ def test_a_check_holds_one_clients_weights_at_a_time(tmp_path: Path) -> None:
         tracemalloc.stop()
     # The base, the aggregate, one update, and sums in float64; not 40 updates.
     assert peak < 14 * num_bytes
+
+
+@pytest.mark.parametrize("name", ["norm/moving_variance", "norm.running_var"])
+def test_negative_variances(name: str) -> None:
+    spec = artifact_pb2.ModelSpec(input_shape=[3], num_classes=2)
+    spec.weights.add(name=name, dtype=artifact_pb2.TENSOR_DTYPE_FLOAT32, shape=[2])
+    check_weights(spec, {name: np.array([0, 2], np.float32)}, "update")
+    with pytest.raises(RefusalError, match=r"update\.norm.* holds -1; a moving variance") as caught:
+        check_weights(spec, {name: np.array([3, -1], np.float32)}, "update")
+    assert caught.value.code is LearningCode.OUT_OF_RANGE

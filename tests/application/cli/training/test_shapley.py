@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from fedcoin.application.cli.training import valuation_progress
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline import standard_errors
 from fedcoin.application.offline.valuation import ValuationProgress
+from fedcoin.learning.files.array_files import write_arrays
 from fedcoin.learning.workers import batch_sizer
 from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 from tests.support.onnx_graphs import graph_model, node
@@ -136,7 +140,7 @@ X, Y = np.zeros((4, PIXELS), np.float32), np.array([0, 1, 2, 0])
     ("code", "file", "content"),
     [
         ("WRONG_SHAPE", "updates/client-0.npz", weights(np.zeros((PIXELS, 4), np.float32))),
-        ("WRONG_SHAPE", "updates/client-0.npz", {"kernel": X}),
+        ("WRONG_NAMES", "updates/client-0.npz", {"kernel": X}),
         ("WRONG_SHAPE", "base.npz", weights(np.zeros(3, np.float32))),
         ("WRONG_DTYPE", "base.npz", weights(np.full((PIXELS, CLASSES), "a"))),
         ("NOT_FINITE", "updates/client-0.npz", weights(np.full((PIXELS, CLASSES), np.nan))),
@@ -181,7 +185,7 @@ def test_bad_questions(fedcoin: Any, files: Path) -> None:
     )
     refused("BAD_METHOD", "--method", "magic")
     refused("NO_FILE", "--model", files / "missing.json")
-    refused("NO_FILE", "--base", files / "updates")
+    refused("UNREADABLE_FILE", "--base", files / "updates")
     refused("NO_FILE", "--data", files / "missing.npz")
     refused("NO_UPDATES", "--updates", files / "missing")
     (files / "empty").mkdir()
@@ -236,6 +240,55 @@ def test_an_onnx_file(fedcoin: Any, files: Path) -> None:
 
 @pytest.mark.slow
 def test_keras_json(fedcoin: Any, files: Path) -> None:
+    # Keras' names are others than those of the spec.
+    zeros = np.zeros((PIXELS, CLASSES), np.float32)
+    np.savez(files / "base.npz", zeros, zeros[0])
     named = call(fedcoin, files, "--json", model="model.json")
     assert named.code == 0, named.err
     assert named.json == call(fedcoin, files, "--json").json
+
+
+def test_files_of_other_formats_in_one_folder(fedcoin: Any, files: Path) -> None:
+    expected = call(fedcoin, files, "--json").json
+    with np.load(files / "updates/client-0.npz") as archive:
+        arrays = dict(zip(("kernel", "bias"), (archive[name] for name in archive.files)))  # noqa: B905
+    (files / "updates/client-0.npz").unlink()
+    # The model's own prefix, and a transposed array.
+    turned = {"model." + name: np.asfortranarray(array) for name, array in arrays.items()}
+    write_arrays(files / "updates/client-0.safetensors", turned)
+    found = call(fedcoin, files, "--json").json
+    assert found == expected
+
+
+def test_no_file_of_the_folder_is_left_out(fedcoin: Any, files: Path) -> None:
+    (files / "updates/.hidden").write_bytes(b"x")
+    (files / "updates/client-9.bin").write_bytes(pickle.dumps({"kernel": [1.0]}))
+    outcome = call(fedcoin, files)
+    assert outcome.code == 1
+    assert "client-9.bin is a pickle" in outcome.err
+
+
+@pytest.mark.slow
+def test_files_of_keras(fedcoin: Any, files: Path) -> None:
+    """The whole model as one file, and weights that only Keras can assign."""
+    script = (
+        "import sys, numpy as np, keras\n"
+        "folder = sys.argv[1]\n"
+        "model = keras.models.model_from_json(open(sys.argv[2]).read())\n"
+        "model.compile('sgd', 'mse')\n"
+        "archive = np.load(folder + '/updates/client-1.npz')\n"
+        "model.set_weights([np.zeros_like(archive[name]) for name in archive.files])\n"
+        "model.save(folder + '/model.keras')\n"
+        "model.set_weights([archive[name] for name in archive.files])\n"
+        "model.save_weights(folder + '/updates/client-1.weights.h5')\n"
+    )
+    expected = call(fedcoin, files, "--json").json
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(
+        [sys.executable, "-c", script, str(files), str(files / "model.json")],
+        check=True, env=environment, capture_output=True,
+    )  # fmt: skip
+    (files / "updates/client-1.npz").unlink()
+    found = call(fedcoin, files, "--json", "--base", files / "model.keras", model="model.keras")
+    assert found.code == 0, found.err
+    assert found.json == expected
