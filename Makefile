@@ -61,7 +61,8 @@ test-slow: $(DEVELOPMENT) ## Run the long tests
 OLDEST := build/oldest
 OLDEST_PYTHON ?= $(firstword $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true) $(PYTHON))
-OLDEST_INSTALL := $(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python
+# Compiled, as pip does: else each process might compile TensorFlow's 1,800 modules.
+OLDEST_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python
 test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dependencies
 	$(BIN)/uv venv --quiet --clear --python $(OLDEST_PYTHON) $(OLDEST)
 	$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
