@@ -31,8 +31,14 @@ def test_every_installation_checks_hashes_or_asks_no_index(name: str) -> None:
     text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text())
     text = text.replace("$(LOCKED_INSTALL)", "pip install --require-hashes --only-binary :all:")
     installs = re.findall(r"(?:pip install|\$\(PIP_INSTALL\))[^&\n]*", text)
-    # The measurements and the oldest versions have environments of their own.
-    apart = ("$(ESTIMATORS)", "pyDVL", "PIP_INSTALL :=", "--quiet --python $(OLDEST)")
+    # The measurements, the oldest versions and other frameworks have environments of their own.
+    apart = (
+        "$(ESTIMATORS)",
+        "pyDVL",
+        "PIP_INSTALL :=",
+        "--quiet --python $(OLDEST)",
+        "--quiet --python $(INTEGRATIONS)",
+    )
     product = [
         line
         for line in installs
