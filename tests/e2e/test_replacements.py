@@ -105,7 +105,7 @@ async def test_the_command_replaces_a_transaction(tmp_path: Path) -> None:
         signed = ("--key", "alice", "--no-wait", "--json", *home)
         sent = json.loads(fedcoin("send", bob, "2fdc", *signed))
         again = ("send", bob, "3fdc", "--replace", sent["hash"], *signed)
-        code, _, complaint = attempted(*again, "--fee", sent["fee"])
+        code, _, complaint = attempted(*again, "--fee", f"{sent['fee']}sap")
         assert (code, "[REPLACEMENT_UNDERPRICED]" in complaint) == (1, True)
         replacement = json.loads(fedcoin(*again))
         assert replacement["nonce"] == sent["nonce"]
