@@ -86,7 +86,7 @@ test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, PyTorch and scik
 		pyproject.toml; done
 	$(BIN)/uv venv --quiet --allow-existing --python $(INTEGRATIONS_PYTHON) $(INTEGRATIONS)/venv
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python $(if $(TORCH),--torch-backend $(TORCH)) \
-		"flwr[simulation]>=1.42" "torch>=2.4" skl2onnx scikit-learn --requirement pyproject.toml --extra test
+		"flwr[simulation]>=1.42" "torch>=2.4" onnxscript skl2onnx scikit-learn --requirement pyproject.toml --extra test
 	@$(BUILD_PACKAGE)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \
 		--reinstall-package fedcoin $(WHEELS)/*.whl

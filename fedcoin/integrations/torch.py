@@ -16,15 +16,17 @@ outputs.
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.integrations.exported_network import ExportedNetwork, Floats
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.onnx_evaluator import start_session
@@ -37,6 +39,9 @@ OPSET = 18
 OUTPUT_TOLERANCE = 1e-4
 """How far an output of the graph may be from PyTorch's, relative to the larger of 1 and the largest
 output. Covers another order of summation in float32."""
+
+Exporter = Callable[[Any, Any, Any], Any]
+"""Writes a network as an `onnx.ModelProto`, from the module `torch`, the network and a batch."""
 
 _PREFIXES = ("module.", "_orig_mod.")
 """What DistributedDataParallel and `torch.compile` put before each name of a state dict."""
@@ -70,19 +75,30 @@ def export(model: Any, example: Any) -> ExportedNetwork:
             field="example",
         )
     original = copy.deepcopy(model).cpu().eval()
-    example = example.detach().cpu()
-    tensors = _floating_tensors(torch, original)
-    distinct = copy.deepcopy(original)
+    _floating_tensors(torch, original)
+    refusals = []
+    for write in _list_exporters():
+        try:
+            return _export_by(torch, write, original, example.detach().cpu())
+        except RefusalError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
+
+
+def _export_by(torch: Any, write: Exporter, model: Any, example: Any) -> ExportedNetwork:
+    """Export a network by one of PyTorch's exporters, and compare the result with the network."""
+    tensors = _floating_tensors(torch, model)
+    distinct = copy.deepcopy(model)
     _make_distinct(torch, distinct)
-    network = from_onnx(_export_graph(torch, distinct, example), tensors)
+    network = from_onnx(_write_graph(torch, write, distinct, example), tensors)
     _check_tensors(network.weights, _floating_tensors(torch, distinct))
     used = {name: _to_numpy(tensors[name]) for name in network.weights}
-    for module, arrays in ((distinct, network.weights), (original, used)):
+    for module, arrays in ((distinct, network.weights), (model, used)):
         _check_outputs(torch, module, example, network, arrays)
     return ExportedNetwork(
         network.spec.SerializeToString(deterministic=True),
         used,
-        tuple(name for name in original.state_dict() if name not in used),
+        tuple(name for name in model.state_dict() if name not in used),
     )
 
 
@@ -175,42 +191,66 @@ def _plain_attention(torch: Any) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
-def _export_graph(torch: Any, model: Any, example: Any) -> Any:
+def _list_exporters() -> list[Exporter]:
+    """List PyTorch's exporters: the older one, which is quicker, and the newer one if it works."""
+    has_newer = importlib.util.find_spec("onnxscript") is not None
+    return [_write_traced, *([_write_captured] if has_newer else [])]
+
+
+def _write_graph(torch: Any, write: Exporter, model: Any, example: Any) -> Any:
     """Write a network as an `onnx.ModelProto` with its tensors as initializers."""
+    batch = torch.cat([example, example, example])[:3]
+    try:
+        with warnings.catch_warnings(), _plain_attention(torch), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return write(torch, model, batch)
+    except Exception as error:  # PyTorch and the network raise any class of exception
+        reason = " ".join(str(error).split())[:300]
+        has_newer = len(_list_exporters()) > 1
+        advice = "" if has_newer else "; its newer exporter, which may, needs `onnxscript`"
+        raise RefusalError(
+            LearningCode.BAD_MODEL,
+            f"PyTorch cannot write the network as ONNX: {reason}{advice}",
+            field="model",
+        ) from error
+
+
+def _write_traced(torch: Any, model: Any, batch: Any) -> Any:
+    """Export by tracing (PyTorch's older exporter)."""
     import onnx
 
     target = io.BytesIO()
-    try:
-        with (
-            warnings.catch_warnings(),
-            # The exporter prints the graph that it fails on.
-            redirect_stdout(io.StringIO()),
-            _plain_attention(torch),
-            torch.no_grad(),
-        ):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model,
-                (torch.cat([example, example])[:2],),
-                target,
-                dynamo=False,
-                input_names=["x"],
-                output_names=["outputs"],
-                dynamic_axes={"x": {0: "batch"}},
-                opset_version=OPSET,
-                # In EVAL mode the exporter folds batch normalisations.
-                training=torch.onnx.TrainingMode.PRESERVE,
-                do_constant_folding=False,
-                keep_initializers_as_inputs=False,
-            )
-    except Exception as error:  # PyTorch and the network raise any class of exception
-        reason = " ".join(str(error).split())[:300]
-        raise RefusalError(
-            LearningCode.BAD_MODEL,
-            f"PyTorch cannot write the network as ONNX: {reason}",
-            field="model",
-        ) from error
+    torch.onnx.export(
+        model,
+        (batch,),
+        target,
+        dynamo=False,
+        input_names=["x"],
+        output_names=["outputs"],
+        dynamic_axes={"x": {0: "batch"}},
+        opset_version=OPSET,
+        # In EVAL mode the exporter folds batch normalisations.
+        training=torch.onnx.TrainingMode.PRESERVE,
+        do_constant_folding=False,
+        keep_initializers_as_inputs=False,
+    )
     return onnx.load_model_from_string(target.getvalue())
+
+
+def _write_captured(torch: Any, model: Any, batch: Any) -> Any:
+    """Export by `torch.export` (PyTorch's newer exporter), without its optimiser."""
+    program = torch.onnx.export(
+        model,
+        (batch,),
+        dynamo=True,
+        optimize=False,
+        verbose=False,
+        input_names=["x"],
+        output_names=["outputs"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        opset_version=OPSET,
+    )
+    return program.model_proto
 
 
 def _check_tensors(held: Mapping[str, Floats], expected: Mapping[str, Any]) -> None:
@@ -248,7 +288,8 @@ def _check_outputs(
             )
             raise RefusalError(
                 LearningCode.BAD_MODEL,
-                f"the exported graph gives {distance} for {len(batch)} examples; the network must "
-                "compute the same operations for every input and batch",
+                f"the exported graph gives {distance} for "
+                f"{format_count(len(batch), 'example')}; the network must compute the same "
+                "operations for every input and batch",
                 field="model",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator  # noqa: E4
 from fedcoin.learning.model import onnx_files  # noqa: E402
 from fedcoin.learning.model.spec import parse_spec  # noqa: E402
 from fedcoin.learning.workers import jobs  # noqa: E402
-from tests.integrations.torch_networks import NUMPY, REFUSED, RUNTIME  # noqa: E402
+from tests.integrations.torch_networks import NEWER, NUMPY, REFUSED, RUNTIME  # noqa: E402
 from tests.support.small_models import all_coalitions, write_job  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -71,9 +72,11 @@ def torch_counts(
     return counts
 
 
-@pytest.mark.parametrize("name", [*NUMPY, *RUNTIME])
+@pytest.mark.parametrize("name", [*NUMPY, *RUNTIME, *NEWER])
 def test_all_coalitions_count_as_in_pytorch(name: str, tmp_path: Path) -> None:
-    make, draw = (NUMPY | RUNTIME)[name]
+    if name in NEWER:
+        pytest.importorskip("onnxscript")
+    make, draw = (NUMPY | RUNTIME | NEWER)[name]
     torch.manual_seed(7)
     network, x = make(), draw(EXAMPLES)
     exported = export(network, draw(2))
@@ -83,7 +86,7 @@ def test_all_coalitions_count_as_in_pytorch(name: str, tmp_path: Path) -> None:
         labels = torch.where(torch.rand(EXAMPLES) < 0.7, outputs.argmax(1), outputs.argmin(1))
     job = job_for(tmp_path, exported, states, x, labels)
     evaluator = jobs.load_evaluator(job)
-    assert isinstance(evaluator, OnnxEvaluator) is (name in RUNTIME)
+    assert isinstance(evaluator, OnnxEvaluator) is (name not in NUMPY)
     counts = evaluator.evaluate(all_coalitions(CLIENTS)).tolist()
     assert len(set(counts)) > 3
     assert counts == torch_counts(network, states, job, x, labels)
@@ -121,6 +124,17 @@ def test_networks_that_are_refused(name: str) -> None:
     (make, draw), sentence = REFUSED[name]
     with pytest.raises(RefusalError, match=sentence):
         export(make(), draw(4))
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_networks_that_need_the_newer_exporter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda module: find(module) if module != "onnxscript" else None
+    )
+    make, draw = NEWER[name]
+    with pytest.raises(RefusalError, match="its newer exporter, which may, needs `onnxscript`"):
+        export(make(), draw(2))
 
 
 def test_state_dicts_of_other_networks_are_refused() -> None:

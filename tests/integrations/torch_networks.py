@@ -454,13 +454,20 @@ RUNTIME: dict[str, Network] = {
 }  # fmt: skip
 """Networks that onnxruntime computes."""
 
+NEWER: dict[str, Network] = {
+    "bilinear": (Bilinear, vectors),
+    "spectral norm": (
+        lambda: S(nn.utils.parametrizations.spectral_norm(nn.Linear(16, 8)), nn.ReLU(),
+                  nn.Linear(8, CLASSES)), vectors),
+    "pooling to larger maps": (
+        lambda: S(conv(3, 4, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(7), *ends(196)),
+        images(3)),
+}  # fmt: skip
+"""Networks that only PyTorch's newer exporter writes; onnxruntime computes them."""
+
 REFUSED: dict[str, tuple[Network, str]] = {
     "embedding bag": ((BagOfWords, words), "ai.onnx.Loop"),
-    "bilinear": ((Bilinear, vectors), "PyTorch cannot write the network as ONNX"),
-    "spectral norm": (
-        (lambda: S(nn.utils.parametrizations.spectral_norm(nn.Linear(16, CLASSES))), vectors),
-        "PyTorch cannot write the network as ONNX"),
-    "another network for small batches": ((DataDependent, vectors), "for 3 examples"),
+    "another network for small batches": ((DataDependent, vectors), "for 1 example"),
     "two outputs": (
         (lambda: nn.LSTM(6, 4, batch_first=True), series), "one must be float32"),
     "float64": ((lambda: nn.Linear(16, CLASSES).double(), vectors), r"model\.float\(\)"),

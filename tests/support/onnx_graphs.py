@@ -81,6 +81,17 @@ def mlp_spec() -> artifact_pb2.ModelSpec:
     return graph_spec(nodes, (2, 4, 1), {"w1": (6, 8), "b1": (6,), "w2": (3, 6), "b2": (3,)}, 3)
 
 
+def linear_spec(features: int, classes: int) -> artifact_pb2.ModelSpec:
+    """Return one dense layer, behind an operator that NumPy leaves to onnxruntime."""
+    nodes = [
+        node("LeakyRelu", "x", "same", alpha=1.0),
+        node("Gemm", "same kernel bias", "z"),
+        node("Softmax", "z", "y"),
+    ]
+    weights = {"kernel": (features, classes), "bias": (classes,)}
+    return graph_spec(nodes, (features,), weights, classes)
+
+
 def changed(spec: artifact_pb2.ModelSpec, change: Any) -> artifact_pb2.ModelSpec:
     """Return a copy of a spec whose ONNX model a function has changed in place."""
     model = onnx.ModelProto.FromString(spec.onnx)

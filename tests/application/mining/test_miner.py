@@ -16,10 +16,14 @@ from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.payout import compute_deposit
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from tests.support import mining_campaign, onnx_graphs
 from tests.support.keys import ALICE
+from tests.support.mining_campaign import CLASSES, PIXELS
 from tests.support.mining_site import MiningSite, OpenMiningSite
 from tests.support.recording_workers import RecordingExecutor
 from tests.support.waiting import let_others_run, until
@@ -66,6 +70,47 @@ async def test_an_exact_task_is_mined_and_settled(site: OpenMiningSite) -> None:
         # The finished task leaves no file behind.
         assert here.folder_of(miner).task_ids() == []
     assert len(here.submitted) == 9
+
+
+async def test_a_task_whose_model_is_an_onnx_graph_is_mined_and_settled(
+    site: OpenMiningSite,
+) -> None:
+    """onnxruntime evaluates it for mining and for the audits of voters."""
+    here = site()
+    values: list[np.ndarray] = []
+    for spec in (mining_campaign.linear_spec(), onnx_graphs.linear_spec(PIXELS, CLASSES)):
+        here.job.model_id = here.store.put(spec.SerializeToString(deterministic=True))
+        terms = here.job.terms()
+        values.append(await exact_values(here, bytes([len(values)]) * 32, terms))
+    await here.job.open_campaign()
+    here.start(*here.chain.miners)
+    opening = await here.job.open_task()
+    await here.chain.run()
+    task = here.chain.task(opening.hash)
+    assert task.phase == SETTLED
+    assert all(record.revealed for record in here.chain.miner_states(opening.hash))
+    np.testing.assert_allclose(task.settlement.mean_shapley_nano, values[1], atol=1.01)
+    # The same network as Keras' JSON, which NumPy evaluates, is worth the same.
+    np.testing.assert_array_equal(values[0], values[1])
+
+
+async def test_a_miner_without_a_package_gives_a_task_up_at_once(
+    site: OpenMiningSite, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = site()
+    await here.job.open_campaign()
+    await here.job.open_task()
+    calls: list[UtilityJob] = []
+
+    async def refuse(job: UtilityJob) -> None:
+        calls.append(job)
+        raise RefusalError(LearningCode.MISSING_PACKAGE, "install fedcoin[onnx]", field="model")
+
+    monkeypatch.setattr(here.worker, "open_job", refuse)
+    here.start(here.chain.miners[0])
+    await until(lambda: "gave up" in caplog.text)
+    assert len(calls) == 1
+    assert caplog.text.count("install fedcoin[onnx]") == 1
 
 
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])

@@ -103,6 +103,24 @@ async def test_a_model_that_takes_for_ever_is_refused_before_anything_is_evaluat
     )
 
 
+async def test_a_validator_without_a_package_says_that_it_cannot_audit(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal says nothing about the task, and so does not stay when the package comes."""
+    here = site()
+    await here.job.open_campaign()
+    opening = here.chain.sign(here.job.server, here.job.terms())
+    with monkeypatch.context() as patch:
+
+        async def refuse(*_: Any) -> None:
+            raise RefusalError(LearningCode.MISSING_PACKAGE, "install it", field="model")
+
+        patch.setattr(here.worker, "check_job", refuse)
+        await expect(LearningCode.MISSING_PACKAGE, here.auditor.check_transaction(opening))
+    assert LearningCode.MISSING_PACKAGE in auditing.PASSING
+    await here.auditor.check_transaction(opening)
+
+
 async def test_a_task_that_no_machine_can_mine_in_its_window_is_refused(
     site: OpenMiningSite,
 ) -> None:

@@ -28,6 +28,7 @@ from fedcoin.learning.workers.sandbox import (
 )
 from tests.conftest import ReportAttack
 from tests.support.keras_jobs import read_keras_job, write_keras_job
+from tests.support.onnx_graphs import linear_spec
 from tests.support.small_models import (
     all_coalitions,
     evaluation,
@@ -90,6 +91,22 @@ async def test_a_pool_in_the_sandbox_counts_as_one_without(home: Path, sandbox: 
         assert caught.value.code is LearningCode.WRONG_SIZE
     finally:
         await pool.stop()
+
+
+async def test_onnxruntime_works_in_the_sandbox(home: Path, sandbox: Sandbox) -> None:
+    spec = linear_spec(64, 10)
+    base, *updates = (random_weights(spec, seed) for seed in range(CLIENTS + 1))
+    x, y = evaluation(spec, 360)
+    job = write_job(home / "artifacts" / "task", spec, base, updates, x, y)
+    rows = all_coalitions(CLIENTS)
+    pool = WorkerPool(processes=2, bounds=WorkerBounds(1024 * MIB, sandbox))
+    try:
+        await pool.start()
+        await pool.open_job(job)
+        counts = await pool.evaluate(job.job_id, rows)
+    finally:
+        await pool.stop()
+    assert counts.tolist() == jobs.load_evaluator(job).evaluate(rows).tolist()
 
 
 @pytest.mark.attack
