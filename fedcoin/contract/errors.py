@@ -274,9 +274,9 @@ class LedgerCode(str, Enum):
 
     Publish the shard and its Merkle path as the campaign committed to them."""
     BAD_UTILITY = "BAD_UTILITY"
-    """The utility is not a known one.
+    """The utility is not a known one, or not the one that the campaign promised.
 
-    Use a value of `Utility`."""
+    Use a value of `Utility`, in a task that of its campaign."""
     BAD_EMPTY_COALITION = "BAD_EMPTY_COALITION"
     """The rule for the empty coalition is not a known one.
 

@@ -74,6 +74,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         The view.
     """
     return CampaignView(
+        utility=campaign.terms.utility,
         campaign_id=campaign_id.hex(),
         requester=format_optional_address(campaign.requester),
         server=format_optional_address(campaign.terms.server),

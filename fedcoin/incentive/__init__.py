@@ -1,8 +1,8 @@
 """Decide which coalitions a miner evaluates, what proves the result, and what each party is paid.
 
 This layer is arithmetic on integers and arrays; it reads no clock, disk, network or model. A
-utility is an integer here, the number of right answers from 0 to the size of the evaluation set:
-`fedcoin.learning` counts them. How miners agree on one vector of Shapley values is decided by
+utility is an integer here, such as the number of right answers on the evaluation set:
+`fedcoin.learning` computes it. How miners agree on one vector of Shapley values is decided by
 `fedcoin.consensus.posap`, and which phase a task is in by `fedcoin.contract`.
 
 * `proof`: sampling, the Merkle-sum tree over all samples, challenge, evidence and audit.

@@ -35,10 +35,10 @@ class IncentiveCode(str, Enum):
 
     Claim the number of samples that were evaluated."""
     BAD_UTILITY = "BAD_UTILITY"
-    """A utility is negative or above the evaluation size, or differs from what the schedule
+    """A utility is negative or above the largest one, or differs from what the schedule
     defines it to be.
 
-    Claim the numbers of right answers that the evaluation gave."""
+    Claim the utilities that the evaluation gave."""
     WRONG_LEAVES = "WRONG_LEAVES"
     """The leaves shown are not the challenged ones, in number, order or length.
 

@@ -31,7 +31,7 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import OpenCampaign
 
 UNIT_NANO: Final = 1_000_000_000
-"""One unit of the utility, in nano-utility: with the accuracy, the step from 0 to 100 %."""
+"""One unit of the utility, in nano-utility: the step from its smallest to its largest value."""
 
 
 def split_budget(terms: OpenCampaign) -> RoundPrices:

@@ -57,6 +57,10 @@ class LearningCode(str, Enum):
     """A weight or an example is larger than allowed in absolute value.
 
     Scale the data, or lower the learning rate."""
+    UNFIT_MEASURE = "UNFIT_MEASURE"
+    """An evaluation set or a model cannot be measured by the utility that was asked for.
+
+    Use another utility, or a set with what the error names."""
     LABEL_OUT_OF_RANGE = "LABEL_OUT_OF_RANGE"
     """A label is negative or not below the model's number of classes.
 

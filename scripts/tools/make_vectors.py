@@ -1,4 +1,4 @@
-"""Write the golden vectors of everything that is hashed or signed: tests/vectors/*.json.
+"""Write the golden vectors of everything that is hashed, signed or measured: tests/vectors/*.json.
 
     python -m scripts.tools.make_vectors
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scripts.tools.vectors import artifacts, crypto, transactions, votes_and_blocks
+from scripts.tools.vectors import artifacts, crypto, measures, transactions, votes_and_blocks
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "vectors"
 
@@ -29,6 +29,7 @@ VECTORS = {
     "genesis": votes_and_blocks.genesis,
     "artifacts": artifacts.artifacts,
     "tensors": artifacts.tensors,
+    "measures": measures.measures,
 }
 """The subjects, by the name of their file."""
 

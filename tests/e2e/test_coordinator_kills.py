@@ -107,7 +107,7 @@ async def test_a_coordinator_killed_at_each_step_finishes_the_campaign(network: 
         await check_rounds(node, coordinator, [quick, slow], budget=30 * SAP_PER_FDC)
         records = json.loads(coordinator.program.said().splitlines()[-1])
         assert [record["round"] for record in records] == [1, 2, 3]
-        assert records[2]["right_answers"] > records[0]["right_answers"]
+        assert records[2]["utility"] > records[0]["utility"]
         # One fee for opening the campaign and one for each task: no transaction was sent twice.
         account = await node.get_account(SERVER.address)
         assert account.nonce == 4

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 weights=f"{name}.weights",
                 artifact=id_of(work.updates[index]).hex(),
                 key=f"keys/{name}.key",
-                right_answers=0,
+                utility=0,
             )
         )
     for name, raw in files.items():

@@ -93,6 +93,7 @@ class LedgerCampaign:
             "initial_weights": WEIGHTS,
             "rounds": 2,
             "budget": 10 * FDC,
+            "utility": task_pb2.UTILITY_ACCURACY,
             "spread": task_pb2.BUDGET_SPREAD_EQUAL,
             "split": PriceSplit(training=7, aggregation=1, mining=2),
             "mining_reward": task_pb2.MINING_REWARD_WINNER,

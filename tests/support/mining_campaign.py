@@ -98,6 +98,7 @@ class MiningCampaign:
 
     def campaign(self) -> task_pb2.OpenCampaign:
         return task_pb2.OpenCampaign(
+            utility=task_pb2.UTILITY_ACCURACY,
             server=self.server.address,
             model=self.model_id,
             initial_weights=self.base_id,

@@ -17,6 +17,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
+from fedcoin.learning.measures.measure import Measure
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
@@ -44,6 +45,9 @@ class CountingWorker:
 
     def batch_size(self, job_id: bytes) -> int:
         return self.worker.batch_size(job_id)
+
+    def measure(self, job_id: bytes) -> Measure:
+        return self.worker.measure(job_id)
 
     async def evaluate(
         self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False

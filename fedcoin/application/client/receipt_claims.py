@@ -191,7 +191,7 @@ async def _build_task(
         aggregate=await node.upload_artifact(average),
         updates=[update.envelope for update in updates],
         evaluation=next_round.evaluation,
-        utility=task_pb2.UTILITY_ACCURACY,
+        utility=next_round.campaign.utility,
         empty_coalition=task_pb2.EMPTY_COALITION_BASE_MODEL,
         averaging=task_pb2.AVERAGING_EQUAL,
         sampling=Sampling(schedule=task_pb2.SCHEDULE_EXACT)

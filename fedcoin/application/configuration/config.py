@@ -25,6 +25,7 @@ from fedcoin.application.configuration.fields import (
     text,
 )
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.workers.sandbox import SANDBOX_MODES
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -241,12 +242,17 @@ class CoordinatorConfig:
     unit_price: int = setting(
         0,
         amount(),
-        "The price of a unit (accuracy from 0 to 100 %); 0fdc: the budget's part for training.",
+        "The price of a unit (accuracy: from 0 to 100 %); 0fdc: the budget's part for training.",
     )
     similarity_limit: float = setting(
         0.0,
         real(0, 0.999999),
         "Updates at least this similar are one player and share its value; 0: only equal ones do.",
+    )
+    utility: str = setting(
+        "accuracy",
+        choice(*NAMES),
+        "What models are measured by: right answers, their mean over classes, a loss or another.",
     )
     schedule: str = setting(
         "auto",
@@ -259,7 +265,8 @@ class CoordinatorConfig:
     truncation: int = setting(
         0,
         number(0, 10_000_000),
-        "A walk ends when it is within this many right answers of the full coalition; 0: never.",
+        "A walk ends when its utility (right answers, else millionths) is within this of the full "
+        "coalition's; 0: never.",
     )
     averaging: str = setting(
         "equal",

@@ -99,8 +99,8 @@ class Campaign:
     """The present round's updates by address."""
     aggregate: bytes = b""
     """Artifact id of the present round's averaged weights."""
-    right_answers: int = 0
-    """Correct answers of the aggregated model on the present round's shard."""
+    utility: int = 0
+    """Utility of the aggregated model on the present round's shard."""
     pending: bytes = b""
     """The serialised transaction that has been signed but is not known to be final (it opens the
     campaign or a task, or closes the campaign). After a restart the same bytes are submitted."""
@@ -318,7 +318,7 @@ class Campaign:
         self.announced = {}
         self.updates = {}
         self.aggregate = b""
-        self.right_answers = 0
+        self.utility = 0
         if record.round >= self.rounds:
             self.phase = CampaignPhase.FINISHED
         else:

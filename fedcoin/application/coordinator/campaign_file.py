@@ -37,7 +37,7 @@ _HEX_FIELDS = (
     "aggregate",
     "pending",
 )
-_PLAIN_FIELDS = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "right_answers")
+_PLAIN_FIELDS = ("chain_id", "rounds", "max_clients", "round", "deadline_ms", "utility")
 
 
 class CampaignFile:
@@ -167,7 +167,8 @@ def _record_to_json(record: RoundRecord) -> dict[str, Any]:
         "task_id": record.task_id.hex(),
         "settled": record.settled,
         "adopted": record.adopted,
-        "right_answers": record.right_answers,
+        "utility": record.utility,
+        "measure": record.measure,
         "evaluation_size": record.evaluation_size,
         "clients": [
             [c.address.hex(), c.num_samples, c.shapley_nano, c.payout] for c in record.clients
@@ -186,7 +187,8 @@ def _record_from_json(content: dict[str, Any]) -> RoundRecord:
         task_id=bytes.fromhex(content["task_id"]),
         settled=content["settled"],
         adopted=content["adopted"],
-        right_answers=content["right_answers"],
+        utility=content["utility"],
+        measure=content["measure"],
         evaluation_size=content["evaluation_size"],
         clients=tuple(clients),
         announced=tuple(bytes.fromhex(address) for address in content["announced"]),

@@ -15,6 +15,7 @@ from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import compute_prices_due, split_budget
+from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
 from fedcoin.v1 import task_pb2
@@ -71,6 +72,7 @@ def build_open_campaign(
         initial_weights=campaign.initial,
         evaluation_root=merkle.root(shard.artifact for shard in campaign.shards),
         evaluation_shards=len(campaign.shards),
+        utility=NAMES[config.utility],
         similarity_limit_ppm=round(config.similarity_limit * LIMIT_UNIT),
     )
     if campaign.listed:
@@ -119,7 +121,7 @@ def build_open_task(
         aggregate=campaign.aggregate,
         updates=[update.envelope for update in updates],
         evaluation=_build_evaluation_shard(campaign.shards, campaign.shard_index),
-        utility=task_pb2.UTILITY_ACCURACY,
+        utility=NAMES[config.utility],
         empty_coalition=_EMPTY_COALITIONS[config.empty],
         averaging=_AVERAGINGS[config.averaging],
         sampling=build_sampling(config, len(updates)),

@@ -42,6 +42,7 @@ from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import UNIT_NANO
+from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
@@ -216,6 +217,7 @@ class Coordinator:
             encode_training_plan(plan),
             self._sign_receipt,
             self._report,
+            NAMES[config.utility],
         )
         self._listener = Listener(
             config.listen,
@@ -296,8 +298,9 @@ class Coordinator:
         if not campaign.aggregate:
             await settlement.aggregate(campaign)
             await self._file.save(campaign)
-            correct, size = campaign.right_answers, campaign.shard.size
-            self._report(f"round {campaign.round}: the average gets {correct} of {size} right")
+            measure = NAMES[self._config.utility]
+            value = format_utility(measure, campaign.utility, campaign.shard.size)
+            self._report(f"round {campaign.round}: {TERMS[measure].title} of the average: {value}")
         record: RoundRecord | None = None
         while record is None:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedcoin.data.messages.amounts import format_amount
+from fedcoin.learning.measures.terms import NAMES, largest_utility
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,22 @@ class RoundRecord:
     """False when the task failed and no client was paid."""
     adopted: bool
     """Whether the next round starts from this round's aggregated model, and not from its base."""
-    right_answers: int
-    """Correct answers of the aggregated model on the round's evaluation shard."""
+    utility: int
+    """Utility of the aggregated model on the round's evaluation shard: with the accuracy, its right
+    answers."""
     evaluation_size: int
     """Number of examples in that shard."""
     clients: tuple[ClientOutcome, ...]
     """What each client that took part was worth and was paid."""
     announced: tuple[bytes, ...] = ()
     """The addresses of the clients that announced an update, in that order."""
+    measure: str = "accuracy"
+    """The name of what `utility` measures, one of `learning.measures.terms.NAMES`."""
+
+    @property
+    def fraction(self) -> float:
+        """The utility as a part of its largest value, 0 to 1."""
+        return self.utility / largest_utility(NAMES[self.measure], self.evaluation_size)
 
 
 def summarise(record: RoundRecord) -> str:

@@ -29,6 +29,7 @@ from fedcoin.v1 import (
     artifact_service_pb2_grpc,
     artifact_upload_service_pb2_grpc,
     federated_learning_service_pb2_grpc,
+    task_pb2,
 )
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedReceipt
@@ -57,6 +58,7 @@ class RoundService:
         plan: How clients train, as they are told when they register.
         sign: Signs the receipts for accepted updates.
         report: Takes one line of text for each event worth logging.
+        utility: What models are measured by, a value of the enum `Utility`.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class RoundService:
         plan: pb.TrainingPlan,
         sign: SignReceipt,
         report: Callable[[str], None],
+        utility: task_pb2.Utility.ValueType,
     ) -> None:
         self._campaign = campaign
         self._file = file
@@ -76,6 +79,7 @@ class RoundService:
         self._plan = plan
         self._sign = sign
         self._report = report
+        self._utility = utility
         self._change = asyncio.Event()
         self._refused: set[bytes] = set()
         self.events = RoundEventLog()
@@ -187,7 +191,7 @@ class RoundService:
         self._campaign.check_upload(artifact)
 
     def status(self) -> pb.GetCampaignStatusResponse:
-        """Implement `RoundsPort.status`: report round, phase, clients and accuracies."""
+        """Implement `RoundsPort.status`: report round, phase, clients and utilities."""
         campaign = self._campaign
         return pb.GetCampaignStatusResponse(
             chain_id=campaign.chain_id,
@@ -197,8 +201,9 @@ class RoundService:
             round=campaign.round,
             rounds=campaign.rounds,
             clients=[format_address(address) for address in campaign.clients],
-            accuracy_counts=[record.right_answers for record in campaign.history],
+            utilities=[record.utility for record in campaign.history],
             evaluation_size=campaign.shard.size,
+            utility=self._utility,
         )
 
 

@@ -23,12 +23,15 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import is_gain
+from fedcoin.learning.measures.terms import NAMES, TERMS
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import group_files
+from fedcoin.learning.workers.jobs import explain_base
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1 import task_pb2
 from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
 from fedcoin.v1.views_pb2 import TaskView
 
@@ -79,7 +82,7 @@ class RoundSettlement:
         """Average the round's updates, and count the average's correct answers.
 
         Args:
-            campaign: Its `aggregate` and `right_answers` are set.
+            campaign: Its `aggregate` and `utility` are set.
 
         Raises:
             RefusalError: As in `average_files` and `ArtifactStore.put`.
@@ -101,12 +104,15 @@ class RoundSettlement:
             count_in_average(self._config, [update.num_samples for update in updates], groups),
         )
         aggregate = await asyncio.to_thread(self._store.put, raw)
-        campaign.right_answers = await self._workers.measure_model(
+        campaign.utility = await self._workers.measure_model(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(campaign.shard.artifact),
+            NAMES[self._config.utility],
         )
         campaign.aggregate = aggregate
+        if campaign.round == 1:
+            await self._warn_of_commonest(campaign)
 
     async def open_task(self, campaign: Campaign, save_pending: SavePending) -> bytes:
         """Upload the artifacts that miners evaluate, and open the round's task.
@@ -229,7 +235,7 @@ class RoundSettlement:
         """Fetch the average of a task that clients opened, and wait until the task is closed.
 
         Args:
-            campaign: The campaign; its `aggregate` and `right_answers` are set when the round ends.
+            campaign: The campaign; its `aggregate` and `utility` are set when the round ends.
             view: The task.
 
         Returns:
@@ -246,16 +252,31 @@ class RoundSettlement:
                 lambda: self._node.download_artifact(aggregate)
             )
             await asyncio.to_thread(self._store.put, raw)
-        right_answers = await self._workers.measure_model(
+        utility = await self._workers.measure_model(
             self._store.path(campaign.model),
             self._store.path(aggregate),
             self._store.path(evaluation),
+            view.utility,
         )
         record = await self.wait_for_end(campaign, bytes.fromhex(view.task_id))
         if record is None:
             return None
-        campaign.aggregate, campaign.right_answers = aggregate, right_answers
-        return replace(record, right_answers=right_answers, evaluation_size=view.evaluation_size)
+        campaign.aggregate, campaign.utility = aggregate, utility
+        return replace(record, utility=utility, evaluation_size=view.evaluation_size)
+
+    async def _warn_of_commonest(self, campaign: Campaign) -> None:
+        """Report it when the most frequent label alone is as accurate as the initial weights."""
+        if NAMES[self._config.utility] != task_pb2.UTILITY_ACCURACY:
+            return
+        evaluation = self._store.path(campaign.shard.artifact)
+        base_count = await self._workers.measure_model(
+            self._store.path(campaign.model), self._store.path(campaign.base), evaluation
+        )
+        explained = await self._workers.run(
+            "while counting labels", explain_base, evaluation, base_count
+        )
+        if explained:
+            self._report(explained)
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))
@@ -288,8 +309,9 @@ def _record_from_view(view: TaskView, campaign: Campaign, by_unit: bool) -> Roun
         task_id=bytes.fromhex(view.task_id),
         settled=settled,
         adopted=adopted,
-        right_answers=campaign.right_answers,
+        utility=campaign.utility,
         evaluation_size=campaign.shard.size,
+        measure=TERMS[view.utility].name,
         clients=tuple(clients),
         announced=tuple(campaign.announced),
     )

@@ -197,6 +197,7 @@ def _create_coordinator(network: _Network, server: str, node: str) -> Member:
             "coordinator.round_seconds": round_seconds,
             "coordinator.receipt_seconds": max(MIN_RECEIPT_SECONDS, 2 * round_seconds),
             "coordinator.evaluation_size": options.evaluation_size,
+            "coordinator.utility": options.utility,
             "coordinator.commit_seconds": max(MIN_COMMIT_SECONDS, COMMIT_SECONDS * options.clients),
             **dict(options.coordinator_settings),
         },

@@ -44,7 +44,7 @@ def render_report(result: DevnetResult) -> str:
         plots=[
             report_plots.plot_values(result),
             report_plots.plot_payouts(result),
-            report_plots.plot_accuracy(result),
+            report_plots.plot_utility(result),
             report_plots.plot_shares(result),
         ],
         paid=sum(client.payout for round in result.rounds for client in round.clients),

@@ -21,6 +21,7 @@ from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.terms import TERMS, format_utility, largest_utility
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -111,10 +112,11 @@ class Observer:
             reported.clients = len(campaign.clients)
             clients = format_count(expected, "client")
             self._report(f"{reported.clients} of {clients} joined")
-        for count in campaign.accuracy_counts[reported.rounds :]:
+        for utility in campaign.utilities[reported.rounds :]:
             reported.rounds += 1
-            percent = 100 * count / campaign.evaluation_size
-            self._report(f"round {reported.rounds}: the new model's accuracy is {percent:.1f} %")
+            value = format_utility(campaign.utility, utility, campaign.evaluation_size)
+            title = TERMS[campaign.utility].title
+            self._report(f"round {reported.rounds}: {title} of the new model: {value}")
         if campaign.phase == RoundPhase.ROUND_PHASE_TRAINING and campaign.round > reported.training:
             reported.training = campaign.round
             self._report(f"round {reported.training}: clients train")
@@ -223,7 +225,8 @@ class Observer:
         return RoundResult(
             round=task.round,
             task_id=task.task_id,
-            accuracy=await self._accuracy_of(task),
+            measure=TERMS[task.utility].name,
+            utility=await self._utility_of(task),
             winner=task.winner,
             difficulty_nano=task.difficulty_nano,
             schedule=Schedule.Name(task.schedule).removeprefix("SCHEDULE_").lower(),
@@ -250,11 +253,13 @@ class Observer:
     def _adversary_of(self, address: str) -> str:
         return self._plan.adversaries.get(parse_address(address), "")
 
-    async def _accuracy_of(self, task: TaskView) -> float:
-        """Read the aggregate's accuracy from the winner's evidence, as the grand coalition's."""
+    async def _utility_of(self, task: TaskView) -> float:
+        """Read the aggregate's utility, 0 to 1, from the winner's evidence."""
         reply = await self._nodes[0].get_evidence(task.task_id, task.winner)
         body = TransactionBody.FromString(SignedTransaction.FromString(reply.transaction).body)
-        return body.reveal_shapley.evidence.grand_count / task.evaluation_size
+        return body.reveal_shapley.evidence.grand_count / largest_utility(
+            task.utility, task.evaluation_size
+        )
 
 
 def client_results(task: TaskView, roles: Mapping[bytes, str]) -> tuple[ClientResult, ...]:

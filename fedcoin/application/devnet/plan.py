@@ -60,6 +60,8 @@ class DevnetOptions:
     epochs: int = 2
     # Test examples that utilities are counted on; 0 for all.
     evaluation_size: int = 0
+    # The name of the measure, one of `learning.measures.terms.NAMES`.
+    utility: str = "accuracy"
     # How many processes all clients share for training; 0: each client has a process of its own up
     # to `MAX_OWN_PROCESSES` clients, beyond that they share one for each core.
     training_processes: int = 0

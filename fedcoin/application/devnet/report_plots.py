@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fedcoin.application.devnet.results import ClientResult, DevnetResult, RoundResult
 from fedcoin.data.messages.amounts import SAP_PER_FDC, format_amount
+from fedcoin.learning.measures.terms import NAMES, TERMS
 
 WIDTH, HEIGHT = 560, 270
 LEFT, RIGHT, TOP, BOTTOM = 50, 8, 14, 48
@@ -173,8 +174,8 @@ def plot_payouts(result: DevnetResult) -> Plot:
     )
 
 
-def plot_accuracy(result: DevnetResult) -> Plot:
-    """Plot the model's accuracy after each round.
+def plot_utility(result: DevnetResult) -> Plot:
+    """Plot the model's utility after each round, in parts of the largest one.
 
     Args:
         result: The devnet's results.
@@ -183,13 +184,14 @@ def plot_accuracy(result: DevnetResult) -> Plot:
         One point for each round.
     """
     scale, ticks = make_scale([0.0, 1.0], lambda value: f"{100 * value:.0f} %")
+    terms = TERMS[NAMES[result.rounds[0].measure if result.rounds else "accuracy"]]
     slot = (WIDTH - LEFT - RIGHT) / max(len(result.rounds), 1)
     points = tuple(
         Point(
             LEFT + (index + 0.5) * slot,
-            scale(round.accuracy),
-            f"{100 * round.accuracy:.1f} %",
-            f"round {round.round}: {100 * round.accuracy:.2f} %",
+            scale(round.utility),
+            terms.format_fraction(round.utility),
+            f"round {round.round}: {terms.title} {terms.format_fraction(round.utility)}",
         )
         for index, round in enumerate(result.rounds)
     )
@@ -198,8 +200,8 @@ def plot_accuracy(result: DevnetResult) -> Plot:
         for point, round in zip(points, result.rounds, strict=True)
     )
     return Plot(
-        "How accurate the model became",
-        "accuracy on the evaluation set",
+        "How good the model became",
+        f"{terms.title} on the evaluation set",
         ticks,
         scale(0.0),
         labels=labels,

@@ -49,8 +49,10 @@ class RoundResult:
     round: int
     # 64 hex digits.
     task_id: str
-    # Accuracy of the aggregate on the evaluation set, from 0 to 1, as the winner proved it.
-    accuracy: float
+    # Name of the measure, such as "accuracy" (`learning.measures.terms`).
+    measure: str
+    # Utility of the aggregate on the evaluation set, from 0 to 1, as the winner proved it.
+    utility: float
     # The winning miner's address.
     winner: str
     # The difficulty D, in nano-utility.

@@ -16,6 +16,7 @@ from fedcoin.application.devnet.plan import FREE_RIDER, HONEST, MISLABELLED
 from fedcoin.application.devnet.results import DevnetResult, NodeResult, RoundResult
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.terms import NAMES, TERMS
 
 ROLE_STYLES = {HONEST: "default", MISLABELLED: "yellow", FREE_RIDER: "bright_black"}
 
@@ -40,8 +41,11 @@ def print_result(result: DevnetResult, console: Console | None = None) -> None:
     for round_result in result.rounds:
         console.print(_round_table(round_result, has_whole_addresses))
     console.print(_miner_table(result, has_whole_addresses))
-    accuracies = ", ".join(f"{100 * round.accuracy:.1f} %" for round in result.rounds)
-    console.print(f"Accuracy by round: {accuracies}")
+    if result.rounds:
+        terms = TERMS[NAMES[result.rounds[0].measure]]
+        values = ", ".join(terms.format_fraction(round.utility) for round in result.rounds)
+        title = terms.title[0].upper() + terms.title[1:]
+        console.print(f"{title} by round: {values}")
     console.print(_agreement(result))
     before, after = format_fdc(result.supply_before), format_fdc(result.supply_after)
     conserved = "conserved" if result.is_supply_conserved else "NOT CONSERVED"
@@ -92,8 +96,9 @@ def _round_table(result: RoundResult, has_whole_addresses: bool) -> Table:
     rewards = sum(miner.reward for miner in result.miners)
     coalitions = format_count(result.evaluations, "coalition")
     miners = format_count(sum(miner.revealed for miner in result.miners), "miner")
+    terms = TERMS[NAMES[result.measure]]
     table = _new_table(
-        f"Round {result.round}: accuracy {100 * result.accuracy:.1f} %",
+        f"Round {result.round}: {terms.title} {terms.format_fraction(result.utility)}",
         f"winner {show(result.winner)}, miners paid {format_fdc(rewards)} FDC\n"
         f"{result.schedule}, {coalitions} proved by {miners}, "
         f"D {result.difficulty_nano / 1e9:.4f}, settled in {result.settle_seconds:.2f} s",

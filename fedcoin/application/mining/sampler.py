@@ -25,7 +25,7 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts
 
 
 class Utility(Protocol):
-    """Counts the right answers of coalitions, as `task_evaluator.TaskUtility` does."""
+    """Computes the utilities of coalitions, as `task_evaluator.TaskUtility` does."""
 
     @property
     def batch_size(self) -> int:
@@ -33,7 +33,7 @@ class Utility(Protocol):
         ...
 
     async def __call__(self, coalitions: Coalitions) -> Counts:
-        """Count right answers.
+        """Compute utilities.
 
         Args:
             coalitions: Bool (m, n).
@@ -52,7 +52,7 @@ _UNKNOWN = -(1 << 40)
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The utilities of leaves 0 to N - 1 of a plan, as counts of right answers."""
+    """The utilities of leaves 0 to N - 1 of a plan."""
 
     utilities: Ints
     """Shape (N, m), int64, with implied utilities filled in."""
@@ -79,7 +79,7 @@ async def gather(
 
     Args:
         plan: The miner's samples.
-        utility: Counts right answers, and says how many coalitions a batch takes.
+        utility: Computes utilities, and says how many coalitions a batch takes.
         difficulty_nano: D in nano-utility.
         clock: Gives Unix ms.
         end_ms: When to stop, on this clock.

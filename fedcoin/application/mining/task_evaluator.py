@@ -19,6 +19,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
+from fedcoin.learning.measures.measure import Measure
 from fedcoin.learning.model.artifact_sizes import max_evaluation_bytes, max_weights_bytes
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
 from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
@@ -54,10 +55,18 @@ class CoalitionEvaluator(Protocol):
         """
         ...
 
+    def measure(self, job_id: bytes) -> Measure:
+        """Return the measure of a job, for its evaluation set.
+
+        Args:
+            job_id: The id of an open job.
+        """
+        ...
+
     async def evaluate(
         self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
     ) -> Counts:
-        """Count the right answers of coalitions, each of them only once.
+        """Compute the utilities of coalitions, each of them only once.
 
         Args:
             job_id: The id of an open job.
@@ -65,7 +74,7 @@ class CoalitionEvaluator(Protocol):
             urgent: Whether callers that are not urgent wait until this call is done.
 
         Returns:
-            The counts, shape (m,), int64.
+            The utilities, shape (m,), int64.
         """
         ...
 
@@ -136,7 +145,7 @@ class Assignment:
 
 
 class TaskUtility:
-    """Counts the right answers of one task's coalitions. Implements `sampler.Utility`.
+    """Computes the utilities of one task's coalitions. Implements `sampler.Utility`.
 
     Args:
         worker: The worker processes.
@@ -154,8 +163,13 @@ class TaskUtility:
         """How many coalitions fit into the next batch, at least 1."""
         return self._worker.batch_size(self._job_id)
 
+    @property
+    def step(self) -> int:
+        """How far one example may move the utility, as `Measure.step` says."""
+        return self._worker.measure(self._job_id).step
+
     async def __call__(self, coalitions: Coalitions) -> Counts:
-        """Count the right answers of coalitions.
+        """Compute the utilities of coalitions.
 
         Args:
             coalitions: Bool (m, n), any number of them.
@@ -330,6 +344,7 @@ class TaskJobs:
             empty=terms.empty_coalition,
             groups=tuple(terms.groups),
             similarity_limit=assignment.similarity_limit_ppm / LIMIT_UNIT,
+            utility=terms.utility,
         )
 
 
@@ -339,5 +354,7 @@ def _artifact_limits(assignment: Assignment, spec: ModelSpec) -> dict[bytes, int
     evaluation = assignment.terms.evaluation
     limits = dict.fromkeys(assignment.artifacts(), weights)
     limits[assignment.model] = MAX_SPEC_BYTES
-    limits[evaluation.artifact] = max_evaluation_bytes(spec, evaluation.size)
+    limits[evaluation.artifact] = max_evaluation_bytes(
+        spec, evaluation.size, assignment.terms.utility
+    )
     return limits

@@ -207,9 +207,11 @@ class Auditor:
         claims = await asyncio.to_thread(list_claims, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds, urgent=True) as utility:
             counts = await utility(claims.coalitions)
-        tolerance = compute_tolerance(
-            terms.evaluation.size, self._chain.genesis.parameters.utility_tolerance
-        )
+            tolerance = compute_tolerance(
+                terms.evaluation.size,
+                self._chain.genesis.parameters.utility_tolerance,
+                utility.step,
+            )
         compare_counts(claims, counts, tolerance)
 
 

@@ -2,7 +2,8 @@
 
 Every client trains a dense network by NumPy on its own examples. The average of the trained weights
 is the next round's base (FedAvg). The utility of a coalition is the accuracy of the average of its
-members' weights, and that of no client the accuracy of the round's base.
+members' weights, and that of no client the accuracy of the round's base. Other measures of labels
+can take the accuracy's place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
+from fedcoin.learning.measures.choice import bind_measure
+from fedcoin.learning.measures.target_checks import check_targets
+from fedcoin.learning.measures.terms import largest_utility
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.model.layers import Activation, Dense, Layer
 from fedcoin.learning.training.dense_sgd import fit_dense
@@ -69,8 +73,9 @@ def value_federation(
     budget: int | None = None,
     seed: int = 0,
     plan: TrainingPlan = _DEFAULT_PLAN,
+    utility: int = task_pb2.UTILITY_ACCURACY,
 ) -> FederationValuation:
-    """Train a federation and compute the Shapley values of its clients for the accuracy.
+    """Train a federation and compute the Shapley values of its clients.
 
     Args:
         x_parts: Each client's inputs, (m_k, ...) numbers, which become float32 as they are; scale
@@ -84,6 +89,7 @@ def value_federation(
         budget: As in `shapley.estimate`, for each round.
         seed: Seeds initial weights, the order of examples and the choice of coalitions.
         plan: How each client trains in a round.
+        utility: What models are measured by: a value of the enum `Utility` that is about labels.
 
     Returns:
         The values of the rounds and their sum. Equal arguments give equal values on one machine.
@@ -101,6 +107,7 @@ def value_federation(
             limit="1",
         )
     clients, test = _read_parts(x_parts, y_parts, x_test, y_test)
+    check_targets(utility, test.y, max(2, 1 + int(test.y.max())))
     shapley.plan(len(clients), method, budget)  # refuses before anything is trained
     num_classes = 1 + max(int(part.y.max()) for part in [*clients, test])
     widths = [test.x.shape[1], *hidden_units, max(num_classes, 2)]
@@ -112,18 +119,18 @@ def value_federation(
             _train(layers, base, part, plan, _mix_seeds(seed, number, client), client)
             for client, part in enumerate(clients)
         ]
-        accuracy = _AccuracyGame(layers, base, updates, num_samples, test)
-        utility = shapley.RecordedUtility(accuracy)
+        game = _UtilityGame(layers, base, updates, num_samples, test, utility)
+        recorded = shapley.RecordedUtility(game)
         # A seed of its own makes the rounds' errors independent.
         estimates.append(
             shapley.estimate(
-                utility, len(clients), method, budget, _mix_seeds(seed, number, len(clients))
+                recorded, len(clients), method, budget, _mix_seeds(seed, number, len(clients))
             )
         )
-        utilities.append(utility)
+        utilities.append(recorded)
         base = federated_average(updates, num_samples)
     nobody, everybody = np.zeros((1, len(clients)), np.bool_), np.ones((1, len(clients)), np.bool_)
-    accuracies = [utilities[0](nobody), *(utility(everybody) for utility in utilities)]
+    accuracies = [utilities[0](nobody), *(recorded(everybody) for recorded in utilities)]
     return FederationValuation(
         tuple(estimates),
         shapley.add_rounds(estimates),
@@ -132,8 +139,8 @@ def value_federation(
     )
 
 
-class _AccuracyGame:
-    """The accuracy of coalitions' averaged weights."""
+class _UtilityGame:
+    """The utility of coalitions' averaged weights, 0 to 1."""
 
     def __init__(
         self,
@@ -142,6 +149,7 @@ class _AccuracyGame:
         updates: Sequence[Weights],
         num_samples: tuple[int, ...],
         test: _Examples,
+        utility: int,
     ) -> None:
         # The evaluator reads no files: the paths are not used.
         job = UtilityJob(
@@ -153,9 +161,16 @@ class _AccuracyGame:
             evaluation=Path(),
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
+            utility=utility,
         )
-        self._evaluator = DenseEvaluator(layers, base, updates, test.x, test.y, job)
-        self._num_examples = len(test.y)
+        last = layers[-1]
+        assert isinstance(last, Dense)
+        # The network has no softmax: its outputs are logits.
+        measure = bind_measure(utility, test.y, base[last.kernel].shape[1], are_probabilities=False)
+        self._evaluator = DenseEvaluator(
+            layers, base, updates, test.x, test.y, job, measure=measure
+        )
+        self._largest = largest_utility(utility, len(test.y))
 
     def __call__(self, coalitions: Coalitions) -> npt.NDArray[np.float64]:
         step = self._evaluator.max_coalitions
@@ -163,8 +178,8 @@ class _AccuracyGame:
             self._evaluator.evaluate(coalitions[start : start + step])
             for start in range(0, len(coalitions), step)
         ]
-        accuracies: npt.NDArray[np.float64] = np.concatenate(counts) / self._num_examples
-        return accuracies
+        utilities: npt.NDArray[np.float64] = np.concatenate(counts) / self._largest
+        return utilities
 
 
 def _build_network(widths: Sequence[int], seed: int) -> tuple[list[Layer], Weights]:

@@ -17,12 +17,14 @@ from fedcoin.learning.files.array_files import open_arrays
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import read_architecture
 from fedcoin.learning.files.stored_arrays import unreadable
+from fedcoin.learning.measures.terms import TARGET_UTILITIES, TOKEN_UTILITIES
 from fedcoin.learning.training.input_range import (
     InputRange,
     check_divisor,
     measure_inputs,
     read_divisor,
 )
+from fedcoin.v1 import task_pb2
 
 Array = npt.NDArray[np.generic]
 
@@ -108,19 +110,26 @@ class EvaluationFile:
     """What a file of an evaluation set holds."""
 
     tensors: bytes
-    """`x` as float32 and `y` as int64, in encoded tensors."""
+    """`x` as float32 and `y` as int64, or as float32 for a measure of regression, in encoded
+    tensors."""
     num_examples: int
+    labels: Array
+    """`y`."""
     inputs: InputRange
     """The range of the inputs in the file, and what they were divided by."""
 
 
-def read_evaluation(path: Path, scale: float = 0.0) -> EvaluationFile:
+def read_evaluation(
+    path: Path, scale: float = 0.0, utility: int = task_pb2.UTILITY_ACCURACY
+) -> EvaluationFile:
     """Read an evaluation set.
 
     Args:
         path: An `.npz` file with `x` (m, ...) and `y` (m,), or `x_test` and `y_test`.
         scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
             nothing.
+        utility: The `Utility` that it is for: `y` may be (m, outputs) numbers for a measure of
+            regression, and (m, positions) labels for one of tokens.
 
     Returns:
         The evaluation set.
@@ -137,13 +146,15 @@ def read_evaluation(path: Path, scale: float = 0.0) -> EvaluationFile:
         raise _bad_data(LearningCode.WRONG_NAMES, f"{path} must hold x and y, or x_test and y_test")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if x.ndim < 2 or y.shape != x.shape[:1] or not len(y):
+    is_regression = utility in TARGET_UTILITIES
+    is_wide = is_regression or utility in TOKEN_UTILITIES
+    if x.ndim < 2 or y.shape[:1] != x.shape[:1] or (y.ndim > 1 and not is_wide) or not len(y):
         raise _bad_data(
             LearningCode.WRONG_SHAPE,
             f"{path} has x of shape {x.shape} and y of shape {y.shape}; they must be (m, ...) and "
             "(m,) with m at least 1",
         )
-    if x.dtype.kind not in "uif" or y.dtype.kind not in "ui":
+    if x.dtype.kind not in "uif" or y.dtype.kind not in ("uif" if is_regression else "ui"):
         raise _bad_data(
             LearningCode.WRONG_DTYPE,
             f"{path} has x of {x.dtype} and y of {y.dtype}; x must be numbers and y integers",
@@ -151,14 +162,14 @@ def read_evaluation(path: Path, scale: float = 0.0) -> EvaluationFile:
     divisor = scale or read_divisor(path, arrays)
     check_divisor(divisor)
     inputs = _to_float32(path, "x", x) / np.float32(divisor)
-    labels = y.astype(np.int64)
-    if int(labels.min()) < 0:
+    labels = _to_float32(path, "y", y) if is_regression else y.astype(np.int64)
+    if not is_wide and int(labels.min()) < 0:
         raise _bad_data(
             LearningCode.LABEL_OUT_OF_RANGE,
             f"{path} has the label {labels.min()}; labels count from 0",
         )
     tensors = encode_tensors({"x": inputs, "y": labels})
-    return EvaluationFile(tensors, len(labels), measure_inputs([x], divisor))
+    return EvaluationFile(tensors, len(labels), labels, measure_inputs([x], divisor))
 
 
 def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:

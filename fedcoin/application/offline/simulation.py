@@ -33,12 +33,14 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.terms import TERMS, format_utility
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.training_pool import TrainingPool
+from fedcoin.v1 import task_pb2
 
 HONEST, MISLABELLED, FREE_RIDER = "honest", "mislabelled", "free rider"
 ROLES = (HONEST, MISLABELLED, FREE_RIDER)
@@ -66,6 +68,7 @@ async def simulate(
     partition: Partition = LINEAR,
     evaluation_size: int = 0,
     scale: float = 0.0,
+    utility: int = task_pb2.UTILITY_ACCURACY,
     processes: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
@@ -84,6 +87,7 @@ async def simulate(
         partition: How the training set is divided among all clients, whatever their roles.
         evaluation_size: How many test examples form the evaluation set; 0 for all.
         scale: What to divide all inputs by, as in `datasets.load_dataset`.
+        utility: What each client's model is measured by, a value of the enum `Utility`.
         processes: How many clients train at a time, each in a process with its own TensorFlow. The
             weights do not depend on it.
         report: Takes one line of text about the inputs, and one for each client.
@@ -119,17 +123,18 @@ async def simulate(
     ]
     workers = _Workers(TrainingPool(processes), WorkerPool())
     tasks = [
-        asyncio.create_task(_train(folder, workers, data, plan, role))
+        asyncio.create_task(_train(folder, workers, data, plan, role, utility))
         for data, role in zip(all_data, client_roles, strict=True)
     ]
     clients = []
     try:
         for data, role, task in zip(all_data, client_roles, tasks, strict=True):
             client = await task
+            value = format_utility(utility, client.utility, artifacts.evaluation.sizes[0])
             report(
                 f"client {data.index + 1} of {num_clients}: {role}, "
                 f"{format_count(client.num_samples, 'example')}, "
-                f"{client.right_answers} of {artifacts.evaluation.sizes[0]} right by itself"
+                f"{TERMS[utility].title} {value} by itself"
             )
             clients.append(client)
     finally:
@@ -148,6 +153,7 @@ async def simulate(
         evaluation_artifact=compute_artifact_id(artifacts.evaluation.shards[0]).hex(),
         evaluation_size=artifacts.evaluation.sizes[0],
         clients=tuple(clients),
+        measure=TERMS[utility].name,
     )
     await asyncio.to_thread(write_manifest, folder, manifest)
     return manifest
@@ -173,7 +179,12 @@ def _write_artifacts(folder: Path, artifacts: InitialArtifacts) -> None:
 
 
 async def _train(
-    folder: Path, workers: _Workers, data: ClientData, plan: TrainingPlan, role: str
+    folder: Path,
+    workers: _Workers,
+    data: ClientData,
+    plan: TrainingPlan,
+    role: str,
+    utility: int,
 ) -> SimulatedClient:
     name = f"client-{data.index + 1}"
     key = KeyPair.generate()
@@ -200,5 +211,5 @@ async def _train(
         weights=path.name,
         artifact=compute_artifact_id(weights).hex(),
         key=key_name,
-        right_answers=await workers.evaluation.measure_model(model, path, folder / EVALUATION),
+        utility=await workers.evaluation.measure_model(model, path, folder / EVALUATION, utility),
     )

@@ -45,8 +45,8 @@ class SimulatedClient:
     """The artifact id of its weights, in hex."""
     key: str
     """The file of its private key, relative to the folder."""
-    right_answers: int
-    """Correct answers of its own weights on the evaluation set."""
+    utility: int
+    """Utility of its own weights on the evaluation set: with the accuracy, its right answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class SimulationManifest:
     """The clients, in order."""
     partition: str = "linear"
     """How the training set was divided among the clients (`partition_spec`)."""
+    measure: str = "accuracy"
+    """The name of the measure (`learning.measures.terms`)."""
 
 
 def create_folder(folder: Path) -> None:

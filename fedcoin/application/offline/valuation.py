@@ -1,8 +1,8 @@
 """Value the clients of a federation from files: the Shapley values of their weights.
 
 A model's architecture, its base weights, a folder of clients' weights and an evaluation set become
-an evaluation job for worker processes. The utility of a coalition is the accuracy of its averaged
-model.
+an evaluation job for worker processes. The utility of a coalition is what a measure, such as the
+accuracy, finds of its averaged model.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from fedcoin.application.offline.npz_files import (
 )
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
+from fedcoin.learning.measures.right_answers import explain_by_commonest
+from fedcoin.learning.measures.terms import TERMS, largest_utility
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.weight_files import WeightsFile, needs_keras, read_weights_file
 from fedcoin.learning.training.input_range import InputRange
@@ -47,15 +49,19 @@ class Valuation:
     num_samples: tuple[int, ...]
     """Training examples of each client."""
     estimate: shapley.Estimate
-    """Values and standard errors in units of accuracy (0 to 1)."""
-    base_accuracy: float
-    """Accuracy of the base model, 0 to 1."""
-    accuracy: float
-    """Accuracy of the average of all clients' weights, 0 to 1."""
+    """Values and standard errors in units of the utility (0 to 1)."""
+    measure: str
+    """The name of the utility, one of `learning.measures.terms.NAMES`."""
+    base_utility: float
+    """Utility of the base model, 0 to 1."""
+    utility: float
+    """Utility of the average of all clients' weights, 0 to 1."""
     examples: int
     """How many examples the evaluation set has."""
     inputs: InputRange
     """The range of the evaluation set's inputs, and what they were divided by."""
+    note: str
+    """What to know about the accuracy of the base model (`explain_by_commonest`); else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,8 @@ class ValuationProgress:
     """The time that the evaluation of the others will take, in seconds, from the latest batches;
     None before enough was measured. What the estimator computes itself is not counted."""
     std_error: float | None
-    """The largest standard error if the estimator stopped now, in units of accuracy; None when it
-    cannot be computed yet."""
+    """The largest standard error if the estimator stopped now, in units of the utility; None when
+    it cannot be computed yet."""
     method: str
     """Name of the estimator."""
     num_examples: int
@@ -92,6 +98,7 @@ async def value_files(
     seed: int,
     tolerance: float | None = None,
     scale: float = 0.0,
+    utility: int = task_pb2.UTILITY_ACCURACY,
     report: ReportProgress,
 ) -> Valuation:
     """Compute the Shapley values of clients from their files.
@@ -108,9 +115,10 @@ async def value_files(
         method: A name in `shapley.METHODS`, or "auto".
         budget: How many coalitions to evaluate at most; None for the method's default.
         seed: Seeds the choice of coalitions.
-        tolerance: Half the width, in units of accuracy, of the widest 95 % interval to accept; None
-            to spend the budget. See `shapley.estimate`.
+        tolerance: Half the width, in units of the utility, of the widest 95 % interval to accept;
+            None to spend the budget. See `shapley.estimate`.
         scale: What to divide the evaluation set's inputs by; 0 for what its file says, or nothing.
+        utility: What models are measured by, a value of the enum `Utility`.
         report: Called once before the first coalition is evaluated, then after each batch of the
             worker processes from another thread.
 
@@ -139,37 +147,57 @@ async def value_files(
             text = spec.decode("utf-8", "replace")
             spec = await workers.run("while reading the model", _spec_from_json, text)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
-            evaluation = read_evaluation(data, scale)
+            evaluation = read_evaluation(data, scale, utility)
             num_examples = evaluation.num_examples
-            job = await _write_job(workers, Path(folder), spec, base, files, evaluation.tensors)
+            largest = largest_utility(utility, num_examples)
+            job = await _write_job(
+                workers, Path(folder), spec, base, files, evaluation.tensors, utility
+            )
             await workers.open_job(job)
 
             def recall(coalitions: Coalitions) -> Floats:
-                return workers.recall(job.job_id, coalitions) / num_examples
+                return workers.recall(job.job_id, coalitions) / largest
 
             errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files), recall)
             # With a tolerance `auto` tries cheaper methods than `plan` chose for the whole budget.
             planned = chosen_method if tolerance is None else method
             progress = ValuationProgress(0, max_evaluations, None, None, planned, num_examples)
             report(progress)
-            game = _AccuracyGame(workers, job, errors, progress, report)
+            game = _UtilityGame(workers, job, largest, errors, progress, report)
             estimate = await asyncio.to_thread(
                 shapley.estimate,
                 game.utility, len(files), planned, chosen_budget, seed, tolerance=tolerance,
             )  # fmt: skip
             empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
             counts = await workers.evaluate(job.job_id, empty_and_grand)
-            base_accuracy, accuracy = (counts / num_examples).tolist()
+            base_utility, whole_utility = (counts / largest).tolist()
+            note = ""
+            if utility == task_pb2.UTILITY_ACCURACY:
+                note = explain_by_commonest(evaluation.labels, int(counts[0]))
     finally:
         await workers.stop()
     names = tuple(map(client_name, files))
     return Valuation(
-        names, job.num_samples, estimate, base_accuracy, accuracy, num_examples, evaluation.inputs
+        names,
+        job.num_samples,
+        estimate,
+        TERMS[utility].name,
+        base_utility,
+        whole_utility,
+        num_examples,
+        evaluation.inputs,
+        note,
     )
 
 
 async def _write_job(
-    workers: WorkerPool, folder: Path, spec: bytes, base: Path, files: list[Path], evaluation: bytes
+    workers: WorkerPool,
+    folder: Path,
+    spec: bytes,
+    base: Path,
+    files: list[Path],
+    evaluation: bytes,
+    utility: int,
 ) -> UtilityJob:
     """Write the files as artifacts into a folder."""
     (folder / "model").write_bytes(spec)
@@ -189,6 +217,7 @@ async def _write_job(
         evaluation=folder / "evaluation",
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
+        utility=utility,
     )
 
 
@@ -203,19 +232,21 @@ def _spec_from_json(keras_json: str) -> bytes:
     return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
 
 
-class _AccuracyGame:
+class _UtilityGame:
     """The utility of an estimator that runs in a thread; the workers live in the event loop."""
 
     def __init__(
         self,
         workers: WorkerPool,
         job: UtilityJob,
+        largest: int,
         errors: StandardErrorTracker,
         progress: ValuationProgress,
         report: ReportProgress,
     ) -> None:
         self._workers = workers
         self._job = job
+        self._largest = largest
         self._errors = errors
         self._progress = progress
         self._report = report
@@ -223,19 +254,19 @@ class _AccuracyGame:
         self._loop = asyncio.get_running_loop()
 
     def utility(self, coalitions: Coalitions) -> Floats:
-        """Evaluate coalitions (m, n) to accuracies (m,), and report progress."""
-        accuracies, start = [], 0
+        """Evaluate coalitions (m, n) to utilities (m,), 0 to 1, and report progress."""
+        utilities, start = [], 0
         while start < len(coalitions):
             request = coalitions[start : start + self._workers.batch_size(self._job.job_id)]
             started = time.monotonic()
             evaluation = self._workers.evaluate(self._job.job_id, request)
             counts = asyncio.run_coroutine_threadsafe(evaluation, self._loop).result()
             self._pace.add(len(request), time.monotonic() - started)
-            accuracies.append(counts / self._progress.num_examples)
+            utilities.append(counts / self._largest)
             self._errors.add(len(request))
             start += len(request)
             self._report_progress()
-        return np.concatenate(accuracies)
+        return np.concatenate(utilities)
 
     def _report_progress(self) -> None:
         done = self._errors.num_evaluated

@@ -122,7 +122,7 @@ class _RevealChecker:
         claims = list_claims(action.evidence, plan)
         async with self._jobs.opened(assignment, 0.0) as utility:
             counts = await utility(claims.coalitions)
-        tolerance = compute_tolerance(terms.evaluation.size, self._tolerance)
+            tolerance = compute_tolerance(terms.evaluation.size, self._tolerance, utility.step)
         try:
             compare_counts(claims, counts, tolerance)
         except RefusalError as refusal:

@@ -18,6 +18,7 @@ from fedcoin.data.field_checks import check_choice, check_length, check_range
 from fedcoin.data.messages.amounts import MAX_AMOUNT, format_amount
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.training_reward import split_budget
+from fedcoin.learning.measures.terms import TERMS
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.state_pb2 import CampaignState
 from fedcoin.v1.task_pb2 import ClientList, OpenCampaign, PriceSplit
@@ -46,6 +47,7 @@ _TRAINING_REWARDS: Final = (
     task_pb2.TRAINING_REWARD_UNIT_PRICE,
 )
 _REWARDS: Final = (task_pb2.MINING_REWARD_WINNER, task_pb2.MINING_REWARD_PRO_RATA)
+_UTILITIES: Final = tuple(TERMS)
 
 
 def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
@@ -198,8 +200,8 @@ def check_terms(terms: OpenCampaign) -> None:
     Raises:
         RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
             BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_TRAINING_REWARD, BAD_CLIENT_LIST,
-            BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW.
+            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_UTILITY, BAD_TRAINING_REWARD,
+            BAD_CLIENT_LIST, BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -219,6 +221,7 @@ def check_terms(terms: OpenCampaign) -> None:
     check_range(
         terms.evaluation_shards, 1, MAX_SHARDS, "evaluation_shards", code=LedgerCode.BAD_SHARDS
     )
+    check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
     _check_training_reward(terms)
     check_client_list(terms.clients)
     if terms.similarity_limit_ppm:

@@ -47,7 +47,6 @@ _MAX_PATH: Final = 32
 _ENVELOPE_BYTES: Final = 1024
 """More than a reveal's transaction takes beside its evidence, in bytes."""
 
-_UTILITIES: Final = (task_pb2.UTILITY_ACCURACY,)
 _EMPTY: Final = (task_pb2.EMPTY_COALITION_BASE_MODEL, task_pb2.EMPTY_COALITION_ZERO)
 _AVERAGINGS: Final = (
     task_pb2.AVERAGING_RENORMALISED,
@@ -160,7 +159,7 @@ def _bases(campaign: CampaignState) -> tuple[bytes, ...]:
 
 def _check_terms(context: ExecutionContext, terms: OpenTask, campaign: CampaignState) -> None:
     check_length(terms.aggregate, HASH_BYTES, "aggregate", code=LedgerCode.BAD_HASH)
-    check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
+    _check_utility(terms, campaign)
     _check_empty_coalition(terms, campaign)
     check_choice(terms.averaging, _AVERAGINGS, "averaging", code=LedgerCode.BAD_AVERAGING)
     min_ms = context.parameters.min_window_ms
@@ -170,6 +169,17 @@ def _check_terms(context: ExecutionContext, terms: OpenTask, campaign: CampaignS
     check_range(terms.max_attempts, 1, MAX_ATTEMPTS, "max_attempts", code=LedgerCode.BAD_ATTEMPTS)
     _check_prices(terms, campaign)
     _check_shard(terms.evaluation, campaign)
+
+
+def _check_utility(terms: OpenTask, campaign: CampaignState) -> None:
+    if terms.utility != campaign.terms.utility:
+        due = task_pb2.Utility.Name(campaign.terms.utility)
+        raise RefusalError(
+            LedgerCode.BAD_UTILITY,
+            f"utility is {terms.utility}; the campaign promised its clients {due}: use that one",
+            field="utility",
+            limit=due,
+        )
 
 
 def _check_empty_coalition(terms: OpenTask, campaign: CampaignState) -> None:

@@ -83,6 +83,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         attempt=task.attempt,
         schedule=terms.sampling.schedule,
         evaluation_size=terms.evaluation.size,
+        utility=terms.utility,
         difficulty_nano=task.difficulty_nano,
         prices=terms.prices,
         clients=_client_views(task, terms, campaign),

@@ -1,7 +1,7 @@
 """Audit: recompute the utilities of the challenged leaves before voting for a block.
 
 The audit decides how a validator votes; replaying the chain does not repeat it. Floating-point
-results differ between machines, so that a count of right answers may differ by a tolerance, and
+results differ between machines, so that a utility may differ by a tolerance, and
 two honest validators can judge a count at the edge of the tolerance differently. What the
 validators have voted for stays valid (docs/PROTOCOL.md, section 12).
 """
@@ -26,7 +26,7 @@ class EvidenceClaims:
     coalitions: Bools
     """(C, n): the grand coalition, the empty one, then those of the leaves in their order."""
     counts: Ints
-    """(C,): claimed right answers."""
+    """(C,): claimed utilities."""
     leaves: Ints
     """(C,): the leaf that a row belongs to; -1 for the first two."""
     positions: Ints
@@ -75,17 +75,20 @@ def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
     )
 
 
-def compute_tolerance(evaluation_size: int, per_ten_thousand: int) -> int:
-    """Compute how far a recomputed count of right answers may be from the claimed one.
+def compute_tolerance(evaluation_size: int, per_ten_thousand: int, step: int = 1) -> int:
+    """Compute how far a recomputed utility may be from the claimed one.
 
     Args:
         evaluation_size: Number of examples in the evaluation set.
-        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent of
+            the examples.
+        step: How far one example may move the utility, `Measure.step`: 1 with the accuracy.
 
     Returns:
-        The largest difference that an audit accepts, in right answers, rounded up.
+        The largest difference that an audit accepts, in units of the utility: the examples,
+        rounded up, times the step.
     """
-    return -(-evaluation_size * per_ten_thousand // 10_000)
+    return -(-evaluation_size * per_ten_thousand // 10_000) * step
 
 
 def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None:
@@ -93,8 +96,8 @@ def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None
 
     Args:
         claims: A miner's claims, from `list_claims`.
-        counts: Recomputed right answers of `claims.coalitions`, int64 (C,).
-        tolerance: The largest accepted difference of a count, in right answers.
+        counts: Recomputed utilities of `claims.coalitions`, int64 (C,).
+        tolerance: The largest accepted difference, in units of the utility.
 
     Raises:
         RefusalError: AUDIT_FAILED when a count differs by more than the tolerance. The message
@@ -110,7 +113,7 @@ def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None
     )
     raise RefusalError(
         IncentiveCode.AUDIT_FAILED,
-        f"{subject}: {claims.counts[row]} right answers claimed, {counts[row]} recomputed,"
+        f"{subject}: a utility of {claims.counts[row]} claimed, {counts[row]} recomputed,"
         f" tolerance {tolerance}; {len(wrong)} of {len(counts)} coalitions differ",
         field="evidence.leaves",
         limit=str(tolerance),

@@ -62,13 +62,13 @@ class EvidenceTree:
     """All samples of one miner, from which it can answer any challenge."""
 
     utilities: Ints
-    """In right answers, int64 (N, m), the implied ones filled in."""
+    """In units of the utility, int64 (N, m), the implied ones filled in."""
     tree: SumTree
     """The Merkle-sum tree over all leaves."""
     grand: int
-    """u(all clients), in right answers."""
+    """u(all clients), in units of the utility."""
     empty: int
-    """u(no client), in right answers."""
+    """u(no client), in units of the utility."""
 
     @property
     def samples(self) -> int:
@@ -123,10 +123,10 @@ def build_evidence_tree(
 
     Args:
         plan: The miner's plan for the task.
-        utilities: In right answers, int64 (N, m). Those that the schedule defines are ignored and
-            computed here.
-        grand: u(all clients), in right answers.
-        empty: u(no client), in right answers.
+        utilities: In units of the utility, int64 (N, m). Those that the schedule defines are
+            ignored and computed here.
+        grand: u(all clients), in units of the utility.
+        empty: u(no client), in units of the utility.
 
     Returns:
         The tree.
@@ -140,13 +140,12 @@ def build_evidence_tree(
     indices = range(len(claimed))
     rows = plan.fill_implied(indices, claimed, grand, empty)
     check_ends(plan, grand, empty)
-    if rows.min() < 0 or rows.max() > plan.evaluation_size:
+    if rows.min() < 0 or rows.max() > plan.max_utility:
         raise RefusalError(
             IncentiveCode.BAD_UTILITY,
-            f"utilities are from {rows.min()} to {rows.max()}; 0 to {plan.evaluation_size} is"
-            " possible",
+            f"utilities are from {rows.min()} to {rows.max()}; 0 to {plan.max_utility} is possible",
             field="utilities",
-            limit=str(plan.evaluation_size),
+            limit=str(plan.max_utility),
         )
     vectors = plan.contributions(indices, rows, grand, empty)
     return EvidenceTree(rows, build_sum_tree(rows, vectors), grand, empty)
@@ -249,8 +248,8 @@ def compute_max_evidence_bytes(plan: SamplingPlan, q: int) -> int:
     """
     samples = plan.sample_limit
     shown = min(q, samples)
-    leaf = plan.leaf_length * _varint_bytes(plan.evaluation_size) + 32
-    reach = samples * plan.evaluation_size * plan.denominator(1)
+    leaf = plan.leaf_length * _varint_bytes(plan.max_utility) + 32
+    reach = samples * plan.max_utility * plan.denominator(1)
     node = HASH_BYTES + plan.clients * _varint_bytes(2 * reach) + 16
     # A level shows at most one sibling for each leaf, and no more than half of its nodes.
     siblings = sum(min(shown, width // 2) for width in level_widths(samples)[:-1])

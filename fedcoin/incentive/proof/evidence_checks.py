@@ -73,16 +73,16 @@ def check_ends(plan: SamplingPlan, grand: int, empty: int) -> None:
 
     Args:
         plan: A miner's plan for the task.
-        grand: Claimed u(all clients), in right answers.
-        empty: Claimed u(no client), in right answers.
+        grand: Claimed u(all clients), in units of the utility.
+        empty: Claimed u(no client), in units of the utility.
 
     Raises:
-        RefusalError: BAD_UTILITY when one is negative or above the evaluation size, or when
+        RefusalError: BAD_UTILITY when one is negative or above the largest one, or when
             `empty` is not 0 under EMPTY_COALITION_ZERO.
     """
-    max_empty = 0 if plan.empty_is_zero else plan.evaluation_size
+    max_empty = 0 if plan.empty_is_zero else plan.max_utility
     for name, value, highest in (
-        ("grand_count", grand, plan.evaluation_size),
+        ("grand_count", grand, plan.max_utility),
         ("empty_count", empty, max_empty),
     ):
         if not 0 <= value <= highest:

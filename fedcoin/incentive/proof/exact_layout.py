@@ -154,7 +154,7 @@ class ExactLayout:
         return vectors
 
     def sum_bounds(
-        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, max_utility: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """Implement `Layout.sum_bounds`: exact bounds, each utility at 0 or E."""
         low, high = _cumulative_coefficients(self.clients)
@@ -162,8 +162,8 @@ class ExactLayout:
         fixed = np.where(first + count == self.leaves, grand * weights[-1], 0)
         fixed -= np.where(first == 0, empty * weights[0], 0)
         return (
-            (low[first + count] - low[first]) * evaluation_size + fixed[:, None],
-            (high[first + count] - high[first]) * evaluation_size + fixed[:, None],
+            (low[first + count] - low[first]) * max_utility + fixed[:, None],
+            (high[first + count] - high[first]) * max_utility + fixed[:, None],
         )
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:

@@ -6,11 +6,11 @@ Notation of this folder:
     N        number of leaves, the samples of one miner
     m        number of coalitions in a leaf, `leaf_length`
     G        number of groups of consecutive leaves: the leaves below G nodes of the tree
-    E        evaluation size: examples in the evaluation set
-    u(T)     utility of coalition T: right answers on the evaluation set, 0 to E
+    E        the largest utility: with the accuracy, the examples in the evaluation set
+    u(T)     utility of coalition T on the evaluation set, 0 to E, in units of 1
     grand    u(all clients); empty: u(no client)
     v_j      vector of leaf j, (n,) integers: what its utilities contribute to each client
-    S        Shapley values in right answers, S = (sum of all v_j) / `denominator`
+    S        Shapley values in units of the utility, S = (sum of all v_j) / `denominator`
 
 A layout says, for one schedule and one miner, which coalitions a leaf holds and how their
 utilities give v_j. Everything is an integer, so that all nodes compute the same sums. Whatever
@@ -56,7 +56,7 @@ class Layout(Protocol):
             samples: Number of leaves, N.
 
         Returns:
-            A positive integer. The sum divided by it is in right answers.
+            A positive integer. The sum divided by it is in units of the utility.
         """
 
     def evaluations(self, samples: int) -> int:
@@ -86,8 +86,8 @@ class Layout(Protocol):
             indices: The leaves, int64 (N,).
             utilities: The leaves' utilities, int64 (N, m). Those that the schedule defines may have
                 any value.
-            grand: u(all clients), in right answers.
-            truncation: Distance from `grand`, in right answers, at which a walk is cut off.
+            grand: u(all clients), in units of the utility.
+            truncation: Distance from `grand`, in units of the utility, at which a walk is cut off.
 
         Returns:
             bool (N, m), true where the utility follows from the schedule, `grand`, the empty
@@ -99,8 +99,8 @@ class Layout(Protocol):
 
         Args:
             indices: The leaves, int64 (N,).
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             int64 (N, m). Only the numbers for which `mask_implied` is true have a meaning.
@@ -113,15 +113,15 @@ class Layout(Protocol):
             indices: The leaves, int64 (N,).
             utilities: The leaves' utilities, int64 (N, m), including those that the schedule
                 defines.
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The vectors, int64 (N, n).
         """
 
     def sum_bounds(
-        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, max_utility: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """Bound the sum of the leaves' vectors in each group of consecutive leaves.
 
@@ -130,9 +130,9 @@ class Layout(Protocol):
         Args:
             first: First leaf of each group, int64 (G,).
             count: Number of leaves of each group, int64 (G,).
-            evaluation_size: E; utilities are from 0 to E.
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            max_utility: E; utilities are from 0 to E.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The lowest and the highest possible sums, shape (G, n) each. Their absolute values are
@@ -149,8 +149,8 @@ class Layout(Protocol):
         Args:
             first: First leaf of each group, int64 (G,).
             count: Number of leaves of each group, int64 (G,).
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The totals, int64 (G,), in the unit of the vectors.

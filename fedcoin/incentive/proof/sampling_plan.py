@@ -20,6 +20,7 @@ from fedcoin.incentive.proof.exact_layout import ExactLayout
 from fedcoin.incentive.proof.layouts import Bools, Ints, Layout
 from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.incentive.rounding import round_to_sum
+from fedcoin.learning.measures.terms import largest_utility
 from fedcoin.v1 import task_pb2
 
 MAX_CLIENTS = 1_000
@@ -27,7 +28,7 @@ MAX_CLIENTS = 1_000
 _MAX_EVALUATION_SIZE = 10_000_000
 _MAX_SAMPLES = 1_000_000
 NANO = 1_000_000_000
-"""Nano-utilities in a utility of 1 (all examples answered right)."""
+"""Nano-utilities in the largest utility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ class SamplingPlan:
     clients: int
     """Number of clients n, 1 to 1,000; at most 16 under EXACT."""
     evaluation_size: int
-    """Number of examples in the evaluation set E, 1 to 10,000,000."""
+    """Number of examples in the evaluation set, 1 to 10,000,000."""
     truncation: int
-    """Distance from the grand coalition at which a walk ends, in right answers; 0 to E, where 0
-    means no truncation; 0 under EXACT."""
+    """Distance from the grand coalition at which a walk ends, 0 to E, where 0 means no truncation;
+    0 under EXACT."""
     max_samples: int
     """The largest number of samples that a miner may claim, 1 to 1,000,000; 0 under EXACT."""
     task_id: bytes
@@ -58,6 +59,8 @@ class SamplingPlan:
     """The miner's Ed25519 public key, 32 bytes."""
     empty_is_zero: bool = False
     """True under EMPTY_COALITION_ZERO: u(no client) must be 0."""
+    utility: int = task_pb2.UTILITY_ACCURACY
+    """The task's `Utility`; with the evaluation size it determines E, `max_utility`."""
     layout: Layout = field(init=False, repr=False, compare=False)
     """The coalitions of each leaf, under this plan's schedule."""
 
@@ -74,7 +77,7 @@ class SamplingPlan:
         elif self.schedule in (task_pb2.SCHEDULE_PERMUTATION, task_pb2.SCHEDULE_ANTITHETIC):
             check(self.clients, 1, MAX_CLIENTS, "clients")
             check(self.max_samples, 1, _MAX_SAMPLES, "max_samples")
-            check(self.truncation, 0, self.evaluation_size, "truncation")
+            check(self.truncation, 0, self.max_utility, "truncation")
             antithetic = self.schedule == task_pb2.SCHEDULE_ANTITHETIC
             layout = WalkLayout(self.clients, antithetic, self.task_id, self.public_key)
         else:
@@ -84,6 +87,11 @@ class SamplingPlan:
                 field="schedule",
             )
         object.__setattr__(self, "layout", layout)
+
+    @property
+    def max_utility(self) -> int:
+        """The largest utility of a coalition, E."""
+        return largest_utility(self.utility, self.evaluation_size)
 
     @property
     def fixed_samples(self) -> int | None:
@@ -111,7 +119,7 @@ class SamplingPlan:
         return self.layout.pair_length
 
     def denominator(self, samples: int) -> int:
-        """Return the divisor that turns the sum of all leaves' vectors into S in right answers.
+        """Return the divisor that turns the sum of all leaves' vectors into S.
 
         Args:
             samples: Number of leaves, N.
@@ -148,8 +156,8 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities in right answers, int64 (N, m).
-            grand: u(all clients), in right answers.
+            utilities: The leaves' utilities in units of the utility, int64 (N, m).
+            grand: u(all clients), in units of the utility.
 
         Returns:
             bool (N, m), True where the schedule defines the utility.
@@ -161,9 +169,9 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities in right answers, int64 (N, m); not changed.
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            utilities: The leaves' utilities in units of the utility, int64 (N, m); not changed.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             A copy of `utilities`, int64 (N, m), with the implied ones filled in.
@@ -179,10 +187,10 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities in right answers, int64 (N, m), including those that
-                the schedule defines.
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            utilities: The leaves' utilities, int64 (N, m), including those that the schedule
+                defines.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The vectors, int64 (N, n); their sum over all leaves is S times `denominator`.
@@ -196,9 +204,9 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            rows: The claimed utilities of each of them, in right answers.
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            rows: The claimed utilities of each of them, in units of the utility.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The utilities, int64 (N, m).
@@ -216,13 +224,13 @@ class SamplingPlan:
                     field="leaves.utilities",
                     limit=str(self.leaf_length),
                 )
-            if not 0 <= min(row) <= max(row) <= self.evaluation_size:
+            if not 0 <= min(row) <= max(row) <= self.max_utility:
                 raise RefusalError(
                     IncentiveCode.BAD_UTILITY,
-                    f"leaf {index} claims {min(row)} to {max(row)} right answers; the evaluation"
-                    f" set has {self.evaluation_size} examples",
+                    f"leaf {index} claims {min(row)} to {max(row)}; the task's utility is"
+                    f" 0 to {self.max_utility}",
                     field="leaves.utilities",
-                    limit=str(self.evaluation_size),
+                    limit=str(self.max_utility),
                 )
         utilities = np.array([list(row) for row in rows], dtype=np.int64)
         utilities = utilities.reshape(len(rows), self.leaf_length)
@@ -244,13 +252,13 @@ class SamplingPlan:
         Args:
             first: First leaf of each group, int64 (G,).
             count: Number of leaves of each group, int64 (G,).
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The lowest and the highest possible sums, int64 (G, n) each.
         """
-        return self.layout.sum_bounds(first, count, self.evaluation_size, grand, empty)
+        return self.layout.sum_bounds(first, count, self.max_utility, grand, empty)
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:
         """Predict the total, over all clients, of the vectors in each group of leaves.
@@ -258,8 +266,8 @@ class SamplingPlan:
         Args:
             first: First leaf of each group, int64 (G,).
             count: Number of leaves of each group, int64 (G,).
-            grand: u(all clients), in right answers.
-            empty: u(no client), in right answers.
+            grand: u(all clients), in units of the utility.
+            empty: u(no client), in units of the utility.
 
         Returns:
             The totals, int64 (G,), in the unit of the vectors.
@@ -276,8 +284,8 @@ class SamplingPlan:
             The widest range of a leaf's vector as a Shapley value in nano-utility, rounded up.
         """
         leaves = np.arange(min(samples, exact_layout.MAX_LEAVES), dtype=np.int64)
-        low, high = self.sum_bounds(leaves, np.ones_like(leaves), self.evaluation_size, 0)
-        whole = self.denominator(samples) * self.evaluation_size
+        low, high = self.sum_bounds(leaves, np.ones_like(leaves), self.max_utility, 0)
+        whole = self.denominator(samples) * self.max_utility
         return -(-int((high - low).max()) * NANO // whole)
 
     def shapley_nano(self, samples: int, total: Sequence[int]) -> tuple[int, ...]:
@@ -291,7 +299,7 @@ class SamplingPlan:
             n integers, rounded by largest remainder: they add up to (grand - empty) * 10^9 / E,
             rounded to the nearest integer, halves upwards.
         """
-        whole = self.denominator(samples) * self.evaluation_size
+        whole = self.denominator(samples) * self.max_utility
         return round_to_sum([value * NANO for value in total], whole)
 
 
@@ -318,6 +326,7 @@ def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> S
         task_id=task_id,
         public_key=public_key,
         empty_is_zero=terms.empty_coalition == task_pb2.EMPTY_COALITION_ZERO,
+        utility=terms.utility,
     )
 
 

@@ -67,7 +67,7 @@ def compute_standard_error_nano(plan: SamplingPlan, vectors: Ints) -> float:
     if whole < count:
         pairs = (count - whole) // plan.pair_length
         variance += (count - whole) ** 2 * _variance_between_groups(used, plan.pair_length) / pairs
-    scale = NANO / (plan.denominator(1) * plan.evaluation_size)
+    scale = NANO / (plan.denominator(1) * plan.max_utility)
     return float(np.sqrt(variance)) / count * scale if count else float("inf")
 
 

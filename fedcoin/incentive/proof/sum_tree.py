@@ -96,7 +96,7 @@ def leaf_hashes(indices: Ints, utilities: Ints, vectors: Ints) -> Hashes:
 
     Args:
         indices: The leaves' indices, int64 (N,).
-        utilities: The leaves' utilities in right answers, int64 (N, m), 0 to 2**32 - 1.
+        utilities: The leaves' utilities in units of the utility, int64 (N, m), 0 to 2**32 - 1.
         vectors: The leaves' vectors, int64 (N, n).
 
     Returns:
@@ -185,7 +185,7 @@ def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
     """Build the tree over the leaves 0 to N - 1.
 
     Args:
-        utilities: The leaves' utilities in right answers, int64 (N, m), 0 to 2**32 - 1; N at
+        utilities: The leaves' utilities in units of the utility, int64 (N, m), 0 to 2**32 - 1; N at
             least 1.
         vectors: The leaves' vectors, int64 (N, n).
 

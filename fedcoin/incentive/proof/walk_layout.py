@@ -17,7 +17,7 @@ One walk is the smallest unit that evidence shows and validators recompute: it s
 grand - empty, which can be checked without recomputing it (docs/adr/0014).
 
 Truncation (TMC-Shapley; Ghorbani and Zou, "Data Shapley", ICML 2019): as soon as a prefix is
-within `truncation` right answers of the grand coalition, all later utilities of the walk equal
+within `truncation` units of the grand coalition, all later utilities of the walk equal
 `grand` by definition. The empty prefix does not trigger this.
 """
 
@@ -132,10 +132,10 @@ class WalkLayout:
         return vectors
 
     def sum_bounds(
-        self, first: Ints, count: Ints, evaluation_size: int, grand: int, empty: int
+        self, first: Ints, count: Ints, max_utility: int, grand: int, empty: int
     ) -> tuple[Ints, Ints]:
         """Implement `Layout.sum_bounds`: a marginal contribution is from -E to E."""
-        reach = np.repeat((count * evaluation_size)[:, None], self.clients, axis=1)
+        reach = np.repeat((count * max_utility)[:, None], self.clients, axis=1)
         return -reach, reach
 
     def efficiency_sums(self, first: Ints, count: Ints, grand: int, empty: int) -> Ints:

@@ -132,7 +132,7 @@ class PaidFederation(WrappedStrategy):
 
         Returns:
             Flower's result. Metrics of training hold each client's `shapley:ADDRESS` and
-            `paid-sap:ADDRESS`, the average's `accuracy-on-chain`, and `settlement-seconds`: how
+            `paid-sap:ADDRESS`, the average's `utility-on-chain`, and `settlement-seconds`: how
             long the round waited for its values and payment.
 
         Raises:
@@ -305,7 +305,7 @@ def _is_average(strategy: Strategy, examples_key: str) -> bool:
 
 def _metrics(record: RoundRecord, seconds: float) -> dict[str, float]:
     found: dict[str, float] = {
-        "accuracy-on-chain": record.right_answers / record.evaluation_size,
+        "utility-on-chain": record.fraction,
         "is-paid": int(record.settled),
         "settlement-seconds": seconds,
     }

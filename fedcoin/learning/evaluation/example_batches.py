@@ -43,12 +43,13 @@ _MAX_LABEL_RANGES = 8
 
 @dataclass(slots=True)
 class ExampleBatch:
-    """Examples sorted by label."""
+    """Examples, sorted by label where each has one."""
 
-    labels: npt.NDArray[np.int64]
-    """int64 (examples,), rising."""
+    targets: npt.NDArray[np.generic]
+    """What the examples' answers should be: int64 labels (examples,), rising, or other targets of a
+    measure, one row for each example."""
     label_ranges: list[tuple[int, slice]]
-    """Each label that occurs, and the examples that have it."""
+    """Each label that occurs, and the examples that have it; none where targets are not labels."""
     inputs: Floats | None
     """float32 (features, examples); None once `precomputed` replaces it."""
     precomputed: Floats | None = None
@@ -66,7 +67,7 @@ class ExampleBatch:
         """
         if isinstance(measure, Accuracy):
             return self.count_correct(outputs)[:, None]
-        return measure.summarise(outputs, self.labels)
+        return measure.summarise(outputs, self.targets)
 
     def count_correct(self, outputs: Floats) -> Counts:
         """Count the examples whose highest output is at their label.
@@ -80,13 +81,13 @@ class ExampleBatch:
         correct = (
             self._correct_by_ranges(outputs)
             if len(self.label_ranges) <= _MAX_LABEL_RANGES
-            else find_right(outputs, self.labels)
+            else find_right(outputs, self.targets)
         )
         counts: Counts = correct.sum(axis=1, dtype=np.int64)
         return counts
 
     def _correct_by_ranges(self, outputs: Floats) -> npt.NDArray[np.bool_]:
-        correct = np.empty((len(outputs), len(self.labels)), np.bool_)
+        correct = np.empty((len(outputs), len(self.targets)), np.bool_)
         for label, examples in self.label_ranges:
             values = outputs[:, :, examples]
             own = values[:, label]
@@ -104,25 +105,30 @@ class ExampleBatch:
 def make_batches(
     x: Inputs, y: npt.NDArray[np.generic], batch_size: int, share: ExampleShare
 ) -> Iterator[ExampleBatch]:
-    """Sort the examples by label and cut them into batches.
+    """Sort the examples by label, where each has one, and cut them into batches.
 
     Args:
         x: Inputs (m, ...); those of the share's batches are read, flattened, as float32.
-        y: Labels, integers of any dtype, (m,).
+        y: Labels, integers of any dtype, (m,), or other targets (m, ...).
         batch_size: Examples in each batch but the last.
         share: The part of the batches to make.
 
     Yields:
         The share's batches. The cuts do not depend on the number of shares.
     """
-    order = np.argsort(y, kind="stable")
+    has_labels = y.ndim == 1 and y.dtype.kind in "iu"
+    order = np.argsort(y, kind="stable") if has_labels else np.arange(len(y))
     for start in range(share.index * batch_size, len(y), share.num_shares * batch_size):
         rows = order[start : start + batch_size]
-        labels = y[rows].astype(np.int64)
-        ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
-        ranges = [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
+        targets = y[rows].astype(np.int64) if has_labels else y[rows]
         inputs = x[rows].reshape(len(rows), -1)
-        yield ExampleBatch(labels, ranges, np.ascontiguousarray(inputs.T, np.float32))
+        ranges = _label_ranges(targets) if has_labels else []
+        yield ExampleBatch(targets, ranges, np.ascontiguousarray(inputs.T, np.float32))
+
+
+def _label_ranges(labels: npt.NDArray[np.generic]) -> list[tuple[int, slice]]:
+    ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    return [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
 
 
 def precompute(

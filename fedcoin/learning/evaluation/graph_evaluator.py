@@ -129,8 +129,8 @@ class GraphEvaluator:
         buffers: list[Any] = []
         batch_size = 0
         for batch in self._batches:
-            if batch_size != len(batch.labels):
-                batch_size = len(batch.labels)
+            if batch_size != len(batch.targets):
+                batch_size = len(batch.targets)
                 buffers = [step.operation.allocate(batch_size) for step in self._steps]
             inputs = self._prepare_inputs(batch) if batch.precomputed is None else batch.precomputed
             outputs = [

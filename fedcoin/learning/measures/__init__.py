@@ -5,6 +5,14 @@ integers that add up over examples, so that workers can share the evaluation set
 turns the sums over the whole set into the utility.
 
 * `measure`: the `Measure` protocol and its arrays.
+* `terms`: names of the measures, and the largest integer of each.
 * `right_answers`: the accuracy.
+* `class_rates`: balanced accuracy and macro F1.
+* `ranking`: the area under the ROC curve.
+* `losses`: log-loss and perplexity.
+* `regression`: mean squared error and R squared.
+* `tokens`: next-token accuracy.
+* `class_scores`: log-probabilities and log-odds, for `ranking` and `losses`.
+* `target_checks`: whether an evaluation set fits a model and a measure.
 * `choice`: the measure of each `Utility` of task.proto, for an evaluation set.
 """

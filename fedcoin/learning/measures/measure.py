@@ -49,7 +49,10 @@ class Measure(Protocol):
 
     @property
     def step(self) -> int:
-        """The most by which one example that is answered otherwise changes the utility."""
+        """How far one example may move the utility where the order of float sums decides about it.
+
+        An audit's tolerance is a number of examples times this step.
+        """
         ...
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

@@ -42,6 +42,29 @@ ACCURACY = Accuracy()
 """The measure of jobs that name no other."""
 
 
+def explain_by_commonest(labels: Targets, base_count: int) -> str:
+    """Say so when to answer everything with the most frequent label is as accurate as a base model.
+
+    Args:
+        labels: The labels of the evaluation set, integers (m,) from 0.
+        base_count: The base model's right answers on it.
+
+    Returns:
+        A sentence, or nothing when the base model is better.
+    """
+    counts = np.bincount(labels.astype(np.int64))
+    commonest = int(counts.argmax())
+    count = int(counts[commonest])
+    if count < base_count:
+        return ""
+    part, base = 100 * count / len(labels), 100 * base_count / len(labels)
+    return (
+        f"always answering {commonest}, the most frequent label, is right for {part:.1f} % of the "
+        f"evaluation set, and the base model for {base:.1f} %: the accuracy then pays for data "
+        "that teach this one answer; the utility balanced-accuracy does not"
+    )
+
+
 def find_right(outputs: Outputs, labels: Targets) -> npt.NDArray[np.bool_]:
     """Find the examples that each model answers right.
 

@@ -19,10 +19,11 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.weight_names import is_variance
+from fedcoin.learning.measures.target_checks import check_targets
 from fedcoin.learning.model.aggregation import WeightFiles, Weights, federated_average
 from fedcoin.learning.model.look_alikes import check_groups, measure_similarities
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
-from fedcoin.v1 import artifact_pb2
+from fedcoin.v1 import artifact_pb2, task_pb2
 
 MAX_MAGNITUDE = 1e9
 """Absolute value of a weight or an input. Larger ones overflow float32 in a layer's sums."""
@@ -51,6 +52,7 @@ def check_job_artifacts(
     num_samples: Sequence[int] | None = None,
     groups: Sequence[int] = (),
     similarity_limit: float = 0.0,
+    utility: int = task_pb2.UTILITY_ACCURACY,
 ) -> None:
     """Check that a job's model, weights and evaluation set fit together.
 
@@ -67,6 +69,7 @@ def check_job_artifacts(
             checked.
         groups: The groups of look-alikes, one number for each update; empty for none.
         similarity_limit: The limit for which the groups must be sound.
+        utility: The `Utility` that the evaluation set is for.
 
     Raises:
         RefusalError: NO_CLIENTS when there are no updates; otherwise as in `check_weights`,
@@ -78,7 +81,7 @@ def check_job_artifacts(
     check_weights(spec, aggregate, "aggregate")
     for client, update in enumerate(updates):
         check_weights(spec, update, f"updates[{client}]")
-    check_evaluation_set(spec, x, y, evaluation_size)
+    check_evaluation_set(spec, x, y, evaluation_size, utility)
     if groups:
         check_groups(groups, measure_similarities(base, updates), similarity_limit)
     if num_samples is not None:
@@ -96,6 +99,7 @@ def check_job_files(
     num_samples: Sequence[int] | None = None,
     groups: Sequence[int] = (),
     similarity_limit: float = 0.0,
+    utility: int = task_pb2.UTILITY_ACCURACY,
 ) -> None:
     """Check a job's artifacts that lie in files.
 
@@ -109,6 +113,7 @@ def check_job_files(
         num_samples: As in `check_job_artifacts`.
         groups: As in `check_job_artifacts`.
         similarity_limit: As in `check_job_artifacts`.
+        utility: As in `check_job_artifacts`.
 
     Raises:
         RefusalError: As in `check_job_artifacts`, `parse_spec` and `decode_tensors`.
@@ -127,6 +132,7 @@ def check_job_files(
         num_samples=num_samples,
         groups=groups,
         similarity_limit=similarity_limit,
+        utility=utility,
     )
 
 
@@ -220,21 +226,24 @@ def check_evaluation_set(
     x: MappedArray | Array,
     y: Array,
     evaluation_size: int | None = None,
+    utility: int = task_pb2.UTILITY_ACCURACY,
 ) -> None:
-    """Check that an evaluation set fits the model and has its declared size.
+    """Check that an evaluation set fits the model and the measure, and has its declared size.
 
     Args:
         spec: The model.
         x: Inputs, which must be float32 or int32 of shape (m, *input_shape).
-        y: Labels, which must be uint8, int32 or int64 of shape (m,), from 0 to num_classes - 1.
+        y: Targets, as `check_targets` describes them: with the accuracy uint8, int32 or int64
+            labels (m,), from 0 to num_classes - 1.
         evaluation_size: What m must be; None for any number above 0.
+        utility: The `Utility` of the task.
 
     Raises:
         RefusalError: WRONG_SHAPE when shapes differ or the set is empty; WRONG_SIZE when m is not
             `evaluation_size`; WRONG_DTYPE; NOT_FINITE; OUT_OF_RANGE when an input's absolute value
-            exceeds `MAX_MAGNITUDE`; LABEL_OUT_OF_RANGE.
+            exceeds `MAX_MAGNITUDE`; LABEL_OUT_OF_RANGE and UNFIT_MEASURE as in `check_targets`.
     """
-    if y.ndim != 1 or x.shape != (len(y), *spec.input_shape) or not len(y):
+    if not y.ndim or x.shape != (len(y), *spec.input_shape) or not len(y):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
             f"the evaluation set has x of shape {x.shape} and y of shape {y.shape}; the model "
@@ -249,25 +258,17 @@ def check_evaluation_set(
             field="evaluation.size",
             limit=str(evaluation_size),
         )
-    if x.dtype not in (np.float32, np.int32) or y.dtype not in (np.uint8, np.int32, np.int64):
+    if x.dtype not in (np.float32, np.int32):
         raise RefusalError(
             LearningCode.WRONG_DTYPE,
-            f"the evaluation set has x of {x.dtype} and y of {y.dtype}; x must be float32 or "
-            "int32, y uint8, int32 or int64",
-            field="evaluation",
+            f"the evaluation set has x of {x.dtype}; x must be float32 or int32",
+            field="evaluation.x",
+            limit="float32 or int32",
         )
+    check_targets(utility, y, spec.num_classes)
     rows = max(1, _PIECE_BYTES // (4 * math.prod(spec.input_shape)))
     for start in range(0, len(y), rows):
         _check_numbers(x[start : start + rows], "evaluation.x")
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= spec.num_classes:
-        raise RefusalError(
-            LearningCode.LABEL_OUT_OF_RANGE,
-            f"the evaluation set has the label {low if low < 0 else high}; the model's classes are "
-            f"0 to {spec.num_classes - 1}",
-            field="evaluation.y",
-            limit=str(spec.num_classes - 1),
-        )
 
 
 def check_aggregate(

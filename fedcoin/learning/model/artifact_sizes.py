@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 
 from fedcoin.data.artifacts.tensors import MAX_DIMENSIONS, MAX_NAME_CHARS
+from fedcoin.learning.measures.terms import TARGET_UTILITIES, TOKEN_UTILITIES
 from fedcoin.learning.model.spec import weight_shapes
-from fedcoin.v1 import artifact_pb2
+from fedcoin.v1 import artifact_pb2, task_pb2
 
 _TENSOR_BYTES = 4 * MAX_NAME_CHARS + 10 * MAX_DIMENSIONS + 64
 """What a tensor's name (UTF-8), shape, dtype and lengths take at most in a TensorFile, in bytes."""
@@ -25,17 +26,29 @@ def max_weights_bytes(spec: artifact_pb2.ModelSpec) -> int:
     return _max_file_bytes(4 * math.prod(shape) for shape in weight_shapes(spec).values())
 
 
-def max_evaluation_bytes(spec: artifact_pb2.ModelSpec, num_examples: int) -> int:
+def max_evaluation_bytes(
+    spec: artifact_pb2.ModelSpec,
+    num_examples: int,
+    utility: int = task_pb2.UTILITY_ACCURACY,
+) -> int:
     """Compute the largest size of an evaluation set as an artifact.
 
     Args:
         spec: The model, checked by `spec.check_spec`.
         num_examples: The number of examples in the set.
+        utility: The `Utility` that it is for.
 
     Returns:
-        Bytes: inputs of four bytes a number, labels of eight.
+        Bytes: inputs of four bytes a number, labels of eight; targets of regression four for each
+        output of the model, and labels of tokens eight for each number of the input.
     """
-    return _max_file_bytes((4 * num_examples * math.prod(spec.input_shape), 8 * num_examples))
+    target_bytes = 8
+    if utility in TARGET_UTILITIES:
+        target_bytes = 4 * spec.num_classes
+    elif utility in TOKEN_UTILITIES:
+        target_bytes = 8 * math.prod(spec.input_shape)
+    inputs = 4 * math.prod(spec.input_shape)
+    return _max_file_bytes((num_examples * inputs, num_examples * target_bytes))
 
 
 def _max_file_bytes(tensors: Iterable[int]) -> int:

@@ -37,7 +37,7 @@ MAX_PARAMETERS = 1 << 29
 """Numbers in all weight tensors together."""
 
 MAX_CLASSES = 100_000
-"""Number of classes."""
+"""Number of classes, or of outputs; a model of regression may have one."""
 
 MAX_INTEGER = 1 << 20
 """Absolute value of an integer in an architecture, such as a layer's width."""
@@ -129,8 +129,8 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
         raise _bad(
             "input_shape", f"{list(spec.input_shape)} has a size that is not 1 to {MAX_INTEGER}"
         )
-    if not 2 <= spec.num_classes <= MAX_CLASSES:
-        raise _bad("num_classes", f"{spec.num_classes} is not 2 to {MAX_CLASSES}")
+    if not 1 <= spec.num_classes <= MAX_CLASSES:
+        raise _bad("num_classes", f"{spec.num_classes} is not 1 to {MAX_CLASSES}")
     _check_weights(spec)
     if is_onnx(spec):
         graph_checks.read_onnx(spec)

@@ -6,15 +6,18 @@ is closed or the process ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.example_batches import Inputs
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
@@ -24,14 +27,17 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     check_coalitions,
 )
-from fedcoin.learning.measures.choice import bind_measure
-from fedcoin.learning.measures.measure import Facts, Statistics
+from fedcoin.learning.measures.choice import PROBABILITY_UTILITIES, bind_measure
+from fedcoin.learning.measures.class_scores import ProbabilityProbe
+from fedcoin.learning.measures.measure import Facts, Measure, Statistics
+from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.model import artifact_checks
-from fedcoin.learning.model.aggregation import client_weights
+from fedcoin.learning.model.aggregation import Weights, client_weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, check_work
+from fedcoin.v1 import artifact_pb2, task_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,12 @@ class _OpenJob:
     job: UtilityJob
     evaluator: Evaluator
 
+
+PROBED_EXAMPLES = 256
+"""How many examples tell whether the base model gives probabilities or logits."""
+
+MAX_STATISTICS_BYTES = 32 << 20
+"""How many bytes the statistics of one batch of coalitions should take, in each worker."""
 
 _open_jobs: dict[bytes, _OpenJob] = {}
 
@@ -63,7 +75,9 @@ def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> int:
     """
     if job.job_id not in _open_jobs:
         _open_jobs[job.job_id] = _OpenJob(job, load_evaluator(job, share))
-    return _open_jobs[job.job_id].evaluator.max_coalitions
+    evaluator = _open_jobs[job.job_id].evaluator
+    row_bytes = 8 * evaluator.measure.num_statistics
+    return min(evaluator.max_coalitions, max(1, MAX_STATISTICS_BYTES // row_bytes))
 
 
 def close_job(job_id: bytes) -> None:
@@ -158,7 +172,24 @@ def check_job(
         num_samples=client_weights(job.num_samples, job.averaging),
         groups=job.groups,
         similarity_limit=job.similarity_limit,
+        utility=job.utility,
     )
+
+
+def explain_base(evaluation: Path, base_count: int) -> str:
+    """Compare a base model with the answer that is right most often (`explain_by_commonest`).
+
+    Args:
+        evaluation: The tensors `x` and `y` of the evaluation set, which was checked.
+        base_count: The base model's right answers on it.
+
+    Returns:
+        A sentence, or nothing when the base model is better.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return explain_by_commonest(artifact_checks.open_evaluation_set(evaluation)[1], base_count)
 
 
 def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evaluator:
@@ -185,8 +216,31 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     artifact_checks.check_weights(spec, base, "base")
     for client, update in enumerate(updates):
         artifact_checks.check_weights(spec, update, f"updates[{client}]")
-    artifact_checks.check_evaluation_set(spec, x, y)
-    measure = bind_measure(job.utility, y, spec.num_classes)
+    artifact_checks.check_evaluation_set(spec, x, y, utility=job.utility)
+
+    are_probabilities = False
+    if job.utility in PROBABILITY_UTILITIES:
+        # All workers ask about the same examples, whatever their share.
+        asked = replace(job, empty=task_pb2.EMPTY_COALITION_BASE_MODEL)
+        few = slice(PROBED_EXAMPLES)
+        probe = _build_evaluator(
+            spec, base, updates, x[few], y[few], asked, ALL_EXAMPLES, ProbabilityProbe()
+        )
+        are_probabilities = bool(probe.evaluate(np.zeros((1, len(updates)), np.bool_))[0])
+    measure = bind_measure(job.utility, y, spec.num_classes, are_probabilities=are_probabilities)
+    return _build_evaluator(spec, base, updates, x, y, job, share, measure)
+
+
+def _build_evaluator(
+    spec: artifact_pb2.ModelSpec,
+    base: Weights,
+    updates: Sequence[Weights],
+    x: Inputs,
+    y: npt.NDArray[np.generic],
+    job: UtilityJob,
+    share: ExampleShare,
+    measure: Measure,
+) -> Evaluator:
     graph = read_graph(spec)
     if graph is not None:
         layers = sequential_layers(graph)

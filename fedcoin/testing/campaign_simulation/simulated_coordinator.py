@@ -90,6 +90,7 @@ class SimulatedCoordinator:
 
     def _campaign(self) -> OpenCampaign:
         return OpenCampaign(
+            utility=task_pb2.UTILITY_ACCURACY,
             server=self.key.address,
             model=sha256(b"model"),
             initial_weights=_WEIGHTS,

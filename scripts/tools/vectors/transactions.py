@@ -58,6 +58,7 @@ def _register_receipt() -> transaction_pb2.RegisterReceipt:
 
 def _open_campaign() -> task_pb2.OpenCampaign:
     return task_pb2.OpenCampaign(
+        utility=task_pb2.UTILITY_ACCURACY,
         server=KEYS[1].address,
         model=hash_of("model"),
         initial_weights=hash_of("weights"),

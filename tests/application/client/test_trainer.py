@@ -270,7 +270,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
         assert paid.num_samples == 300
         assert paid.payout == record.clients[0].payout > 0
         assert paid.shapley_nano == record.clients[0].shapley_nano > 0
-        assert record.right_answers > 72
+        assert record.utility > 72
         assert any("paid" in line for line in lines)
 
 

@@ -68,7 +68,7 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
             paid, unpaid = await asyncio.wait_for(asyncio.gather(*tasks), 30)
         assert [record.round for record in history] == [1, 2]
         assert all(record.settled for record in history)
-        assert history[1].right_answers > history[0].right_answers > 18
+        assert history[1].utility > history[0].utility > 18
         # Each gain is paid at 70 FDC for 100 %: all that the budget has for training. Returned base
         # weights get nothing.
         values = [max(client.shapley_nano for client in record.clients) for record in history]
@@ -462,7 +462,7 @@ async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
             assert settled.payout == record.clients[0].payout
             status = await client.get_campaign_status()
             assert list(status.clients) == [format_address(client_key(0).address)]
-            assert list(status.accuracy_counts) == [record.right_answers]
+            assert list(status.utilities) == [record.utility]
             assert status.evaluation_size == 360
 
 

@@ -41,7 +41,8 @@ def make_round(number: int) -> RoundResult:
     return RoundResult(
         round=number,
         task_id="ab" * 32,
-        accuracy=0.5 + number / 10,
+        measure="accuracy",
+        utility=0.5 + number / 10,
         winner=address(10),
         difficulty_nano=20_000_000,
         schedule="exact",

@@ -22,7 +22,8 @@ DEAD_PROXY = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://
 
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet"]
 ROUND_KEYS = [
-    "round", "task_id", "accuracy", "winner", "difficulty_nano", "schedule", "evaluations",
+    "round", "task_id", "measure", "utility", "winner", "difficulty_nano", "schedule",
+    "evaluations",
     "settle_seconds", "training_price", "aggregation_price", "mining_price",
     "server", "clients", "miners",
 ]  # fmt: skip
@@ -58,7 +59,7 @@ def check(result: dict[str, Any], *, miners: int, clients: int, rounds: int, bud
         assert list(turn) == ROUND_KEYS
         assert len(turn["clients"]) == clients
         assert turn["winner"] in {miner["address"] for miner in turn["miners"] if miner["inlier"]}
-        assert 0 < turn["accuracy"] <= 1
+        assert 0 < turn["utility"] <= 1
         payouts = [client["payout"] for client in turn["clients"]]
         assert sum(payouts) == turn["training_price"]
         for client in turn["clients"]:
@@ -120,7 +121,7 @@ def test_clients_that_share_a_process(tmp_path: Path) -> None:
 def test_the_default_devnet() -> None:
     result, _ = run_devnet(seconds=250)
     check(result, miners=4, clients=5, rounds=3, budget=300 * 10**8)
-    accuracies = [turn["accuracy"] for turn in result["rounds"]]
+    accuracies = [turn["utility"] for turn in result["rounds"]]
     assert accuracies[-1] > 0.8
     last = {client["role"]: client for client in result["rounds"][-1]["clients"]}
     assert last["honest"]["payout"] > 10 * last["mislabelled"]["payout"]

@@ -25,7 +25,7 @@ def largest(result: DevnetResult) -> DevnetResult:
     rounds = tuple(
         replace(
             round,
-            accuracy=1.0,
+            utility=1.0,
             evaluations=10**7,
             settle_seconds=10_000.0,
             clients=tuple(

@@ -47,7 +47,7 @@ async def test_simulate_and_publish(tmp_path: Path) -> None:
     assert [client.role for client in manifest.clients] == [HONEST, MISLABELLED, FREE_RIDER]
     assert sum(client.num_samples for client in manifest.clients) == 1437
     honest, mislabelled, rider = manifest.clients
-    assert honest.right_answers > mislabelled.right_answers
+    assert honest.utility > mislabelled.utility
     assert rider.artifact == manifest.base_artifact
     first, *of_clients = lines
     assert first == "digits: inputs 0 to 16 (uint8), not scaled; the model divides them by 16"
@@ -101,7 +101,7 @@ async def test_the_same_numbers_are_worth_the_same_in_every_dtype(tmp_path: Path
     assert whole.evaluation_artifact == floats.evaluation_artifact
     assert whole.model_artifact == floats.model_artifact
     assert [client.artifact for client in whole.clients] == [c.artifact for c in floats.clients]
-    assert min(client.right_answers for client in whole.clients) > 200
+    assert min(client.utility for client in whole.clients) > 200
 
 
 async def refuse_changed(folder: Path) -> None:
@@ -169,7 +169,7 @@ async def test_an_onnx_network_is_trained_from_its_own_weights(tmp_path: Path) -
     )
     base = decode_tensors((folder / "base").read_bytes())
     assert all(np.array_equal(base[name], weights[name]) for name in weights)
-    assert min(client.right_answers for client in manifest.clients) > 200
+    assert min(client.utility for client in manifest.clients) > 200
     trained = decode_tensors((folder / manifest.clients[0].weights).read_bytes())
     assert {name: array.shape for name, array in trained.items()} == {
         name: array.shape for name, array in weights.items()

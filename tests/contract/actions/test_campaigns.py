@@ -48,6 +48,8 @@ def test_the_budget_goes_into_escrow(job: LedgerCampaign) -> None:
         (LedgerCode.AMOUNT_OVERFLOW, "budget", {"budget": MAX_AMOUNT + 1}),
         (LedgerCode.BUDGET_TOO_SMALL, "budget", {"budget": 9, "rounds": 10}),
         (LedgerCode.INSUFFICIENT_BALANCE, "budget", {"budget": 1_001 * FDC}),
+        (LedgerCode.BAD_UTILITY, "utility", {"utility": 0}),
+        (LedgerCode.BAD_UTILITY, "utility", {"utility": 10}),
         (LedgerCode.BAD_SPREAD, "spread", {"spread": 0}),
         (LedgerCode.BAD_SPREAD, "spread", {"spread": 3}),
         (LedgerCode.BAD_PRICE_SPLIT, "split", {"split": PriceSplit()}),

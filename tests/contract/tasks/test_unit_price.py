@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.queries.task_queries import get_task
+from fedcoin.data.errors import RefusalError
 from fedcoin.v1 import block_pb2, task_pb2
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
@@ -50,6 +52,32 @@ def test_gains_are_paid_at_one_price_and_the_rest_returns_at_the_end() -> None:
         FUND - UNIT_PRICE * 55 // 100,
     )
     assert job.chain.balance(job.requester) == requester + FUND - UNIT_PRICE * 55 // 100
+
+
+def test_gains_of_a_measure_in_millionths_are_parts_of_its_unit() -> None:
+    auc = task_pb2.UTILITY_AUC
+    job = campaign(utility=auc)
+    # Above the 100 examples of the evaluation set, which bound right answers only.
+    game = additive(300_000, 150_000, -50_000, base=500_000)
+    job.open_task(utility=auc)
+    job.settle(dict.fromkeys(job.chain.miners, game))
+    view = get_task(job.chain.ledger.reader, job.task_id)
+    assert view is not None
+    assert view.utility == auc
+    assert [client.shapley_nano for client in view.clients] == [
+        300_000_000,
+        150_000_000,
+        -50_000_000,
+    ]
+    paid = [client.payout for client in view.clients]
+    assert paid == [UNIT_PRICE * 3 // 10, UNIT_PRICE * 15 // 100, 0]
+
+
+def test_a_task_is_measured_as_its_campaign_promised() -> None:
+    job = campaign(utility=task_pb2.UTILITY_BALANCED_ACCURACY)
+    with pytest.raises(RefusalError, match="UTILITY_BALANCED_ACCURACY") as refused:
+        job.open_task(utility=task_pb2.UTILITY_ACCURACY)
+    assert refused.value.code is LedgerCode.BAD_UTILITY
 
 
 @pytest.mark.attack

@@ -135,7 +135,7 @@ async def test_rounds_are_valued_and_paid(paid: PaidSite) -> None:
     first = result.train_metrics_clientapp[1]
     worker, idle = (format_address(client_key(number).address) for number in (0, 2))
     assert first[f"shapley:{worker}"] > first[f"shapley:{idle}"]
-    assert first["accuracy-on-chain"] > 0.3
+    assert first["utility-on-chain"] > 0.3
     assert result.train_metrics_clientapp[2]["loss"] == pytest.approx(0.5)
     paid_out = sum(
         metrics[f"paid-sap:{worker}"] for metrics in result.train_metrics_clientapp.values()

@@ -71,4 +71,4 @@ async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> Non
             paid = sum(metrics[f"paid-sap:{address}"] for metrics in rounds.values())
             assert paid > 0
             assert int((await here.client.get_account(key.address)).balance) == paid
-        assert rounds["3"]["accuracy-on-chain"] > 0.9
+        assert rounds["3"]["utility-on-chain"] > 0.9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedcoin.learning.measures.right_answers import ACCURACY
+from fedcoin.learning.measures.right_answers import ACCURACY, explain_by_commonest
 
 NAN = float("nan")
 
@@ -26,3 +26,10 @@ def test_a_nan_among_the_outputs_is_a_wrong_answer() -> None:
     outputs = np.array([[[NAN, 2.0], [0.0, NAN]]], np.float32)
     statistics = ACCURACY.summarise(outputs, np.array([0, 0]))
     assert ACCURACY.finish(statistics).tolist() == [0]
+
+
+def test_a_base_model_no_better_than_the_most_frequent_label_is_explained() -> None:
+    labels = np.array([2] * 7 + [0] * 3)
+    assert "answering 2" in explain_by_commonest(labels, 7)
+    assert "70.0 %" in explain_by_commonest(labels, 5)
+    assert not explain_by_commonest(labels, 8)

@@ -59,6 +59,7 @@ class Campaign:
             "initial_weights": id_of(self.work.base),
             "rounds": self.rounds,
             "budget": BUDGET,
+            "utility": task_pb2.UTILITY_ACCURACY,
             "spread": task_pb2.BUDGET_SPREAD_EQUAL,
             "split": task_pb2.PriceSplit(training=7, aggregation=1, mining=2),
             "mining_reward": self.reward,

@@ -18,6 +18,7 @@ from fedcoin.application.cli.shared.options import AMOUNT, example
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.learning.measures.terms import NAMES
 
 if TYPE_CHECKING:
     from fedcoin.application.devnet.results import DevnetResult
@@ -57,6 +58,13 @@ MARK = "devnet"
     type=click.IntRange(0),
     default=0,
     help="Test examples that utilities are counted on; 0: all.",
+)
+@click.option(
+    "--utility",
+    type=click.Choice(list(NAMES)),
+    default="accuracy",
+    show_default=True,
+    help="What models are measured by.",
 )
 @click.option(
     "--dataset",

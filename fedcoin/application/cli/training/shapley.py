@@ -10,6 +10,7 @@ import click
 from fedcoin.application.cli.shared.options import example, json_option, scale_option
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.terms import NAMES, TERMS
 
 if TYPE_CHECKING:
     from fedcoin.application.offline.valuation import Valuation
@@ -42,7 +43,14 @@ PLOTS = (".png", ".svg", ".pdf")
 @click.option(
     "--tolerance",
     type=float,
-    help="Stop when each value is known to plus or minus this accuracy (95 %).",
+    help="Stop when each value is known to plus or minus this utility, 0 to 1 (95 %).",
+)
+@click.option(
+    "--utility",
+    type=click.Choice(list(NAMES)),
+    default="accuracy",
+    show_default=True,
+    help="What models are measured by; see docs/MEASURES.md.",
 )
 @click.option("--plot", type=FILE, help=f"Plot the values to this file: {', '.join(PLOTS)}.")
 @json_option
@@ -56,10 +64,11 @@ def shapley(
     budget: int | None,
     seed: int,
     tolerance: float | None,
+    utility: str,
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Compute the Shapley value of each client's weights for the accuracy, without a chain.
+    """Compute the Shapley value of each client's weights, without a chain.
 
     A coalition's model is the average of its clients' weights, weighted by the num_samples in each
     file (1 where it is missing). With up to 12 clients, or a budget of all coalitions, the values
@@ -77,7 +86,7 @@ def shapley(
             value_files(
                 model, base, updates, data,
                 method=method, budget=budget, seed=seed, tolerance=tolerance,
-                scale=scale or 0.0, report=report,
+                scale=scale or 0.0, utility=NAMES[utility], report=report,
             )
         )  # fmt: skip
     if plot is not None:
@@ -96,12 +105,16 @@ def shapley(
         )
     ]
     print_table(("client", "samples", "value", "95 % interval"), rows, "lrrl")
+    terms = TERMS[NAMES[found.measure]]
     note(
         f"{found.estimate.method}, {format_count(found.estimate.evaluations, 'coalition')} on "
-        f"{format_count(found.examples, 'example')}; accuracy "
-        f"{found.base_accuracy:.4f} without clients, {found.accuracy:.4f} with all; "
+        f"{format_count(found.examples, 'example')}; {terms.title} "
+        f"{terms.format_fraction(found.base_utility)} without clients, "
+        f"{terms.format_fraction(found.utility)} with all; "
         f"{found.inputs.describe()}"
     )
+    if found.note:
+        note(found.note)
     if found.estimate.is_within_tolerance is False:
         note("some intervals are wider than the tolerance; raise --budget or --tolerance")
 
@@ -123,8 +136,10 @@ def _plain(found: Valuation) -> dict[str, object]:
         "evaluations": found.estimate.evaluations,
         "within_tolerance": found.estimate.is_within_tolerance,
         "examples": found.examples,
-        "base_accuracy": found.base_accuracy,
-        "accuracy": found.accuracy,
+        "measure": found.measure,
+        "base_utility": found.base_utility,
+        "utility": found.utility,
+        "note": found.note,
         "inputs": {
             "dtype": found.inputs.dtype,
             "low": found.inputs.low,
@@ -172,5 +187,5 @@ def _draw(found: Valuation, path: Path) -> None:
     axes.set_yticks(places, found.clients)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("Shapley value (accuracy), with 95 % intervals")
+    axes.set_xlabel(f"Shapley value ({TERMS[NAMES[found.measure]].title}), with 95 % intervals")
     figure.savefig(path, dpi=150)

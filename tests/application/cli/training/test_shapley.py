@@ -58,7 +58,7 @@ def test_values_as_json_table_and_plot(fedcoin: Any, files: Path) -> None:
     found = outcome.json
     assert found["method"] == "exact"
     values = [client["value"] for client in found["clients"]]
-    assert sum(values) == pytest.approx(found["accuracy"] - found["base_accuracy"])
+    assert sum(values) == pytest.approx(found["utility"] - found["base_utility"])
     assert values[0] == max(values)
     assert (files / "values.png").read_bytes().startswith(b"\x89PNG")
     table = call(fedcoin, files, "--method", "permutation", "--budget", 20)

@@ -23,6 +23,7 @@ from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.cli.shared.waiting import explained_wait
 from fedcoin.application.cli.training.task.task_output import describe_progress, print_task
 from fedcoin.application.configuration.home import Home
+from fedcoin.learning.measures.terms import NAMES
 
 
 @click.command(
@@ -46,6 +47,9 @@ from fedcoin.application.configuration.home import Home
     help="A list of the clients that may take part: an address on each line, and how many "
     "examples it may claim.",
 )
+@click.option(
+    "--utility", type=click.Choice(list(NAMES)), help="What models are measured by [accuracy]."
+)
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
 @json_option
@@ -68,7 +72,7 @@ def publish(
     from fedcoin.application.offline.publication import publish_folder
 
     names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
-    names["clients"] = "coordinator.clients_file"
+    names |= {"clients": "coordinator.clients_file", "utility": "coordinator.utility"}
     config = home.config(os.environ, flags_of(settings, given, names))
     payer = config.coordinator.key
 

@@ -8,6 +8,7 @@ import click
 
 from fedcoin.application.cli.shared.output import coins, moment, nano, print_fields, print_table
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.terms import TERMS
 
 if TYPE_CHECKING:
     from fedcoin.v1.views_pb2 import TaskView
@@ -68,7 +69,8 @@ def print_task(view: TaskView) -> None:
             "prices": f"clients {training}, server {coins(prices.aggregation)}, "
             f"miners {coins(prices.mining)}",
             "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
-            "evaluation": format_count(view.evaluation_size, "example"),
+            "evaluation": f"{TERMS[view.utility].title} on "
+            f"{format_count(view.evaluation_size, 'example')}",
             "difficulty": nano(view.difficulty_nano),
             "winner": view.winner or "-",
         }

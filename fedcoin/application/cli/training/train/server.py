@@ -32,6 +32,7 @@ from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
+from fedcoin.learning.measures.terms import NAMES, TERMS
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,6 +51,7 @@ SETTINGS = {
     "scale": "coordinator.input_scale",
     "model": "coordinator.model",
     "epochs": "coordinator.epochs",
+    "utility": "coordinator.utility",
     "training_seed": "coordinator.seed",
     "insecure": "tls.insecure",
 }
@@ -78,6 +80,9 @@ SETTINGS = {
     "--model", help="mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file [mlp]."
 )
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
+@click.option(
+    "--utility", type=click.Choice(list(NAMES)), help="What models are measured by [accuracy]."
+)
 @click.option(
     "--training-seed", type=int, help="Seed of the first weights and of the order of examples."
 )
@@ -147,13 +152,14 @@ def _show_records(records: Sequence[RoundRecord], as_json: bool) -> None:
     if as_json:
         print_json([_plain_record(record) for record in records])
     elif records:
+        terms = TERMS[NAMES[records[0].measure]]
         print_table(
-            ("ROUND", "SETTLED", "ACCURACY", "CLIENTS", "PAID TO CLIENTS", "TASK"),
+            ("ROUND", "SETTLED", terms.title.upper(), "CLIENTS", "PAID TO CLIENTS", "TASK"),
             [
                 (
                     record.round,
                     "yes" if record.settled else "no",
-                    f"{100 * record.right_answers / record.evaluation_size:.1f} %",
+                    terms.format_fraction(record.fraction),
                     len(record.clients),
                     coins(sum(client.payout for client in record.clients)),
                     record.task_id.hex(),
@@ -171,7 +177,8 @@ def _plain_record(record: RoundRecord) -> dict[str, Any]:
         "round": record.round,
         "task_id": record.task_id.hex(),
         "settled": record.settled,
-        "right_answers": record.right_answers,
+        "measure": record.measure,
+        "utility": record.utility,
         "evaluation_size": record.evaluation_size,
         "clients": [
             {

@@ -10,6 +10,7 @@ import click
 
 from fedcoin.application.cli.shared.options import example, json_option, scale_option
 from fedcoin.application.cli.shared.output import note, print_json, print_table
+from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 
 
 @click.command(
@@ -46,6 +47,13 @@ from fedcoin.application.cli.shared.output import note, print_json, print_table
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
 @click.option("--evaluation-size", type=click.IntRange(0), default=0, help="0: all test examples.")
+@click.option(
+    "--utility",
+    type=click.Choice(list(NAMES)),
+    default="accuracy",
+    show_default=True,
+    help="What each client's model is measured by.",
+)
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
@@ -84,6 +92,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             partition=parse_partition(given["partition"]),
             evaluation_size=given["evaluation_size"],
             scale=given["scale"] or 0.0,
+            utility=NAMES[given["utility"]],
             processes=given["processes"] or count_cores(),
             report=note,
         )
@@ -91,14 +100,15 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json({"folder": str(folder), **dataclasses.asdict(manifest)})
         return
+    title = TERMS[NAMES[manifest.measure]].title.upper()
     print_table(
-        ("CLIENT", "WHAT IT IS", "SAMPLES", "ACCURACY BY ITSELF"),
+        ("CLIENT", "WHAT IT IS", "SAMPLES", f"{title} BY ITSELF"),
         [
             (
                 client.address,
                 client.role,
                 client.num_samples,
-                f"{100 * client.right_answers / manifest.evaluation_size:.1f} %",
+                format_utility(NAMES[manifest.measure], client.utility, manifest.evaluation_size),
             )
             for client in manifest.clients
         ],
