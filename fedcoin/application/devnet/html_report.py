@@ -7,6 +7,7 @@ from fedcoin.application.devnet import report_plots
 from fedcoin.application.devnet.results import DevnetResult
 from fedcoin.data.messages.amounts import SAP_PER_FDC, format_amount
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.terms import NAMES, TERMS
 
 
 def render_report(result: DevnetResult) -> str:
@@ -32,7 +33,8 @@ def render_report(result: DevnetResult) -> str:
         rounded_amount=lambda sap: f"{sap / SAP_PER_FDC:,.4f} FDC",
         total=lambda sap: f"{sap / SAP_PER_FDC:,.2f} FDC",
         value=lambda nano: f"{nano / 1e9:+.4f}",
-        percent=lambda share: f"{100 * share:.1f} %",
+        utility=lambda round: TERMS[NAMES[round.measure]].format_fraction(round.utility),
+        title_of=lambda measure: TERMS[NAMES[measure]].title,
         short=lambda text: f"{text[:10]}…{text[-6:]}" if len(text) > 18 else text,
         megabytes=lambda count: f"{count / 1e6:.0f} MB",
         counted=format_count,
