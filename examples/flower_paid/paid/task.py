@@ -67,4 +67,4 @@ def train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs
             loss = nn.functional.cross_entropy(network(images[batch]), labels[batch])
             loss.backward()
             optimizer.step()
-    return float(loss)
+    return loss.item()

@@ -10,6 +10,7 @@ clients train or how the wrapped strategy aggregates.
 * `signing_mod`: the part of a paid client; `round_terms` is what both sides tell each other.
 * `coalition_models`, `tensor_layout`, `train_replies`: arrays of coalitions, of artifacts, and of
   replies; `wrapped_strategy`: the base of both strategies.
+* `triton_guard`: keeps a library out of processes that it would end.
 
 docs/FLOWER.md is the manual.
 """
@@ -18,7 +19,10 @@ from __future__ import annotations
 
 from fedcoin.integrations.flower.paid_federation import PaidFederation
 from fedcoin.integrations.flower.signing_mod import SigningMod, context_genesis, context_key
+from fedcoin.integrations.flower.triton_guard import keep_triton_out
 from fedcoin.integrations.flower.valued_federation import ValuedFederation
+
+keep_triton_out()
 
 __all__ = [
     "PaidFederation",

@@ -17,6 +17,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.integrations.flower.round_terms import RECORD, RoundTerms, add_update, read_terms
 from fedcoin.integrations.flower.train_replies import count_examples, read_arrays
+from fedcoin.integrations.flower.triton_guard import keep_triton_out
 from fedcoin.v1.task_pb2 import ClientUpdate
 
 KEY_OPTION = "fedcoin-key"
@@ -97,6 +98,7 @@ class SigningMod:
                 MALFORMED; WRONG_NAMES; BAD_SAMPLES when the reply's number of examples is not
                 from 1 on. Flower reports it to the server as the client's error.
         """
+        keep_triton_out()
         terms = read_terms(message.content)
         if terms is None:
             return call_next(message, context)

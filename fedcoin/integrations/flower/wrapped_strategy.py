@@ -10,6 +10,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedcoin.integrations.flower.triton_guard import keep_triton_out
+
 logger: Final = logging.getLogger("flwr")
 """Flower's own logger, so that the lines appear where a server app's lines do."""
 
@@ -22,6 +24,7 @@ class WrappedStrategy(Strategy):
     """
 
     def __init__(self, strategy: Strategy) -> None:
+        keep_triton_out()
         self.strategy = strategy
 
     def configure_train(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ pytest.importorskip("ray", reason="ray is not installed: make test-integrations 
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import save_key
-from tests.support.keys import key_of
+from fedcoin.data.crypto.keys import KeyPair
 from tests.support.paths import ROOT
 from tests.support.training_site import SERVER, site
 
@@ -28,8 +29,8 @@ ROUNDS = 3
 
 async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> None:
     save_key(tmp_path / "server.json", SERVER)
-    result = tmp_path / "result.json"
-    async with site(tmp_path) as here:
+    result, log = tmp_path / "result.json", tmp_path / "log"
+    async with site(tmp_path) as here, AsyncExitStack() as stack:
         settings = {
             "node": here.client.target,
             "key": str(tmp_path / "server.json"),
@@ -44,10 +45,11 @@ async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> Non
             "clients": CLIENTS,
             "result": str(result),
         }
+        output = stack.enter_context(log.open("wb"))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "tests.support.processes.flower_simulation",
+            # By its path: other packages may have a folder `tests`, too.
+            str(ROOT / "tests" / "support" / "processes" / "flower_simulation.py"),
             json.dumps(settings),
             cwd=ROOT,
             env={
@@ -58,15 +60,14 @@ async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> Non
                 "FLWR_TELEMETRY_ENABLED": "0",
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
-            stdout=asyncio.subprocess.PIPE,
+            stdout=output,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()[-4000:]
+        assert await process.wait() == 0, log.read_text()[-4000:]
         rounds = json.loads(result.read_text())
-        assert len(rounds) == ROUNDS, output.decode()[-4000:]
+        assert len(rounds) == ROUNDS, log.read_text()[-4000:]
         for number in range(CLIENTS):
-            key = key_of(f"client {number}")
+            key = KeyPair.from_seed(bytes([1 + number]) * 32)
             address = format_address(key.address)
             paid = sum(metrics[f"paid-sap:{address}"] for metrics in rounds.values())
             assert paid > 0

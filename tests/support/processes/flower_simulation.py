@@ -18,11 +18,10 @@ from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.integrations.flower import PaidFederation, SigningMod
 from fedcoin.integrations.torch import export
-from tests.support.keys import key_of
 
 
 def key_of_partition(context: Context) -> KeyPair:
-    return key_of(f"client {context.node_config['partition-id']}")
+    return KeyPair.from_seed(bytes([1 + int(context.node_config["partition-id"])]) * 32)
 
 
 def make_client_app(genesis_hash: bytes) -> ClientApp:
