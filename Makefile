@@ -73,12 +73,12 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 	$(OLDEST)/bin/python -m pytest -m "not slow" $(PARALLEL)
 
 # Flower needs Python 3.11, and PyTorch takes gigabytes: a place of its own. Flower, with the Ray of its
-# simulations, and FedCoin must resolve together on each Python that both support. An empty TORCH takes
-# the wheels of the package index, which hold CUDA; cpu those of PyTorch's own index.
+# simulations, and FedCoin must resolve together on each Python that both support. PyTorch comes from the
+# package index, with CUDA and Triton (5 GB), as most people have it; TORCH=cpu takes PyTorch's own index.
 INTEGRATIONS := build/integrations
 INTEGRATIONS_PYTHON ?= $(firstword $(shell for p in python3.12 python3.13 python3.11; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
-TORCH ?= cpu
+TORCH ?=
 test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, PyTorch and scikit-learn, in an environment of their own
 	mkdir -p $(INTEGRATIONS)
 	for version in 3.11 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --no-annotate \
