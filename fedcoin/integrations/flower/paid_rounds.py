@@ -79,9 +79,6 @@ class PaidRounds:
         self._folder = folder
         self._report = report
         self._credentials = credentials
-        self._resources = AsyncExitStack()
-        self._file = CampaignFile(folder / _FILE)
-        self._workers = WorkerPool()
         self._campaign: Campaign | None = None
         self._is_round_each = False
         self._model = b""
@@ -106,6 +103,10 @@ class PaidRounds:
                 campaign is damaged or another network's.
             RpcError: The node refuses a call.
         """
+        # Anew for each run, as they belong to the run's event loop.
+        self._resources = AsyncExitStack()
+        self._file = CampaignFile(self._folder / _FILE)
+        self._workers = WorkerPool()
         make_folder(self._folder)
         self._resources.enter_context(lock_folder(self._folder))
         client = NodeClient(self._target, credentials=self._credentials)

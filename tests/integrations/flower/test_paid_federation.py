@@ -267,7 +267,8 @@ async def test_float16_stays_float16(paid: PaidSite) -> None:
 
     federation = paid.federation()
     grid = paid.grid(train, fitting(1))
-    result = await paid.run(federation, grid, initial("float16"))
+    between = await paid.run(federation, grid, initial("float16"), num_rounds=1)
+    result = await paid.run(federation, grid, between.arrays)
     assert set(seen) == {"float16"}
     assert {array.dtype for array in result.arrays.values()} == {"float16"}
     assert [record.settled for record in federation.records] == [True] * ROUNDS
