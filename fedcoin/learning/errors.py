@@ -119,11 +119,11 @@ class LearningCode(str, Enum):
     UNKNOWN_DATASET = "UNKNOWN_DATASET"
     """There is no such data set, or no file at this path.
 
-    Use `digits`, `mnist` with FEDCOIN_MNIST set, or the path of an `.npz` file."""
+    Use `digits`, `mnist` with FEDCOIN_MNIST set, or the path of a file."""
     BAD_DATASET = "BAD_DATASET"
     """A data set's file is damaged or lacks arrays.
 
-    Give an `.npz` file with the arrays `x_train`, `y_train`, `x_test` and `y_test`."""
+    Do what the error says; docs/FILES.md lists the names of arrays."""
     BAD_SHARE = "BAD_SHARE"
     """A data set cannot be divided as asked.
 

@@ -171,7 +171,7 @@ class CoordinatorConfig:
     listen: str = setting("127.0.0.1:7052", address(), "Where clients reach the coordinator.")
     key: str = setting("node", text(False), "The key in keys/ that pays and is paid.")
     dataset: str = setting(
-        "digits", text(False), "The evaluation set: digits, mnist, or the path of an .npz."
+        "digits", text(False), "The evaluation set: digits, mnist, or the path of a file."
     )
     input_scale: float = setting(
         0.0,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,10 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.files.array_files import open_arrays
+from fedcoin.learning.files.examples import ALL, TEST, read_examples
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import read_architecture
+from fedcoin.learning.files.labels import read_labels
 from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TOKEN_UTILITIES
 from fedcoin.learning.training.input_range import (
@@ -125,7 +127,8 @@ def read_evaluation(
     """Read an evaluation set.
 
     Args:
-        path: An `.npz` file with `x` (m, ...) and `y` (m,), or `x_test` and `y_test`.
+        path: A file that `files.examples` reads, with `x` (m, ...) and `y` (m,), or `x_test` and
+            `y_test`, or a table.
         scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
             nothing.
         utility: The `Utility` that it is for: `y` may be (m, outputs) numbers for a measure of
@@ -135,41 +138,44 @@ def read_evaluation(
         The evaluation set.
 
     Raises:
-        RefusalError: NO_FILE; UNREADABLE_FILE; WRONG_NAMES when arrays are missing; WRONG_SHAPE
-            when they do not match or are empty; WRONG_DTYPE; NOT_FINITE; LABEL_OUT_OF_RANGE when a
-            label is below 0; BAD_DATASET when the scale is no number to divide by.
+        RefusalError: WRONG_SHAPE when arrays are empty; NOT_FINITE; BAD_DATASET when the scale is
+            no number to divide by; otherwise as in `read_examples` and `read_labels`.
     """
-    arrays = _read_arrays(path)
-    x = arrays.get("x", arrays.get("x_test"))
-    y = arrays.get("y", arrays.get("y_test"))
-    if x is None or y is None:
-        raise _bad_data(LearningCode.WRONG_NAMES, f"{path} must hold x and y, or x_test and y_test")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    is_regression = utility in TARGET_UTILITIES
-    is_wide = is_regression or utility in TOKEN_UTILITIES
-    if x.ndim < 2 or y.shape[:1] != x.shape[:1] or (y.ndim > 1 and not is_wide) or not len(y):
+    examples = read_examples(path, (ALL, TEST))
+    part = ALL if ALL in examples.parts else TEST
+    x, y = examples.parts[part]
+    labels, changes = _read_targets(path, examples.names[part][1], y, utility)
+    if x.ndim < 2 or not len(labels):
         raise _bad_data(
             LearningCode.WRONG_SHAPE,
             f"{path} has x of shape {x.shape} and y of shape {y.shape}; they must be (m, ...) and "
             "(m,) with m at least 1",
         )
-    if x.dtype.kind not in "uif" or y.dtype.kind not in ("uif" if is_regression else "ui"):
-        raise _bad_data(
-            LearningCode.WRONG_DTYPE,
-            f"{path} has x of {x.dtype} and y of {y.dtype}; x must be numbers and y integers",
-        )
-    divisor = scale or read_divisor(path, arrays)
+    divisor = scale or read_divisor(
+        path, {} if examples.scale is None else {"scale": examples.scale}
+    )
     check_divisor(divisor)
     inputs = _to_float32(path, "x", x) / np.float32(divisor)
-    labels = _to_float32(path, "y", y) if is_regression else y.astype(np.int64)
-    if not is_wide and int(labels.min()) < 0:
-        raise _bad_data(
-            LearningCode.LABEL_OUT_OF_RANGE,
-            f"{path} has the label {labels.min()}; labels count from 0",
-        )
     tensors = encode_tensors({"x": inputs, "y": labels})
-    return EvaluationFile(tensors, len(labels), labels, measure_inputs([x], divisor))
+    measured = replace(measure_inputs([x], divisor), remarks=(*examples.remarks, *changes))
+    return EvaluationFile(tensors, len(labels), labels, measured)
+
+
+def _read_targets(
+    path: Path, name: str, array: npt.NDArray[Any], utility: int
+) -> tuple[Array, tuple[str, ...]]:
+    """Read what outputs are compared with, and say what was changed."""
+    is_column = array.ndim == 2 and array.shape[1] == 1
+    if utility in TARGET_UTILITIES:
+        return _to_float32(path, name, array[:, 0] if is_column else array), ()
+    if utility in TOKEN_UTILITIES and array.ndim > 1 and not is_column:
+        if array.dtype.kind not in "ui":
+            raise _bad_data(
+                LearningCode.WRONG_DTYPE,
+                f"{path} has {array.dtype} in {name}; tokens must be integers",
+            )
+        return array.astype(np.int64), ()
+    return read_labels(path, name, array)
 
 
 def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
@@ -188,13 +194,6 @@ def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
             field=path.name,
         )
     return floats
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    with open_arrays(path) as stored:
-        return stored.load(
-            [name for name in ("x", "y", "x_test", "y_test", "scale") if name in stored.arrays]
-        )
 
 
 def _check_exists(path: Path) -> None:

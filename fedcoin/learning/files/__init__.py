@@ -9,4 +9,6 @@ model's weights are given to it.
 * `stored_arrays`: the arrays of an open file, listed before they are read, and the limits.
 * `npz_format`, `safetensors_format`, `torch_format`, `hdf5_format`: one module for each format.
 * `weight_names`: finds a model's weights by name or position.
+* `examples`, `labels`: find inputs and labels by the names that people give them.
+* `table_files`: CSV and Parquet.
 """

@@ -1,6 +1,8 @@
-"""Load images and labels: the digits that ship with the package, MNIST, or any `.npz` file.
+"""Load inputs and labels: the digits that ship with the package, MNIST, or a file of one's own.
 
-A data set is a file with the arrays `x_train`, `y_train`, `x_test` and `y_test`. Inputs become
+A data set is a file with the arrays `x_train`, `y_train`, `x_test` and `y_test`, under these names
+or others that `files.examples` knows; one client's data, or an evaluation set, may be `x` and `y`
+or a table. Inputs become
 float32 once, here, and keep their values, whatever their dtype. They are divided only when the
 caller says by what, or the file does in an array `scale`. `Dataset.inputs` has the range that was
 read.
@@ -17,7 +19,6 @@ on every machine.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -29,6 +30,8 @@ import numpy.typing as npt
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.examples import ALL, TEST, TRAIN, read_examples
+from fedcoin.learning.files.labels import read_labels
 from fedcoin.learning.training.input_range import (
     InputRange,
     check_divisor,
@@ -41,11 +44,6 @@ Labels = npt.NDArray[np.int64]
 
 MNIST_VARIABLE = "FEDCOIN_MNIST"
 """The environment variable that holds the path of an `mnist.npz`."""
-
-MAX_ARRAY_BYTES = 4 << 30
-"""Size of one array of inputs as float32, in bytes."""
-
-MAX_CLASSES = 100_000
 
 _DIGITS = Path(__file__).with_name("digits.npz")
 
@@ -80,8 +78,9 @@ def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Da
 
     Args:
         name: `digits`, `mnist` (the file that the environment variable FEDCOIN_MNIST names), or the
-            path of an `.npz` file.
-        need_test: Whether the arrays for testing must be there; false for a client's own file.
+            path of a file that `files.examples` reads.
+        need_test: Whether the arrays for testing must be there. False for a client's own file,
+            which need not be divided in parts, either.
         scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
             nothing.
 
@@ -95,58 +94,79 @@ def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Da
     """
     if scale:
         check_divisor(scale)
-    return _read_npz(_find_file(name), need_test, scale)
+    return _load_divided(_find_file(name), need_test, scale)
 
 
 def _find_file(name: str) -> Path:
     if name == "digits":
         return _DIGITS
     if name == "mnist":
-        path = os.environ.get(MNIST_VARIABLE, "")
-        if not path:
+        mnist = os.environ.get(MNIST_VARIABLE, "")
+        if not mnist:
             raise RefusalError(
                 LearningCode.UNKNOWN_DATASET,
                 f"mnist does not ship with the package: set {MNIST_VARIABLE} to the path of an "
                 "mnist.npz, or give the path itself",
                 field="dataset",
             )
-        return Path(path)
-    if not name.endswith(".npz"):
+        return Path(mnist)
+    path = Path(name)
+    if not path.suffix and not path.exists():
         raise RefusalError(
             LearningCode.UNKNOWN_DATASET,
-            f"there is no data set {name!r}; give digits, mnist or the path of an .npz file",
+            f"there is no data set {name!r}; give digits, mnist or the path of a file",
             field="dataset",
-            limit="digits, mnist, PATH.npz",
+            limit="digits, mnist, PATH",
         )
-    return Path(name)
+    return path
 
 
-def _read_npz(path: Path, need_test: bool, scale: float) -> Dataset:
-    names = ["x_train", "y_train", "x_test", "y_test"]
-    arrays = _read_arrays(path, {*names, "scale"})
-    if not need_test and not {"x_test", "y_test"} & set(arrays):
-        arrays["x_test"], arrays["y_test"] = (
-            arrays.get(name, np.empty(0))[:0] for name in names[:2]
-        )
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise _bad_dataset(path, f"has no {', '.join(missing)}; it must hold {', '.join(names)}")
-    divisor = scale or read_divisor(path, arrays)
-    train = _read_inputs(path, "x_train", arrays, divisor), _read_labels(path, "y_train", arrays)
-    test = _read_inputs(path, "x_test", arrays, divisor), _read_labels(path, "y_test", arrays)
-    for part, (x, y) in (("train", train), ("test", test)):
-        if len(x) != len(y):
-            raise _bad_dataset(
-                path, f"has {len(x)} inputs in x_{part} but {len(y)} labels in y_{part}"
-            )
-    if not len(train[0]) or (need_test and not len(test[0])):
-        raise _bad_dataset(path, "has no examples")
+def _load_divided(path: Path, need_test: bool, scale: float) -> Dataset:
+    held = _read_parts(path, (TRAIN, TEST) if need_test else (TRAIN, TEST, ALL), scale)
+    train = held.parts.get(TRAIN) or held.parts.get(ALL)
+    if train is None or (need_test and TEST not in held.parts):
+        lacking = TRAIN if train is None else TEST
+        raise _bad_dataset(path, f"has no x_{lacking} and y_{lacking}")
+    test = held.parts.get(TEST) or (train[0][:0], train[1][:0])
     if train[0].shape[1:] != test[0].shape[1:]:
         raise _bad_dataset(
-            path, f"has x_train of shape {train[0].shape} but x_test of shape {test[0].shape}"
+            path,
+            f"has inputs of shape {train[0].shape} for training but {test[0].shape} for testing",
         )
-    inputs = measure_inputs([arrays["x_train"], arrays["x_test"]], divisor)
-    return Dataset(*train, *test, inputs)
+    return Dataset(*train, *test, held.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a file of data, converted."""
+
+    parts: dict[str, tuple[Floats, Labels]]
+    inputs: InputRange
+
+
+def _read_parts(path: Path, wanted: Sequence[str], scale: float) -> _Parts:
+    try:
+        examples = read_examples(path, wanted)
+        divisor = scale or read_divisor(
+            path, {} if examples.scale is None else {"scale": examples.scale}
+        )
+        check_divisor(divisor)
+        parts, remarks = {}, list(examples.remarks)
+        for part, (x, y) in examples.parts.items():
+            x_name, y_name = examples.names[part]
+            labels, changes = read_labels(path, y_name, y)
+            parts[part] = (_read_inputs(path, x_name, x, divisor), labels)
+            remarks.extend(change for change in changes if change not in remarks)
+            if not len(labels):
+                raise _bad_dataset(path, f"has no examples in {x_name}")
+    except RefusalError as refusal:
+        if refusal.code is LearningCode.MISSING_PACKAGE:
+            raise
+        is_missing = refusal.code is LearningCode.NO_FILE
+        code = LearningCode.UNKNOWN_DATASET if is_missing else LearningCode.BAD_DATASET
+        raise RefusalError(code, refusal.message, field="dataset") from refusal
+    arrays = [x for x, _ in examples.parts.values()]
+    return _Parts(parts, replace(measure_inputs(arrays, divisor), remarks=tuple(remarks)))
 
 
 def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[int]:
@@ -215,6 +235,8 @@ def load_evaluation_set(
 ) -> EvaluationSet:
     """Load the test set of a data set, or the first examples of it.
 
+    A file with `x` and `y` alone, or a table, is an evaluation set as a whole.
+
     Args:
         name: As in `load_dataset`.
         size: How many examples; 0 for all.
@@ -228,8 +250,16 @@ def load_evaluation_set(
         RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`; otherwise
             as in `load_dataset`.
     """
-    dataset = load_dataset(name, scale=scale)
-    available = len(dataset.y_test)
+    if scale:
+        check_divisor(scale)
+    path = _find_file(name)
+    held = _read_parts(path, (TRAIN, TEST, ALL), scale)
+    chosen = held.parts.get(TEST) or held.parts.get(ALL)
+    if chosen is None:
+        raise _bad_dataset(path, "has no x_test and y_test, nor x and y, to evaluate on")
+    x, y = chosen
+    num_classes = max(2, *(int(labels.max()) + 1 for _, labels in held.parts.values()), 0)
+    available = len(y)
     if not 0 <= size <= available:
         raise RefusalError(
             LearningCode.BAD_SHARE,
@@ -248,45 +278,25 @@ def load_evaluation_set(
             limit=str(size),
         )
     bounds = partition_bounds(size, [1.0] * num_shards)
-    label_dtype = np.uint8 if dataset.num_classes <= 256 else np.int64
-    x, y = dataset.x_test, dataset.y_test.astype(label_dtype)
+    y = y.astype(np.uint8 if num_classes <= 256 else np.int64)
     return EvaluationSet(
         shards=tuple(
             encode_tensors({"x": x[begin:end], "y": y[begin:end]})
             for begin, end in pairwise(bounds)
         ),
         sizes=tuple(end - begin for begin, end in pairwise(bounds)),
-        input_shape=dataset.input_shape,
-        num_classes=dataset.num_classes,
-        inputs=dataset.inputs,
+        input_shape=tuple(x.shape[1:]),
+        num_classes=num_classes,
+        inputs=held.inputs,
     )
 
 
-def _read_arrays(path: Path, names: set[str]) -> dict[str, npt.NDArray[np.generic]]:
-    if not path.is_file():
-        raise RefusalError(
-            LearningCode.UNKNOWN_DATASET, f"there is no file {path}", field="dataset"
-        )
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files if name in names}
-    except (ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise _bad_dataset(path, f"cannot be read as .npz without pickles: {error}") from error
-
-
-def _read_inputs(
-    path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]], divisor: float
-) -> Floats:
-    array = arrays[name]
+def _read_inputs(path: Path, name: str, array: npt.NDArray[np.generic], divisor: float) -> Floats:
     if array.dtype.kind not in "uif" or not 2 <= array.ndim <= 8 or 0 in array.shape[1:]:
         raise _bad_dataset(
             path,
             f"has {name} of {array.dtype} and shape {array.shape}; it must be numbers of shape "
             "(m, ...) with 2 to 8 dimensions",
-        )
-    if array.size * 4 > MAX_ARRAY_BYTES:
-        raise _bad_dataset(
-            path, f"has {name} of {array.size} numbers; the limit is {MAX_ARRAY_BYTES // 4}"
         )
     with np.errstate(over="ignore"):
         floats = array.astype(np.float32)
@@ -295,24 +305,6 @@ def _read_inputs(
     if divisor != 1:
         floats /= np.float32(divisor)
     return floats
-
-
-def _read_labels(path: Path, name: str, arrays: dict[str, npt.NDArray[np.generic]]) -> Labels:
-    array = arrays[name]
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or (array.dtype.kind not in "ui" and len(array)):
-        raise _bad_dataset(
-            path, f"has {name} of {array.dtype} and shape {array.shape}; it must be integers (m,)"
-        )
-    labels = array.astype(np.int64)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < MAX_CLASSES:
-        raise _bad_dataset(
-            path,
-            f"has labels from {labels.min()} to {labels.max()} in {name}; they must be 0 to "
-            f"{MAX_CLASSES - 1}",
-        )
-    return labels
 
 
 def _generator(seed: int) -> np.random.Generator:

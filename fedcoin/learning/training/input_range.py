@@ -30,6 +30,8 @@ class InputRange:
     """Whether all inputs in the file are whole numbers."""
     divisor: float = 1.0
     """What the inputs were divided by on reading; 1 when they were left as they are."""
+    remarks: tuple[str, ...] = ()
+    """What else was changed or left out on reading the file, a phrase each."""
 
     @property
     def magnitude(self) -> float:
@@ -50,10 +52,11 @@ class InputRange:
         """Describe the inputs in a few words for logs and reports.
 
         Returns:
-            Such as "inputs 0 to 255 (uint8), not scaled".
+            Such as "inputs 0 to 255 (uint8), not scaled", and the remarks.
         """
         scaling = "not scaled" if self.divisor == 1 else f"divided by {self.divisor:g}"
-        return f"inputs {self.low:g} to {self.high:g} ({self.dtype}), {scaling}"
+        described = f"inputs {self.low:g} to {self.high:g} ({self.dtype}), {scaling}"
+        return "; ".join((described, *self.remarks))
 
 
 @dataclass(frozen=True, slots=True)

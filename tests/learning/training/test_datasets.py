@@ -112,7 +112,7 @@ def test_a_client_needs_no_test_arrays(tmp_path: Path) -> None:
         {"x_train": np.full((6, 2, 2), 1e300)},
         {"x_train": np.zeros((5, 2, 2))},
         {"x_test": np.zeros((3, 2, 3))},
-        {"y_train": np.zeros(6)},
+        {"y_train": np.full(6, 0.5)},
         {"y_train": np.zeros((6, 3), int)},
         {"y_train": np.full(6, -1)},
         {"y_test": np.full(3, 100_000)},
@@ -138,6 +138,41 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RefusalError) as caught:
             datasets.load_dataset(str(path))
         assert caught.value.code is LearningCode.BAD_DATASET
+
+
+def test_files_that_are_not_divided(tmp_path: Path) -> None:
+    """A client's data, or an evaluation set: x and y alone, or a table."""
+    whole = arrays()
+    plain = save(tmp_path / "plain.npz", x=whole["x_train"].reshape(6, 4), y=whole["y_train"])
+    table = tmp_path / "table.csv"
+    rows = [
+        ",".join(map(str, [*row, label]))
+        for row, label in zip(whole["x_train"].reshape(6, 4), whole["y_train"], strict=True)
+    ]
+    table.write_text("\n".join(["a,b,c,d,label", *rows]))
+    for path in (plain, str(table)):
+        own = datasets.load_dataset(path, need_test=False)
+        np.testing.assert_array_equal(own.x_train, whole["x_train"].reshape(6, 4))
+        np.testing.assert_array_equal(own.y_train, whole["y_train"])
+        cut = datasets.load_evaluation_set(path, num_shards=2)
+        assert (cut.sizes, cut.num_classes, cut.input_shape) == ((3, 3), 3, (4,))
+        with pytest.raises(RefusalError) as caught:
+            datasets.load_dataset(path)
+        assert caught.value.code is LearningCode.BAD_DATASET
+    test_only = {name: array for name, array in whole.items() if "test" in name}
+    assert datasets.load_evaluation_set(save(tmp_path / "t.npz", **test_only)).sizes == (3,)
+
+
+def test_medmnist_says_what_it_leaves_out(tmp_path: Path) -> None:
+    images = np.zeros((4, 28, 28), np.uint8)
+    labels = np.array([[1], [0], [2], [1]], np.uint8)
+    parts = {"train": 4, "val": 2, "test": 3}
+    named = {f"{part}_images": images[:size] for part, size in parts.items()}
+    named |= {f"{part}_labels": labels[:size] for part, size in parts.items()}
+    loaded = datasets.load_dataset(save(tmp_path / "medmnist.npz", **named))
+    assert (len(loaded.y_train), len(loaded.y_test)) == (4, 3)
+    assert loaded.inputs.describe().endswith("val_images and val_labels not used")
+    assert loaded.y_train.tolist() == [1, 0, 2, 1]
 
 
 def test_unknown_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ MARK = "devnet"
     "--dataset",
     default="digits",
     show_default=True,
-    metavar="digits|mnist|PATH.npz",
+    metavar="digits|mnist|PATH",
     help="The data set; mnist is the file that FEDCOIN_MNIST names.",
 )
 @click.option(

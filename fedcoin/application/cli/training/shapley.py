@@ -28,10 +28,12 @@ PLOTS = (".png", ".svg", ".pdf")
 )
 @click.option("--model", type=FILE, required=True, help="Keras' model.to_json(), or an ONNX file.")
 @click.option(
-    "--base", type=FILE, required=True, help="The weights that all clients started from, .npz."
+    "--base", type=FILE, required=True, help="The file of weights that all clients started from."
 )
-@click.option("--updates", type=FILE, required=True, help="One .npz of weights for each client.")
-@click.option("--data", type=FILE, required=True, help="The evaluation set, an .npz with x and y.")
+@click.option(
+    "--updates", type=FILE, required=True, help="A folder: a file of weights for each client."
+)
+@click.option("--data", type=FILE, required=True, help="The evaluation set: a file with x and y.")
 @scale_option("the evaluation set's inputs")
 @click.option(
     "--method", default="auto", show_default=True, help="The estimator; see docs/SHAPLEY.md."

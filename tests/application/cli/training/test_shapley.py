@@ -160,7 +160,7 @@ X, Y = np.zeros((4, PIXELS), np.float32), np.array([0, 1, 2, 0])
         ("WRONG_SHAPE", "data.npz", {"x": X[:, :2], "y": Y}),
         ("WRONG_SHAPE", "data.npz", {"x": X[:0], "y": Y[:0]}),
         ("WRONG_DTYPE", "data.npz", {"x": X, "y": Y / 2}),
-        ("WRONG_NAMES", "data.npz", {"images": X, "labels": Y}),
+        ("WRONG_NAMES", "data.npz", {"pictures": X, "labels": Y}),
     ],
 )
 def test_bad_files(fedcoin: Any, files: Path, code: str, file: str, content: Any) -> None:

@@ -79,8 +79,8 @@ SHARE = Parsed("I/N", parse_share)
 @click.option(
     "--data",
     required=True,
-    metavar="PATH.npz|digits|mnist",
-    help="Your data: an .npz with x_train and y_train, or the name of a known data set.",
+    metavar="PATH|digits|mnist",
+    help="Your data: a file (docs/FILES.md), or the name of a known data set.",
 )
 @scale_option("your inputs")
 @genesis_option

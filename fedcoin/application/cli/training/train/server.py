@@ -74,7 +74,7 @@ SETTINGS = {
 @click.option("--clients", type=int, help="How many clients the campaign waits for [1].")
 @click.option("--rounds", type=int, help="The number of rounds [3].")
 @click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
-@click.option("--dataset", help="The evaluation set: digits, mnist or PATH.npz [digits].")
+@click.option("--dataset", help="The evaluation set: digits, mnist or a file [digits].")
 @scale_option("the evaluation set's inputs")
 @click.option(
     "--model", help="mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file [mlp]."

@@ -40,7 +40,7 @@ from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
     "types:N, with +size:N, +copies:N, +label-noise:F, +feature-noise:S.",
 )
 @click.option("--free-riders", type=click.IntRange(0), default=0, help="Clients that do not train.")
-@click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH.npz")
+@click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH")
 @scale_option("all inputs")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH")
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
