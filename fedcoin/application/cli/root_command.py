@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "training.shapley",
             "Compute the Shapley values of weights in files, without a chain.",
         ),
+        "convert": ("training.convert", "Convert files of weights or data."),
     },
 }
 """The sections of the help. For each command: the module that holds it under its own name, and what

@@ -7,6 +7,7 @@ except for `federation`, and `fedcoin.shapley` chooses the coalitions.
 * `simulation`, `simulation_folder`: train clients on shares of one data set; the folder they leave.
 * `publication`: a campaign of one round and a Shapley task from that folder.
 * `federation`: trains and values clients from arrays, in this process.
-* `valuation`, `npz_files`, `standard_errors`, `evaluation_pace`: Shapley values of clients' `.npz`
-  files.
+* `valuation`, `standard_errors`, `evaluation_pace`: Shapley values of clients' files.
+* `npz_files`, `model_files`: read those files.
+* `conversion`: converts a file of weights or data into another format.
 """

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from fedcoin import shapley
 from fedcoin.application.offline.evaluation_pace import EvaluationPace
+from fedcoin.application.offline.model_files import load_spec
 from fedcoin.application.offline.npz_files import (
     client_name,
     list_client_files,
@@ -29,7 +30,6 @@ from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TERMS, largest_utility
-from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.weight_files import WeightsFile, needs_keras, read_weights_file
 from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.workers.executors import count_cores
@@ -140,12 +140,7 @@ async def value_files(
     workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
     try:
         await workers.start()
-        if model.suffix.lower() == ".onnx":
-            read_spec = onnx_files.read_onnx_spec
-            spec = await workers.run("while reading the model", read_spec, str(model))
-        elif spec.lstrip().startswith(b"{"):
-            text = spec.decode("utf-8", "replace")
-            spec = await workers.run("while reading the model", _spec_from_json, text)
+        spec = await load_spec(workers, model, spec)
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
             evaluation = read_evaluation(data, scale, utility)
             num_examples = evaluation.num_examples
@@ -225,11 +220,6 @@ async def _read_weights(workers: WorkerPool, path: Path, spec: bytes) -> Weights
     if await asyncio.to_thread(needs_keras, path):
         return await workers.run("while reading weights", read_weights_file, path, spec)
     return await asyncio.to_thread(read_weights_file, path, spec)
-
-
-def _spec_from_json(keras_json: str) -> bytes:
-    """Describe an architecture as a ModelSpec; for a worker process, as it imports TensorFlow."""
-    return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
 
 
 class _UtilityGame:

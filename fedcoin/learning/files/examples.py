@@ -11,7 +11,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.array_files import open_arrays
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.stored_arrays import Array, StoredArrays
-from fedcoin.learning.files.tables import read_table
+from fedcoin.learning.files.table_files import read_table
 
 ALL, TRAIN, VALIDATION, TEST = "all", "train", "val", "test"
 """The parts of a file of data. `ALL` is of files that are not divided, such as tables."""

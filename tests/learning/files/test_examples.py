@@ -13,7 +13,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.examples import ALL, TEST, TRAIN, read_examples
 from fedcoin.learning.files.labels import read_labels
-from fedcoin.learning.files.tables import read_table
+from fedcoin.learning.files.table_files import read_table
 
 PATH = Path("file")
 CLASSES = [2, 0, 1, 2]

@@ -38,7 +38,7 @@ _ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ExampleTable:
     """The examples of a table."""
 
     columns: tuple[str, ...]
@@ -51,7 +51,7 @@ class Table:
     """The name of the labels' column."""
 
 
-def read_table(path: Path, label: str = "") -> Table:
+def read_table(path: Path, label: str = "") -> ExampleTable:
     """Read a table.
 
     Args:
@@ -72,7 +72,7 @@ def read_table(path: Path, label: str = "") -> Table:
     return _read_csv(path, label)
 
 
-def _read_csv(path: Path, label: str) -> Table:
+def _read_csv(path: Path, label: str) -> ExampleTable:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise unreadable(path, f"is larger than {MAX_FILE_BYTES} bytes; save it as Parquet or npz")
     with refusing_damage(path, "a CSV file"), path.open(encoding="utf-8-sig", newline="") as file:
@@ -104,7 +104,7 @@ def _read_csv(path: Path, label: str) -> Table:
         blocks.append(_to_numbers(path, rows, names, place, num_rows))
         columns = tuple(names[:place] + names[place + 1 :])
         x = np.concatenate(blocks) if num_rows else np.empty((0, len(columns)))
-        return Table(columns, x, _parse_labels(labels), names[place])
+        return ExampleTable(columns, x, _parse_labels(labels), names[place])
 
 
 def _to_numbers(
@@ -154,7 +154,7 @@ def _parse_labels(labels: list[str]) -> npt.NDArray[Any]:
         return np.array(labels, dtype=np.str_)
 
 
-def _read_parquet(path: Path, label: str) -> Table:
+def _read_parquet(path: Path, label: str) -> ExampleTable:
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -181,7 +181,7 @@ def _read_parquet(path: Path, label: str) -> Table:
             if all(isinstance(value, (bool, int, float)) for value in labels)
             else np.array([str(value) for value in labels], np.str_)
         )
-        return Table(tuple(columns), x, y, names[place])
+        return ExampleTable(tuple(columns), x, y, names[place])
 
 
 def _to_column(path: Path, column: Any, name: str) -> npt.NDArray[np.float64]:

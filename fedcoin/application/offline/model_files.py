@@ -1,0 +1,39 @@
+"""Read the model of a command from its file, in a worker process where that needs TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedcoin.application.offline.npz_files import read_model
+from fedcoin.learning.model import keras_models, onnx_files
+from fedcoin.learning.workers.pool import WorkerPool
+
+
+async def load_spec(workers: WorkerPool, path: Path, content: bytes | None = None) -> bytes:
+    """Read a model's file as a ModelSpec.
+
+    Args:
+        workers: Worker processes that have been started.
+        path: A file as `read_model` reads.
+        content: What `read_model` returned for it; None to read it here.
+
+    Returns:
+        The serialised ModelSpec, which is not checked if the file held one.
+
+    Raises:
+        RefusalError: As in `read_model`, `keras_models.model_from_json` and `read_onnx_file`.
+        WorkerError: A worker process died twice.
+    """
+    content = read_model(path) if content is None else content
+    if path.suffix.lower() == ".onnx":
+        read_spec = onnx_files.read_onnx_spec
+        return await workers.run("while reading the model", read_spec, str(path))
+    if content.lstrip().startswith(b"{"):
+        text = content.decode("utf-8", "replace")
+        return await workers.run("while reading the model", _spec_from_json, text)
+    return content
+
+
+def _spec_from_json(keras_json: str) -> bytes:
+    """Describe an architecture as a ModelSpec; for a worker process, as it imports TensorFlow."""
+    return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
