@@ -10,8 +10,10 @@ In the order of the computation:
 * `prior`: the model of a game and its hyperparameters; `johnson_polynomials`: the correlations
   between coalitions that do not tell the players apart; `covariances`: the covariance matrix of
   the evaluated coalitions and its derivatives.
+* `player_distances`: the part of the model that tells the players apart.
 * `reml`: fits the hyperparameters to the sample.
 * `posterior`: the expected Shapley values given the sample, and their variances.
+* `mixture`: the weighted mean of two models, one of which tells the players apart.
 * `correction`: an unbiased estimate of the model's error by cross-fitting.
 * `combination`: how much of that error to add, and the variance of the result.
 * `large_samples`: samples of more than 1,600 coalitions, a part of which is fitted.
@@ -27,5 +29,6 @@ Notation of this folder, in addition to that of the package (N, n, S, s, u, phi)
     J_d(s, t, x)  correlation of degree d between coalitions of sizes s, t with overlap x
     theta         hyperparameters of the prior, p numbers
 
-The model is u(S) = mu(s) + (additive game) + (one part for each degree d) + (noise of S alone).
+The model is u(S) = mu(s) + (additive game) + (one part for each degree d)
++ (in the second model, a part that tells the players apart) + (noise of S alone).
 """

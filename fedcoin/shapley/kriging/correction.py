@@ -27,7 +27,7 @@ import math
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
-from fedcoin.shapley.kriging.posterior import Posterior
+from fedcoin.shapley.kriging.mixture import Mixture
 from fedcoin.shapley.kriging.prior import compute_value_weights
 from fedcoin.shapley.std_errors import student_factor
 
@@ -35,7 +35,7 @@ _FOLDS = 8
 
 
 def estimate_correction(
-    posterior: Posterior, coalitions: Bools, rng: np.random.Generator
+    posterior: Mixture, coalitions: Bools, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """Estimate the correction that makes the posterior's values unbiased.
 

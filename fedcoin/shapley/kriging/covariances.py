@@ -3,12 +3,12 @@
 With the notation of `prior`, s = |S|, t = |T| and overlap x = |S and T|, the covariance of u(S) and
 u(T), apart from the unrestricted function mu of the size, is
 
-    V(S, T) = sum over d of C_d(s, t) J_d(s, t, x) + 1[S = T] var e(S)
+    V(S, T) = sum over d of C_d(s, t) J_d(s, t, x) + cov(h(S), h(T)) + 1[S = T] var e(S)
     C_d(s, t) = sd_d(s) sd_d(t) rho(s, t)  +  1[d = 1] alpha sqrt(s (n - s) / n) sqrt(t (n - t) / n)
 
 The additive game is added to the part of degree 1, because its covariance less that of a function
-of the size is alpha (x - s t / n), a multiple of J_1. V depends on sizes and overlap alone, so
-that it is looked up in tables of shape (k, k, n + 1).
+of the size is alpha (x - s t / n), a multiple of J_1. But for h (`player_distances`), V
+depends on sizes and overlap alone, so that it is looked up in tables of shape (k, k, n + 1).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class CovarianceModel:
         count = members.sum(axis=1).astype(np.int64)
         self.sizes, self.size_of = np.unique(count, return_inverse=True)
         self._tables = compute_johnson_correlations(self.n, self.sizes, max_degree)
+        self._exact_members = members
         self._members = members.astype(np.float32)
         overlap = np.rint(members @ members.T).astype(np.int64)
         rows = self.size_of[:, None] * len(self.sizes) + self.size_of[None, :]
@@ -62,6 +63,9 @@ class CovarianceModel:
             V, float64 (m, m), the noise's variance included.
         """
         matrix: Floats = self._tabulate(theta).reshape(-1)[self._lookup]
+        part = theta.player_distances()
+        if part is not None:
+            matrix += part.covariances(self._exact_members, self._exact_members)
         noise = theta.noise_variance(self.sizes, self.n)
         matrix[np.diag_indices_from(matrix)] += noise[self.size_of]
         return matrix
@@ -81,6 +85,9 @@ class CovarianceModel:
         rows = np.searchsorted(self.sizes, others.sum(axis=1))
         lookup = (rows[:, None] * len(self.sizes) + self.size_of[None, :]) * (self.n + 1) + overlap
         covariances: Floats = self._tabulate(theta).reshape(-1)[lookup]
+        part = theta.player_distances()
+        if part is not None:
+            covariances += part.covariances(others.astype(np.float64), self._exact_members)
         return covariances
 
     def derivatives(
@@ -109,17 +116,28 @@ class CovarianceModel:
         smooth = self._smooth_derivatives(theta)
         noise = self._noise_derivatives(theta)[:, self.size_of]
         additive = self._additive_covariances(theta)
-        times_vector = (
+        times_vector = [
             np.einsum("pdit,dit->pi", smooth[:, :, self.size_of], products),
             noise * vector,
             (additive[self.size_of] * products[0]).sum(axis=1)[None],
-        )
-        traced = (
+        ]
+        traced = [
             np.einsum("pdst,dst->p", smooth, traces),
             noise @ np.diag(projection),
             np.array([np.vdot(additive, traces[0])]),
-        )
-        return np.concatenate(times_vector), np.concatenate(traced)
+        ]
+        times, traces = np.concatenate(times_vector), np.concatenate(traced)
+        part = theta.player_distances()
+        if part is not None:
+            # By a_e, b_e, which the noise has as well, log eta and the log lambda_i.
+            log_in, log_out = size_covariates(self.sizes, self.n)
+            slopes = np.array([log_in, log_out, np.ones_like(log_in)])[:, self.size_of]
+            own = part.derivatives(self._exact_members, slopes, vector, projection)
+            shared = slice(theta.max_degree + 6, theta.max_degree + 8)
+            times[shared] += own[0][:2]
+            traces[shared] += own[1][:2]
+            times, traces = np.concatenate([times, own[0][2:]]), np.append(traces, own[1][2:])
+        return times, traces
 
     def _tabulate(self, theta: Hyperparameters) -> Floats:
         """Compute the covariance of different coalitions by size, size and overlap, (k, k, n+1)."""

@@ -12,7 +12,7 @@ from fedcoin.shapley.game import Game
 from fedcoin.shapley.kriging.combination import combine
 from fedcoin.shapley.kriging.correction import estimate_correction
 from fedcoin.shapley.kriging.large_samples import estimate_large_sample
-from fedcoin.shapley.kriging.posterior import fit_posterior
+from fedcoin.shapley.kriging.mixture import fit_mixture
 from fedcoin.shapley.kriging.reml import build_design
 from fedcoin.shapley.kriging.sampling_design import evaluate_sample, min_kriging_budget
 from fedcoin.shapley.result import Estimate, require_budget
@@ -62,7 +62,7 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     elif len(coalitions) > _MAX_ROWS:
         values, variances = estimate_large_sample(coalitions, worth, rng)
     else:
-        posterior = fit_posterior(coalitions, worth, rng)
+        posterior = fit_mixture(coalitions, worth, rng)
         correction, correction_variances = estimate_correction(posterior, coalitions, rng)
         values, variances = combine(
             posterior.values, posterior.variances, correction, correction_variances

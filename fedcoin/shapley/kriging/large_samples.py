@@ -31,7 +31,7 @@ import numpy as np
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.combination import combine
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
-from fedcoin.shapley.kriging.posterior import fit_posterior
+from fedcoin.shapley.kriging.mixture import fit_mixture
 from fedcoin.shapley.kriging.prior import (
     Hyperparameters,
     choose_max_degree,
@@ -75,7 +75,7 @@ def estimate_large_sample(
     fitted = _draw_by_size(coalitions[:num_pairs].sum(axis=1), _PROCESS_ROWS // 2, rng)
     rest = np.setdiff1d(np.arange(num_pairs), fitted)
     process_rows = np.concatenate([fitted, fitted + num_pairs])
-    posterior = fit_posterior(coalitions[process_rows], worth[process_rows], rng)
+    posterior = fit_mixture(coalitions[process_rows], worth[process_rows], rng)
     rows = np.concatenate([rest, rest + num_pairs])
     errors = worth[rows] - posterior.predict(coalitions[rows])
     known = np.bincount(coalitions[process_rows].sum(axis=1), minlength=n + 1)

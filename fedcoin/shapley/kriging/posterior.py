@@ -87,13 +87,20 @@ class Posterior:
         return np.concatenate(parts) * self.scale
 
 
-def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> Posterior:
+def fit_posterior(
+    coalitions: Bools,
+    worth: Floats,
+    rng: np.random.Generator,
+    *,
+    tells_players_apart: bool = False,
+) -> Posterior:
     """Fit the model to a sample of a game and compute the posterior of its Shapley values.
 
     Args:
         coalitions: bool (m, n), different, none of them empty or grand.
         worth: The utilities of these coalitions, float64 (m,).
         rng: Source of randomness, for the choice of rows to fit hyperparameters to.
+        tells_players_apart: Whether the prior has the part h.
 
     Returns:
         The posterior.
@@ -101,7 +108,9 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
     n = coalitions.shape[1]
     scale = float(worth.std()) or 1.0
     standardised = (worth - worth.mean()) / scale
-    theta, model, projection, misfit = _fit_model(coalitions, standardised, rng)
+    theta, model, projection, misfit = _fit_model(
+        coalitions, standardised, rng, tells_players_apart=tells_players_apart
+    )
     prior = compute_value_covariances(theta, model.sizes, n)
     size_of = model.size_of
     centred = coalitions - (coalitions.sum(axis=1) / n)[:, None]
@@ -109,8 +118,13 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
         coalitions, prior.noise_inside[size_of][:, None], -prior.noise_outside[size_of][:, None]
     )
     covariance_with_values = centred * prior.additive[size_of][:, None] + noise
+    value_variances = np.full(n, prior.variance * (1 - 1 / n))
+    part = theta.player_distances()
+    if part is not None:
+        covariance_with_values += part.value_covariances(coalitions)
+        value_variances += part.value_variances()
     weights = projection @ covariance_with_values
-    variances = prior.variance * (1 - 1 / n) - (covariance_with_values * weights).sum(axis=0)
+    variances = value_variances - (covariance_with_values * weights).sum(axis=0)
     return Posterior(
         values=weights.T @ standardised * scale,
         variances=np.maximum(variances, 0) * max(1.0, misfit) * scale**2,
@@ -124,7 +138,11 @@ def fit_posterior(coalitions: Bools, worth: Floats, rng: np.random.Generator) ->
 
 
 def _fit_model(
-    coalitions: Bools, standardised: Floats, rng: np.random.Generator
+    coalitions: Bools,
+    standardised: Floats,
+    rng: np.random.Generator,
+    *,
+    tells_players_apart: bool,
 ) -> tuple[Hyperparameters, CovarianceModel, Floats, float]:
     """Fit the hyperparameters; return them, the covariances of all coalitions, P and the misfit.
 
@@ -137,7 +155,12 @@ def _fit_model(
     freedom = max(count - design.sizes.shape[1], 1)
     rows = rng.permutation(count)[: min(max(_MIN_FIT_ROWS, 4 * n), _MAX_FIT_ROWS)]
     for attempt in range(2):
-        theta = fit_hyperparameters(coalitions[rows], standardised[rows], model.max_degree)
+        theta = fit_hyperparameters(
+            coalitions[rows],
+            standardised[rows],
+            model.max_degree,
+            tells_players_apart=tells_players_apart,
+        )
         projection = project_with_jitter(model.matrix(theta), design.sizes).matrix
         projected = projection @ standardised
         misfit = float(standardised @ projected) / freedom

@@ -2,11 +2,12 @@
 
 The game is a Gaussian random function of the coalition S of size s,
 
-    u(S) = mu(s) + sum of a_i over i in S + sum of g_d(S) over d = 1..D + e(S)
+    u(S) = mu(s) + sum of a_i over i in S + sum of g_d(S) over d = 1..D + h(S) + e(S)
 
     mu(s)    any function of the size
     a_i      the additive game: independent over the players, with variance alpha
     g_d(S)   the part of degree d, cov(g_d(S), g_d(T)) = sd_d(s) sd_d(t) rho(s, t) J_d(s, t, x)
+    h(S)     the part that tells the players apart (`player_distances`), among up to 32 players
     e(S)     noise, independent over the coalitions; a part of the game: the e(S) of an evaluated
              coalition is known, and it counts in the Shapley values
 
@@ -15,10 +16,12 @@ with variances and correlation (log is the natural logarithm)
     sd_d(s)^2 = exp(l_d + (a_0 + a_1 d) log(2 s / n) + (b_0 + b_1 d) log(2 (n - s) / n))
     var e(S)  = exp(l_e + a_e log(2 s / n) + b_e log(2 (n - s) / n)) + floor
     floor     = 1e-7 times the residual variance + 1e-11
+    f(s)^2    = exp(log eta + a_e log(2 s / n) + b_e log(2 (n - s) / n))
     rho(s, t) = exp(-(log(s / (n - s)) - log(t / (n - t)))^2 / (2 ell^2))
 
 The hyperparameters are theta = (l_1, ..., l_D, a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e,
-log alpha), D + 9 numbers. They have independent normal priors (`prior_of_hyperparameters`).
+log alpha), D + 9 numbers, followed by log eta and the log lambda_i of h, if it is modelled. They
+have a normal prior (`prior_of_hyperparameters`).
 
 The part of degree 1 is g_1(S) = sum over i in S of w_i(s) with sum over i of w_i(s) = 0, where
 
@@ -43,6 +46,7 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
+from fedcoin.shapley.kriging.player_distances import PlayerDistances
 
 # Means and standard deviations of the hyperparameters' prior, for utilities standardised to
 # variance 1 and, in the levels l_d and l_e, relative to the residual variance. Set by hand; the
@@ -52,6 +56,12 @@ _LEVEL_STD = 3.0
 # a_0, a_1, b_0, b_1, log ell, l_e, a_e, b_e, log alpha.
 _OTHER_MEANS = np.array([0.0, -0.5, 0.0, 0.5, 0.7, -6.0, 0.0, 0.0, 0.0])
 _OTHER_STDS = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 4.0])
+# Of h: log eta relative to the residual variance, and log lambda_i relative to 1 / n. The lambda_i
+# have a common deviation besides their own.
+_VARIANCE_MEAN, _VARIANCE_STD = -2.0, 3.0
+_DISTANCE_MEAN = 0.7
+_COMMON_DISTANCE_STD, _OWN_DISTANCE_STD = 0.5, 0.7
+_MAX_LOG_DISTANCE = 4.0
 _RELATIVE_NOISE_FLOOR = 1e-7
 _NOISE_FLOOR = 1e-11
 """Parts of the residual variance, and of the variance of the standardised utilities, that keep the
@@ -78,7 +88,7 @@ class Hyperparameters:
     max_degree: int
     """D, the highest degree of interaction between players that the prior models."""
     vector: Floats
-    """theta, float64 (D + 9,), in the order of the module's docstring."""
+    """theta, float64 (D + 9,) or (D + 10 + n,), in the order of the module's docstring."""
     residual_variance: float
     """Variance of the utilities that neither sizes nor single players explain."""
 
@@ -132,7 +142,23 @@ class Hyperparameters:
         Returns:
             alpha.
         """
-        return float(_bounded_exp(self.vector[-1:])[0])
+        return float(_bounded_exp(self.vector[self.max_degree + 8 : self.max_degree + 9])[0])
+
+    def player_distances(self) -> PlayerDistances | None:
+        """Return the part h that tells the players apart.
+
+        Returns:
+            The part, or None when it is not modelled.
+        """
+        own = self.vector[self.max_degree + 9 :]
+        if not len(own):
+            return None
+        n = len(own) - 1
+        a, b = self.vector[self.max_degree + 6 : self.max_degree + 8]
+        log_in, log_out = size_covariates(np.arange(1, n), n)
+        deviations = np.zeros(n + 1)
+        deviations[1:-1] = np.sqrt(_bounded_exp(own[0] + a * log_in + b * log_out))
+        return PlayerDistances(deviations, np.exp(np.clip(own[1:], -60, _MAX_LOG_DISTANCE)))
 
     def length_scale(self) -> float:
         """Return how far apart, in log(s / (n - s)), sizes still behave alike.
@@ -159,24 +185,34 @@ class Hyperparameters:
 
 
 def prior_of_hyperparameters(
-    max_degree: int, residual_variance: float, additive_variance: float
+    max_degree: int, residual_variance: float, additive_variance: float, distant_players: int = 0
 ) -> tuple[Hyperparameters, Floats]:
-    """Return the mean and the standard deviations of the hyperparameters' normal prior.
+    """Return the mean and the covariance matrix of the hyperparameters' normal prior.
 
     Args:
         max_degree: D.
         residual_variance: Variance of the utilities that neither sizes nor single players explain.
         additive_variance: Variance of the players' coefficients, a first guess of alpha.
+        distant_players: n when the part h that tells players apart is modelled, otherwise 0.
 
     Returns:
-        The mean, and the standard deviation of each element of its vector, (D + 9,).
+        The mean, and the covariance matrix (p, p) of its vector, with p = D + 9 or D + 10 + n.
     """
     mean = np.concatenate([_LEVEL_MEANS[:max_degree], _OTHER_MEANS])
     mean[:max_degree] += np.log(residual_variance)
     mean[max_degree + 5] += np.log(residual_variance)
     mean[-1] = np.log(additive_variance)
-    stds = np.append(np.full(max_degree, _LEVEL_STD), _OTHER_STDS)
-    return Hyperparameters(max_degree, mean, residual_variance), stds
+    variances = np.append(np.full(max_degree, _LEVEL_STD), _OTHER_STDS) ** 2
+    if distant_players:
+        level = _VARIANCE_MEAN + np.log(residual_variance)
+        distance = _DISTANCE_MEAN - np.log(distant_players)
+        mean = np.concatenate([mean, [level], np.full(distant_players, distance)])
+        own = np.full(distant_players, _OWN_DISTANCE_STD**2)
+        variances = np.concatenate([variances, [_VARIANCE_STD**2], own])
+    covariance = np.diag(variances)
+    if distant_players:
+        covariance[-distant_players:, -distant_players:] += _COMMON_DISTANCE_STD**2
+    return Hyperparameters(max_degree, mean, residual_variance), covariance
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,18 +168,21 @@ def project_with_jitter(covariance: Floats, sizes: Floats) -> RemlProjection:
             jitter *= 10
 
 
-def fit_hyperparameters(coalitions: Bools, worth: Floats, max_degree: int) -> Hyperparameters:
+def fit_hyperparameters(
+    coalitions: Bools, worth: Floats, max_degree: int, *, tells_players_apart: bool = False
+) -> Hyperparameters:
     """Find the hyperparameters with the highest posterior density.
 
     Args:
         coalitions: bool (m, n), different, none of them empty or grand.
         worth: y, (m,), standardised.
         max_degree: D, the highest degree that is modelled.
+        tells_players_apart: Whether the part h is modelled.
 
     Returns:
         The hyperparameters.
     """
-    fit = _Fit(coalitions, worth, max_degree)
+    fit = _Fit(coalitions, worth, max_degree, tells_players_apart=tells_players_apart)
     theta = fit.start
     likelihood, projection = fit.assess(theta, project_with_jitter)
     damping = 1.0
@@ -210,10 +213,14 @@ def fit_hyperparameters(coalitions: Bools, worth: Floats, max_degree: int) -> Hy
 class _Fit:
     """The penalised likelihood of one sample, and its derivatives."""
 
-    def __init__(self, coalitions: Bools, worth: Floats, max_degree: int) -> None:
+    def __init__(
+        self, coalitions: Bools, worth: Floats, max_degree: int, *, tells_players_apart: bool
+    ) -> None:
         design = build_design(coalitions)
         variances = _estimate_initial_variances(worth, design)
-        self.start, self._stds = prior_of_hyperparameters(max_degree, *variances)
+        distant_players = coalitions.shape[1] if tells_players_apart else 0
+        self.start, covariance = prior_of_hyperparameters(max_degree, *variances, distant_players)
+        self._precision = np.linalg.inv(covariance)
         self._sizes = design.sizes
         self._worth = worth
         self._model = CovarianceModel(coalitions, max_degree)
@@ -225,9 +232,10 @@ class _Fit:
     ) -> tuple[float, RemlProjection]:
         """Compute L(theta) with the log of its prior; raises LinAlgError as `project` does."""
         projection = compute(self._model.matrix(theta), self._sizes)
-        deviation = (theta.vector - self.start.vector) / self._stds
+        deviation = theta.vector - self.start.vector
         quadratic = self._worth @ projection.matrix @ self._worth
-        likelihood = -0.5 * (projection.log_determinants + quadratic + deviation @ deviation)
+        quadratic += deviation @ self._precision @ deviation
+        likelihood = -0.5 * (projection.log_determinants + quadratic)
         return float(likelihood), projection
 
     def differentiate(
@@ -238,6 +246,6 @@ class _Fit:
         rows, traces = self._model.derivatives(theta, weights, projection.matrix)
         gradient = 0.5 * (rows @ weights - traces)
         information = 0.5 * rows @ projection.matrix @ rows.T
-        gradient -= (theta.vector - self.start.vector) / self._stds**2
-        information += np.diag(1 / self._stds**2)
+        gradient -= self._precision @ (theta.vector - self.start.vector)
+        information += self._precision
         return gradient, information

@@ -19,9 +19,11 @@ def model() -> CovarianceModel:
     return CovarianceModel(np.unique(coalitions, axis=0), 3)
 
 
-@pytest.fixture
-def theta() -> Hyperparameters:
-    return prior_of_hyperparameters(3, residual_variance=0.5, additive_variance=0.2)[0]
+@pytest.fixture(params=[0, 9], ids=["players alike", "players apart"])
+def theta(request: pytest.FixtureRequest) -> Hyperparameters:
+    mean, covariance = prior_of_hyperparameters(3, 0.5, 0.2, distant_players=request.param)
+    deviation = np.random.default_rng(5).multivariate_normal(np.zeros(len(covariance)), covariance)
+    return replace(mean, vector=mean.vector + 0.3 * deviation)
 
 
 def test_the_matrix_is_a_covariance(model: CovarianceModel, theta: Hyperparameters) -> None:
@@ -46,3 +48,12 @@ def test_derivatives_are_those_of_finite_differences(
         derivative = (above - below) / (2 * step)
         np.testing.assert_allclose(products[j], derivative @ vector, atol=1e-6)
         assert traces[j] == pytest.approx(np.trace(derivative @ projection), abs=1e-5)
+
+
+def test_covariances_with_other_coalitions_are_those_of_one_matrix(theta: Hyperparameters) -> None:
+    coalitions = np.unique(np.random.default_rng(6).random((60, 9)) < 0.5, axis=0)
+    sizes = coalitions.sum(axis=1)
+    coalitions = coalitions[(sizes > 2) & (sizes < 7)]
+    whole = CovarianceModel(coalitions, 3).matrix(theta)
+    some = CovarianceModel(coalitions[5:], 3)
+    np.testing.assert_allclose(some.cross(theta, coalitions[:5]), whole[:5, 5:], atol=1e-12)

@@ -26,8 +26,9 @@ def all_coalitions() -> NDArray[np.bool_]:
 
 @pytest.fixture
 def theta() -> Hyperparameters:
-    mean, stds = prior_of_hyperparameters(4, residual_variance=0.5, additive_variance=0.2)
-    vector = mean.vector + 0.3 * stds * np.random.default_rng(1).normal(size=len(stds))
+    mean, covariance = prior_of_hyperparameters(4, residual_variance=0.5, additive_variance=0.2)
+    rng = np.random.default_rng(1)
+    vector = mean.vector + 0.3 * np.sqrt(np.diag(covariance)) * rng.normal(size=len(mean.vector))
     return Hyperparameters(4, vector, mean.residual_variance)
 
 
@@ -62,3 +63,11 @@ def test_value_covariances_are_those_of_the_sum_over_all_coalitions(
     np.testing.assert_allclose(
         between_values, expected.variance * (np.eye(PLAYERS) - 1 / PLAYERS), atol=1e-10
     )
+
+
+def test_the_distances_of_players_vary_together() -> None:
+    mean, covariance = prior_of_hyperparameters(4, 0.5, 0.2, distant_players=PLAYERS)
+    assert len(mean.vector) == 4 + 10 + PLAYERS
+    own = covariance[-PLAYERS:, -PLAYERS:]
+    assert (own[np.triu_indices(PLAYERS, 1)] > 0).all()
+    assert np.linalg.eigvalsh(covariance).min() > 0
