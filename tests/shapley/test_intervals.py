@@ -75,6 +75,7 @@ def test_coverage_over_10_seeds(method: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", SAMPLED)
 def test_coverage_over_200_seeds(method: str) -> None:
     coverage = {

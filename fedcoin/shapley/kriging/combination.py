@@ -18,10 +18,13 @@ from fedcoin.shapley.array_types import Floats
 # `pytest tests/shapley/test_intervals.py -m slow` the coverage over 200 seeds.
 _MIN_WEIGHT = 0.25
 """The part of the correction that is always added."""
-_CORRECTION_VARIANCE_WEIGHT = 0.4
+_CORRECTION_VARIANCE_WEIGHT = 0.35
 _MODEL_VARIANCE_WEIGHT = 0.5
 """Weights of the corrected values' variance and of the posterior variance in the reported one when
-`_MIN_WEIGHT` of the correction is added; with all of it they are 1 and 0."""
+the correction is small and `_MIN_WEIGHT` of it is added; with all of it they are 1 and 0."""
+_SMALL, _LARGE = 0.5, 1.5
+"""Parts of sum V. Where the model holds, sum c^2 is a fraction of sum V; towards `_LARGE` the model
+is in doubt, and the first weight rises to 1. Such are votes with veto players."""
 _CAUTION = 2.0
 """By how many of its standard deviations sum c^2 must exceed sum V for more of the correction."""
 
@@ -44,9 +47,11 @@ def combine(
     noise = float(correction_variances.sum()) * (1 + _CAUTION * np.sqrt(2 / (len(values) - 1)))
     weight = max(_MIN_WEIGHT, 1 - noise / size) if size > 0 else _MIN_WEIGHT
     excess = (weight - _MIN_WEIGHT) / (1 - _MIN_WEIGHT)
+    ratio = size / max(float(correction_variances.sum()), 1e-300)
+    doubt = max(excess, min(max((ratio - _SMALL) / (_LARGE - _SMALL), 0.0), 1.0))
     # A player's own variance is estimated from few terms: it is averaged with the mean.
     shrunk = (correction_variances + correction_variances.mean()) / 2
     variances: Floats = (
-        _CORRECTION_VARIANCE_WEIGHT + excess * (1 - _CORRECTION_VARIANCE_WEIGHT)
+        _CORRECTION_VARIANCE_WEIGHT + doubt * (1 - _CORRECTION_VARIANCE_WEIGHT)
     ) * shrunk + (1 - excess) * _MODEL_VARIANCE_WEIGHT * model_variances
     return values + weight * correction, variances
