@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator  # noqa: E4
 from fedcoin.learning.model import onnx_files  # noqa: E402
 from fedcoin.learning.model.spec import parse_spec  # noqa: E402
 from fedcoin.learning.workers import jobs  # noqa: E402
-from tests.integrations.torch_networks import NEWER, NUMPY, REFUSED, RUNTIME  # noqa: E402
+from fedcoin.v1 import task_pb2  # noqa: E402
+from tests.integrations.torch_networks import NEWER, NUMPY, REFUSED, RUNTIME, VOCABULARY  # noqa: E402
 from tests.support.small_models import all_coalitions, write_job  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -54,7 +56,7 @@ def job_for(
 
 
 def torch_counts(
-    network: Any, states: list[dict[str, Any]], job: UtilityJob, x: Any, y: Any
+    network: Any, states: list[dict[str, Any]], job: UtilityJob, x: Any, y: Any, axis: int = 1
 ) -> list[int]:
     base, *updates = states
     counts = []
@@ -68,7 +70,7 @@ def torch_counts(
         }
         averaged.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
         with torch.no_grad():
-            counts.append(int((averaged(x).argmax(1) == y).sum()))
+            counts.append(int((averaged(x).argmax(axis) == y).sum()))
     return counts
 
 
@@ -117,6 +119,24 @@ def test_the_weights_are_those_of_the_state_dict(name: str, tmp_path: Path) -> N
     again = onnx_files.read_onnx_file(str(tmp_path / "net.onnx"))
     assert again.spec.SerializeToString(deterministic=True) == exported.spec
     assert all(np.array_equal(again.weights[key], found[key]) for key in found)
+
+
+def test_a_language_model_gives_a_row_of_outputs_for_each_position(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Embedding(VOCABULARY, 16),
+        torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True),
+        torch.nn.Linear(16, VOCABULARY),
+    )
+    x = torch.randint(0, VOCABULARY, (EXAMPLES, 12))
+    exported = export(network, x[:2])
+    states = [trained(network, seed) for seed in range(CLIENTS + 1)]
+    with torch.no_grad():
+        y = copy.deepcopy(network).eval()(x).argmax(2)
+    job = job_for(tmp_path, exported, states, x, y.int())
+    job = dataclasses.replace(job, utility=task_pb2.UTILITY_NEXT_TOKEN_ACCURACY)
+    expected = torch_counts(network, states, job, x, y, axis=2)
+    found = jobs.load_evaluator(job).evaluate(all_coalitions(CLIENTS)).tolist()
+    assert found == [count * 10**6 // y.numel() for count in expected]
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.data.errors import RefusalError
-from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, sum_coalitions
+from fedcoin.learning.evaluation.example_batches import Inputs, check_positions, sum_coalitions
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
@@ -81,7 +79,7 @@ class KerasEvaluator:
     ) -> None:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
-        _check_positions(model, y)
+        check_positions(model.output_shape, y)
         self._job = job
         self.measure = measure
         # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
@@ -125,22 +123,6 @@ class KerasEvaluator:
             for x, y in self._batches:
                 statistics[coalition] += self._summarise(weights, x, y)
         return statistics
-
-
-def _check_positions(model: Any, y: npt.NDArray[np.generic]) -> None:
-    """Check that a model has a row of outputs for each label of an example."""
-    outputs = model.output_shape
-    if len(outputs) == 2 and (y.ndim == 1 or y.dtype.kind == "f"):
-        return
-    if len(outputs) == 3 and y.ndim == 2 and outputs[1] in (None, y.shape[1]):
-        return
-    raise RefusalError(
-        LearningCode.WRONG_SHAPE,
-        f"the model gives outputs of shape {outputs}, and the evaluation set has y of shape "
-        f"{y.shape}; a label for each position needs a row of outputs for each, and a row of "
-        "outputs one label",
-        field="evaluation.y",
-    )
 
 
 def _max_width(model: Any) -> int:

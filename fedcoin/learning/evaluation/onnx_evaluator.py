@@ -20,6 +20,7 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
+    check_positions,
     make_batches,
     sum_coalitions,
 )
@@ -65,7 +66,7 @@ class OnnxEvaluator:
 
     Raises:
         RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it cannot load the graph;
-            otherwise as in `value_shapes.shape_graph`.
+            WRONG_SHAPE as in `check_positions`; otherwise as in `value_shapes.shape_graph`.
     """
 
     max_coalitions = sys.maxsize
@@ -82,7 +83,8 @@ class OnnxEvaluator:
         measure: Measure = ACCURACY,
     ) -> None:
         model = graph_checks.read_onnx(spec)
-        batch_size = value_shapes.shape_graph(model, spec.num_classes).batch_size
+        shaped = value_shapes.shape_graph(model, spec.num_classes)
+        check_positions(shaped.output_shape, y)
         self._session = start_session(spec.onnx)
         self._job = job
         self.measure = measure
@@ -96,7 +98,7 @@ class OnnxEvaluator:
         }
         self._shapes = {name: array.shape for name, array in base.items()}
         self._batches: list[tuple[ExampleBatch, npt.NDArray[np.generic]]] = []
-        for batch in make_batches(x, y, batch_size, share):
+        for batch in make_batches(x, y, shaped.batch_size, share):
             assert batch.inputs is not None
             inputs = batch.inputs.T.reshape(-1, *spec.input_shape)
             batch.inputs = None
@@ -127,7 +129,7 @@ class OnnxEvaluator:
         return statistics
 
     def _run(self, weights: Weights, inputs: npt.NDArray[np.generic]) -> Floats:
-        """Compute the outputs (classes, examples) for a batch."""
+        """Compute the outputs ([positions,] classes, examples) for a batch."""
         try:
             outputs = self._session.run(None, {self._input_name: inputs, **weights})[0]
         except Exception as error:  # onnxruntime raises classes of its own
@@ -136,7 +138,7 @@ class OnnxEvaluator:
                 f"onnxruntime cannot compute the model: {_first_line(error)}",
                 field="onnx",
             ) from error
-        return np.ascontiguousarray(outputs.T, np.float32)
+        return np.ascontiguousarray(np.moveaxis(outputs, 0, -1), np.float32)
 
 
 def start_session(onnx_model: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
-from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
@@ -21,7 +22,7 @@ from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator
 from fedcoin.learning.model.spec import check_spec, parse_spec
 from fedcoin.learning.workers import jobs
-from fedcoin.v1 import artifact_pb2
+from fedcoin.v1 import artifact_pb2, task_pb2
 from tests.support.onnx_graphs import graph_spec, mlp_spec, node
 from tests.support.small_models import all_coalitions, evaluation, write_job
 
@@ -180,6 +181,25 @@ def test_onnxruntime_counts_the_same_as_numpy(name: str, tmp_path: Path) -> None
     coalitions = all_coalitions(CLIENTS)
     expected = jobs.load_evaluator(job).evaluate(coalitions)
     assert runtime.evaluate(coalitions).tolist() == expected.tolist()
+
+
+def test_a_row_of_outputs_for_each_position(tmp_path: Path) -> None:
+    """A model of the next token: its right answers are those of the reference."""
+    nodes = [node("Gather", "e x", "v"), node("MatMul", "v w", "y")]
+    spec = graph_spec(nodes, (7,), {"e": (20, 6), "w": (6, 20)}, 20, {}, TensorProto.INT64)
+    job = job_for(tmp_path, spec)
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    x = tensors["x"]
+    tokens = np.roll(x, -1, axis=1).astype(np.int32)
+    job.evaluation.write_bytes(encode_tensors({"x": x, "y": tokens}))
+    job = replace(job, utility=task_pb2.UTILITY_NEXT_TOKEN_ACCURACY)
+    base = decode_tensors(job.base.read_bytes())
+    right = (base["e"][x] @ base["w"]).argmax(axis=2) == tokens
+    alone = all_coalitions(CLIENTS)[:1]
+    assert jobs.load_evaluator(job).evaluate(alone).tolist() == [right.sum() * 10**6 // right.size]
+    with pytest.raises(RefusalError) as caught:
+        jobs.load_evaluator(replace(job, utility=task_pb2.UTILITY_ACCURACY))
+    assert caught.value.code in (LearningCode.WRONG_SHAPE, LearningCode.LABEL_OUT_OF_RANGE)
 
 
 def test_shares_add_up(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class _GraphReader:
         output = self._values.get(self._graph.output[0].name)
         if output is None or output.index != len(self._nodes) or not self._nodes:
             return None
-        if output.has_channels_last and len(output.shape) != 1:
+        if len(output.shape) != 1:
             return None
         has_dense = any(isinstance(node.layer, Dense) for node in self._nodes)
         return tuple(self._nodes) if has_dense else None

@@ -116,7 +116,7 @@ def infer_shapes(model: Any, batch_size: int) -> ShapedGraph:
 
 
 def check_output(shaped: ShapedGraph, num_classes: int) -> None:
-    """Check that a graph has one float32 output for each example and class.
+    """Check that a graph has float32 outputs for each example and class.
 
     Args:
         shaped: The graph with its shapes.
@@ -126,10 +126,12 @@ def check_output(shaped: ShapedGraph, num_classes: int) -> None:
         RefusalError: BAD_MODEL when the output has another shape, WRONG_DTYPE another type.
     """
     made, expected = shaped.output_shape, (shaped.batch_size, num_classes)
-    if made != expected:
+    # A language model has a row of outputs for each position.
+    if len(made) not in (2, 3) or (made[0], made[-1]) != expected:
         raise bad_graph(
             f"a batch of {expected[0]} examples gives outputs of shape {made}; the spec says "
-            f"{expected}: one output for each example and class"
+            f"{expected}: one output for each example and class, or one for each example, position "
+            "and class"
         )
     if shaped.output_type != "FLOAT":
         raise RefusalError(
