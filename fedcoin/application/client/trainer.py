@@ -147,6 +147,7 @@ class Trainer:
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
+        self._checked = b""
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
@@ -166,9 +167,10 @@ class Trainer:
             One payment for each round in which this client submitted an update, in order.
 
         Raises:
-            RefusalError: BAD_PLAN; WRONG_NETWORK; BAD_RECEIPT when the coordinator answers an
-                update without a receipt of its server for it; NOT_FINITE when the training
-                diverges; the code of any fault in the client's data.
+            RefusalError: The code of any fault in the client's data, or of data that do not fit the
+                campaign's model, before the client joins; BAD_PLAN; WRONG_NETWORK; BAD_RECEIPT when
+                the coordinator answers an update without a receipt of its server for it; NOT_FINITE
+                when the training diverges.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.
@@ -211,19 +213,25 @@ class Trainer:
             await run_until_first(*works)
 
     async def _join(self, client: FederatedClient) -> None:
-        check_network(
-            self._genesis_hash,
-            await client.get_campaign_status(),
-            f"the coordinator at {self._target}",
-        )
+        status = await client.get_campaign_status()
+        check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
+        await self._check_model(client, status.model)
         joined = await client.register(self._key, self._genesis_hash, self._clock_ms())
         decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:
-            self._model = await client.download_artifact(joined.model, _MAX_ARTIFACT_BYTES)
+            await self._check_model(client, joined.model)
             rounds = format_count(joined.rounds, "round")
             self._report(f"joined the campaign at {self._target}: {rounds}")
         self._joined = joined
         self._heard = time.monotonic()
+
+    async def _check_model(self, client: FederatedClient, artifact: bytes) -> None:
+        """Fetch a model, and refuse it if the client's data do not fit."""
+        if self._checked == artifact:
+            return
+        model = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
+        await self._train(client_data.check_model, self._data, model)
+        self._model, self._checked = model, artifact
 
     async def _watch(self, client: FederatedClient) -> None:
         """Follow the rounds until the last one is over."""

@@ -15,6 +15,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, onnx_files
+from fedcoin.learning.model.artifact_checks import check_shards
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 
@@ -67,7 +68,8 @@ async def build_initial_artifacts(
         The contents of the artifacts.
 
     Raises:
-        RefusalError: As in `load_evaluation_set`, `create_initial_model` and `create_onnx_model`;
+        RefusalError: As in `load_evaluation_set`, `create_initial_model`, `create_onnx_model` and
+            `check_shards`;
             UNKNOWN_MODEL when the architecture's file cannot be read.
         WorkerError: The process died.
     """
@@ -86,6 +88,7 @@ async def build_initial_artifacts(
             spec, weights = await process.call(
                 keras_models.create_initial_model, name_or_json, *shapes, seed, divisor
             )
+        await process.call(check_shards, spec, evaluation.shards)
     finally:
         await process.stop()
     return InitialArtifacts(spec, weights, evaluation, divisor)

@@ -203,6 +203,7 @@ class RoundService:
             clients=[format_address(address) for address in campaign.clients],
             utilities=[record.utility for record in campaign.history],
             evaluation_size=campaign.shard.size,
+            model=campaign.model,
             utility=self._utility,
         )
 

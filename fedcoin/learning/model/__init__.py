@@ -10,6 +10,7 @@ weights are averaged. It knows neither data sets nor coalitions. Only `keras_mod
 * `keras_models`, `keras_runtime`: Keras models from and to a ModelSpec.
 * `aggregation`: federated averaging; `look_alikes`: groups of similar updates.
 * `work`: multiply-adds of a model; `artifact_sizes`: the largest sizes of its files.
+* `token_ids`: how many ids a model knows whose inputs are looked up in a table.
 * `weight_files`: a model's weights from a file of any format.
 * `artifact_checks`: weights, aggregates and evaluation sets from other machines.
 """

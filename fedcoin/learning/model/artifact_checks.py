@@ -23,6 +23,7 @@ from fedcoin.learning.measures.target_checks import check_targets
 from fedcoin.learning.model.aggregation import WeightFiles, Weights, federated_average
 from fedcoin.learning.model.look_alikes import check_groups, measure_similarities
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
+from fedcoin.learning.model.token_ids import vocabulary_size
 from fedcoin.v1 import artifact_pb2, task_pb2
 
 MAX_MAGNITUDE = 1e9
@@ -241,7 +242,8 @@ def check_evaluation_set(
     Raises:
         RefusalError: WRONG_SHAPE when shapes differ or the set is empty; WRONG_SIZE when m is not
             `evaluation_size`; WRONG_DTYPE; NOT_FINITE; OUT_OF_RANGE when an input's absolute value
-            exceeds `MAX_MAGNITUDE`; LABEL_OUT_OF_RANGE and UNFIT_MEASURE as in `check_targets`.
+            exceeds `MAX_MAGNITUDE`, or it is an id beyond the model's vocabulary;
+            LABEL_OUT_OF_RANGE and UNFIT_MEASURE as in `check_targets`.
     """
     if not y.ndim or x.shape != (len(y), *spec.input_shape) or not len(y):
         raise RefusalError(
@@ -266,9 +268,53 @@ def check_evaluation_set(
             limit="float32 or int32",
         )
     check_targets(utility, y, spec.num_classes)
+    _check_inputs(spec, x)
+
+
+def check_shards(model: bytes, shards: Sequence[bytes]) -> None:
+    """Check that a model can take the inputs of one's own evaluation set.
+
+    Args:
+        model: The serialised ModelSpec.
+        shards: The encoded tensors `x` and `y` of each shard.
+
+    Raises:
+        RefusalError: WRONG_SHAPE; NOT_FINITE; OUT_OF_RANGE as in `check_evaluation_set`; otherwise
+            as in `parse_spec` and `decode_tensors`.
+    """
+    spec = parse_spec(model)
+    for shard in shards:
+        x, _ = evaluation_arrays(decode_tensors(shard))
+        if x.shape[1:] != tuple(spec.input_shape):
+            raise RefusalError(
+                LearningCode.WRONG_SHAPE,
+                f"the evaluation set has examples of shape {x.shape[1:]}; the model takes "
+                f"{tuple(spec.input_shape)}",
+                field="evaluation.x",
+            )
+        _check_inputs(spec, x)
+
+
+def _check_inputs(spec: artifact_pb2.ModelSpec, x: MappedArray | Array) -> None:
     rows = max(1, _PIECE_BYTES // (4 * math.prod(spec.input_shape)))
-    for start in range(0, len(y), rows):
-        _check_numbers(x[start : start + rows], "evaluation.x")
+    vocabulary = vocabulary_size(spec)
+    for start in range(0, x.shape[0], rows):
+        piece = x[start : start + rows]
+        _check_numbers(piece, "evaluation.x")
+        if vocabulary is not None:
+            _check_ids(piece, vocabulary)
+
+
+def _check_ids(ids: Array, vocabulary: int) -> None:
+    low, high = float(ids.min()), float(ids.max())
+    if not (low > -1 and high < vocabulary):
+        raise RefusalError(
+            LearningCode.OUT_OF_RANGE,
+            f"the evaluation set has the id {math.floor(high if high >= vocabulary else low)}; the "
+            f"model knows the ids 0 to {vocabulary - 1}",
+            field="evaluation.x",
+            limit=str(vocabulary - 1),
+        )
 
 
 def check_aggregate(

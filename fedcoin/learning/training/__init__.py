@@ -4,10 +4,11 @@ Decides how a data set is read, divided among clients and cut into evaluation sh
 client trains from the base weights. It does not know who coordinates the round or what happens to
 the result.
 
-* `datasets`: the digits that ship with the package, MNIST, and `.npz` files; `input_range`: the
-  range of their inputs, and what these were divided by.
+* `datasets`: the digits that ship with the package, MNIST, and files of one's own.
+* `input_range`: the range of their inputs, and what these were divided by.
 * `partition_spec`, `partitions`: how simulated clients divide one data set, and the division.
 * `training_plan`, `sgd`: how clients train, and stochastic gradient descent, by Keras or, for
   dense layers, by NumPy (`dense_sgd`).
-* `client_data`: one client's data and its update, for a worker process.
+* `client_data`: one client's data and its update, for a worker process; `data_fit`: whether the
+  data fit a campaign's model.
 """

@@ -12,6 +12,7 @@ from functools import lru_cache
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.training import datasets
+from fedcoin.learning.training.data_fit import check_fit
 from fedcoin.learning.training.datasets import Dataset
 from fedcoin.learning.training.input_range import DataSummary
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
@@ -85,6 +86,20 @@ def prepare_training(data: ClientData) -> DataSummary:
     if not (data.is_free_rider or data.allow_numpy):
         keras_runtime.load_keras()
     return DataSummary(len(dataset.y_train), dataset.inputs)
+
+
+def check_model(data: ClientData, spec_raw: bytes) -> None:
+    """Check that a client's data fit a model; for a worker process.
+
+    Args:
+        data: The description of the client's data.
+        spec_raw: The serialised ModelSpec.
+
+    Raises:
+        RefusalError: As in `load_client_dataset` and `data_fit.check_fit`.
+    """
+    if not data.is_free_rider:
+        check_fit(data.dataset, load_client_dataset(data), spec_raw)
 
 
 def compute_update(

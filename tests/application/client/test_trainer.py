@@ -228,6 +228,9 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
                 with pytest.raises(RefusalError) as caught:
                     await asyncio.wait_for(trainer.run(), LOADED_SECONDS)
                 assert caught.value.code is LearningCode.WRONG_SHAPE
+                # In words about the client's file, and before any round waits for the client.
+                assert caught.value.message.startswith(f"{path} has examples of shape (3, 3)")
+                assert not coordinator.campaign.clients
             finally:
                 await trainer.stop()
                 run.cancel()

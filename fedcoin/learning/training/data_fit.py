@@ -1,0 +1,70 @@
+"""Check that a client's own data fit a campaign's model, before the client joins it.
+
+The words are about the client's file: what it holds, and what the model takes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.artifact_checks import MAX_MAGNITUDE
+from fedcoin.learning.model.spec import parse_spec
+from fedcoin.learning.model.token_ids import vocabulary_size
+from fedcoin.learning.training.datasets import Dataset
+
+
+def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
+    """Refuse training data that a model cannot be trained on.
+
+    Args:
+        name: The name or path of the data, for messages.
+        dataset: The data; only the arrays for training are checked.
+        spec_raw: The serialised ModelSpec.
+
+    Raises:
+        RefusalError: WRONG_SHAPE when examples have another shape than the model's;
+            LABEL_OUT_OF_RANGE when there are more classes; OUT_OF_RANGE when inputs are too large,
+            or ids beyond the model's vocabulary; otherwise as in `parse_spec`.
+    """
+    spec = parse_spec(spec_raw)
+    shape = tuple(spec.input_shape)
+    if dataset.input_shape != shape:
+        raise _refusal(
+            LearningCode.WRONG_SHAPE,
+            f"{name} has examples of shape {dataset.input_shape}; the campaign's model takes "
+            f"examples of shape {shape}: bring your data into that shape, with the same features "
+            "in the same order as the other clients",
+            str(shape),
+        )
+    highest = int(dataset.y_train.max())
+    # A model with one output has no classes to count.
+    if highest >= spec.num_classes > 1:
+        raise _refusal(
+            LearningCode.LABEL_OUT_OF_RANGE,
+            f"{name} has labels from {int(dataset.y_train.min())} to {highest}; the campaign's "
+            f"model has {spec.num_classes} classes, numbered from 0: number yours in the same way "
+            "(`fedcoin-node convert --first-label 1` shifts labels that count from 1)",
+            str(spec.num_classes - 1),
+        )
+    low, high = float(dataset.x_train.min()), float(dataset.x_train.max())
+    if max(-low, high) > MAX_MAGNITUDE:
+        raise _refusal(
+            LearningCode.OUT_OF_RANGE,
+            f"{name} has inputs from {low:g} to {high:g}; they must be within "
+            f"{MAX_MAGNITUDE:.0e}: divide them by --scale, as all clients do",
+            f"{MAX_MAGNITUDE:.0e}",
+        )
+    vocabulary = vocabulary_size(spec)
+    if vocabulary is not None and not (low > -1 and high < vocabulary):
+        raise _refusal(
+            LearningCode.OUT_OF_RANGE,
+            f"{name} has ids from {np.floor(low):g} to {np.floor(high):g}; the campaign's model "
+            f"knows the ids 0 to {vocabulary - 1}: encode your data with its vocabulary",
+            str(vocabulary - 1),
+        )
+
+
+def _refusal(code: LearningCode, sentence: str, limit: str) -> RefusalError:
+    return RefusalError(code, sentence, field="data", limit=limit)
