@@ -88,11 +88,12 @@ class KerasEvaluator:
         ]
         fitting = MAX_VALUE_BYTES // (4 * _max_width(model))
         size = max(MIN_BATCH_SIZE, min(MAX_BATCH_SIZE, fitting))
+        targets = y.astype(np.int64) if y.dtype.kind in "iu" else y
         starts = range(share.index * size, len(x), share.num_shares * size)
         self._batches = [
             (
                 tf.constant(x[start : start + size]),
-                y[start : start + size],
+                targets[start : start + size],
             )
             for start in starts
         ]
@@ -181,7 +182,7 @@ def _compile_count(tf: Any, run: Callable[[Sequence[Any], Any], Any]) -> _Summar
         return tf.math.count_nonzero(tf.logical_and(correct, tf.logical_not(has_nan)))
 
     def summarise(averaged: Sequence[Any], x: Any, y: npt.NDArray[np.generic]) -> Any:
-        return int(count(averaged, x, tf.constant(y.astype(np.int64))))
+        return int(count(averaged, x, tf.constant(y)))
 
     return summarise
 

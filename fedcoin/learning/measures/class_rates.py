@@ -49,7 +49,7 @@ class BalancedAccuracy:
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count the right answers of each class."""
         answers, classes = _find_answers(outputs), len(self.facts)
-        return _count_classes(np.where(answers == targets, targets, -1), classes)
+        return _count_classes(np.where(answers == targets, answers, -1), classes)
 
     def finish(self, statistics: Statistics) -> Utilities:
         """Implement `Measure.finish`: the mean of the classes' rates."""
@@ -83,7 +83,7 @@ class MacroF1:
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count each class' right answers and all its answers."""
         answers, classes = _find_answers(outputs), len(self.facts)
-        right = _count_classes(np.where(answers == targets, targets, -1), classes)
+        right = _count_classes(np.where(answers == targets, answers, -1), classes)
         return np.concatenate([right, _count_classes(answers, classes)], axis=1)
 
     def finish(self, statistics: Statistics) -> Utilities:

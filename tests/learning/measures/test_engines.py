@@ -46,9 +46,12 @@ def cnn() -> artifact_pb2.ModelSpec:
     return spec_of(sequential((5, 5, 1), *layers), (5, 5, 1), CLASSES, shapes)
 
 
-def make_job(folder: Path, spec: artifact_pb2.ModelSpec, name: str) -> UtilityJob:
+def make_job(
+    folder: Path, spec: artifact_pb2.ModelSpec, name: str, labels: Any = np.int64
+) -> UtilityJob:
     base, *updates = (random_weights(spec, seed) for seed in range(CLIENTS + 1))
     x, y = evaluation(spec, EXAMPLES)
+    y = y.astype(labels)
     if NAMES[name] in TARGET_UTILITIES:
         y = np.random.default_rng(3).normal(0, 1, (EXAMPLES, spec.num_classes)).astype(np.float32)
     job = write_job(folder, spec, base, updates, x, y)
@@ -120,7 +123,8 @@ def test_regression_by_dense_layers(tmp_path: Path, name: str, outputs: int) -> 
 
 @pytest.mark.parametrize("name", LABEL_MEASURES)
 def test_graphs_as_keras(tmp_path: Path, name: str) -> None:
-    job = make_job(tmp_path, cnn(), name)
+    # As built-in data sets have them.
+    job = make_job(tmp_path, cnn(), name, labels=np.uint8)
     rows = all_coalitions(CLIENTS)
     evaluator = jobs.load_evaluator(job)
     limit = max(2, evaluator.measure.step // 10) if NAMES[name] != 1 else 0
