@@ -163,10 +163,18 @@ class TaskUtility:
         """How many coalitions fit into the next batch, at least 1."""
         return self._worker.batch_size(self._job_id)
 
-    @property
-    def step(self) -> int:
-        """How far one example may move the utility, as `Measure.step` says."""
-        return self._worker.measure(self._job_id).step
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Compute how far an audit accepts that a utility differs, as `Measure.tolerance` does.
+
+        Args:
+            num_examples: The number of examples in the evaluation set.
+            per_ten_thousand: The network parameter `utility_tolerance`.
+
+        Returns:
+            The largest difference, in units of the utility.
+        """
+        measure = self._worker.measure(self._job_id)
+        return measure.tolerance(num_examples, per_ten_thousand)
 
     async def __call__(self, coalitions: Coalitions) -> Counts:
         """Compute the utilities of coalitions.

@@ -26,7 +26,7 @@ from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
+from fedcoin.incentive.proof.audit import compare_counts, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.v1.task_pb2 import OpenCampaign
@@ -207,11 +207,8 @@ class Auditor:
         claims = await asyncio.to_thread(list_claims, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds, urgent=True) as utility:
             counts = await utility(claims.coalitions)
-            tolerance = compute_tolerance(
-                terms.evaluation.size,
-                self._chain.genesis.parameters.utility_tolerance,
-                utility.step,
-            )
+            per_ten_thousand = self._chain.genesis.parameters.utility_tolerance
+            tolerance = utility.tolerance(terms.evaluation.size, per_ten_thousand)
         compare_counts(claims, counts, tolerance)
 
 

@@ -18,7 +18,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.proof.audit import compare_counts, compute_tolerance, list_claims
+from fedcoin.incentive.proof.audit import compare_counts, list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1.block_pb2 import Block
@@ -122,7 +122,7 @@ class _RevealChecker:
         claims = list_claims(action.evidence, plan)
         async with self._jobs.opened(assignment, 0.0) as utility:
             counts = await utility(claims.coalitions)
-            tolerance = compute_tolerance(terms.evaluation.size, self._tolerance, utility.step)
+            tolerance = utility.tolerance(terms.evaluation.size, self._tolerance)
         try:
             compare_counts(claims, counts, tolerance)
         except RefusalError as refusal:

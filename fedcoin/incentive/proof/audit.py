@@ -78,6 +78,8 @@ def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
 def compute_tolerance(evaluation_size: int, per_ten_thousand: int, step: int = 1) -> int:
     """Compute how far a recomputed utility may be from the claimed one.
 
+    For games in which each example counts the same; evaluated models have `Measure.tolerance`.
+
     Args:
         evaluation_size: Number of examples in the evaluation set.
         per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent of

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
 from fedcoin.learning.measures.terms import MILLIONTHS
+from fedcoin.learning.measures.tolerances import tolerate_classes
 
 _FINE: Final = 1_000_000_000
 """Rates of single classes are rounded down to these parts; 10,000,000 examples times it fit 64
@@ -45,6 +46,10 @@ class BalancedAccuracy:
         """One example of the rarest class."""
         occurring = self.facts[self.facts > 0]
         return -(-MILLIONTHS // int(len(occurring) * occurring.min()))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_classes(self.facts.astype(np.int64), per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count the right answers of each class."""
@@ -79,6 +84,10 @@ class MacroF1:
         """
         occurring = self.facts[self.facts > 0]
         return -(-3 * MILLIONTHS // int(len(occurring) * occurring.min()))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_classes(self.facts.astype(np.int64), per_ten_thousand, effects=3)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count each class' right answers and all its answers."""

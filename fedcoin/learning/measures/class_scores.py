@@ -35,6 +35,10 @@ class ProbabilityProbe:
         """Nothing."""
         return np.zeros(0)
 
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`: nobody audits a probe."""
+        return 0
+
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count examples, and those with probabilities."""
         close = np.abs(outputs.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE

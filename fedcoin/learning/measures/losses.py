@@ -23,6 +23,7 @@ import numpy as np
 from fedcoin.learning.measures.class_scores import Scores, log_probabilities
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
 from fedcoin.learning.measures.terms import LOSS_CLIP, MILLIONTHS
+from fedcoin.learning.measures.tolerances import tolerate_smooth
 
 QUANTUM_BITS: Final = 32
 """One example's quality, 0 to 1, is rounded to a multiple of 2^-QUANTUM_BITS."""
@@ -42,6 +43,10 @@ class LogLoss:
     def step(self) -> int:
         """One label from certainly right to certainly wrong."""
         return -(-MILLIONTHS // int(self.facts[0]))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: add up 1 - loss / clip."""
@@ -68,6 +73,10 @@ class Perplexity:
     def step(self) -> int:
         """One label whose loss changes by a nat, while the perplexity is about 1."""
         return -(-MILLIONTHS // int(self.facts[0]))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: add up 1 - loss / clip."""

@@ -49,9 +49,19 @@ class Measure(Protocol):
 
     @property
     def step(self) -> int:
-        """How far one example may move the utility where the order of float sums decides about it.
+        """How far one example may move the utility, from the worst answer to the best."""
+        ...
 
-        An audit's tolerance is a number of examples times this step.
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Compute how far an audit accepts that a utility differs from its own.
+
+        Args:
+            num_examples: The number of examples in the evaluation set.
+            per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent
+                of the answers.
+
+        Returns:
+            The largest difference, in units of the utility.
         """
         ...
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from fedcoin.learning.measures.class_scores import Scores, log_odds
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
 from fedcoin.learning.measures.terms import MILLIONTHS
+from fedcoin.learning.measures.tolerances import tolerate_mean
 
 SCORE_CLIP: Final = 16
 BINS_PER_UNIT: Final = 32
@@ -59,6 +60,10 @@ class AreaUnderCurve:
     def step(self) -> int:
         """One example in all, as if the area were a mean over examples."""
         return -(-MILLIONTHS // int(self.facts[1:].sum()))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_mean(num_examples, per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: make histograms of the scores."""

@@ -22,6 +22,7 @@ from fedcoin.learning.measures.class_scores import Scores
 from fedcoin.learning.measures.losses import QUANTUM_BITS, mean_quality, sum_qualities
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
 from fedcoin.learning.measures.terms import MILLIONTHS
+from fedcoin.learning.measures.tolerances import tolerate_smooth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,10 @@ class MeanSquaredError:
     def step(self) -> int:
         """One example from no error to the largest one."""
         return -(-MILLIONTHS // int(self.facts[0]))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: add up 1 - e / (d r^2)."""
@@ -62,6 +67,10 @@ class RSquared:
     def step(self) -> int:
         """As with the mean squared error, whose part of the variance it is."""
         return -(-MILLIONTHS // int(self.facts[0]))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: add up the errors, in parts of the targets' variation."""

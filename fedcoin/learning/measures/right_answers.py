@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
+from fedcoin.learning.measures.tolerances import count_borderline
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Accuracy:
     def facts(self) -> Facts:
         """Nothing: the count needs no knowledge of the evaluation set."""
         return np.zeros(0)
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return count_borderline(num_examples, per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count right answers."""

@@ -14,6 +14,7 @@ from fedcoin.learning.measures.losses import flatten_positions
 from fedcoin.learning.measures.measure import Facts, Outputs, Statistics, Targets, Utilities
 from fedcoin.learning.measures.right_answers import find_right
 from fedcoin.learning.measures.terms import MILLIONTHS
+from fedcoin.learning.measures.tolerances import tolerate_mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,10 @@ class NextTokenAccuracy:
     def step(self) -> int:
         """One label."""
         return -(-MILLIONTHS // int(self.facts[0]))
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Implement `Measure.tolerance`."""
+        return tolerate_mean(int(self.facts[0]), per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
         """Implement `Measure.summarise`: count right answers."""
