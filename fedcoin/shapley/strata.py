@@ -36,7 +36,8 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
 
     Strata of up to 16,384 pairs, or four times `count`, are listed, and `count` of them are drawn
     without replacement. In larger ones the coalitions are consecutive pieces of random orders
-    of the players, which gives all players about the same share of them.
+    of the players, which gives all players about the same share of them. A larger `count` gives the
+    same coalitions and more, unless the stratum is listed for the larger count only.
 
     Args:
         players: Number of players, n.
@@ -51,8 +52,10 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
     if total <= max(_MAX_LISTED, 4 * count):
         return _list_stratum(players, size, total)[rng.permutation(total)[:count]]
     rows: dict[bytes, Bools] = {}
+    # With a stream of its own, so that the draws that follow do not depend on the count.
+    stream = rng.spawn(1)[0]
     while len(rows) < count:
-        order = rng.permutation(players)
+        order = stream.permutation(players)
         for start in range(0, players - size + 1, size):
             row = np.zeros(players, np.bool_)
             row[order[start : start + size]] = True

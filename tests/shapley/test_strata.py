@@ -34,6 +34,18 @@ def test_drawn_coalitions_are_different_and_not_complementary(
     assert len({row.tobytes() for row in both}) == 2 * count
 
 
+@pytest.mark.parametrize(("players", "size"), [(10, 3), (10, 5), (40, 7), (40, 20)])
+def test_more_coalitions_continue_the_same_sample(players: int, size: int) -> None:
+    few, many = np.random.default_rng(3), np.random.default_rng(3)
+    first, longer = (
+        draw_coalitions(players, size, count, rng) for count, rng in ((25, few), (90, many))
+    )
+    np.testing.assert_array_equal(longer[:25], first)
+    # And so do the strata that are drawn after this one.
+    after, after_longer = (draw_coalitions(players, 6, 25, rng) for rng in (few, many))
+    np.testing.assert_array_equal(after, after_longer)
+
+
 @given(
     st.integers(0, 200),
     st.lists(st.tuples(st.integers(0, 50), st.floats(0, 10)), min_size=1, max_size=8),

@@ -58,9 +58,15 @@ def test_all_attempts_together_keep_to_the_budget(method: str, n: int, budget: i
     assert estimate.values.sum() == pytest.approx(saturating(np.ones((1, n), np.bool_))[0])
 
 
-def test_attempts_share_what_they_evaluate() -> None:
-    with_attempts = shapley.estimate(saturating, 14, "kriging", 600, tolerance=1e-12)
-    at_once = shapley.estimate(saturating, 14, "kriging", 600)
+@pytest.mark.parametrize("method", ["kriging", "complementary"])
+@pytest.mark.parametrize(("n", "budget"), [(14, 600), (24, 900)])
+def test_attempts_share_what_they_evaluate(method: str, n: int, budget: int) -> None:
+    def utility(coalitions: Coalitions) -> NDArray[np.float64]:
+        worth: NDArray[np.float64] = np.sqrt(coalitions @ np.linspace(0.2, 1.0, n))
+        return worth + coalitions[:, :3].all(axis=1)
+
+    with_attempts = shapley.estimate(utility, n, method, budget, tolerance=1e-12)
+    at_once = shapley.estimate(utility, n, method, budget)
     np.testing.assert_allclose(with_attempts.std_errors.max(), at_once.std_errors.max(), rtol=0.25)
 
 
