@@ -30,6 +30,8 @@ from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.training.data_fit import describe_other_scale
+from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.training.training_plan import TrainingPlan, decode_training_plan
 from fedcoin.learning.workers.training_pool import TrainingPool
 from fedcoin.network.background_tasks import run_until_first
@@ -148,6 +150,7 @@ class Trainer:
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
         self._checked = b""
+        self._inputs: InputRange | None = None
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
@@ -176,6 +179,7 @@ class Trainer:
             WorkerError: The training process died twice in a round.
         """
         loaded = await self._train(client_data.prepare_training, self._data)
+        self._inputs = loaded.inputs
         examples = format_count(loaded.num_examples, "example")
         self._report(f"training on {examples} of {self._data.dataset}: {loaded.inputs.describe()}")
         self._heard = time.monotonic()
@@ -216,6 +220,11 @@ class Trainer:
         status = await client.get_campaign_status()
         check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
         await self._check_model(client, status.model)
+        if self._joined is None and self._inputs is not None:
+            evaluation = (status.input_low, status.input_high)
+            warning = describe_other_scale(self._data.dataset, self._inputs, evaluation)
+            if warning:
+                self._report(f"warning: {warning}")
         joined = await client.register(self._key, self._genesis_hash, self._clock_ms())
         decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:

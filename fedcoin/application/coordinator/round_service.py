@@ -20,6 +20,7 @@ from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.model.artifact_checks import sample_input_range
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.background_tasks import run_within
@@ -82,6 +83,8 @@ class RoundService:
         self._utility = utility
         self._change = asyncio.Event()
         self._refused: set[bytes] = set()
+        # Of the shard that is evaluated first: the range of all would have to be read for long.
+        self._input_range = sample_input_range(store.path(campaign.shard.artifact))
         self.events = RoundEventLog()
         self.events.begin(campaign)
 
@@ -204,6 +207,8 @@ class RoundService:
             utilities=[record.utility for record in campaign.history],
             evaluation_size=campaign.shard.size,
             model=campaign.model,
+            input_low=self._input_range[0],
+            input_high=self._input_range[1],
             utility=self._utility,
         )
 

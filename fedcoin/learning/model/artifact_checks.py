@@ -201,6 +201,28 @@ def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:
     return x, y.read() if isinstance(y, MappedArray) else y
 
 
+def sample_input_range(path: Path) -> tuple[float, float]:
+    """Measure the range of the first inputs of one's own evaluation set.
+
+    Args:
+        path: As in `open_evaluation_set`.
+
+    Returns:
+        The smallest and the largest number of at most 1 MiB of inputs, or of one example; 0 and 0
+        when the file is not there any more.
+
+    Raises:
+        RefusalError: As in `open_evaluation_set`.
+    """
+    try:
+        x, _ = open_evaluation_set(path)
+    except OSError:
+        return 0.0, 0.0
+    rows = max(1, (1 << 20) // (x.dtype.itemsize * max(1, math.prod(x.shape[1:]))))
+    first = x[:rows]
+    return float(first.min()), float(first.max())
+
+
 def evaluation_arrays(tensors: Mapping[str, T]) -> tuple[T, T]:
     """Pick the inputs and the labels from the tensors of an evaluation set.
 

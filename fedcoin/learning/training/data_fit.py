@@ -13,6 +13,11 @@ from fedcoin.learning.model.artifact_checks import MAX_MAGNITUDE
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.model.token_ids import vocabulary_size
 from fedcoin.learning.training.datasets import Dataset
+from fedcoin.learning.training.input_range import InputRange
+
+MAX_SCALE_RATIO = 8.0
+"""How far the largest absolute inputs of two data sets may differ without a warning, as a factor.
+Pixels from 0 to 1 differ by 16 or more from those with 4 bits or more."""
 
 
 def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
@@ -64,6 +69,37 @@ def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
             f"knows the ids 0 to {vocabulary - 1}: encode your data with its vocabulary",
             str(vocabulary - 1),
         )
+
+
+def describe_other_scale(
+    name: str, inputs: InputRange, evaluation: tuple[float, float]
+) -> str | None:
+    """Warn when a client's inputs are on another scale than those that models are measured on.
+
+    The same measurements in other units are no fault that can be proved: a client could hold
+    other examples. So this is said, and not refused.
+
+    Args:
+        name: The name or path of the data.
+        inputs: The range of the client's inputs.
+        evaluation: The smallest and the largest input of the evaluation set, as models see them;
+            both 0 when they are not known.
+
+    Returns:
+        A sentence, or None when the largest absolute inputs differ by less than a factor of
+        `MAX_SCALE_RATIO`.
+    """
+    magnitude = max(abs(number) for number in evaluation)
+    own = inputs.magnitude
+    if not magnitude or not own or 1 / MAX_SCALE_RATIO < own / magnitude < MAX_SCALE_RATIO:
+        return None
+    low, high = inputs.low / inputs.divisor, inputs.high / inputs.divisor
+    return (
+        f"{name} has inputs from {low:g} to {high:g}, but the evaluation set from "
+        f"{evaluation[0]:g} to {evaluation[1]:g}: if these are the same measurements in other "
+        f"units, bring yours to the same scale, such as with --scale "
+        f"{own * inputs.divisor / magnitude:g}; otherwise your update will be worth little"
+    )
 
 
 def _refusal(code: LearningCode, sentence: str, limit: str) -> RefusalError:

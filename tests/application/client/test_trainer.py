@@ -68,6 +68,7 @@ async def test_an_unreachable_coordinator_is_named(tmp_path: Path) -> None:
 
 
 async def test_refusals_end_it(tmp_path: Path) -> None:
+    lines: list[str] = []
     async with site(tmp_path) as here:
         config = settings(clients=1, max_clients=1)
         async with started(await here.prepared(config)) as coordinator:
@@ -77,6 +78,7 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
                 client_key(0),
                 RIDER,
                 here.chain.genesis_hash,
+                report=lines.append,
                 clock_ms=lambda: 0,
             )
             first, second = here.riders(coordinator.address)
@@ -87,6 +89,8 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
                 with pytest.raises(RpcError) as failed:
                     await asyncio.wait_for(late.run(), 60)
                 assert failed.value.code == "BAD_PROOF"
+                # These clients hold pixels from 0 to 16; those of the evaluation set were divided.
+                assert any("warning" in line and "--scale 16" in line for line in lines)
                 async with running(first):
                     await until(lambda: len(coordinator.campaign.clients) == 1)
                     with pytest.raises(RpcError) as failed:
@@ -275,6 +279,7 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
         assert paid.shapley_nano == record.clients[0].shapley_nano > 0
         assert record.utility > 72
         assert any("paid" in line for line in lines)
+        assert not any("warning" in line for line in lines)
 
 
 async def test_training_that_dies_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,42 @@ def test_damaged_files(kind: str, changes: list[tuple[float, bytes, int]], is_fi
         read_all(mutate(whole_file(kind), changes), folder)
 
 
+@cache
+def keras_file(is_numbered: bool, is_archive: bool) -> bytes:
+    """Weights as Keras writes them in HDF5, or in a `.keras` archive."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        root = "layers/dense/vars" if is_numbered else "model_weights/dense/model/dense"
+        for name, array in (("0", ARRAYS["dense/kernel"]), ("1", ARRAYS["dense/bias"])):
+            file[f"{root}/{name}"] = array
+        file[root.partition("/")[0]].attrs["layer_names"] = ["dense"]
+    if not is_archive:
+        return buffer.getvalue()
+    archived = io.BytesIO()
+    with zipfile.ZipFile(archived, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", buffer.getvalue())
+    return archived.getvalue()
+
+
+# The HDF5 library is not made for damaged files: always the same ones, so that a crash of it is
+# not a matter of luck.
+@pytest.mark.parametrize(
+    ("is_numbered", "is_archive"), [(True, False), (False, False), (True, True)]
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(changes=CHANGES)
+def test_damaged_files_of_keras(
+    is_numbered: bool, is_archive: bool, changes: list[tuple[float, bytes, int]]
+) -> None:
+    whole = keras_file(is_numbered, is_archive)
+    with TemporaryDirectory() as folder:
+        assert read_all(whole, folder) == 2
+        read_all(mutate(whole, changes), folder)
+
+
 @settings(max_examples=150, deadline=None)
 @given(content=st.binary(max_size=200), head=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02"]))
 def test_any_bytes(content: bytes, head: bytes) -> None:

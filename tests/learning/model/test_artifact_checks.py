@@ -18,6 +18,7 @@ from fedcoin.learning.model.artifact_checks import (
     check_job_files,
     check_weights,
     evaluation_arrays,
+    sample_input_range,
 )
 from fedcoin.v1 import artifact_pb2
 from tests.support.small_models import evaluation, mlp_spec, random_weights, write_job
@@ -176,3 +177,11 @@ def test_negative_variances(name: str) -> None:
     with pytest.raises(RefusalError, match=r"update\.norm.* holds -1; a moving variance") as caught:
         check_weights(spec, {name: np.array([3, -1], np.float32)}, "update")
     assert caught.value.code is LearningCode.OUT_OF_RANGE
+
+
+def test_the_range_of_an_evaluation_set(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation"
+    assert sample_input_range(path) == (0, 0)
+    x = np.array([[-1.5, 2.0], [0.0, 7.0]], np.float32)
+    path.write_bytes(encode_tensors({"x": x, "y": np.array([0, 1])}))
+    assert sample_input_range(path) == (-1.5, 7)

@@ -7,7 +7,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training.data_fit import check_fit
+from fedcoin.learning.training.data_fit import check_fit, describe_other_scale
 from fedcoin.learning.training.datasets import Dataset
 from fedcoin.learning.training.input_range import measure_inputs
 from fedcoin.v1 import artifact_pb2
@@ -39,6 +39,26 @@ def test_data_that_fit() -> None:
     check_fit("mine.npz", data(examples(), [0, 1, 1]), SPEC.SerializeToString())
     ids = [[0, 9.0], [3, 4]]
     check_fit("mine.npz", data(ids, [0, 1]), embedding_spec(10).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("high", "divisor", "evaluation", "advice"),
+    [
+        (255, 1, (0, 1), "--scale 255"),
+        (255, 255, (0, 1), ""),
+        (16, 1, (0, 1), "--scale 16"),
+        (1, 1, (0, 255), "--scale 0.00392157"),
+        (3.5, 1, (-2, 1), ""),
+        (5, 1, (0, 0), ""),
+    ],
+)
+def test_other_scales_are_said(
+    high: float, divisor: float, evaluation: tuple[float, float], advice: str
+) -> None:
+    inputs = measure_inputs([np.array([[0, high]])], divisor)
+    warning = describe_other_scale("mine.npz", inputs, evaluation)
+    assert bool(warning) == bool(advice)
+    assert advice in (warning or "")
 
 
 def test_data_that_do_not_fit() -> None:
