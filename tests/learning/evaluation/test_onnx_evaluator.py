@@ -219,9 +219,11 @@ def test_numbers_that_are_no_numbers_are_wrong_answers(tmp_path: Path) -> None:
 
 def test_a_token_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
     job = job_for(tmp_path, token_ids())
+    tensors = decode_tensors(job.evaluation.read_bytes())
+    x = tensors["x"].copy()
+    x[3, 0] = 20
+    job.evaluation.write_bytes(encode_tensors({"x": x, "y": tensors["y"]}))
     evaluator = jobs.load_evaluator(job)
-    assert isinstance(evaluator, OnnxEvaluator)
-    evaluator._batches[0][1][0, 0] = 20
     with pytest.raises(RefusalError) as caught:
         evaluator.evaluate(all_coalitions(CLIENTS))
     assert caught.value.code is LearningCode.BAD_MODEL
