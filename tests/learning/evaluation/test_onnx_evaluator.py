@@ -217,14 +217,15 @@ def test_numbers_that_are_no_numbers_are_wrong_answers(tmp_path: Path) -> None:
     assert jobs.load_evaluator(job).evaluate(all_coalitions(CLIENTS)).max() <= EXAMPLES - negative
 
 
-def test_a_token_beyond_the_vocabulary_is_refused(tmp_path: Path) -> None:
+def test_what_onnxruntime_cannot_compute_is_refused(tmp_path: Path) -> None:
+    """A token beyond the vocabulary, which the checks of an evaluation set find before."""
     job = job_for(tmp_path, token_ids())
+    base, *updates = (decode_tensors(path.read_bytes()) for path in (job.base, *job.updates))
     tensors = decode_tensors(job.evaluation.read_bytes())
     x = tensors["x"].copy()
     x[3, 0] = 20
-    job.evaluation.write_bytes(encode_tensors({"x": x, "y": tensors["y"]}))
-    evaluator = jobs.load_evaluator(job)
-    with pytest.raises(RefusalError) as caught:
+    evaluator = OnnxEvaluator(token_ids(), base, updates, x, tensors["y"], job)
+    with pytest.raises(RefusalError, match="onnxruntime cannot compute") as caught:
         evaluator.evaluate(all_coalitions(CLIENTS))
     assert caught.value.code is LearningCode.BAD_MODEL
 
