@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes model-classes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken lin
 
 error-codes: $(DEVELOPMENT) ## Write the list of error codes in docs/API.md
 	PYTHONPATH=. $(BIN)/python scripts/tools/write_error_codes.py
+
+model-classes: $(DEVELOPMENT) ## Write the tables of Keras classes in docs/MODELS.md
+	PYTHONPATH=. $(BIN)/python scripts/tools/write_model_classes.py
 
 proto: $(BUILD) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1

@@ -16,6 +16,7 @@ from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.artifact_checks import check_shards
+from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 
@@ -31,6 +32,17 @@ class InitialArtifacts:
     evaluation: EvaluationSet
     model_divisor: float = 1.0
     """What the first layer of a built-in model divides the inputs by; 1 for other models."""
+
+    model_changes: tuple[str, ...] = ()
+    """What was changed in the architecture's file, each in a few words."""
+
+    def describe(self) -> tuple[str, ...]:
+        """Describe the evaluation set's inputs, and what was changed in the model.
+
+        Returns:
+            Sentences for logs and reports.
+        """
+        return (self.describe_inputs(), *(f"model: {change}" for change in self.model_changes))
 
     def describe_inputs(self) -> str:
         """Describe the evaluation set's inputs in a sentence for logs and reports.
@@ -74,6 +86,7 @@ async def build_initial_artifacts(
         WorkerError: The process died.
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
+    changes: tuple[str, ...] = ()
     process = WorkerProcess()
     await process.start()
     try:
@@ -85,13 +98,13 @@ async def build_initial_artifacts(
         if model.endswith(".onnx"):
             spec, weights = await process.call(onnx_files.create_onnx_model, model, *shapes)
         else:
-            spec, weights = await process.call(
-                keras_models.create_initial_model, name_or_json, *shapes, seed, divisor
+            spec, weights, changes = await process.call(
+                keras_import.create_initial_model, name_or_json, *shapes, seed, divisor
             )
         await process.call(check_shards, spec, evaluation.shards)
     finally:
         await process.stop()
-    return InitialArtifacts(spec, weights, evaluation, divisor)
+    return InitialArtifacts(spec, weights, evaluation, divisor, changes)
 
 
 async def prepare_campaign(
@@ -106,7 +119,7 @@ async def prepare_campaign(
         config: The coordinator's settings.
         chain: The network.
         store: Where the campaign's first artifacts are put.
-        report: Called with a sentence about the evaluation set's inputs.
+        report: Called with sentences about the evaluation set's inputs and the model.
 
     Returns:
         The campaign.
@@ -123,7 +136,8 @@ async def prepare_campaign(
         num_shards=config.evaluation_shards or config.rounds,
         scale=config.input_scale,
     )
-    report(f"evaluation set {config.dataset}: {artifacts.describe_inputs()}")
+    for sentence in artifacts.describe():
+        report(f"{config.dataset}: {sentence}")
     return await asyncio.to_thread(create_campaign, config, chain, store, artifacts)
 
 

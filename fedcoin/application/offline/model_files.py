@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fedcoin.application.offline.npz_files import read_model
 from fedcoin.learning.model import keras_models, onnx_files
+from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.workers.pool import WorkerPool
 
 
-async def load_spec(workers: WorkerPool, path: Path, content: bytes | None = None) -> bytes:
+async def load_spec(
+    workers: WorkerPool,
+    path: Path,
+    content: bytes | None = None,
+    report: Callable[[str], None] = lambda change: None,
+    *,
+    has_classes: bool = True,
+) -> bytes:
     """Read a model's file as a ModelSpec.
 
     Args:
         workers: Worker processes that have been started.
         path: A file as `read_model` reads.
         content: What `read_model` returned for it; None to read it here.
+        report: Called with what was changed in the architecture, a few words each.
+        has_classes: As in `keras_import.import_model`.
 
     Returns:
         The serialised ModelSpec, which is not checked if the file held one.
 
     Raises:
-        RefusalError: As in `read_model`, `keras_models.model_from_json` and `read_onnx_file`.
+        RefusalError: As in `read_model`, `keras_import.import_model` and `read_onnx_file`.
         WorkerError: A worker process died twice.
     """
     content = read_model(path) if content is None else content
@@ -30,10 +41,16 @@ async def load_spec(workers: WorkerPool, path: Path, content: bytes | None = Non
         return await workers.run("while reading the model", read_spec, str(path))
     if content.lstrip().startswith(b"{"):
         text = content.decode("utf-8", "replace")
-        return await workers.run("while reading the model", _spec_from_json, text)
+        spec, changes = await workers.run(
+            "while reading the model", _spec_from_json, text, has_classes
+        )
+        for change in changes:
+            report(change)
+        return spec
     return content
 
 
-def _spec_from_json(keras_json: str) -> bytes:
+def _spec_from_json(keras_json: str, has_classes: bool) -> tuple[bytes, tuple[str, ...]]:
     """Describe an architecture as a ModelSpec; for a worker process, as it imports TensorFlow."""
-    return keras_models.spec_from_model(keras_models.model_from_json(keras_json))
+    model, changes = keras_import.import_model(keras_json, has_classes=has_classes)
+    return keras_models.spec_from_model(model), changes

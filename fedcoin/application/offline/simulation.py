@@ -105,7 +105,8 @@ async def simulate(
     artifacts = await build_initial_artifacts(
         dataset, model, seed, evaluation_size=evaluation_size, scale=scale
     )
-    report(f"{dataset}: {artifacts.describe_inputs()}")
+    for sentence in artifacts.describe():
+        report(f"{dataset}: {sentence}")
     await asyncio.to_thread(_write_artifacts, folder, artifacts)
     all_data = [
         ClientData(

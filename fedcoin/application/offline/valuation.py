@@ -29,7 +29,7 @@ from fedcoin.application.offline.npz_files import (
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
-from fedcoin.learning.measures.terms import TERMS, largest_utility
+from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility
 from fedcoin.learning.model.weight_files import WeightsFile, needs_keras, read_weights_file
 from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.workers.executors import count_cores
@@ -62,6 +62,8 @@ class Valuation:
     """The range of the evaluation set's inputs, and what they were divided by."""
     note: str
     """What to know about the accuracy of the base model (`explain_by_commonest`); else empty."""
+    model_changes: tuple[str, ...]
+    """What was changed in the architecture's file, each in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,13 @@ async def value_files(
     chosen_method, chosen_budget = shapley.plan(len(files), method, budget)
     # Besides the budget, the empty and the grand coalition are evaluated.
     max_evaluations = chosen_budget + 2
+    changes: list[str] = []
     workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
     try:
         await workers.start()
-        spec = await load_spec(workers, model, spec)
+        spec = await load_spec(
+            workers, model, spec, changes.append, has_classes=utility not in TARGET_UTILITIES
+        )
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
             evaluation = read_evaluation(data, scale, utility)
             num_examples = evaluation.num_examples
@@ -182,6 +187,7 @@ async def value_files(
         num_examples,
         evaluation.inputs,
         note,
+        tuple(changes),
     )
 
 

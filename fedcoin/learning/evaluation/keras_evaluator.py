@@ -128,12 +128,7 @@ class KerasEvaluator:
 
 def _max_width(model: Any) -> int:
     """Return how many numbers the widest layer outputs for one example."""
-    outputs = [model.inputs, *(getattr(layer, "output", []) for layer in model.layers)]
-    tensors = [
-        tensor
-        for output in outputs
-        for tensor in (output if isinstance(output, list) else [output])
-    ]
+    tensors = [tensor for call in keras_models.list_calls(model) for tensor in call.made]
     widest: int = max(math.prod(size or 1 for size in tensor.shape[1:]) for tensor in tensors)
     return widest
 
@@ -150,7 +145,10 @@ def _compile_average(tf: Any) -> Any:
 
 def _stateless_call(model: Any) -> Callable[[Sequence[Any], Any], Any]:
     """Return the function (averaged weights, x) -> outputs, which TensorFlow can trace."""
-    weight_index = {id(weight): index for index, weight in enumerate(model.weights)}
+    weights = keras_models.float_weights(model)
+    weight_index = {id(weight): index for index, weight in enumerate(weights)}
+    adapted = keras_models.adapted_layers(model)
+    reshape = keras_runtime.load_keras().ops.reshape
 
     def values_of(variables: Sequence[Any], averaged: Sequence[Any]) -> list[Any]:
         # A variable that is not a weight (the state of a random generator) keeps its value.
@@ -160,6 +158,14 @@ def _stateless_call(model: Any) -> Callable[[Sequence[Any], Any], Any]:
         ]
 
     def run(averaged: Sequence[Any], x: Any) -> Any:
+        for layer in adapted:
+            # As `finalize_state` does, from the averages instead of the layer's own variables.
+            mean, variance = (
+                averaged[weight_index[id(variable)]]
+                for variable in (layer.adapt_mean, layer.adapt_variance)
+            )
+            layer.mean = reshape(mean, layer._broadcast_shape)
+            layer.variance = reshape(variance, layer._broadcast_shape)
         outputs, _ = model.stateless_call(
             values_of(model.trainable_variables, averaged),
             values_of(model.non_trainable_variables, averaged),

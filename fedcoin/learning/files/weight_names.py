@@ -107,6 +107,12 @@ def match_names(stored: StoredArrays, shapes: Shapes) -> tuple[dict[str, str], t
     """
     if stored.is_positional and not set(shapes) <= set(stored.arrays):
         names = stored.names_by_position()
+        floats = [name for name in names if stored.arrays[name].dtype.kind == "f"]
+        if len(floats) == len(shapes) < len(names):
+            # `get_weights()` also gives the counter of an adapted `Normalization`.
+            integers = [name for name in names if name not in floats]
+            remark = f"{_list(integers)} left out, which holds integers"
+            return dict(zip(shapes, floats, strict=True)), ("matched by position", remark)
         if len(names) != len(shapes):
             raise _wrong_names(
                 stored.path,

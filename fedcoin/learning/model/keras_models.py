@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_runtime
@@ -95,7 +95,7 @@ def spec_from_model(model: Any) -> bytes:
         num_classes=int(model.output_shape[-1]),
     )
     names: set[str] = set()
-    for index, weight in enumerate(model.weights):
+    for index, weight in enumerate(float_weights(model)):
         path = weight.path.removeprefix(f"{model.name}/")
         name = path if path not in names else f"{path}:{index}"
         names.add(name)
@@ -126,7 +126,7 @@ def model_from_spec(raw: bytes) -> Any:
     """
     spec = parse_spec(raw)
     model = model_from_json(spec.keras_json)
-    shapes = [tuple(int(size) for size in weight.shape) for weight in model.weights]
+    shapes = [tuple(int(size) for size in weight.shape) for weight in float_weights(model)]
     if shapes != list(weight_shapes(spec).values()):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
@@ -162,6 +162,7 @@ def model_from_json(keras_json: str) -> Any:
             or it has several inputs or outputs.
     """
     config = parse_architecture(keras_json)
+    _check_inputs_and_outputs(config)
     keras = keras_runtime.load_keras()
     try:
         model = keras.saving.deserialize_keras_object(config, safe_mode=True)
@@ -172,13 +173,36 @@ def model_from_json(keras_json: str) -> Any:
             f"Keras cannot build the model: {str(error).strip().splitlines()[0][:300]}",
             field="keras_json",
         ) from error
-    if not all(isinstance(shape, tuple) and None not in shape[1:] for shape in shapes):
-        raise RefusalError(
-            LearningCode.BAD_MODEL,
-            "a model must have one input and one output of fixed shape",
-            field="keras_json",
-        )
+    for kind, shape in zip(("input", "output"), shapes, strict=True):
+        if not isinstance(shape, tuple) or None in shape[1:]:
+            raise RefusalError(
+                LearningCode.BAD_MODEL,
+                f"the model's {kind} has the shape {shape}; give its keras.Input a fixed shape, "
+                "without None behind the batch",
+                field="keras_json",
+            )
     return model
+
+
+def _check_inputs_and_outputs(config: Mapping[str, Any]) -> None:
+    """Refuse a Functional model with several inputs or outputs before it is built."""
+    inner = config.get("config")
+    advice = {
+        "input": "examples are one array: begin with one keras.Input, and cut it into parts by "
+        "inputs[:, :3] and inputs[:, 3:]",
+        "output": "keep the output with one number for each class: keras.Model(model.inputs, "
+        "model.outputs[0])",
+    }
+    for kind, sentence in advice.items():
+        listed = inner.get(f"{kind}_layers") if isinstance(inner, dict) else None
+        is_one = isinstance(listed, list) and listed and not isinstance(listed[0], (list, dict))
+        count = 1 if listed is None or is_one else len(listed)
+        if count != 1:
+            raise RefusalError(
+                LearningCode.BAD_MODEL,
+                f"the model has {count} {kind}s; {sentence}",
+                field="keras_json",
+            )
 
 
 def named_weights(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDArray[np.float32]]:
@@ -191,8 +215,78 @@ def named_weights(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDA
     Returns:
         The weights in the spec's order.
     """
-    arrays = [np.asarray(weight, np.float32) for weight in model.get_weights()]
+    arrays = [np.asarray(weight.numpy(), np.float32) for weight in float_weights(model)]
     return dict(zip(weight_shapes(spec), arrays, strict=True))
+
+
+def float_weights(model: Any) -> list[Any]:
+    """List the weights that a ModelSpec names: all but integers, which no average may change.
+
+    Args:
+        model: A Keras model. Only `Normalization` has an integer weight, which counts the examples
+            that it has seen and has no influence on the outputs.
+
+    Returns:
+        Keras variables, in the model's order.
+    """
+    return [weight for weight in model.weights if "int" not in str(weight.dtype)]
+
+
+@dataclass(frozen=True, slots=True)
+class KerasCall:
+    """One call of a layer, of a nested model, or of an operation of `keras.ops` in a graph."""
+
+    operation: Any
+    taken: tuple[Any, ...]
+    """The Keras tensors that it reads."""
+    made: tuple[Any, ...]
+    """The Keras tensors that it makes."""
+
+
+def list_calls(model: Any) -> list[KerasCall]:
+    """List the calls of a model's graph, those of nested models after that of the model.
+
+    Args:
+        model: A Keras model that is a graph.
+
+    Returns:
+        The calls; a shared layer is listed for each of its calls.
+    """
+    graph = getattr(model, "_functional", None) or model
+    calls = []
+    for operation in graph.operations:
+        for node in operation._inbound_nodes:
+            calls.append(KerasCall(operation, tuple(node.input_tensors), tuple(node.outputs)))
+        if getattr(operation, "operations", None) or getattr(operation, "_functional", None):
+            calls += list_calls(operation)
+    return calls
+
+
+def adapted_layers(model: Any) -> list[Any]:
+    """List the layers that compute from copies of their weights.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        The `Normalization` layers whose mean and variance are weights, at any depth.
+    """
+    normalization = keras_runtime.load_keras().layers.Normalization
+    return [
+        layer
+        for layer in model._flatten_layers(include_self=False, recursive=True)
+        if isinstance(layer, normalization) and layer.input_mean is None
+    ]
+
+
+def refresh_state(model: Any) -> None:
+    """Let layers that compute from copies of their weights copy them again.
+
+    Args:
+        model: The Keras model, after its weights were set.
+    """
+    for layer in adapted_layers(model):
+        layer.finalize_state()
 
 
 def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -202,48 +296,9 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> N
         model: The Keras model.
         weights: float32 weights by name, checked by `artifact_checks.check_weights`.
     """
-    model.set_weights(list(weights.values()))
-
-
-def create_initial_model(
-    name_or_json: str,
-    input_shape: Sequence[int],
-    num_classes: int,
-    seed: int,
-    divisor: float = 1.0,
-) -> tuple[bytes, bytes]:
-    """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
-
-    Args:
-        name_or_json: One of `MODEL_NAMES`, or an architecture as Keras' JSON.
-        input_shape: The shape of one example.
-        num_classes: How many classes the data set has.
-        seed: Seeds the initial weights.
-        divisor: As in `build_named_model`; a model from JSON takes the inputs as they are.
-
-    Returns:
-        The serialised ModelSpec, and the initial weights as encoded tensors.
-
-    Raises:
-        RefusalError: As in `build_named_model`, `model_from_json` and `spec_from_model`; BAD_MODEL
-            when the JSON's model has other inputs or outputs than the data set.
-    """
-    if name_or_json.lstrip().startswith("{"):
-        keras = keras_runtime.load_keras()
-        keras.utils.set_random_seed(seed)
-        model = model_from_json(name_or_json)
-        shapes = (model.input_shape[1:], model.output_shape[1:])
-        if shapes != (tuple(input_shape), (num_classes,)):
-            raise RefusalError(
-                LearningCode.BAD_MODEL,
-                f"the model maps {shapes[0]} to {shapes[1]}; the data set needs "
-                f"{tuple(input_shape)} to ({num_classes},)",
-                field="model",
-            )
-    else:
-        model = build_named_model(name_or_json, input_shape, num_classes, seed, divisor)
-    spec = spec_from_model(model)
-    return spec, encode_tensors(named_weights(model, parse_spec(spec)))
+    for variable, array in zip(float_weights(model), weights.values(), strict=True):
+        variable.assign(array)
+    refresh_state(model)
 
 
 def _mlp_layers(keras: Any) -> list[Any]:

@@ -18,6 +18,13 @@ from google.protobuf.message import DecodeError
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.keras_classes import (
+    CLASSES,
+    DTYPES,
+    ENCODINGS,
+    explain_class,
+    explain_dtype,
+)
 from fedcoin.learning.model.onnx_models import graph_checks
 from fedcoin.v1 import artifact_pb2
 
@@ -44,49 +51,6 @@ MAX_INTEGER = 1 << 20
 
 MAX_DEPTH = 64
 """Levels of nesting in the architecture's JSON."""
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_LAYERS = _words(
-    """
-    Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
-    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CenterCrop
-    Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D
-    ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D
-    Dot Dropout ELU EinsumDense Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise
-    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
-    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention Identity
-    InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D
-    MaxPooling3D Maximum Minimum MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN
-    ReLU RepeatVector Rescaling Reshape SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell
-    Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D StackedRNNCells Subtract
-    TimeDistributed UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D
-    ZeroPadding2D ZeroPadding3D
-    """
-)
-_OPERATIONS = _words(
-    "Add Subtract Multiply TrueDivide Concatenate Maximum Minimum Mean Sum Max Reshape "
-    "Transpose Negative Absolute Square Sqrt Matmul"
-)
-_CLASSES = {
-    "keras": frozenset({"Sequential", "DTypePolicy"}),
-    "keras.models": frozenset({"Sequential", "Functional"}),
-    "keras.src.models.functional": frozenset({"Functional"}),
-    "keras.layers": _LAYERS,
-    "keras.src.ops.numpy": _OPERATIONS,
-    "keras.initializers": _words(
-        "Zeros Ones Constant RandomNormal RandomUniform TruncatedNormal GlorotNormal GlorotUniform "
-        "HeNormal HeUniform LecunNormal LecunUniform Orthogonal Identity IdentityInitializer "
-        "VarianceScaling"
-    ),
-    "keras.regularizers": frozenset({"L1", "L2", "L1L2", "OrthogonalRegularizer"}),
-    "keras.constraints": frozenset({"MaxNorm", "NonNeg", "UnitNorm", "MinMaxNorm"}),
-}
-_ENCODINGS = frozenset({"__keras_tensor__", "__tuple__"})
-"""The class names that Keras writes for a tensor in a graph and for a tuple."""
 
 
 def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
@@ -163,7 +127,7 @@ def parse_architecture(keras_json: str) -> dict[str, Any]:
         RefusalError: MODEL_TOO_LARGE when the JSON or an integer in it is too large; BAD_MODEL when
             it is not the JSON of a Sequential or Functional model, nests too deeply or holds a
             number that is not finite; FORBIDDEN_LAYER when it names a class that is not allowed;
-            WRONG_DTYPE when a layer computes in another dtype than float32 or int32.
+            WRONG_DTYPE when a layer computes in floats other than float32.
     """
     size = len(keras_json.encode())
     if size > MAX_JSON_BYTES:
@@ -173,7 +137,11 @@ def parse_architecture(keras_json: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _bad("keras_json", "the architecture is not JSON") from error
     if not isinstance(parsed, dict) or parsed.get("class_name") not in ("Sequential", "Functional"):
-        raise _bad("keras_json", "the architecture must be a Sequential or Functional Keras model")
+        raise _bad(
+            "keras_json",
+            "the architecture must be a Sequential or Functional Keras model; a subclass of "
+            "keras.Model holds Python code: rebuild it with keras.Input, or export it as ONNX",
+        )
     if parsed.get("compile_config"):
         raise _bad("keras_json", "compile_config is not part of an architecture; leave it out")
     for key, value in _walk(parsed, "model", 0):
@@ -253,23 +221,22 @@ def _check_value(key: str, value: Any) -> None:
 
 def _check_class(value: dict[str, Any]) -> None:
     module, name = value.get("module"), value.get("class_name")
-    if "module" not in value and isinstance(name, str) and name in _ENCODINGS:
+    if "module" not in value and isinstance(name, str) and name in ENCODINGS:
         return
-    known = _CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
+    known = CLASSES.get(module, frozenset()) if isinstance(module, str) else frozenset()
     if not isinstance(name, str) or name not in known:
-        raise RefusalError(
-            LearningCode.FORBIDDEN_LAYER,
-            f"the architecture names {str(module)[:64]}.{str(name)[:64]}, which is not an allowed "
-            "class; build the model from the layers in keras.layers that only compute",
-            field="keras_json",
-        )
+        raise _forbidden(f"{str(module)[:64]}.{str(name)[:64]} {explain_class(module, name)}")
     if value.get("registered_name") not in (None, name):
-        raise RefusalError(
-            LearningCode.FORBIDDEN_LAYER,
-            f"{name} is registered as {str(value['registered_name'])[:64]}; custom classes are "
-            "not accepted",
-            field="keras_json",
+        raise _forbidden(
+            f"{name} is registered as {str(value['registered_name'])[:64]}; classes of a model's "
+            "author are not accepted: use Keras' own, or export the model as ONNX"
         )
+
+
+def _forbidden(sentence: str) -> RefusalError:
+    return RefusalError(
+        LearningCode.FORBIDDEN_LAYER, f"in the architecture {sentence}", field="keras_json"
+    )
 
 
 def _check_policy(value: Any) -> None:
@@ -277,11 +244,10 @@ def _check_policy(value: Any) -> None:
     if isinstance(value, dict):
         config = value.get("config")
         name = config.get("name") if isinstance(config, dict) else ""
-    if name not in (None, "float32", "int32"):
+    if name is not None and (not isinstance(name, str) or name not in DTYPES):
         raise RefusalError(
             LearningCode.WRONG_DTYPE,
-            f"the architecture computes in {str(name)[:64]}; use float32, in which "
-            "all machines get nearly the same results",
+            f"in the architecture {str(name)[:64]} {explain_dtype(str(name))}",
             field="keras_json",
             limit="float32",
         )

@@ -126,7 +126,7 @@ def _read_by_keras(path: Path, stored: StoredArrays, spec_raw: bytes) -> NamedWe
     _load(model, path)
     arrays = {
         name: to_float32(path, name, array)
-        for name, array in zip(shapes, model.get_weights(), strict=True)
+        for name, array in keras_models.named_weights(model, spec).items()
     }
     return NamedWeights(arrays, (*stored.remarks, "assigned to the model's weights by Keras"))
 

@@ -14,6 +14,7 @@ from typing import Any
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.keras_models import KerasCall
 from fedcoin.learning.model.layers import Conv, Dense, Graph, GraphNode
 from fedcoin.learning.model.onnx_models import graph_checks, node_work, value_shapes
 from fedcoin.learning.model.spec import is_onnx, weight_shapes
@@ -31,6 +32,9 @@ many as of 2,000 such cores. A task that needs more cannot be meant to be mined.
 STEP_WORK = 20_000
 """What a step of a recurrent layer counts for at least: TensorFlow was measured to take 55 us for a
 step, however small, of a batch, which has 16 examples when a model's values are large."""
+
+_PRODUCTS = frozenset({"Matmul", "Dot", "Tensordot", "Einsum", "Outer", "DotProductAttention"})
+"""Operations of `keras.ops` that multiply their inputs with each other."""
 
 
 def max_coalition_work(window_s: float, num_coalitions: int, limit: int) -> int:
@@ -92,7 +96,7 @@ def count_work(spec: artifact_pb2.ModelSpec) -> int:
     from fedcoin.learning.model import keras_models
 
     model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
-    return max(1, sum(_count_keras_layer(layer) for layer in model.layers))
+    return max(1, sum(_count_keras_call(call) for call in keras_models.list_calls(model)))
 
 
 def _count_graph(graph: Graph, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -110,20 +114,24 @@ def _count_node(node: GraphNode, shapes: dict[str, tuple[int, ...]]) -> int:
     return made
 
 
-def _count_keras_layer(layer: Any) -> int:
-    """Estimate a layer from above: all its weights at each position, and pairs for attention."""
-    made = _shapes_of(layer.output)
-    taken = _shapes_of(layer.input)
-    positions = max(math.prod(shape[:-1]) for shape in (*made, *taken))
+def _count_keras_call(call: KerasCall) -> int:
+    """Estimate a call from above: all weights at each position, and pairs where values meet."""
+    made, taken = _shapes_of(call.made), _shapes_of(call.taken)
+    positions = max((math.prod(shape[:-1]) for shape in (*made, *taken)), default=1)
     numbers = sum(math.prod(shape) for shape in (*made, *taken))
-    weights = sum(math.prod(weight.shape) for weight in layer.weights)
-    pairs = positions * numbers if "Attention" in type(layer).__name__ else 0
-    is_recurrent = any("return_sequences" in str(key) for key in layer.get_config())
+    if not hasattr(call.operation, "weights"):
+        name = type(call.operation).__name__
+        sums = max((math.prod(shape) for shape in taken), default=1) if name in _PRODUCTS else 1
+        return int(numbers * sums)
+    if hasattr(call.operation, "operations") or hasattr(call.operation, "layers"):
+        return numbers  # the layers of a nested model are calls of their own
+    weights = sum(math.prod(weight.shape) for weight in call.operation.weights)
+    pairs = positions * numbers if "Attention" in type(call.operation).__name__ else 0
+    is_recurrent = any("return_sequences" in str(key) for key in call.operation.get_config())
     steps = STEP_WORK * positions if is_recurrent else 0
     return int(weights * positions + numbers + pairs + steps)
 
 
-def _shapes_of(tensors: Any) -> Sequence[tuple[int, ...]]:
+def _shapes_of(tensors: Sequence[Any]) -> Sequence[tuple[int, ...]]:
     # Without the batch; an unknown length counts as 1, since inputs have fixed shapes.
-    listed = tensors if isinstance(tensors, (list, tuple)) else [tensors]
-    return [tuple(int(side or 1) for side in tensor.shape[1:]) for tensor in listed]
+    return [tuple(int(side or 1) for side in tensor.shape[1:]) for tensor in tensors]

@@ -38,7 +38,7 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
 
     Returns:
         Its layers up to the logits, or None when it has layers other than dense ones, scales and
-        activations, or a softmax before its end.
+        activations, a softmax before its end, or outputs that are neither logits nor a softmax.
 
     Raises:
         RefusalError: As in `read_graph`.
@@ -49,6 +49,11 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
         return None
     if is_softmax(layers[-1]):
         layers = layers[:-1]
+    else:
+        # Whether other outputs are logits is found out by evaluating, which Keras does.
+        last = layers[-1] if layers else None
+        if not isinstance(last, Dense) and last not in (Activation("relu"), Activation("tanh")):
+            return None
     for layer in layers:
         is_inner = isinstance(layer, Activation) and layer.name in _INNER_ACTIVATIONS
         if not (is_inner or isinstance(layer, (Dense, Scale))):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +10,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
+from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
 from fedcoin.learning.training.training_plan import TrainingPlan
@@ -88,17 +87,11 @@ def _fit_keras(
     keras.backend.clear_session()
     keras.utils.set_random_seed((plan.seed + seed) % (1 << 32))
     model = keras_models.model_from_spec(spec_raw)
+    has_logits = find_output_kind(model) is OutputKind.LOGITS
     keras_models.set_weights(model, base)
     model.compile(
         optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not _ends_in_softmax(model)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits),
     )
     model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
     return keras_models.named_weights(model, parse_spec(spec_raw))
-
-
-def _ends_in_softmax(model: Any) -> bool:
-    """Tell whether the model outputs probabilities; otherwise it outputs logits."""
-    last = model.layers[-1]
-    activation = getattr(last, "activation", None)
-    return getattr(activation, "__name__", type(last).__name__).lower() == "softmax"

@@ -59,6 +59,12 @@ def test_positions_only_in_files_without_names(path: Path) -> None:
     with open_arrays(path) as stored:
         check(read_named_weights(stored, SHAPES))
     check(read(path, {str(place): array for place, array in enumerate(WEIGHTS.values())}))
+    # An adapted `Normalization` of Keras has a counter among its weights.
+    np.savez(path, np.int64(7), *WEIGHTS.values())
+    with open_arrays(path) as stored:
+        named = read_named_weights(stored, SHAPES)
+    check(named)
+    assert "arr_0 left out, which holds integers" in named.remarks
     # More than ten arrays are in the order of their numbers, not of the alphabet.
     many = {f"w{place}": (1,) for place in range(12)}
     np.savez(path, *[np.array([place], np.float32) for place in range(12)])

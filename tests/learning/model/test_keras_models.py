@@ -10,6 +10,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.spec import parse_spec, weight_shapes
 from tests.support.small_models import (
     dense,
@@ -58,7 +59,7 @@ def test_named_models_make_the_round_trip(name: str, shape: tuple[int, ...]) -> 
 
 def test_the_seed_fixes_the_weights() -> None:
     first, same, other = (
-        keras_models.create_initial_model("mlp", (8, 8), 10, seed) for seed in (5, 5, 6)
+        keras_import.create_initial_model("mlp", (8, 8), 10, seed) for seed in (5, 5, 6)
     )
     assert first == same
     assert first[0] == other[0]
@@ -72,16 +73,16 @@ def test_ones_own_json(keras: Any) -> None:
     again = keras.layers.Dense(6)(hidden)
     normal = keras.layers.BatchNormalization()(keras.layers.Add()([hidden, again]) * 0.5)
     model = keras.Model(inputs, keras.layers.Dense(10)(normal))
-    raw, weights = keras_models.create_initial_model(model.to_json(), (8, 8), 10, seed=3)
+    raw, weights, _ = keras_import.create_initial_model(model.to_json(), (8, 8), 10, seed=3)
     spec = parse_spec(raw)
     assert read_layers(spec) is None
     assert len(decode_tensors(weights)) == len(model.weights)
     assert (
-        code_of(keras_models.create_initial_model, model.to_json(), (28, 28), 10, 0)
+        code_of(keras_import.create_initial_model, model.to_json(), (28, 28), 10, 0)
         is LearningCode.BAD_MODEL
     )
     assert (
-        code_of(keras_models.create_initial_model, model.to_json(), (8, 8), 9, 0)
+        code_of(keras_import.create_initial_model, model.to_json(), (8, 8), 9, 0)
         is LearningCode.BAD_MODEL
     )
 

@@ -18,6 +18,7 @@ from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ALL_EXAMPLES, ExampleShare, UtilityJob
 from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.workers import jobs
@@ -43,7 +44,7 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
 
 def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **kinds: Any) -> Any:
     """A job whose clients' weights are the base plus noise that grows with the client's number."""
-    raw, weights = keras_models.create_initial_model(
+    raw, weights, _ = keras_import.create_initial_model(
         name, dataset.input_shape, dataset.num_classes, seed=1
     )
     base = decode_tensors(weights)

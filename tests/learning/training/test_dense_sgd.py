@@ -6,7 +6,7 @@ import pytest
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model import keras_models
+from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.dense_sgd import read_dense_layers
@@ -52,7 +52,7 @@ def test_a_step_is_that_of_keras(end: str) -> None:
 
 def test_it_learns_and_repeats() -> None:
     digits = datasets.load_dataset("digits", scale=16)
-    raw, weights = keras_models.create_initial_model("mlp", (8, 8), 10, seed=0)
+    raw, weights, _ = keras_import.create_initial_model("mlp", (8, 8), 10, seed=0)
     base, plan = decode_tensors(weights), TrainingPlan(epochs=3)
     data = digits.x_train, digits.y_train
     trained = train(raw, base, *data, plan, 7, allow_numpy=True)
@@ -77,7 +77,7 @@ def test_divergence_is_refused() -> None:
 
 
 def test_other_models_are_left_to_keras() -> None:
-    raw, _ = keras_models.create_initial_model("cnn", (8, 8), 10, seed=0)
+    raw, _, _ = keras_import.create_initial_model("cnn", (8, 8), 10, seed=0)
     assert read_dense_layers(parse_spec(raw)) is None
     early = sequential((2, 2), flatten(), dense(3, "softmax"), dense(3))
     assert read_dense_layers(spec_of(early, (2, 2), 3, [(4, 3), (3,), (3, 3), (3,)])) is None

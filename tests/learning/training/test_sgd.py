@@ -6,7 +6,9 @@ import pytest
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model import keras_models
+from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.keras_format import keras_import
+from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.sgd import train
@@ -17,7 +19,7 @@ from tests.support.small_models import mlp_spec, random_weights, sequential, spe
 
 def test_training_learns_and_repeats() -> None:
     digits = datasets.load_dataset("digits", scale=16)
-    raw, weights = keras_models.create_initial_model(
+    raw, weights, _ = keras_import.create_initial_model(
         "mlp", digits.input_shape, digits.num_classes, seed=0
     )
     base = decode_tensors(weights)
@@ -50,6 +52,47 @@ def test_probabilities_and_logits_are_distinguished(last: str) -> None:
     )
     right = ((x.reshape(300, 4) @ weights["w0"] + weights["w1"]).argmax(axis=1) == y).mean()
     assert right > 0.9
+
+
+def test_averaged_heads_of_probabilities_are_trained_with_their_loss() -> None:
+    """Their last layer is no softmax. With the loss of logits they learn far less."""
+    keras = keras_runtime.load_keras()
+    inputs = keras.Input((8, 8))
+    flat = keras.layers.Flatten()(inputs)
+    heads = [keras.layers.Dense(10, activation="softmax")(flat) for _ in range(2)]
+    model = keras.Model(inputs, keras.layers.Average()(heads))
+    digits = datasets.load_dataset("digits", scale=16)
+    raw, weights, _ = keras_import.create_initial_model(model.to_json(), (8, 8), 10, seed=0)
+    data = digits.x_train, digits.y_train
+    trained = train(raw, decode_tensors(weights), *data, TrainingPlan(8, 16, 0.2), seed=1)
+    built = keras_models.model_from_spec(raw)
+    keras_models.set_weights(built, trained)
+    assert (np.asarray(built(digits.x_test)).argmax(axis=1) == digits.y_test).mean() > 0.9
+
+
+def test_outputs_are_known_by_evaluating() -> None:
+    keras = keras_runtime.load_keras()
+    k = keras.layers
+    ends = {
+        OutputKind.PROBABILITIES: [
+            [k.Dense(3, activation="softmax")],
+            [k.Dense(3, activation="softmax"), k.Reshape((3,))],
+            [k.Dense(3, activation="sigmoid"), k.Identity()],
+        ],
+        OutputKind.LOGITS: [
+            [k.Dense(3)],
+            [k.Dense(3, activation="relu")],
+            [k.Dense(3, activation="log_softmax")],
+            [k.Dense(3, activation="softmax"), k.Dense(3)],
+        ],
+    }
+    for kind, models in ends.items():
+        for layers in models:
+            model = keras.Sequential([keras.Input((6,)), k.BatchNormalization(), *layers])
+            before = model.get_weights()
+            assert find_output_kind(model) is kind
+            for array, kept in zip(before, model.get_weights(), strict=True):
+                np.testing.assert_array_equal(array, kept)
 
 
 def test_bad_plans() -> None:

@@ -91,6 +91,8 @@ def shapley(
                 scale=scale or 0.0, utility=NAMES[utility], report=report,
             )
         )  # fmt: skip
+    for change in found.model_changes:
+        note(f"model: {change}")
     if plot is not None:
         _draw(found, plot)
     if as_json:

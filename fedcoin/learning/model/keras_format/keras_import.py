@@ -1,0 +1,116 @@
+"""Make a model of the chain from a built-in name, or from an architecture as people have it.
+
+The functions import TensorFlow, so a worker process calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.keras_format.keras_json import normalise_json
+from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
+from fedcoin.learning.model.spec import parse_spec
+
+
+def create_initial_model(
+    name_or_json: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    seed: int,
+    divisor: float = 1.0,
+) -> tuple[bytes, bytes, tuple[str, ...]]:
+    """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
+
+    Args:
+        name_or_json: One of `keras_models.MODEL_NAMES`, or an architecture for `import_model`.
+        input_shape: The shape of one example.
+        num_classes: How many classes the data set has.
+        seed: Seeds the initial weights.
+        divisor: As in `keras_models.build_named_model`; a model from JSON takes the inputs as they
+            are.
+
+    Returns:
+        The serialised ModelSpec, the initial weights as encoded tensors, and what was changed in
+        the architecture that was given, each in a few words.
+
+    Raises:
+        RefusalError: As in `keras_models.build_named_model`, `import_model` and
+            `keras_models.spec_from_model`; BAD_MODEL when the JSON's model has other inputs or
+            outputs than the data set.
+    """
+    changes: tuple[str, ...] = ()
+    if name_or_json.lstrip().startswith("{"):
+        keras = keras_runtime.load_keras()
+        keras.utils.set_random_seed(seed)
+        model, changes = import_model(name_or_json, input_shape, has_classes=num_classes > 1)
+        shapes = (model.input_shape[1:], model.output_shape[1:])
+        if shapes != (tuple(input_shape), (num_classes,)):
+            raise RefusalError(
+                LearningCode.BAD_MODEL,
+                f"the model maps {shapes[0]} to {shapes[1]}; the data set needs "
+                f"{tuple(input_shape)} to ({num_classes},)",
+                field="model",
+            )
+    else:
+        model = keras_models.build_named_model(
+            name_or_json, input_shape, num_classes, seed, divisor
+        )
+    spec = keras_models.spec_from_model(model)
+    weights = encode_tensors(keras_models.named_weights(model, parse_spec(spec)))
+    return spec, weights, changes
+
+
+def import_model(
+    keras_json: str, input_shape: Sequence[int] = (), *, has_classes: bool = True
+) -> tuple[Any, tuple[str, ...]]:
+    """Build a Keras model from an architecture as people have it.
+
+    Args:
+        keras_json: As in `keras_json.normalise_json`. A model with one output, for two classes,
+            gets a second one.
+        input_shape: The shape of one example; empty if unknown.
+        has_classes: Whether it is a classifier; false for regression, which may have one output.
+
+    Returns:
+        The model with initial weights, and what was changed, each in a few words.
+
+    Raises:
+        RefusalError: BAD_MODEL when the outputs are not one number for each class; otherwise as in
+            `keras_models.model_from_json`.
+    """
+    normalised = normalise_json(keras_json, input_shape)
+    model = keras_models.model_from_json(normalised.keras_json)
+    if len(model.output_shape) not in (2, 3):
+        raise RefusalError(
+            LearningCode.BAD_MODEL,
+            f"the model's output has the shape {model.output_shape}; it must be one number for "
+            "each class of an example, as after Flatten, or of a position in it",
+            field="keras_json",
+        )
+    if model.output_shape != (None, 1) or not has_classes:
+        return model, normalised.changes
+    model, change = _with_two_outputs(model)
+    return model, (*normalised.changes, change)
+
+
+def _with_two_outputs(model: Any) -> tuple[Any, str]:
+    """Give a model with one output for two classes an output for each class."""
+    keras = keras_runtime.load_keras()
+    output = model.outputs[0]
+    if find_output_kind(model) is OutputKind.PROBABILITIES:
+        other = keras.layers.Rescaling(-1.0, 1.0, name="other_class")(output)
+        change = "the one output is the probability of class 1, which counts above 0.5"
+    else:
+        other = keras.layers.Rescaling(0.0, 0.0, name="other_class")(output)
+        change = "the one output is the logit of class 1, which counts above 0"
+    both = keras.layers.Concatenate(name="both_classes")([other, output])
+    wrapped = keras.Model(model.inputs, both, name=model.name)
+    # Rebuilt, so that the names of its weights are those of every later build.
+    rebuilt = keras_models.model_from_json(wrapped.to_json())
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt, change

@@ -1,0 +1,1 @@
+"""Keras models as users write them: with what they are evaluated, and why some are refused."""
