@@ -165,7 +165,11 @@ async def test_an_onnx_network_is_trained_from_its_own_weights(tmp_path: Path) -
     (tmp_path / "net.onnx").write_bytes(graph_model(nodes, (8, 8), {}, weights).SerializeToString())
     folder = tmp_path / "weights"
     manifest = await simulate(
-        folder, num_clients=2, model=str(tmp_path / "net.onnx"), plan=TrainingPlan(epochs=6)
+        folder,
+        num_clients=2,
+        model=str(tmp_path / "net.onnx"),
+        scale=16.0,
+        plan=TrainingPlan(epochs=6),
     )
     base = decode_tensors((folder / "base").read_bytes())
     assert all(np.array_equal(base[name], weights[name]) for name in weights)
