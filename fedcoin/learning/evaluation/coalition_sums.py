@@ -16,7 +16,9 @@ Coalitions overlap, so most rows can be computed from another row or a stored su
   depth-first order. One addition for each row, as in the method of the four Russians (Arlazarov,
   Dinic, Kronrod, Faradzhev, 1970).
 * `IncrementalSums`, when each coalition differs from the one before it by few players, as along a
-  permutation: `Y[i] = Y[i-1] + (players who join) - (players who leave)`.
+  permutation: `Y[i] = Y[i-1] + (players who join) - (players who leave)`. A player whose
+  contribution is large beside the others' is never subtracted: what it rounded away of theirs would
+  be missing, so that a client could spoil the sums of coalitions that it is not in.
 * `MatrixProduct`, for unrelated coalitions: the product `M C` by the BLAS.
 
 A plan depends on the membership alone and serves every batch of examples.
@@ -74,12 +76,13 @@ class SummationPlan(Protocol):
         ...
 
 
-def plan_sums(membership: Bools, max_rows: int) -> SummationPlan:
+def plan_sums(membership: Bools, max_rows: int, may_subtract: Bools | None = None) -> SummationPlan:
     """Choose the plan that takes the least work for a request.
 
     Args:
         membership: Bool (m, p): which players each of the m sums is over.
         max_rows: How many rows a tile may have, at least 1.
+        may_subtract: Bool (p,): whose contributions may be subtracted from a sum; None for all.
 
     Returns:
         A plan whose `targets` name each of the m rows exactly once.
@@ -87,21 +90,24 @@ def plan_sums(membership: Bools, max_rows: int) -> SummationPlan:
     table = SubsetTable.for_request(membership, max_rows)
     if table is not None:
         return table
+    if may_subtract is None:
+        may_subtract = np.ones(membership.shape[1], np.bool_)
     orders = [np.arange(len(membership)), np.lexsort(membership.T)]
     additions, order = min(
-        ((_count_additions(membership[order]), order) for order in orders),
+        ((_count_additions(membership[order], may_subtract), order) for order in orders),
         key=lambda candidate: candidate[0],
     )
     if additions > max(2.0, MAX_ADDITION_SHARE * membership.shape[1]) * len(membership):
         return MatrixProduct(membership, max_rows)
-    return IncrementalSums(membership[order], order.astype(np.int64), max_rows)
+    return IncrementalSums(membership[order], order.astype(np.int64), max_rows, may_subtract)
 
 
-def _count_additions(membership: Bools) -> int:
+def _count_additions(membership: Bools, may_subtract: Bools) -> int:
     """Count the additions and subtractions of incremental sums through these rows in order."""
-    from_previous = np.count_nonzero(membership[1:] ^ membership[:-1], axis=1)
+    changes = np.count_nonzero(membership[1:] ^ membership[:-1], axis=1)
     from_zero = np.count_nonzero(membership[1:], axis=1)
-    return int(np.minimum(from_previous, from_zero).sum())
+    begins = (membership[:-1] & ~membership[1:] & ~may_subtract).any(axis=1)
+    return int(np.where(begins, from_zero, np.minimum(changes, from_zero)).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +243,16 @@ class IncrementalSums:
         membership: Bool (m, p), the rows in the order in which they are computed.
         targets: int64 (m,), the row of the request that each of them answers.
         max_rows: How many rows a tile may have.
+        may_subtract: Bool (p,): whose contributions may be subtracted from a sum.
     """
 
-    def __init__(self, membership: Bools, targets: Indices, max_rows: int) -> None:
+    def __init__(
+        self, membership: Bools, targets: Indices, max_rows: int, may_subtract: Bools
+    ) -> None:
         self.membership = membership
         self.targets = targets
         self._max_rows = max_rows
-        self._updates = _plan_updates(membership)
+        self._updates = _plan_updates(membership, may_subtract)
 
     def tiles(self, contributions: Floats, tile: Floats) -> Iterator[tuple[slice, Floats]]:
         """Implement `SummationPlan.tiles`: compute the sums for one batch of examples."""
@@ -258,11 +267,11 @@ class IncrementalSums:
             yield rows, tile[: rows.stop - rows.start]
 
 
-def _plan_updates(membership: Bools) -> list[_Update]:
+def _plan_updates(membership: Bools, may_subtract: Bools) -> list[_Update]:
     previous = np.vstack([np.zeros_like(membership[:1]), membership[:-1]])
     sizes, changes = membership.sum(axis=1), (membership ^ previous).sum(axis=1)
     subtracts = (previous & ~membership).any(axis=1)
-    from_zero = changes >= sizes
+    from_zero = (changes >= sizes) | (previous & ~membership & ~may_subtract).any(axis=1)
     from_zero[:1] = True
     num_subtracting = 0
     for row in np.flatnonzero(subtracts | from_zero):

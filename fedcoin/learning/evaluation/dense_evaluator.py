@@ -75,6 +75,11 @@ MAX_TILE_BYTES = 2 << 20
 MAX_TILE_ROWS = 64
 """How many coalitions a tile may have."""
 
+MAX_SUBTRACTED_RATIO = 4
+"""How many times as large as the smallest player's a player's largest first-layer weight may be
+where its contribution is subtracted from a sum. Updates of one round have weights of similar
+size."""
+
 MAX_WEIGHT_BYTES = 32 << 20
 """How many bytes the later layers' averaged weights of a batch of coalitions should take; sets
 `max_coalitions`."""
@@ -127,6 +132,7 @@ class DenseEvaluator:
         )
         dense = [layer for layer in layers if isinstance(layer, Dense)]
         self._first = stack_layer(dense[0], _contributing_weights(dense[0], models, job))
+        self._may_subtract = _find_subtractable(self._first, job)
         self._later = [stack_layer(layer, models) for layer in dense[1:]]
         self._width = self._first.kernels.shape[1]
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
@@ -148,7 +154,9 @@ class DenseEvaluator:
         return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
-        plan = coalition_sums.plan_sums(self._membership(coalitions), self._tile_rows)
+        plan = coalition_sums.plan_sums(
+            self._membership(coalitions), self._tile_rows, self._may_subtract
+        )
         membership, num_clients = plan.membership, len(self._job.updates)
         coefficients = coalition_coefficients(
             membership[:, :num_clients], self._job.num_samples, self._job.averaging
@@ -227,6 +235,21 @@ def _contributing_weights(
             weights[name] = (share / total * array).astype(np.float32)
         contributing.append(weights)
     return [*contributing, base]
+
+
+def _find_subtractable(first: StackedLayer, job: UtilityJob) -> npt.NDArray[np.bool_]:
+    """Find the players whose contributions may be subtracted from sums, bool (n + 1,).
+
+    A sum holds what is left of the smallest contribution to it after rounding to the largest one.
+    """
+    largest = np.abs(first.kernels).reshape(len(first.kernels), -1).max(axis=1)
+    if first.biases is not None:
+        largest = np.maximum(largest, np.abs(first.biases).max(axis=1))
+    clients, base = largest[:-1], largest[-1]
+    always_has_base = job.averaging != task_pb2.AVERAGING_RENORMALISED
+    smallest = max(clients.min(), base) if always_has_base else clients.min()
+    found: npt.NDArray[np.bool_] = largest <= MAX_SUBTRACTED_RATIO * smallest
+    return found
 
 
 def _with_scaled_biases(stack: StackedLayer, scales: Floats) -> StackedLayer:

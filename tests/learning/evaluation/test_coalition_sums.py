@@ -118,7 +118,7 @@ def test_sums_begin_anew_before_rounding_errors_add_up() -> None:
     membership[0, 30:] = False
     membership[0, 39] = True
     check(membership, 16, IncrementalSums)
-    plan = IncrementalSums(membership, np.arange(500), 16)
+    plan = IncrementalSums(membership, np.arange(500), 16, np.ones(membership.shape[1], np.bool_))
     contributions = np.ones((40, SIZE), np.float32)
     contributions[39] = 1e9  # The neighbours of this number in float32 are 64 apart.
     tile = np.empty((16, SIZE), np.float32)

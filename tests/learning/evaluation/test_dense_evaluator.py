@@ -15,8 +15,10 @@ from fedcoin.learning.evaluation import dense_evaluator as dense_module
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
 from fedcoin.learning.evaluation.job import Evaluator, UtilityJob
+from fedcoin.learning.evaluation.stacked_weights import StackedLayer
 from fedcoin.learning.model.layers import Activation, Dense, Scale
 from fedcoin.v1 import artifact_pb2, task_pb2
+from tests.conftest import ReportAttack
 from tests.support.small_models import (
     all_coalitions,
     dense,
@@ -210,3 +212,47 @@ def test_no_coalitions_and_empty_ones_are_evaluated() -> None:
     evaluator = DenseEvaluator(layers, weights, [weights] * 2, x, y, job_of(2, empty=ZERO))
     assert evaluator.evaluate(np.zeros((0, 2), np.bool_)).tolist() == []
     assert evaluator.evaluate(np.zeros((2, 2), np.bool_)).tolist() == [0, 0]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("averaging", [RENORMALISED, EQUAL])
+def test_huge_weights_spoil_no_coalition_without_them(
+    averaging: int, report_attack: ReportAttack
+) -> None:
+    spec = mlp_spec(hidden=(16,))
+    base, *updates = (random_weights(spec, seed) for seed in range(5))
+    x, y = evaluation(spec, 1_000)
+    job = job_of(4, averaging)
+    without_it = all_coalitions(4)
+    without_it = without_it[~without_it[:, 0]]
+    expected = dense_evaluator(spec, base, updates, x, y, job).evaluate(without_it)
+    first = next(iter(base))
+    updates[0] = {**updates[0], first: updates[0][first] * np.float32(1e8)}
+    evaluator = dense_evaluator(spec, base, updates, x, y, job)
+    # Each coalition follows one that differs by the client alone.
+    with_it = without_it.copy()
+    with_it[:, 0] = True
+    rows = np.stack([with_it, without_it], axis=1).reshape(-1, 4)
+    for request in (rows, rows[::-1], rows[2:-3]):
+        found = evaluator.evaluate(request)[~request[:, 0]]
+        wanted = dict(zip(map(bytes, without_it), expected, strict=True))
+        differences = [
+            abs(int(count) - wanted[bytes(row)])
+            for row, count in zip(request[~request[:, 0]], found, strict=True)
+        ]
+        assert max(differences) <= 1
+    report_attack(
+        "a client's huge weights are rounded into the sums of coalitions without it",
+        "on 1,437 digits, 112 right answers of the others instead of 161, and more pay",
+        "the others are worth what they are",
+    )
+
+
+def test_only_players_of_similar_size_are_subtracted() -> None:
+    def find(kernels: list[float], averaging: int) -> list[bool]:
+        stack = StackedLayer(np.array(kernels, np.float32)[:, None, None], None)
+        return dense_module._find_subtractable(stack, job_of(len(kernels) - 1, averaging)).tolist()
+
+    assert find([1, 4, 5, 9], RENORMALISED) == [True, True, False, False]
+    assert find([1, 4, 5, 2], EQUAL) == [True, True, True, True]
+    assert find([1, 4, 5, 0], EQUAL) == [True, True, False, True]
