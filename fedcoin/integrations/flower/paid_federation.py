@@ -16,7 +16,7 @@ from fedcoin.application.configuration.pinned_genesis import parse_genesis_argum
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
-from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
@@ -103,6 +103,8 @@ class PaidFederation(WrappedStrategy):
         self._layout = TensorLayout((), ())
         self._is_round_each = False
         self._sent = ArrayRecord()
+        self._next: ArrayRecord | None = None
+        """The arrays that the campaign's next round starts from, once a round has ended."""
         self.records: list[RoundRecord] = []
         """The outcome of each round of this run that was valued."""
 
@@ -194,11 +196,11 @@ class PaidFederation(WrappedStrategy):
         Returns:
             One message for each node that trains.
         """
-        loop = self._running()
-        loop.call(self._rounds.begin(self._layout.encode(arrays)))
+        weights = b"" if arrays is self._next else self._layout.encode(arrays)
+        self._running().call(self._rounds.begin(weights))
         campaign = self._rounds.campaign
         sent = arrays
-        if compute_artifact_id(self._layout.encode(arrays)) != campaign.base:
+        if weights and compute_artifact_id(weights) != campaign.base:
             sent = self._layout.decode(self._rounds.base, like=arrays)
         self._sent = sent
         terms = RoundTerms(
@@ -235,31 +237,36 @@ class PaidFederation(WrappedStrategy):
             if not self._is_round_each:
                 like = arrays if arrays is not None else self._sent
                 arrays = self._layout.decode(self._rounds.base, like=like)
+                self._next = arrays
         return arrays, metrics
 
     def _accept(self, replies: Iterable[Message]) -> list[Message]:
         """Submit the replies' updates to the campaign; returns those accepted, by address."""
-        loop, accepted = self._running(), {}
+        read: list[tuple[Message, Update, bytes]] = []
         for reply in replies:
             try:
-                update, weights = self._read(reply)
-                loop.call(self._rounds.submit(update, weights))
+                read.append((reply, *self._read(reply)))
             except RefusalError as refusal:
-                logger.warning(
-                    "the reply of node %d is left out of this round: %s (%s)",
-                    reply.metadata.src_node_id,
-                    refusal.message,
-                    refusal.code,
-                )
+                _leave_out(reply, refusal)
+        # In the order of addresses, so that the order of replies changes no rounding.
+        read.sort(key=lambda one: one[1].address)
+        pairs = [(update, weights) for _, update, weights in read]
+        accepted: list[Message] = []
+        for (reply, _, _), refused in zip(
+            read, self._running().call(self._rounds.submit(pairs)), strict=True
+        ):
+            if refused is None:
+                accepted.append(reply)
             else:
-                accepted[update.address] = reply
-        return [accepted[address] for address in sorted(accepted)]
+                _leave_out(reply, refused)
+        return accepted
 
     def _read(self, reply: Message) -> tuple[Update, bytes]:
         """Check a reply's signed update against its arrays and its number of examples."""
         update = decode_update(take_update(reply.content), self._genesis_hash)
         client = format_address(update.address)
-        weights = self._layout.encode(read_arrays(reply.content))
+        tensors = self._layout.read(read_arrays(reply.content))
+        weights = encode_tensors(tensors)
         if compute_artifact_id(weights) != update.update:
             raise RefusalError(
                 DataCode.BAD_SIGNATURE,
@@ -274,7 +281,7 @@ class PaidFederation(WrappedStrategy):
                 f"{client} signed {update.num_samples} examples; the reply says {examples}",
                 field=self._examples_key,
             )
-        check_weights(self._spec, decode_tensors(weights), f"the update of {client}")
+        check_weights(self._spec, tensors, f"the update of {client}")
         return update, weights
 
     def _check_rounds(self, num_rounds: int | None) -> int:
@@ -293,6 +300,14 @@ class PaidFederation(WrappedStrategy):
     def _running(self) -> EventLoopThread:
         assert self._loop is not None, "call start, which runs the rounds"
         return self._loop
+
+
+def _leave_out(reply: Message, refusal: RefusalError) -> None:
+    logger.warning(
+        "the reply of node %d is left out of this round: %s",
+        reply.metadata.src_node_id,
+        refusal.message,
+    )
 
 
 def _is_average(strategy: Strategy, examples_key: str) -> bool:

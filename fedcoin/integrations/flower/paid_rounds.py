@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -199,7 +199,8 @@ class PaidRounds:
         """Open the campaign if need be, and begin its next round.
 
         Args:
-            initial: The weights that a new campaign starts from, as encoded tensors.
+            initial: The weights that a new campaign starts from, as encoded tensors; not used by
+                an open one.
 
         Raises:
             RefusalError: As in `ArtifactStore.put` and `read_clients_file`.
@@ -218,20 +219,40 @@ class PaidRounds:
         campaign.begin_training(unix_ms() + _MAX_ROUND_MS)
         await self._file.save(campaign)
 
-    async def submit(self, update: Update, weights: bytes) -> None:
-        """Accept a client's update for the present round.
+    async def submit(self, updates: Sequence[tuple[Update, bytes]]) -> list[RefusalError | None]:
+        """Accept clients' updates for the present round.
 
         Args:
-            update: The update; its signature and its weights were checked.
-            weights: The encoded tensors whose artifact id it names.
+            updates: The updates, each with the encoded tensors whose artifact id it names;
+                signatures and weights were checked.
 
-        Raises:
-            RefusalError: ALREADY_SUBMITTED when the client has an update in this round; otherwise
-                as in `Campaign.register` and `Campaign.check_update`.
+        Returns:
+            For each update None, or why it is not accepted: ALREADY_SUBMITTED when its client has
+            an update in this round; otherwise as in `Campaign.register`, `Campaign.check_update`
+            and `ArtifactStore.put`.
         """
+        taken: set[bytes] = set()
+        writing: list[Awaitable[RefusalError | None]] = []
+        for update, weights in updates:
+            writing.append(self._submit(update, weights, is_taken=update.address in taken))
+            taken.add(update.address)
+        # Together, as each waits for the disk.
+        return list(await asyncio.gather(*writing))
+
+    async def _submit(
+        self, update: Update, weights: bytes, *, is_taken: bool
+    ) -> RefusalError | None:
+        try:
+            await self._accept(update, weights, is_taken=is_taken)
+        except RefusalError as refusal:
+            return refusal
+        return None
+
+    async def _accept(self, update: Update, weights: bytes, *, is_taken: bool) -> None:
+        """Accept one update; refuses with the codes that `submit` names."""
         campaign = self.campaign
         campaign.register(update.public_key)
-        if update.address in campaign.updates:
+        if is_taken or update.address in campaign.updates:
             raise RefusalError(
                 ApplicationCode.ALREADY_SUBMITTED,
                 f"this client has submitted an update for round {campaign.round} already",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from flwr.app import Array, ArrayRecord
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
@@ -40,6 +41,20 @@ class TensorLayout:
         Raises:
             RefusalError: WRONG_NAMES when a key is missing; BAD_TENSOR as in `encode_tensors`.
         """
+        return encode_tensors(self.read(arrays))
+
+    def read(self, arrays: ArrayRecord) -> dict[str, npt.NDArray[np.float32]]:
+        """Read the model's tensors.
+
+        Args:
+            arrays: The record; arrays that are no tensors of the model are left out.
+
+        Returns:
+            The tensors by name, in the model's order, as float32.
+
+        Raises:
+            RefusalError: WRONG_NAMES when a key is missing.
+        """
         missing = [key for key in self.keys if key not in arrays]
         if missing:
             raise RefusalError(
@@ -49,9 +64,7 @@ class TensorLayout:
                 field="arrays",
             )
         pairs = zip(self.keys, self.names, strict=True)
-        return encode_tensors(
-            {name: arrays[key].numpy().astype(np.float32, copy=False) for key, name in pairs}
-        )
+        return {name: arrays[key].numpy().astype(np.float32, copy=False) for key, name in pairs}
 
     def decode(self, raw: bytes, like: ArrayRecord) -> ArrayRecord:
         """Put an artifact's tensors in the place of a record's arrays.
