@@ -220,7 +220,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12, help="timed rounds of each kind [12]")
     parser.add_argument("--width", type=int, default=1024, help="width of the hidden layers [1024]")
-    parser.add_argument("--epochs", type=int, default=5, help="epochs of each client [5]")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of each client [20]")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, running_node(Path(name)) as api:
         folder = Path(name)

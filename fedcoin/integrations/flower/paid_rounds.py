@@ -211,13 +211,15 @@ class PaidRounds:
             campaign = await self._begin_campaign(initial)
         if not campaign.campaign_id:
             await self._open_on_chain(campaign)
-        await follow_clients_file(
+        changed = await follow_clients_file(
             self._config.clients_file, campaign, self._node, self._delivery, self._report
         )
         # Updates of a run that was killed: their clients train again.
         campaign.updates, campaign.announced = {}, {}
         campaign.begin_training(unix_ms() + _MAX_ROUND_MS)
-        await self._file.save(campaign)
+        if changed:
+            # A round that only trains need not be on the disk: it begins anew after a restart.
+            await self._file.save(campaign)
 
     async def submit(self, updates: Sequence[tuple[Update, bytes]]) -> list[RefusalError | None]:
         """Accept clients' updates for the present round.
