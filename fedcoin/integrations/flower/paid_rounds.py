@@ -148,7 +148,9 @@ class PaidRounds:
                 config.seed,
                 evaluation_size=config.evaluation_size,
                 num_shards=config.evaluation_shards or config.rounds,
+                scale=config.input_scale,
             )
+            self._report(f"evaluation set {config.dataset}: {built.describe_inputs()}")
             sizes = built.evaluation.sizes
             stored = [self._store.put(shard) for shard in built.evaluation.shards]
             pairs = zip(stored, sizes, strict=True)
