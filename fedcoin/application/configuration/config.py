@@ -179,7 +179,7 @@ class CoordinatorConfig:
         "What the evaluation set's inputs are divided by; 0: by what its file says, or not at all.",
     )
     model: str = setting(
-        "mlp", text(False), "mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file."
+        "mlp", text(False), "mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX."
     )
     evaluation_size: int = setting(
         0, number(0, 10_000_000), "Test examples that utilities are counted on; 0: all."

@@ -14,9 +14,13 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.file_kinds import FileKind, identify_file
+from fedcoin.learning.files.hdf5_format import read_architecture
+from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.artifact_checks import check_shards
 from fedcoin.learning.model.keras_format import keras_import
+from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 
@@ -70,7 +74,7 @@ async def build_initial_artifacts(
     Args:
         dataset: A name or path for `datasets.load_dataset`.
         model: A name (`keras_models.MODEL_NAMES`), the path of a Keras architecture `*.json`, or
-            that of a network `*.onnx`, whose weights are the initial ones.
+            that of a network `*.onnx` or a model `*.keras`, whose weights are the initial ones.
         seed: Seeds the initial weights.
         evaluation_size: How many test examples to use; 0 for all.
         num_shards: How many shards to cut them into.
@@ -81,8 +85,8 @@ async def build_initial_artifacts(
 
     Raises:
         RefusalError: As in `load_evaluation_set`, `create_initial_model`, `create_onnx_model` and
-            `check_shards`;
-            UNKNOWN_MODEL when the architecture's file cannot be read.
+            `check_shards`; UNKNOWN_MODEL, NO_FILE or UNREADABLE_FILE when the model's file cannot
+            be read.
         WorkerError: The process died.
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
@@ -101,6 +105,8 @@ async def build_initial_artifacts(
             spec, weights, changes = await process.call(
                 keras_import.create_initial_model, name_or_json, *shapes, seed, divisor
             )
+        if model.endswith(".keras"):
+            weights = (await process.call(read_weights_file, Path(model), spec)).tensors
         await process.call(check_shards, spec, evaluation.shards)
     finally:
         await process.stop()
@@ -182,6 +188,10 @@ def create_campaign(
 
 def _read_model_argument(model: str) -> str:
     """Return a model's name as it is, or the content of an architecture's file."""
+    if model.endswith(".keras"):
+        if identify_file(Path(model)) is not FileKind.KERAS:
+            raise unreadable(Path(model), "is no Keras model; save it by `model.save(path)`")
+        return read_architecture(Path(model))
     if not model.endswith(".json"):
         return model
     try:

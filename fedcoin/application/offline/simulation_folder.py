@@ -121,7 +121,8 @@ def read_manifest(folder: Path) -> SimulationManifest:
         The manifest.
 
     Raises:
-        RefusalError: BAD_STATE when it is missing or damaged, or a file is missing or has changed.
+        RefusalError: BAD_STATE when it is missing or damaged, or a file is missing, has changed or
+            is not named in it.
     """
     path = folder / _MANIFEST
     try:
@@ -152,3 +153,7 @@ def _check_files(folder: Path, manifest: SimulationManifest) -> None:
     for name, artifact in files.items():
         if compute_artifact_id(folder / name).hex() != artifact:
             raise ValueError(f"{name} has changed since it was written")
+    for entry in folder.iterdir():
+        # A client's file that was put there by hand would be left out of the task.
+        if entry.name not in (*files, _MANIFEST, KEYS) and not entry.name.startswith("."):
+            raise ValueError(f"{entry.name} is not a file of it; move it elsewhere")

@@ -117,9 +117,17 @@ def read_architecture(path: Path) -> str:
     """
     raw = _read_member(path, _CONFIG_MEMBER, MAX_CONFIG_BYTES)
     with refusing_damage(path, "a Keras file"):
-        config = json.loads(raw)
-        config.pop("compile_config", None)
+        config = json.loads(raw, object_hook=_leave_out_memory)
         return json.dumps(config)
+
+
+def _leave_out_memory(node: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what `model.to_json()` does not have: losses, and addresses of Python objects."""
+    return {
+        key: value
+        for key, value in node.items()
+        if key not in ("compile_config", "shared_object_id")
+    }
 
 
 @contextmanager

@@ -116,6 +116,12 @@ async def refuse_changed(folder: Path) -> None:
             read_manifest(folder)
         assert caught.value.code is ApplicationCode.BAD_STATE
     (folder / "manifest.json").write_text(good)
+    (folder / ".hidden").write_bytes(b"")
+    read_manifest(folder)
+    (folder / "client-9.npz").write_bytes(b"")
+    with pytest.raises(RefusalError, match=r"client-9\.npz is not a file of it"):
+        read_manifest(folder)
+    (folder / "client-9.npz").unlink()
     (folder / "client-1.weights").write_bytes(b"others")
     with pytest.raises(RefusalError) as caught:
         read_manifest(folder)

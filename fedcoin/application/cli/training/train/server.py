@@ -77,7 +77,7 @@ SETTINGS = {
 @click.option("--dataset", help="The evaluation set: digits, mnist or a file [digits].")
 @scale_option("the evaluation set's inputs")
 @click.option(
-    "--model", help="mlp, cnn, or the path of a Keras architecture JSON or of an ONNX file [mlp]."
+    "--model", help="mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX [mlp]."
 )
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
 @click.option(

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+
+SCRIPT = """
+import sys, keras, numpy as np
+model = keras.Sequential([
+    keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.BatchNormalization(),
+    keras.layers.Dense(10, activation="softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy")
+weights = model.get_weights()
+model.set_weights([np.arange(w.size, dtype=np.float32).reshape(w.shape) for w in weights])
+model.fit(np.zeros((2, 8, 8)), np.zeros(2), verbose=0)
+model.set_weights([np.arange(w.size, dtype=np.float32).reshape(w.shape) for w in weights])
+model.save(sys.argv[1])
+"""
+
+
+async def test_what_is_no_keras_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts("digits", str(path), 0)
+    assert caught.value.code is LearningCode.NO_FILE
+    np.savez(path, w=np.zeros(3))
+    (tmp_path / "model.keras.npz").rename(path)
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts("digits", str(path), 0)
+    assert caught.value.code is LearningCode.UNREADABLE_FILE
+
+
+@pytest.mark.slow
+async def test_a_trained_keras_model_begins_with_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", SCRIPT, str(path)]
+    await asyncio.to_thread(
+        subprocess.run, command, check=True, env=environment, capture_output=True
+    )
+    built = await build_initial_artifacts("digits", str(path), 0)
+    weights = decode_tensors(built.weights)
+    assert "dense/kernel" in weights
+    for array in weights.values():
+        np.testing.assert_array_equal(array.ravel(), np.arange(array.size))
