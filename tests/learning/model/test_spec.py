@@ -127,7 +127,7 @@ def test_fields_are_checked() -> None:
         {"input_shape": [0, 4]},
         {"input_shape": [1 << 40]},
         {"input_shape": [1] * 8},
-        {"num_classes": 1},
+        {"num_classes": 0},
         {"num_classes": 100_001},
     )
     for fields in changes:
