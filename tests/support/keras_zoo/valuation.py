@@ -59,9 +59,11 @@ def value_entry(keras: Any, entry: Entry, folder: Path) -> Outcome:
     x = draw_inputs(entry.inputs, fixed, examples, rng)
     y = rng.integers(0, spec.num_classes, examples)
     weights = user.get_weights()
+    # In deep networks, as much noise as weights makes values overflow.
+    noise = 0.1 if entry.group == "applications" else 1.0
     paths = [variable.path for variable in user.weights]
     owners = [
-        [_moved(array, path, rng) for array, path in zip(weights, paths, strict=True)]
+        [_moved(array, path, noise, rng) for array, path in zip(weights, paths, strict=True)]
         for _ in range(CLIENTS + 1)
     ]
     names = [weight.name for weight in spec.weights]
@@ -79,10 +81,10 @@ def value_entry(keras: Any, entry: Entry, folder: Path) -> Outcome:
     )
 
 
-def _moved(array: np.ndarray, path: str, rng: np.random.Generator) -> np.ndarray:
+def _moved(array: np.ndarray, path: str, noise: float, rng: np.random.Generator) -> np.ndarray:
     if array.dtype.kind != "f":
         return array
-    scale = max(0.05, float(array.std()) if array.size else 0.0)
+    scale = noise * max(0.05, float(array.std()) if array.size else 0.0)
     moved = array + scale * rng.standard_normal(array.shape)
     return (abs(moved) if "variance" in path else moved).astype(np.float32)
 
