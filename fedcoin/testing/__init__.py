@@ -9,5 +9,6 @@ in the product imports it: `fedcoin-node devnet --adversary` runs `dishonest` as
 * `dishonest`: nodes that mine, propose, vote or send messages dishonestly;
 * `copied_updates`: what copies of an update earn, on rounds that are trained;
 * `measurements`: what dishonest participants gain and lose, as plain numbers;
+* `measure_audits`: what audits accept of each measure, honest or forged;
 * `paper_protocol`: Proof of Shapley as the paper prints it, for comparison.
 """
