@@ -143,9 +143,9 @@ class ApplicationCode(str, Enum):
 
     # Campaigns.
     CAMPAIGN_FINISHED = "CAMPAIGN_FINISHED"
-    """The campaign is over.
+    """The campaign is over, or was closed by its requester.
 
-    Join another one."""
+    Join another one; who runs it begins another with `--new-campaign`."""
     CAMPAIGN_FULL = "CAMPAIGN_FULL"
     """The campaign has as many clients as its settings allow.
 
@@ -209,6 +209,11 @@ class ApplicationCode(str, Enum):
     for a new simulation is not empty.
 
     Restore it, or move it away to begin again."""
+    OTHER_SETTINGS = "OTHER_SETTINGS"
+    """The home's campaign was begun with other settings than those that are given.
+
+    Start it with the settings that the error names; begin another campaign with
+    `--new-campaign` once it is finished, or close it with `task close`."""
     GAVE_UP = "GAVE_UP"
     """The coordinator closed the campaign because no client came in time.
 

@@ -70,6 +70,11 @@ async def test_a_second_campaign_without_a_node(network: Network) -> None:
         assert f"campaign {first} is finished" in program.said()
         assert "--new-campaign" in program.said()
         assert await opened(node, before + 1) == first
+        program.start("--rounds", "5")
+        assert await program.ended() == 1
+        assert "coordinator.rounds = 1 (given: 5)" in program.said()
+        assert "[OTHER_SETTINGS]" in program.said()
+        assert await opened(node, before + 1) == first
         program.start("--new-campaign")
         second = await opened(node, before + 2)
         program.kill()
@@ -78,6 +83,8 @@ async def test_a_second_campaign_without_a_node(network: Network) -> None:
         program.start("--new-campaign")
         await program.says("going on with round 1: waiting")
         program.stop()
+        assert f"Campaign {second} stays open in round 1 of 1" in program.said()
+        assert f"`fedcoin-node task close {second} --key NAME` closes it" in program.said()
         assert coordinator.state()["campaign_id"] == second
         assert await opened(node, before + 2) == second
 

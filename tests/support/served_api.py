@@ -182,6 +182,7 @@ class FakeNodeFacts:
     start_ms: int = 812
     power: int = 5
     worker_sandbox: str = "bubblewrap"
+    max_artifact_bytes: int = 1 << 20
 
     def connected_power(self) -> int:
         return self.power

@@ -142,11 +142,12 @@ class TrainingSite:
 
 
 @asynccontextmanager
-async def site(root: Path) -> AsyncIterator[TrainingSite]:
-    """Run a network of one miner while inside."""
+async def site(root: Path, artifact_bytes: int = 1 << 29) -> AsyncIterator[TrainingSite]:
+    """Run a network of one miner while inside; its node stores artifacts up to a size."""
     home = node_home(root / "node")
+    config = home.config({"FEDCOIN_LIMITS_ARTIFACT_BYTES": str(artifact_bytes)})
     async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(open_node(home.config({}), home, asyncio.Event()))
+        node = await stack.enter_async_context(open_node(config, home, asyncio.Event()))
         client = await stack.enter_async_context(NodeClient(node.api.address))
         yield TrainingSite(root, node, client)
 

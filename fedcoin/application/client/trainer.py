@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final, TypeVar
 
 import grpc
@@ -55,7 +56,6 @@ LATE_CODES: Final = frozenset(
         ApplicationCode.WRONG_ROUND.name,
         ApplicationCode.WRONG_BASE.name,
         ApplicationCode.WRONG_CAMPAIGN.name,
-        ApplicationCode.ALREADY_SUBMITTED.name,
         ApplicationCode.NOT_ANNOUNCED.name,
     }
 )
@@ -63,6 +63,19 @@ LATE_CODES: Final = frozenset(
 
 _MAX_ARTIFACT_BYTES: Final = 1 << 30
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
+
+
+class RoundStatus(str, Enum):
+    """What became of a client's update of a round."""
+
+    PAID = "paid"
+    """The task valued it; the payment may be 0."""
+    FAILED = "task failed"
+    """The task that held it failed, so that nobody was paid."""
+    LATE = "late"
+    """It came after the round's deadline, and has no value."""
+    LEFT_OUT = "left out"
+    """The coordinator accepted it, and did not put it into the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,8 @@ class RoundPayment:
     """The payment in sap; 0 when the update was worth nothing."""
     shapley_nano: int
     """The update's Shapley value, in billionths of the utility."""
+    status: RoundStatus = RoundStatus.PAID
+    """What became of the update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +178,16 @@ class Trainer:
         """The process id of the first training process; 0 before it was started."""
         return self._training.pids[0]
 
+    @property
+    def payments(self) -> tuple[RoundPayment, ...]:
+        """What became of this client's updates so far, in the order of the rounds."""
+        return tuple(self._payments[number] for number in sorted(self._payments))
+
     async def run(self) -> tuple[RoundPayment, ...]:
         """Take part until the campaign is over.
 
         Returns:
-            One payment for each round in which this client submitted an update, in order.
+            What became of each round for which this client submitted an update, in order.
 
         Raises:
             RefusalError: The code of any fault in the client's data, or of data that do not fit the
@@ -190,7 +210,7 @@ class Trainer:
                 await self._take_part()
                 if self._guard is not None:
                     self._guard.report_unsettled()
-                return tuple(self._payments[number] for number in sorted(self._payments))
+                return self.payments
             except RpcError as error:
                 # A coordinator that was started again for another campaign knows no clients yet.
                 is_lost = error.is_transient or error.code == ApplicationCode.NOT_REGISTERED.name
@@ -284,18 +304,17 @@ class Trainer:
             address=self._key.address,
         )
         signed = sign_update(update, self._key, self._genesis_hash)
-        self._handed_in[change.round] = decode_update(signed, self._genesis_hash)
         try:
             # Announced first, so that a copy of the upload cannot be announced before it.
             await client.announce_update(signed)
             await client.upload_artifact(trained.weights)
             receipt = await client.submit_update(signed)
         except RpcError as error:
-            if error.code not in LATE_CODES:
-                raise
-            self._report(f"round {change.round}: not accepted: {error.message}")
+            self._note_refusal(error, change, trained.num_samples)
         else:
-            await self._keep_receipt(receipt, self._handed_in[change.round], trained.weights)
+            handed_in = decode_update(signed, self._genesis_hash)
+            self._handed_in[change.round] = handed_in
+            await self._keep_receipt(receipt, handed_in, trained.weights)
             seconds = time.monotonic() - began
             self._report(f"round {change.round}: handed in after {seconds:.1f} s")
         self._done.add(change.round)
@@ -354,16 +373,43 @@ class Trainer:
     def _seed(self) -> int:
         return int.from_bytes(self._key.address[:4], "big")
 
+    def _note_refusal(
+        self, error: RpcError, change: pb.WatchRoundsResponse, num_samples: int
+    ) -> None:
+        """Note that an update came too late; raises refusals for other reasons again."""
+        number = change.round
+        if error.code == ApplicationCode.ALREADY_SUBMITTED.name:
+            self._report(f"round {number}: not accepted: {error.message}")
+        elif error.code in LATE_CODES:
+            self._report(f"round {number}: late, so that it has no value: {error.message}")
+            if number not in self._payments:
+                self._payments[number] = RoundPayment(
+                    number, b"", num_samples, 0, 0, RoundStatus.LATE
+                )
+        else:
+            raise error
+
     def _note_payment(self, change: pb.WatchRoundsResponse) -> None:
-        update = self._handed_in.get(change.round)
-        if update is None or change.round in self._payments:
+        """Note the end of a round in which this client took part, also before a restart."""
+        number, update = change.round, self._handed_in.get(change.round)
+        known = self._payments.get(number)
+        if not change.num_samples and (update is None or known is not None):
             return
-        if self._receipts is not None:
+        if known is not None and known.status is not RoundStatus.LATE:
+            return
+        if update is not None and self._receipts is not None:
             self._receipts.drop_weights(update)
-        self._payments[change.round] = RoundPayment(
-            change.round, change.task_id, update.num_samples, change.payout, change.shapley_nano
+        status = RoundStatus.FAILED if change.failed else RoundStatus.PAID
+        num_samples = change.num_samples
+        if update is not None and not num_samples:
+            status, num_samples = RoundStatus.LEFT_OUT, update.num_samples
+        self._payments[number] = RoundPayment(
+            number, change.task_id, num_samples, change.payout, change.shapley_nano, status
         )
+        if status is not RoundStatus.PAID:
+            self._report(f"round {number}: {status.value}; nothing is paid")
+            return
         self._report(
-            f"round {change.round}: paid {format_amount(change.payout)} for a value of "
+            f"round {number}: paid {format_amount(change.payout)} for a value of "
             f"{change.shapley_nano / 1e9:+.4f}"
         )

@@ -91,6 +91,8 @@ class Campaign:
     max_harm_nano: int = UNIT_NANO
     """A client whose value was further below zero in a round is left out of the later ones, in
     nano-utility. A setting, which the campaign's file does not hold."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """The settings that the campaign fixes, as TOML by name; none where nothing compares them."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
     """The registered clients by address, 20 bytes."""
     announced: dict[bytes, Update] = field(default_factory=dict)

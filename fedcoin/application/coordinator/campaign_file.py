@@ -27,7 +27,7 @@ from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
-_VERSION = 3
+_VERSION = 4
 _HEX_FIELDS = (
     "genesis_hash",
     "model",
@@ -99,6 +99,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         **{name: getattr(campaign, name) for name in _PLAIN_FIELDS},
         **{name: getattr(campaign, name).hex() for name in _HEX_FIELDS},
         "phase": campaign.phase.value,
+        "settings": campaign.settings,
         "shards": [[shard.artifact.hex(), shard.size] for shard in campaign.shards],
         "clients": [[c.public_key.hex(), c.missed] for c in campaign.clients.values()],
         "listed": [[c.address.hex(), c.max_samples] for c in campaign.listed],
@@ -133,6 +134,7 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
     campaign = Campaign(
         **fields,
         phase=CampaignPhase(content["phase"]),
+        settings={str(name): str(value) for name, value in content["settings"].items()},
         shards=tuple(
             EvaluationShard(bytes.fromhex(artifact), size) for artifact, size in content["shards"]
         ),

@@ -23,9 +23,12 @@ import grpc
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
+from fedcoin.application.coordinator.campaign_end import explain_giving_up, find_end
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign
 from fedcoin.application.coordinator.clients_file import follow_clients_file
+from fedcoin.application.coordinator.first_upload import upload_first
+from fedcoin.application.coordinator.fixed_settings import check_fixed
 from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
 from fedcoin.application.coordinator.resumption import check_resumable, find_task_of_clients
 from fedcoin.application.coordinator.round_record import RoundRecord, summarise
@@ -131,8 +134,8 @@ class Coordinator:
         Raises:
             RefusalError: BAD_STATE when the campaign's file is damaged or artifacts are missing;
                 WRONG_CHAIN when its state belongs to another network, WRONG_NETWORK when the node
-                does; PORT_IN_USE or BAD_HOST when
-                it cannot listen; otherwise as in `prepare_campaign`.
+                does; OTHER_SETTINGS when it was begun with other settings; PORT_IN_USE or BAD_HOST
+                when it cannot listen; otherwise as in `prepare_campaign`.
             RpcError: The node refuses to tell its status.
             WorkerError: The worker process cannot be started.
         """
@@ -155,11 +158,15 @@ class Coordinator:
 
         Raises:
             RefusalError: GAVE_UP when no client came in time; the campaign has been closed and the
-                rest of its budget returned. UNMINED_ROUND when no miner takes a round's tasks.
+                rest of its budget returned. CAMPAIGN_FINISHED when its requester closed it,
+                OTHER_SETTINGS when it was opened with another key. UNMINED_ROUND when no miner
+                takes a round's tasks. TOO_LARGE as in `upload_first`.
             RpcError: The chain refuses a transaction.
             WorkerError: The worker process died twice on the same work.
         """
         campaign = self.campaign
+        if campaign.campaign_id and campaign.phase is CampaignPhase.TRAINING:
+            await self._check_open()
         while campaign.phase is not CampaignPhase.FINISHED:
             if not campaign.campaign_id:
                 await self._open_campaign()
@@ -201,6 +208,8 @@ class Coordinator:
             await self._file.save(campaign)
         else:
             check_resumable(campaign, self._chain, self._store)
+            check_fixed(campaign, self._config)
+            campaign.max_clients = self._config.max_clients
             if campaign.phase is not CampaignPhase.FINISHED:
                 self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
         campaign.max_harm_nano = round(self._config.max_harm * UNIT_NANO)
@@ -230,6 +239,8 @@ class Coordinator:
 
     async def _open_campaign(self) -> None:
         campaign = self.campaign
+        if not campaign.pending:
+            await upload_first(campaign, self._store, self._node, self._delivery)
         action = build_open_campaign(self._config, self._key.address, campaign)
         opened = await self._delivery.deliver(action, campaign.pending, self._save_pending)
         campaign.campaign_id = opened.hash
@@ -239,9 +250,20 @@ class Coordinator:
         rounds = format_count(campaign.rounds, "round")
         self._report(f"campaign {opened.hash.hex()} is open: {rounds}")
 
+    async def _check_open(self) -> None:
+        """End with CAMPAIGN_FINISHED when the campaign was closed on the chain."""
+        campaign = self.campaign
+        end = await self._delivery.retry_while_away(
+            lambda: find_end(self._node, campaign, self._key.address)
+        )
+        if end is not None:
+            await self._finish()
+            raise end
+
     async def _await_clients(self) -> None:
         """Wait for enough clients, then announce the round."""
         campaign = self.campaign
+        await self._check_open()
         await self._apply_clients_file()
         # The first round waits for the configured number of clients, later ones for any client.
         wanted = self._config.clients if campaign.round == 1 else 1
@@ -361,15 +383,18 @@ class Coordinator:
         closing = CloseCampaign(campaign_id=campaign.campaign_id)
         await self._delivery.deliver(closing, campaign.pending, self._save_pending)
         campaign.pending = b""
-        campaign.phase = CampaignPhase.FINISHED
-        await self._file.save(campaign)
-        self.round_service.events.add_phase(campaign)
+        await self._finish()
+        config = self._config
         raise RefusalError(
             ApplicationCode.GAVE_UP,
-            f"no client joined round {campaign.round} within {self._config.join_seconds:g} s; the "
-            f"campaign is closed, and {_returns_in(self._config.receipt_seconds)}",
+            explain_giving_up(campaign, config.join_seconds, config.receipt_seconds),
             field="join_seconds",
         )
+
+    async def _finish(self) -> None:
+        self.campaign.phase = CampaignPhase.FINISHED
+        await self._file.save(self.campaign)
+        self.round_service.events.add_phase(self.campaign)
 
     async def _save_pending(self, raw: bytes) -> None:
         self.campaign.pending = raw
@@ -385,13 +410,3 @@ class Coordinator:
 
     def _count_present(self) -> int:
         return sum(not client.missed for client in self.campaign.clients.values())
-
-
-def _returns_in(receipt_seconds: float) -> str:
-    """Say when the rest of a budget returns, for the end of a sentence."""
-    if not receipt_seconds:
-        return "the rest of its budget is back on the account that paid it"
-    return (
-        f"the rest of its budget returns to the account that paid it in {receipt_seconds:g} s, "
-        "unless clients register receipts for their updates by then"
-    )

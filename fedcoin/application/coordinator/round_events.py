@@ -1,7 +1,7 @@
 """The events of a campaign's rounds, as clients watch them: each sees every event once, in order.
 
 All events are kept (a few short messages for each round), so a slow watcher needs no queue of its
-own, and one that connects anew first gets the end of the last round and then the present one.
+own, and one that connects anew first gets the ends of all rounds and then the present one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RoundEvent:
     message: pb.WatchRoundsResponse
     """The message without the fields that differ between clients."""
     record: RoundRecord | None = None
-    """The round that ended; each client is sent its own payout and Shapley value from it."""
+    """The round that ended; each client is sent its own outcome from it."""
 
     def message_for(self, address: bytes) -> pb.WatchRoundsResponse:
         """Build the message for one client.
@@ -40,7 +40,7 @@ class RoundEvent:
             address: The client's address, 20 bytes.
 
         Returns:
-            The message, with the client's payout and Shapley value when a round ended.
+            The message, with the client's examples, payout and Shapley value when a round ended.
         """
         message = pb.WatchRoundsResponse()
         message.CopyFrom(self.message)
@@ -48,6 +48,7 @@ class RoundEvent:
             if client.address == address:
                 message.payout = client.payout
                 message.shapley_nano = client.shapley_nano
+                message.num_samples = client.num_samples
         return message
 
 
@@ -62,13 +63,13 @@ class RoundEventLog:
         self._new_informed = asyncio.Event()
 
     def begin(self, campaign: Campaign) -> None:
-        """Add the end of the last round, if there is one, and the present phase.
+        """Add the end of each round so far, and the present phase.
 
         Args:
             campaign: The campaign that was created or loaded.
         """
-        if campaign.history:
-            self.add_round_end(campaign, campaign.history[-1])
+        for record in campaign.history:
+            self.add_round_end(campaign, record)
         self.add_phase(campaign)
 
     def add_phase(self, campaign: Campaign, task_id: bytes = b"") -> None:
@@ -102,6 +103,7 @@ class RoundEventLog:
             campaign_id=campaign.campaign_id,
             round=record.round,
             task_id=record.task_id,
+            failed=not record.settled,
         )
         self._add(RoundEvent(message, record))
 
@@ -112,9 +114,13 @@ class RoundEventLog:
             address: The client's address, 20 bytes.
 
         Yields:
-            Every event from the end of the last round on, until the campaign is finished.
+            The ends of all rounds so far, and every event from the last of them on, until the
+            campaign is finished.
         """
         index = self._last_settlement
+        for event in self._events[:index]:
+            if event.record is not None:
+                yield event.message_for(address)
         while True:
             while index < len(self._events):
                 message = self._events[index].message_for(address)

@@ -157,6 +157,7 @@ class Node:
             mining=mining,
             presence=self.presence,
             worker_sandbox=sandbox,
+            max_artifact_bytes=config.limits.artifact_bytes,
         )
         backend = ApiBackend(
             self.chain,

@@ -23,6 +23,8 @@ class Facts:
     """The connected validators."""
     worker_sandbox: str
     """The sandbox of the worker processes: `bubblewrap`, or `none: ` and the reason."""
+    max_artifact_bytes: int
+    """The largest artifact that the node stores, in bytes."""
     start_ms: int = 0
     """How long the start took, in ms; 0 before it is complete."""
 

@@ -37,6 +37,11 @@ class NodeFacts(Protocol):
         """The sandbox of its worker processes: `bubblewrap`, or `none: ` and the reason."""
         ...
 
+    @property
+    def max_artifact_bytes(self) -> int:
+        """The largest artifact that it stores, in bytes."""
+        ...
+
     def connected_power(self) -> int:
         """Return the voting power of the validators that this node can reach, in sap.
 

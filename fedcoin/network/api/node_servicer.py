@@ -106,6 +106,7 @@ class NodeServicer(NodeServiceServicer):
             total_power=validators.total_power,
             connected_power=self._node.connected_power(),
             worker_sandbox=self._node.worker_sandbox,
+            max_artifact_bytes=self._node.max_artifact_bytes,
         )
 
     async def GetVersion(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.client.receipt_folder import ReceiptFolder
-from fedcoin.application.client.trainer import Trainer
+from fedcoin.application.client.trainer import RoundStatus, Trainer, _TrainedUpdate
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
@@ -25,7 +25,9 @@ from fedcoin.data.messages.updates import Update
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
+from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedReceipt
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.conftest import ReportAttack
@@ -126,6 +128,41 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
                 await asyncio.wait_for(task, 30)
             assert folder.load() == (kept,)
             assert not weights.exists()
+
+
+class SlowTrainer(Trainer):
+    """Takes four seconds longer in the first round."""
+
+    async def _trained_for(
+        self, client: FederatedClient, change: pb.WatchRoundsResponse
+    ) -> _TrainedUpdate:
+        trained = await super()._trained_for(client, change)
+        await asyncio.sleep(4 if change.round == 1 else 0)
+        return trained
+
+
+async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        config = settings(round_seconds=2)
+        async with started(await here.prepared(config)) as coordinator:
+            punctual = here.trainer(coordinator.address, 0, is_free_rider=True)
+            slow = SlowTrainer(
+                coordinator.address,
+                client_key(1),
+                RIDER,
+                here.chain.genesis_hash,
+                report=here.lines.append,
+            )
+            async with running(punctual, slow) as (first, second):
+                await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
+                paid, late = await asyncio.wait_for(asyncio.gather(first, second), 30)
+            assert [payment.status for payment in paid] == [RoundStatus.PAID] * 2
+            assert late[0].status is RoundStatus.LATE
+            assert (late[0].round, late[0].payout, late[0].num_samples) == (1, 0, 1437)
+            assert any("round 1: late, so that it has no value" in line for line in here.lines)
+            again = here.trainer(coordinator.address, 0, is_free_rider=True)
+            async with running(again) as (task,):
+                assert await asyncio.wait_for(task, 60) == paid
 
 
 async def test_nothing_is_handed_in_while_the_campaign_closes(

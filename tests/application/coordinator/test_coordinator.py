@@ -58,7 +58,10 @@ def _brief_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(300)
 async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
     config = settings(
-        evaluation_shards=0, join_seconds=LOADED_SECONDS, round_seconds=LOADED_SECONDS
+        evaluation_shards=0,
+        input_scale=16,
+        join_seconds=LOADED_SECONDS,
+        round_seconds=LOADED_SECONDS,
     )
     async with site(tmp_path) as here, started(here.coordinator(config)) as coordinator:
         honest = here.trainer(coordinator.address, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
 from fedcoin.application.coordinator.round_events import RoundEventLog
@@ -57,9 +58,12 @@ async def test_slow_and_fast_watchers_see_the_same() -> None:
     ]
     assert (seen[3].payout, seen[3].shapley_nano) == (11, -7)
     assert (seen[1].base, seen[1].deadline_ms) == (b"b" * 32, 1000)
-    # A late watcher gets the last round's end, and that the campaign is finished.
+    assert (seen[3].num_samples, seen[3].failed) == (3, False)
+    # A late watcher gets the ends of the rounds, and that the campaign is finished.
     late = await watch(events, BOB)
-    assert [message.phase for message in late] == [pb.ROUND_PHASE_SETTLED, pb.ROUND_PHASE_FINISHED]
+    ends = [pb.ROUND_PHASE_SETTLED, pb.ROUND_PHASE_SETTLED]
+    assert [message.phase for message in late] == [*ends, pb.ROUND_PHASE_FINISHED]
+    assert [message.num_samples for message in late] == [0, 0, 0]
     assert late[0].payout == 0
     assert await events.wait_until_informed([ALICE, BOB], 0.1)
     assert not await events.wait_until_informed([b"c" * 20], 0.1)
@@ -77,14 +81,17 @@ async def test_the_end_waits_for_clients_that_are_not_informed() -> None:
     assert await waiting
 
 
-async def test_after_a_restart_the_last_round_comes_first() -> None:
+async def test_after_a_restart_the_rounds_that_are_over_come_first() -> None:
     state = campaign()
+    state.rounds = 3
     state.phase = CampaignPhase.SETTLING
     state.end_round(record(1))
+    state.end_round(replace(record(2), settled=False))
     state.begin_training(99)
     events = RoundEventLog()
     events.begin(state)
     follower = events.follow(ALICE)
-    first, second = await anext(follower), await anext(follower)
+    first, second, third = [await anext(follower) for _ in range(3)]
     assert (first.phase, first.round, first.payout) == (pb.ROUND_PHASE_SETTLED, 1, 11)
-    assert (second.phase, second.round, second.deadline_ms) == (pb.ROUND_PHASE_TRAINING, 2, 99)
+    assert (second.phase, second.round, second.failed) == (pb.ROUND_PHASE_SETTLED, 2, True)
+    assert (third.phase, third.round, third.deadline_ms) == (pb.ROUND_PHASE_TRAINING, 3, 99)

@@ -71,6 +71,7 @@ async def test_status_after_a_block(live: ServedApi) -> None:
     assert 10 << 20 < status.rss_bytes < 10 << 30
     assert status.start_ms == 812
     assert status.worker_sandbox == "bubblewrap"
+    assert status.max_artifact_bytes == 1 << 20
     assert status.counted_supply == status.supply
     assert status.peer_address == "127.0.0.1:7050"
     assert status.total_power == live.chain.ledger.validators().total_power

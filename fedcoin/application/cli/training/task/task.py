@@ -6,6 +6,7 @@ import click
 
 from fedcoin.application.cli.shared.options import example
 from fedcoin.application.cli.training.task.clients import clients
+from fedcoin.application.cli.training.task.close import close
 from fedcoin.application.cli.training.task.kept_receipts import receipts
 from fedcoin.application.cli.training.task.list import list_tasks
 from fedcoin.application.cli.training.task.proof import proof
@@ -23,5 +24,5 @@ def task() -> None:
     """
 
 
-for command in (list_tasks, show, watch, proof, publish, clients, receipts):
+for command in (list_tasks, show, watch, proof, publish, close, clients, receipts):
     task.add_command(command)

@@ -42,7 +42,7 @@ from fedcoin.data.errors import RefusalError
 if TYPE_CHECKING:
     import asyncio
 
-    from fedcoin.application.client.trainer import RoundPayment, Trainer
+    from fedcoin.application.client.trainer import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
 
 
@@ -168,9 +168,18 @@ def client(
                 receipts=receipts,
                 node=chain,
             )
-            paid.extend(await _run_client(trainer, stop))
+            try:
+                await unless_stopped(stop, trainer.run())
+            finally:
+                paid.extend(trainer.payments)
+                await trainer.stop()
 
-    serve(work, with_stdin=stop_with_stdin)
+    try:
+        serve(work, with_stdin=stop_with_stdin)
+    except BaseException:
+        if paid:
+            _show_paid(paid, as_json)
+        raise
     _show_paid(paid, as_json)
 
 
@@ -215,22 +224,27 @@ def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
     return home.key(name, find_passphrase(home, [name], passphrase))
 
 
-async def _run_client(trainer: Trainer, stop: asyncio.Event) -> Sequence[RoundPayment]:
-    try:
-        return await unless_stopped(stop, trainer.run()) or ()
-    finally:
-        await trainer.stop()
-
-
 def _show_paid(paid: Sequence[RoundPayment], as_json: bool) -> None:
     if as_json:
         print_json([{**dataclasses.asdict(p), "task_id": p.task_id.hex()} for p in paid])
     elif paid:
         print_table(
-            ("ROUND", "SAMPLES", "SHAPLEY VALUE", "PAYOUT", "TASK"),
-            [
-                (p.round, p.num_samples, nano(p.shapley_nano), coins(p.payout), p.task_id.hex())
-                for p in paid
-            ],
-            right="rrrr",
+            ("ROUND", "UPDATE", "EXAMPLES", "SHAPLEY VALUE", "PAYOUT", "TASK"),
+            [_row_of(p) for p in paid],
+            right="r rrr",
         )
+
+
+def _row_of(paid: RoundPayment) -> tuple[object, ...]:
+    """Build a row of the table; an update that was not valued has no value."""
+    from fedcoin.application.client.trainer import RoundStatus
+
+    is_valued = paid.status is RoundStatus.PAID
+    return (
+        paid.round,
+        paid.status.value,
+        paid.num_samples,
+        nano(paid.shapley_nano) if is_valued else "-",
+        coins(paid.payout),
+        paid.task_id.hex() or "-",
+    )

@@ -20,7 +20,7 @@ from fedcoin.application.cli.shared.options import (
     node_option,
     scale_option,
 )
-from fedcoin.application.cli.shared.output import coins, print_json, print_table
+from fedcoin.application.cli.shared.output import coins, note, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
     configure_logging,
@@ -37,6 +37,7 @@ from fedcoin.learning.measures.terms import NAMES, TERMS
 if TYPE_CHECKING:
     import asyncio
 
+    from fedcoin.application.coordinator.campaign import Campaign
     from fedcoin.application.coordinator.round_record import RoundRecord
     from fedcoin.data.crypto.keys import KeyPair
 
@@ -105,8 +106,9 @@ def server(
 ) -> None:
     """Run a campaign: open it, wait for clients, and have each round valued and paid.
 
-    The command ends with the campaign. When it is stopped before, it continues at the next start.
-    All other properties of the campaign are [coordinator] settings (--set).
+    The command ends with the campaign. When it is stopped before, it continues at the next start,
+    with the same settings; `task close` closes the campaign instead. All other properties of the
+    campaign are [coordinator] settings (--set).
     """
     flags = flags_of(settings, given, SETTINGS)
     config = home.config(os.environ, flags)
@@ -119,7 +121,12 @@ def server(
     async def work(stop: asyncio.Event) -> None:
         await _run_server(config, home, key, target, genesis_hash, stop, new_campaign, records)
 
-    serve(work, with_stdin=stop_with_stdin)
+    try:
+        serve(work, with_stdin=stop_with_stdin)
+    except BaseException:
+        if records:
+            _show_records(records, as_json)
+        raise
     _show_records(records, as_json)
 
 
@@ -141,11 +148,29 @@ async def _run_server(
         chain = await trusted_chain(home, client, genesis_hash)
         opened = open_coordinator(config, home, key, client, chain, store, new=new)
 
-        async def campaign() -> Sequence[RoundRecord]:
+        async def campaign() -> None:
             async with opened as coordinator:
-                return await coordinator.run()
+                try:
+                    await coordinator.run()
+                finally:
+                    records.extend(coordinator.campaign.history)
+                    _note_open(coordinator.campaign)
 
-        records.extend(await unless_stopped(stop, campaign()) or ())
+        await unless_stopped(stop, campaign())
+
+
+def _note_open(campaign: Campaign) -> None:
+    """Say that a campaign which has not come to its end keeps its budget in escrow."""
+    from fedcoin.application.coordinator.campaign import CampaignPhase
+
+    if campaign.phase is CampaignPhase.FINISHED or not campaign.campaign_id:
+        return
+    campaign_id = campaign.campaign_id.hex()
+    note(
+        f"Campaign {campaign_id} stays open in round {campaign.round} of {campaign.rounds}, with "
+        "the rest of its budget in escrow: the same command goes on with it, and "
+        f"`fedcoin-node task close {campaign_id} --key NAME` closes it"
+    )
 
 
 def _show_records(records: Sequence[RoundRecord], as_json: bool) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.amounts import SAP_PER_FDC
-from fedcoin.network.client.node_client import NodeClient
-from fedcoin.v1 import task_pb2
-from fedcoin.v1.task_pb2 import OpenCampaign, PriceSplit
 from tests.support.node_process import Live
+from tests.support.small_campaign import open_campaign
 
 CLIENTS = [format_address(KeyPair.from_seed(bytes([number]) * 32).address) for number in (1, 2, 3)]
 
@@ -22,34 +17,6 @@ CLIENTS = [format_address(KeyPair.from_seed(bytes([number]) * 32).address) for n
 def write_list(path: Path, *clients: str, cap: int = 500) -> Path:
     path.write_text("# who may take part\n" + "".join(f"{client} {cap}\n" for client in clients))
     return path
-
-
-def open_campaign(live: Live) -> str:
-    """Open a campaign of one round without a list, and return its id."""
-    key = live.home.key("node")
-    terms = OpenCampaign(
-        server=key.address,
-        model=sha256(b"model"),
-        initial_weights=sha256(b"weights"),
-        rounds=1,
-        budget=SAP_PER_FDC,
-        spread=task_pb2.BUDGET_SPREAD_EQUAL,
-        split=PriceSplit(training=7, aggregation=1, mining=2),
-        mining_reward=task_pb2.MINING_REWARD_PRO_RATA,
-        evaluation_root=sha256(b"shards"),
-        evaluation_shards=1,
-        training_reward=task_pb2.TRAINING_REWARD_UNIT_PRICE,
-        unit_price=SAP_PER_FDC,
-    )
-
-    async def submit() -> str:
-        async with NodeClient(live.api) as node:
-            wallet = Wallet(node, key, live.home.genesis().identity)
-            opened = await wallet.submit(terms)
-            await wallet.wait_until_final(opened, 60)
-            return opened.hash.hex()
-
-    return asyncio.run(submit())
 
 
 def test_the_requester_sets_replaces_and_removes_a_list(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.application.cli.training.task.task_output import print_task
+from fedcoin.v1.task_pb2 import UTILITY_ACCURACY
 from fedcoin.v1.views_pb2 import TaskClientView, TaskView
 
 
 def printed(capsys: pytest.CaptureFixture[str], *groups: int) -> list[str]:
     clients = [TaskClientView(address=f"fc1{i}", group=group) for i, group in enumerate(groups)]
-    print_task(TaskView(clients=clients))
+    print_task(TaskView(clients=clients, utility=UTILITY_ACCURACY))
     return capsys.readouterr().out.splitlines()
 
 

@@ -1,0 +1,72 @@
+"""Campaigns that end before their last round: closed by their requester, or for want of clients."""
+
+from __future__ import annotations
+
+from fedcoin.application.coordinator.campaign import Campaign
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.crypto.addresses import format_address, parse_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.amounts import format_amount
+from fedcoin.network.client.node_client import NodeClient
+
+
+async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> RefusalError | None:
+    """Ask the chain whether the present round of a campaign can still be opened by its server.
+
+    Args:
+        node: A node of the campaign's network.
+        campaign: An open campaign.
+        server: The address of this coordinator's key, 20 bytes.
+
+    Returns:
+        CAMPAIGN_FINISHED when the campaign was closed, or is about to be; None when the round can
+        be opened.
+
+    Raises:
+        RefusalError: OTHER_SETTINGS when the campaign was opened with another key.
+        RpcError: The node does not know the campaign, or the call failed.
+    """
+    view = await node.get_campaign(campaign.campaign_id)
+    if parse_address(view.server) != server:
+        raise RefusalError(
+            ApplicationCode.OTHER_SETTINGS,
+            f"campaign {view.campaign_id} was opened with the key of {view.server}; the key of "
+            f"this coordinator is that of {format_address(server)}: give --key as before",
+            field="coordinator.key",
+            limit=view.server,
+        )
+    if not (view.closed or view.closing_ms) or view.last_round >= campaign.round:
+        return None
+    what = (
+        "was closed, and the rest of its budget is back on the account that paid it"
+        if view.closed
+        else f"is closing, as its requester asked for; {format_amount(view.escrow)} return then"
+    )
+    return RefusalError(
+        ApplicationCode.CAMPAIGN_FINISHED,
+        f"campaign {view.campaign_id} {what}; round {campaign.round} is not held",
+        field="campaign_id",
+    )
+
+
+def explain_giving_up(campaign: Campaign, join_seconds: float, receipt_seconds: float) -> str:
+    """Say why a coordinator closed its campaign, and when the rest of the budget returns.
+
+    Args:
+        campaign: The campaign.
+        join_seconds: How long the coordinator waited for clients, in seconds.
+        receipt_seconds: How long clients may register receipts, in seconds; 0 for no receipts.
+
+    Returns:
+        A sentence without its full stop.
+    """
+    returns = "the rest of its budget is back on the account that paid it"
+    if receipt_seconds:
+        returns = (
+            f"the rest of its budget returns to the account that paid it in {receipt_seconds:g} s, "
+            "unless clients register receipts for their updates by then"
+        )
+    return (
+        f"no client joined round {campaign.round} within {join_seconds:g} s; the campaign is "
+        f"closed, and {returns}"
+    )

@@ -1,0 +1,132 @@
+"""A coordinator that goes on is told what its campaign was begun with, or refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedcoin.application.coordinator.campaign import CampaignPhase
+from fedcoin.application.coordinator.campaign_file import CampaignFile
+from fedcoin.application.coordinator.fixed_settings import FIXED, check_fixed, render_fixed
+from fedcoin.application.coordinator.initial_artifacts import create_campaign
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.wallet import Wallet
+from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.learning.training.datasets import load_evaluation_set
+from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1.transaction_pb2 import CloseCampaign
+from tests.support.training_site import (
+    FUNDS,
+    SERVER,
+    materials,
+    settings,
+    site,
+    started,
+)
+from tests.support.waiting import until
+
+OTHER = {
+    "dataset": "mnist",
+    "input_scale": 255,
+    "model": "cnn",
+    "evaluation_size": 10,
+    "evaluation_shards": 2,
+    "rounds": 5,
+    "budget": "40fdc",
+    "receipt_seconds": 300,
+    "spread": "decreasing",
+    "split": "1,1,1",
+    "reward": "winner",
+    "training_reward": "proportional",
+    "unit_price": "1fdc",
+    "similarity_limit": 0.5,
+    "utility": "log-loss",
+    "seed": 7,
+}
+
+
+async def test_each_fixed_setting_is_compared_and_named(tmp_path: Path) -> None:
+    assert set(OTHER) == set(FIXED)
+    async with site(tmp_path) as here:
+        await here.prepared(settings())
+        before = render_fixed(settings())
+        for name, value in OTHER.items():
+            with pytest.raises(RefusalError) as caught:
+                await here.coordinator(settings(**{name: value})).start()
+            error = caught.value
+            assert error.code is ApplicationCode.OTHER_SETTINGS
+            given = render_fixed(settings(**{name: value}))[name]
+            assert f"coordinator.{name} = {before[name]} (given: {given})" in error.message
+            assert (error.field, error.limit) == (f"coordinator.{name}", before[name])
+        # How clients train, and how long each step takes, may change.
+        changed = settings(epochs=9, join_seconds=9, max_clients=7)
+        async with started(here.coordinator(changed)) as again:
+            assert again.campaign.max_clients == 7
+        assert "going on with round 1: waiting" in here.lines
+
+
+async def test_a_finished_campaign_names_the_way_to_another(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        campaign = create_campaign(settings(), here.chain, here.store(), materials())
+        campaign.campaign_id, campaign.phase = b"c" * 32, CampaignPhase.FINISHED
+        check_fixed(campaign, settings())
+        with pytest.raises(RefusalError, match="is finished: start with --new-campaign"):
+            check_fixed(campaign, settings(rounds=5))
+
+
+async def test_a_campaign_of_another_key_is_not_continued(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, started(await here.prepared(settings())) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        await until(lambda: bool(coordinator.campaign.campaign_id))
+        run.cancel()
+        await asyncio.wait([run])
+        other = here.coordinator(settings())
+        other._key = KeyPair.from_seed(b"o" * 32)
+        async with started(other):
+            with pytest.raises(RefusalError, match="give --key as before") as caught:
+                await other.run()
+        assert caught.value.code is ApplicationCode.OTHER_SETTINGS
+
+
+async def test_a_campaign_that_was_closed_meanwhile_is_over(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, started(await here.prepared(settings())) as coordinator:
+        run = asyncio.create_task(coordinator.run())
+        await until(lambda: bool(coordinator.campaign.campaign_id))
+        run.cancel()
+        await asyncio.wait([run])
+        await coordinator.stop()
+        wallet = Wallet(here.client, SERVER, here.chain)
+        action = CloseCampaign(campaign_id=coordinator.campaign.campaign_id)
+        await wallet.wait_until_final(await wallet.submit(action), 60)
+        async with started(here.coordinator(settings())) as again:
+            with pytest.raises(RefusalError, match="round 1 is not held") as caught:
+                await again.run()
+            assert caught.value.code is ApplicationCode.CAMPAIGN_FINISHED
+        saved = await CampaignFile(here.state_path).load()
+        assert saved is not None
+        assert saved.phase is CampaignPhase.FINISHED
+
+
+@pytest.mark.parametrize(("examples", "limit"), [(360, 50_000), (2, 2_000)])
+async def test_nothing_is_paid_when_the_node_does_not_take_the_artifacts(
+    tmp_path: Path, examples: int, limit: int
+) -> None:
+    """First the evaluation set (some 95 KB) is too large for the node, then the weights (5 KB)."""
+    async with site(tmp_path, artifact_bytes=limit) as here:
+        evaluation = load_evaluation_set("digits", examples, scale=16)
+        given = replace(materials(), evaluation=evaluation)
+        campaign = create_campaign(settings(), here.chain, here.store(), given)
+        await CampaignFile(here.state_path).save(campaign)
+        async with started(here.coordinator(settings())) as coordinator:
+            with pytest.raises((RefusalError, RpcError)) as caught:
+                await coordinator.run()
+        named = "evaluation set" if examples > 2 else f"{limit}"
+        assert named in caught.value.message
+        assert caught.value.code in (DataCode.TOO_LARGE, "TOO_LARGE")
+        assert await here.client.list_campaigns() == []
+        assert (await here.client.get_account(SERVER.address)).balance == FUNDS
+        assert not coordinator.campaign.pending
