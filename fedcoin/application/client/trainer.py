@@ -170,6 +170,7 @@ class Trainer:
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
         self._handed_in: dict[int, Update] = {}
+        self._begun: set[int] = set()
         self._done: set[int] = set()
         self._payments: dict[int, RoundPayment] = {}
 
@@ -291,6 +292,7 @@ class Trainer:
         began = time.monotonic()
         if await self._objects(change):
             return
+        self._begun.add(change.round)
         trained = await self._trained_for(client, change)
         # The server could have begun the receipt window, or opened the task, in the meantime.
         if await self._objects(change):
@@ -381,19 +383,22 @@ class Trainer:
         if error.code == ApplicationCode.ALREADY_SUBMITTED.name:
             self._report(f"round {number}: not accepted: {error.message}")
         elif error.code in LATE_CODES:
-            self._report(f"round {number}: late, so that it has no value: {error.message}")
-            if number not in self._payments:
-                self._payments[number] = RoundPayment(
-                    number, b"", num_samples, 0, 0, RoundStatus.LATE
-                )
+            self._note_late(number, num_samples, error.message)
         else:
             raise error
+
+    def _note_late(self, number: int, num_samples: int, why: str) -> None:
+        if number not in self._payments:
+            self._report(f"round {number}: late, so that it has no value: {why}")
+            self._payments[number] = RoundPayment(number, b"", num_samples, 0, 0, RoundStatus.LATE)
 
     def _note_payment(self, change: pb.WatchRoundsResponse) -> None:
         """Note the end of a round in which this client took part, also before a restart."""
         number, update = change.round, self._handed_in.get(change.round)
         known = self._payments.get(number)
         if not change.num_samples and (update is None or known is not None):
+            if number in self._begun and known is None:
+                self._note_late(number, 0, "the round ended without an update of this client")
             return
         if known is not None and known.status is not RoundStatus.LATE:
             return

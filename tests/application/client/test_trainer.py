@@ -158,7 +158,7 @@ async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_pa
                 paid, late = await asyncio.wait_for(asyncio.gather(first, second), 30)
             assert [payment.status for payment in paid] == [RoundStatus.PAID] * 2
             assert late[0].status is RoundStatus.LATE
-            assert (late[0].round, late[0].payout, late[0].num_samples) == (1, 0, 1437)
+            assert (late[0].round, late[0].payout, late[0].shapley_nano) == (1, 0, 0)
             assert any("round 1: late, so that it has no value" in line for line in here.lines)
             again = here.trainer(coordinator.address, 0, is_free_rider=True)
             async with running(again) as (task,):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,8 +126,9 @@ async def test_nothing_is_paid_when_the_node_does_not_take_the_artifacts(
             with pytest.raises((RefusalError, RpcError)) as caught:
                 await coordinator.run()
         named = "evaluation set" if examples > 2 else f"{limit}"
-        assert named in caught.value.message
-        assert caught.value.code in (DataCode.TOO_LARGE, "TOO_LARGE")
+        failure: Any = caught.value
+        assert named in failure.message
+        assert failure.code in (DataCode.TOO_LARGE, "TOO_LARGE")
         assert await here.client.list_campaigns() == []
         assert (await here.client.get_account(SERVER.address)).balance == FUNDS
         assert not coordinator.campaign.pending
