@@ -7,6 +7,7 @@ imports it when it is called, so that a program without such models does not wai
 * `operators`: the operators that a graph may use.
 * `graph_checks`: a ModelSpec's graph from an untrusted sender.
 * `node_attributes`, `node_inference`: what one node says and makes.
+* `live_values`: numbers that are in memory at a time.
 * `value_shapes`: the shape of every value, and the batch size.
 * `node_work`: multiply-adds of a graph.
 * `layer_graph`, `graph_values`: graphs of layers that NumPy computes.

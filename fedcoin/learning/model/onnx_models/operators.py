@@ -49,19 +49,27 @@ SLOW_OPERATORS = list_words(
 )
 """Operators that take many times as long for a number as an addition."""
 
+MOVING_OPERATORS = list_words("Gather GatherElements GatherND OneHot Tile Transpose")
+"""Operators that move numbers about in memory, or one by one."""
+
 _LIGHT_OPERATORS = list_words(
     """
     Abs Add And ArgMax ArgMin BatchNormalization Cast CastLike Ceil Clip Concat Constant
-    ConstantOfShape CumSum DepthToSpace Div Dropout Equal Expand EyeLike Flatten Floor Gather
-    GatherElements GatherND GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual Identity IsNaN
-    LeakyRelu Less LessOrEqual Max Mean Min Mul Neg Not OneHot Or PRelu Pad Range Reciprocal
+    ConstantOfShape CumSum DepthToSpace Div Dropout Equal Expand EyeLike Flatten Floor
+    GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual Identity IsNaN
+    LeakyRelu Less LessOrEqual Max Mean Min Mul Neg Not Or PRelu Pad Range Reciprocal
     ReduceL1 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round
     ScatterElements ScatterND Shape Sign Size Slice SpaceToDepth Split Squeeze Sub Sum
-    ThresholdedRelu Tile Transpose Trilu Unsqueeze Where Xor
+    ThresholdedRelu Trilu Unsqueeze Where Xor
     """
 )
 
 ALLOWED_OPERATORS = (
-    MATRIX_OPERATORS | RECURRENT_OPERATORS | POOLING_OPERATORS | SLOW_OPERATORS | _LIGHT_OPERATORS
+    MATRIX_OPERATORS
+    | RECURRENT_OPERATORS
+    | POOLING_OPERATORS
+    | SLOW_OPERATORS
+    | MOVING_OPERATORS
+    | _LIGHT_OPERATORS
 )
 """All operators that a graph may use."""

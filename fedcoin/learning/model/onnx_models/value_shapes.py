@@ -16,6 +16,7 @@ from fedcoin.learning.model.onnx_models.graph_checks import (
     type_name,
     wrong_type,
 )
+from fedcoin.learning.model.onnx_models.live_values import MAX_LIVE_NUMBERS, count_live
 from fedcoin.learning.model.onnx_models.node_inference import NodeInference, element_shape_of
 
 MAX_VALUE_BYTES = 4 << 20
@@ -63,7 +64,7 @@ def shape_graph(model: Any, num_classes: int) -> ShapedGraph:
         RefusalError: BAD_MODEL when a shape is not known before the graph runs, when the operators
             do not fit together or the output has another shape than (batch, `num_classes`);
             WRONG_DTYPE when a value has a type that is not allowed; MODEL_TOO_LARGE when one has
-            too many numbers.
+            too many numbers, or those that are needed at a time have.
     """
     single = infer_shapes(model, 1)
     widest = max(math.prod(shape) for shape in single.shapes.values())
@@ -75,6 +76,12 @@ def shape_graph(model: Any, num_classes: int) -> ShapedGraph:
     fitting = MAX_VALUE_BYTES // (4 * widest_made)
     batch_size = max(MIN_BATCH_SIZE, min(MAX_BATCH_SIZE, fitting // 16 * 16))
     shaped = infer_shapes(model, batch_size)
+    live = count_live(model.graph, shaped.shapes)
+    if live > MAX_LIVE_NUMBERS:
+        raise too_large(
+            f"{live} numbers to keep at a time for a batch of {batch_size} examples",
+            f"{MAX_LIVE_NUMBERS} numbers",
+        )
     check_output(shaped, num_classes)
     return shaped
 

@@ -12,10 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.onnx_models import graph_checks, value_shapes
+from fedcoin.learning.model.onnx_models import graph_checks, live_values, value_shapes
 from fedcoin.learning.model.spec import check_spec, parse_spec
 from fedcoin.learning.model.work import count_work
 from fedcoin.v1 import artifact_pb2
+from tests.conftest import ReportAttack
 from tests.support.onnx_graphs import changed, graph_spec, mlp_spec, node
 
 
@@ -188,6 +189,46 @@ def test_a_bomb_is_refused_before_it_runs() -> None:
         nodes, (1,), {"w": (1, 3)}, 3, {"times": np.array([1, 1 << 40]), "axes": np.array([1])}
     )
     assert shapes_refused(spec).code is LearningCode.MODEL_TOO_LARGE
+
+
+def make_wide(count: int) -> list[Any]:
+    """Make `count` values of 2^24 numbers an example, then add them up one after the other."""
+    made = [node("Expand", "x sizes", f"wide{k}") for k in range(count)]
+    sums = [node("Add", f"sum{k} wide{k}", f"sum{k + 1}") for k in range(1, count)]
+    sums[0].input[0] = "wide0"
+    return [*made, *sums, node("ReduceMax", f"sum{count} axes", "top", keepdims=1)]
+
+
+def make_folded(count: int) -> list[Any]:
+    """Read one number of each of `count` constants of 2^24 numbers."""
+    made = [node("ConstantOfShape", "length", f"wide{k}") for k in range(count)]
+    parts = [node("Gather", f"wide{k} zero", f"part{k}") for k in range(count)]
+    return [*made, *parts, node("Sum", " ".join(["x", *(f"part{k}" for k in range(count))]), "top")]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(("make", "few", "many"), [(make_wide, 3, 4), (make_folded, 63, 65)])
+def test_many_large_values_at_a_time_are_refused(
+    make: Callable[[int], list[Any]], few: int, many: int, report_attack: ReportAttack
+) -> None:
+    constants = {
+        "make_wide": {"sizes": np.array([1, 1 << 24]), "axes": np.array([1])},
+        "make_folded": {"length": np.array([1 << 24]), "zero": np.array([0])},
+    }[make.__name__]
+
+    def build(count: int) -> artifact_pb2.ModelSpec:
+        nodes = [*make(count), node("Gemm", "top w", "y")]
+        return graph_spec(nodes, (1,), {"w": (1, 3)}, 3, constants)
+
+    assert count_work(build(few)) > 0
+    refusal = shapes_refused(build(many))
+    assert (refusal.code, "at a time" in refusal.message) == (LearningCode.MODEL_TOO_LARGE, True)
+    report_attack(
+        "a graph of some kilobytes makes large values and reads them later",
+        "there were no graphs; 40 constants took 2.7 GB when they were loaded",
+        f"more than {live_values.MAX_LIVE_NUMBERS:,} numbers at a time are refused: "
+        "`MODEL_TOO_LARGE`",
+    )
 
 
 def test_work_is_that_of_the_products() -> None:
