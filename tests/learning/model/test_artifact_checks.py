@@ -21,6 +21,7 @@ from fedcoin.learning.model.artifact_checks import (
     sample_input_range,
 )
 from fedcoin.v1 import artifact_pb2
+from tests.conftest import ReportAttack
 from tests.support.small_models import evaluation, mlp_spec, random_weights, write_job
 
 SPEC = mlp_spec()
@@ -112,6 +113,42 @@ def test_the_aggregate_must_be_the_average() -> None:
     assert code_of({**given, "num_samples": [30, 20, 10]}) is LearningCode.WRONG_AGGREGATE
     assert code_of({**given, "num_samples": [0, 20, 10]}) is LearningCode.BAD_SAMPLES
     check_job_artifacts(SPEC, **{**given, "aggregate": given["base"], "num_samples": None})
+
+
+@pytest.mark.attack
+def test_a_huge_weight_leaves_the_aggregate_no_freedom(report_attack: ReportAttack) -> None:
+    given = task()
+    name = next(iter(given["updates"][0]))
+    given["updates"][0][name] = given["updates"][0][name].copy()
+    given["updates"][0][name].flat[0] = MAX_MAGNITUDE
+    given["aggregate"] = federated_average(given["updates"], SAMPLES)
+    check_job_artifacts(SPEC, **given)
+    for index, wrong in ((1, 0.01), (-1, -1_000.0)):
+        changed = given["aggregate"][name].copy()
+        changed.flat[index] += np.float32(wrong)
+        aggregate = {**given["aggregate"], name: changed}
+        assert code_of({**given, "aggregate": aggregate}) is LearningCode.WRONG_AGGREGATE
+    report_attack(
+        "a server publishes a broken aggregate, which its accomplice alone can repair, beside one "
+        "huge weight",
+        "every weight of the tensor may be wrong by 1,600, and the repair is paid",
+        "a refused task: `WRONG_AGGREGATE`",
+    )
+
+
+def test_another_order_of_float32_sums_passes() -> None:
+    given = task()
+    name = next(iter(given["updates"][0]))
+    huge = [np.full_like(given["updates"][0][name], value) for value in (6e5, 6e5, -6e5)]
+    for update, array in zip(given["updates"], huge, strict=True):
+        update[name] += array
+    shares = [np.float32(samples / sum(SAMPLES)) for samples in SAMPLES]
+    summed = sum(
+        share * update[name] for share, update in zip(shares, given["updates"], strict=True)
+    )
+    exact = federated_average(given["updates"], SAMPLES)
+    assert np.abs(summed - exact[name]).max() > 1e-4
+    check_job_artifacts(SPEC, **{**given, "aggregate": {**exact, name: summed}})
 
 
 def test_an_evaluation_set_holds_x_and_y() -> None:
