@@ -67,7 +67,12 @@ class Conversion:
 
 
 async def convert_file(
-    source: Path, target: Path, *, model: Path | None = None, rules: LabelRules | None = None
+    source: Path,
+    target: Path,
+    *,
+    model: Path | None = None,
+    num_samples: int | None = None,
+    rules: LabelRules | None = None,
 ) -> Conversion:
     """Convert a file into the format that the new file's ending names.
 
@@ -80,6 +85,8 @@ async def convert_file(
         target: The file to write; an existing one is replaced.
         model: The file of the model whose weights `source` holds, as `read_model` reads; None for
             other files. Weights are written under the model's names as float32.
+        num_samples: With `model`, the client's number of training examples, written beside its
+            weights; None for what `source` holds, if anything.
         rules: How labels become numbers.
 
     Returns:
@@ -94,7 +101,7 @@ async def convert_file(
     kind = identify_file(source)
     _check_target(source, target)
     if model is not None:
-        arrays, sources, remarks = await _read_weights(source, model)
+        arrays, sources, remarks = await _read_weights(source, model, num_samples)
     else:
         arrays, sources, remarks = await asyncio.to_thread(_read_plain, source, kind, rules)
     await asyncio.to_thread(write_arrays, target, arrays)
@@ -117,7 +124,7 @@ def _check_target(source: Path, target: Path) -> None:
 _Read = tuple[dict[str, Array], dict[str, str], tuple[str, ...]]
 
 
-async def _read_weights(source: Path, model: Path) -> _Read:
+async def _read_weights(source: Path, model: Path, num_samples: int | None) -> _Read:
     workers = WorkerPool(processes=1)
     try:
         await workers.start()
@@ -129,8 +136,9 @@ async def _read_weights(source: Path, model: Path) -> _Read:
         await workers.stop()
     arrays: dict[str, Array] = dict(decode_tensors(weights.tensors))
     names = {name: name for name in arrays}
-    if weights.num_samples > 1:
-        arrays[NUM_SAMPLES] = np.array(weights.num_samples, np.int64)
+    samples = num_samples or weights.num_samples
+    if samples is not None:
+        arrays[NUM_SAMPLES] = np.array(samples, np.int64)
         names[NUM_SAMPLES] = NUM_SAMPLES
     return arrays, names, weights.remarks
 

@@ -34,8 +34,8 @@ class WeightsFile:
 
     tensors: bytes
     """The weights as encoded float32 tensors, in the model's order."""
-    num_samples: int
-    """The client's number of training examples; 1 if the file does not have it."""
+    num_samples: int | None
+    """The client's number of training examples; None if the file does not have it."""
     remarks: tuple[str, ...] = ()
     """What was changed or left out on reading, a phrase each."""
 
@@ -80,16 +80,17 @@ def read_weights_file(path: Path, spec_raw: bytes) -> WeightsFile:
                 raise unreadable(
                     path, "is of a Keras model, but the model is an ONNX graph; save its tensors"
                 )
-            named, samples = _read_by_keras(path, stored, spec_raw), 1
+            samples: int | None = None
+            named = _read_by_keras(path, stored, spec_raw)
         else:
             samples, rest = _take_num_samples(stored)
             named = read_named_weights(rest, weight_shapes(spec))
     return WeightsFile(encode_tensors(named.arrays), samples, named.remarks)
 
 
-def _take_num_samples(stored: StoredArrays) -> tuple[int, StoredArrays]:
+def _take_num_samples(stored: StoredArrays) -> tuple[int | None, StoredArrays]:
     if NUM_SAMPLES not in stored.arrays:
-        return 1, stored
+        return None, stored
     rest = {name: array for name, array in stored.arrays.items() if name != NUM_SAMPLES}
     entry = stored.arrays[NUM_SAMPLES]
     samples = stored.load([NUM_SAMPLES])[NUM_SAMPLES].reshape(-1) if _is_one(entry) else None

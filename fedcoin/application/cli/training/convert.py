@@ -26,6 +26,11 @@ FILE = click.Path(path_type=Path)
     type=FILE,
     help="The model whose weights the file holds: Keras' JSON, .keras or ONNX. They get its names.",
 )
+@click.option(
+    "--num-samples",
+    type=click.IntRange(1),
+    help="With --model: the client's number of training examples, to write beside its weights.",
+)
 @click.option("--label", default="", help="The column of a table that holds the labels.")
 @click.option(
     "--classes",
@@ -44,6 +49,7 @@ def convert(
     source: Path,
     target: Path,
     model: Path | None,
+    num_samples: int | None,
     label: str,
     classes: str,
     first_label: int,
@@ -60,10 +66,18 @@ def convert(
 
     if model is not None and (label or classes or first_label):
         raise click.UsageError("--model is for weights, and the options for labels are for data")
+    if model is None and num_samples is not None:
+        raise click.UsageError("--num-samples is for weights: give the model, too (--model)")
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     rules = LabelRules(label, names, first_label)
     found = asyncio.run(
-        convert_file(source, target, model=model, rules=rules if rules != LabelRules() else None)
+        convert_file(
+            source,
+            target,
+            model=model,
+            num_samples=num_samples,
+            rules=rules if rules != LabelRules() else None,
+        )
     )
     if as_json:
         print_json(asdict(found))

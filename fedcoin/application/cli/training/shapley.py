@@ -73,8 +73,8 @@ def shapley(
     """Compute the Shapley value of each client's weights, without a chain.
 
     A coalition's model is the average of its clients' weights, weighted by the num_samples in each
-    file (1 where it is missing). With up to 12 clients, or a budget of all coalitions, the values
-    are exact; otherwise they come with 95 % intervals.
+    file (each counts the same where none has it). With up to 12 clients, or a budget of all
+    coalitions, the values are exact; otherwise they come with 95 % intervals.
     """
     import asyncio
 

@@ -47,6 +47,9 @@ def test_weights_of_a_model_get_its_names(fedcoin: Any, tmp_path: Path) -> None:
         "kernel": "float32", "bias": "float32", "num_samples": "int64",
     }  # fmt: skip
     assert fedcoin(*command, "--first-label", 1).code == 2
+    assert fedcoin(*command, "--num-samples", 9).code == 0
+    assert read(tmp_path / "b.npz")["num_samples"] == 9
+    assert fedcoin(*command[:3], "--num-samples", 9).code == 2
 
 
 def test_data_get_the_names_of_data_sets(fedcoin: Any, tmp_path: Path) -> None:

@@ -260,6 +260,13 @@ def test_files_of_other_formats_in_one_folder(fedcoin: Any, files: Path) -> None
     assert found == expected
 
 
+def test_all_files_or_none_have_a_number_of_examples(fedcoin: Any, files: Path) -> None:
+    np.savez(files / "updates/client-0.npz", allow_pickle=False, **weights(num_samples=7))
+    outcome = call(fedcoin, files)
+    assert (outcome.code, "[BAD_SAMPLES]" in outcome.err) == (1, True), outcome.err
+    assert "client-1.npz, client-2.npz" in outcome.err
+
+
 def test_no_file_of_the_folder_is_left_out(fedcoin: Any, files: Path) -> None:
     (files / "updates/.hidden").write_bytes(b"x")
     (files / "updates/client-9.bin").write_bytes(pickle.dumps({"kernel": [1.0]}))
