@@ -1,7 +1,7 @@
 """Take part in a campaign with your own arrays, and be paid by the value of your updates.
 
     fedcoin-node train server --home a --key coordinator --rounds 2      # in another terminal
-    python examples/client_with_own_data.py 127.0.0.1:7052
+    python examples/client_with_own_data.py 127.0.0.1:7052 a/genesis.json
 
 The arrays must have the shape of the coordinator's evaluation set; here they are 8 x 8 images of
 digits, as the coordinator uses by default. They stay on this machine: only weights are sent.
@@ -10,6 +10,7 @@ digits, as the coordinator uses by default. They stay on this machine: only weig
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -34,16 +35,17 @@ def write_own_data(path: Path) -> None:
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
 
 
-async def take_part(server: str, data: Path) -> None:
+async def take_part(server: str, data: Path, genesis_hash: bytes) -> None:
     """Join a campaign, train in each of its rounds, and show what each round paid.
 
     Args:
         server: The coordinator as host:port.
         data: An `.npz` file with `x_train` and `y_train`.
+        genesis_hash: The SHA-256 of the network's genesis.json, which signatures cover.
     """
     key = KeyPair.generate()  # keep it in a home to own the coins: see `fedcoin-node keys`
     print(f"paid to {format_address(key.address)}")
-    trainer = Trainer(server, key, ClientData(str(data)))
+    trainer = Trainer(server, key, ClientData(str(data)), genesis_hash)
     try:
         for paid in await trainer.run():
             value = paid.shapley_nano / 1e9
@@ -56,4 +58,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "mine.npz")
         write_own_data(file)
-        asyncio.run(take_part(sys.argv[1], file))
+        genesis = hashlib.sha256(Path(sys.argv[2]).read_bytes())
+        asyncio.run(take_part(sys.argv[1], file, genesis.digest()))

@@ -132,6 +132,10 @@ class ApplicationCode(str, Enum):
     """A worker process died, could not start, or has a bug.
 
     Read the end of its output, which the error shows."""
+    PROGRAM_FAILED = "PROGRAM_FAILED"
+    """The program of `train client --command` failed, took too long, or wrote no update.
+
+    Read its last lines, which the error shows, and run it by hand on a folder of its own."""
     PROCESS_FAILED = "PROCESS_FAILED"
     """A process ended or failed: a worker of this node, or a part of a devnet.
 

@@ -4,7 +4,8 @@ This folder decides when a client trains, what it uploads and signs, and how it 
 lost connection. It does not know how a model is trained (`learning.training`) or how a round is
 paid (the coordinator and the chain).
 
-* `trainer`: one client of one coordinator.
+* `trainer`: one client of one coordinator. `local_training`: its work in a round, by the built-in
+  trainer or by a program of the client's (`own_program`, `program_process`).
 * `client_host`: many clients in one process, which share a few training processes.
 * `receipt_folder`: the receipts of a client's updates, on disk.
 * `receipt_claims`: what a client does with them when the coordinator opens no task;

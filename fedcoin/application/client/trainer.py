@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final
 
 import grpc
 
 from fedcoin.application.client.left_out_guard import LeftOutGuard
+from fedcoin.application.client.local_training import LocalTraining
+from fedcoin.application.client.own_program import OwnProgram, RoundWork
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
@@ -29,11 +31,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
-from fedcoin.learning.training.data_fit import describe_other_scale
-from fedcoin.learning.training.input_range import InputRange
-from fedcoin.learning.training.training_plan import TrainingPlan, decode_training_plan
+from fedcoin.learning.training.training_plan import decode_training_plan
 from fedcoin.learning.workers.training_pool import TrainingPool
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff
@@ -42,8 +41,6 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +113,7 @@ class Trainer:
         self,
         target: str,
         key: KeyPair,
-        data: ClientData,
+        data: ClientData | OwnProgram,
         genesis_hash: bytes,
         *,
         training: TrainingPool | None = None,
@@ -132,7 +129,7 @@ class Trainer:
         Args:
             target: The coordinator's `host:port`.
             key: The key that signs updates and is paid.
-            data: The client's data.
+            data: The client's data, or the program that trains on them.
             genesis_hash: The genesis hash of the network to sign for, 32 bytes. It must not come
                 from the coordinator, which could otherwise have updates signed for another
                 network.
@@ -150,7 +147,6 @@ class Trainer:
         """
         self._target = target
         self._key = key
-        self._data = data
         self._genesis_hash = genesis_hash
         self._report = report
         self._credentials = credentials
@@ -161,11 +157,11 @@ class Trainer:
         self._guard = LeftOutGuard(node, key, genesis_hash, report) if node is not None else None
         self._training = training or TrainingPool()
         self._owns_training = training is None
+        self._local = LocalTraining(data, self._training, report)
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
         self._checked = b""
-        self._inputs: InputRange | None = None
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
@@ -194,15 +190,12 @@ class Trainer:
             RefusalError: The code of any fault in the client's data, or of data that do not fit the
                 campaign's model, before the client joins; BAD_PLAN; WRONG_NETWORK; BAD_RECEIPT when
                 the coordinator answers an update without a receipt of its server for it; NOT_FINITE
-                when the training diverges.
+                when the training diverges; PROGRAM_FAILED.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.
         """
-        loaded = await self._train(client_data.prepare_training, self._data)
-        self._inputs = loaded.inputs
-        examples = format_count(loaded.num_examples, "example")
-        self._report(f"training on {examples} of {self._data.dataset}: {loaded.inputs.describe()}")
+        await self._local.prepare()
         self._heard = time.monotonic()
         backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)
         while True:
@@ -224,7 +217,8 @@ class Trainer:
             await asyncio.sleep(pause)
 
     async def stop(self) -> None:
-        """End the training process, if it is this client's own."""
+        """End the client's program, and the training process, if it is this client's own."""
+        await self._local.stop()
         if self._owns_training:
             await self._training.stop()
 
@@ -241,11 +235,8 @@ class Trainer:
         status = await client.get_campaign_status()
         check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
         await self._check_model(client, status.model)
-        if self._joined is None and self._inputs is not None:
-            evaluation = (status.input_low, status.input_high)
-            warning = describe_other_scale(self._data.dataset, self._inputs, evaluation)
-            if warning:
-                self._report(f"warning: {warning}")
+        if self._joined is None:
+            self._local.warn_of_scale((status.input_low, status.input_high))
         joined = await client.register(self._key, self._genesis_hash, self._clock_ms())
         decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:
@@ -260,7 +251,7 @@ class Trainer:
         if self._checked == artifact:
             return
         model = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
-        await self._train(client_data.check_model, self._data, model)
+        await self._local.check_model(model)
         self._model, self._checked = model, artifact
 
     async def _watch(self, client: FederatedClient) -> None:
@@ -294,6 +285,10 @@ class Trainer:
             return
         self._begun.add(change.round)
         trained = await self._trained_for(client, change)
+        if trained is None:
+            self._note_late(change.round, 0, "it was over before the program ended")
+            self._done.add(change.round)
+            return
         # The server could have begun the receipt window, or opened the task, in the meantime.
         if await self._objects(change):
             return
@@ -347,33 +342,32 @@ class Trainer:
 
     async def _trained_for(
         self, client: FederatedClient, change: pb.WatchRoundsResponse
-    ) -> _TrainedUpdate:
-        """Train for a round, once, even if the weights have to be sent again."""
+    ) -> _TrainedUpdate | None:
+        """Train for a round, once, even if its weights are sent again; None if it is over."""
         trained = self._trained
         if trained is None or (trained.round, trained.base) != (change.round, change.base):
             base_raw = await client.download_artifact(change.base, _MAX_ARTIFACT_BYTES)
-            weights, num_samples = await self._train(
-                client_data.compute_update,
-                self._data,
+            assert self._joined is not None
+            work = RoundWork(
+                change.round,
+                self._joined.rounds,
                 self._model,
                 base_raw,
-                self._plan(),
-                self._seed(),
+                decode_training_plan(self._joined.plan),
+                int.from_bytes(self._key.address[:4], "big"),
             )
-            trained = _TrainedUpdate(change.round, change.base, weights, num_samples)
+            done = await self._local.train(work, self._wait_until_over(change.round))
+            trained = _TrainedUpdate(change.round, change.base, *done) if done else None
             self._trained = trained
         return trained
 
-    async def _train(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function in a training process, which is replaced once if it dies."""
-        return await self._training.run("while training", function, *arguments)
-
-    def _plan(self) -> TrainingPlan:
-        assert self._joined is not None
-        return decode_training_plan(self._joined.plan)
-
-    def _seed(self) -> int:
-        return int.from_bytes(self._key.address[:4], "big")
+    async def _wait_until_over(self, number: int) -> None:
+        """Wait until a round takes no more updates."""
+        while (change := self._present) is None or (
+            change.round == number and change.phase == pb.ROUND_PHASE_TRAINING
+        ):
+            self._round_changed.clear()
+            await self._round_changed.wait()
 
     def _note_refusal(
         self, error: RpcError, change: pb.WatchRoundsResponse, num_samples: int

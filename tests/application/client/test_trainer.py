@@ -135,7 +135,7 @@ class SlowTrainer(Trainer):
 
     async def _trained_for(
         self, client: FederatedClient, change: pb.WatchRoundsResponse
-    ) -> _TrainedUpdate:
+    ) -> _TrainedUpdate | None:
         trained = await super()._trained_for(client, change)
         await asyncio.sleep(4 if change.round == 1 else 0)
         return trained

@@ -42,8 +42,10 @@ from fedcoin.data.errors import RefusalError
 if TYPE_CHECKING:
     import asyncio
 
+    from fedcoin.application.client.own_program import OwnProgram
     from fedcoin.application.client.trainer import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
+    from fedcoin.learning.training.client_data import ClientData
 
 
 def parse_share(value: str) -> tuple[int, int]:
@@ -72,15 +74,25 @@ SHARE = Parsed("I/N", parse_share)
     epilog=example(
         "fedcoin-node train client --server 127.0.0.1:7052 --data mine.npz",
         "fedcoin-node train client --home d --server 10.0.0.5:7052 --data digits --share 2/5",
+        "fedcoin-node train client --server 127.0.0.1:7052 --command 'python train.py'",
     )
 )
 @new_home_option
 @server_option
 @click.option(
     "--data",
-    required=True,
     metavar="PATH|digits|mnist",
     help="Your data: a file (docs/FILES.md), or the name of a known data set.",
+)
+@click.option(
+    "--command",
+    metavar="COMMAND",
+    help="Train by this program instead, such as 'python train.py': see docs/OPERATIONS.md.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0.1, 604_800),
+    help="How long the program may run in a round, in seconds [3600].",
 )
 @scale_option("your inputs")
 @genesis_option
@@ -118,7 +130,9 @@ SHARE = Parsed("I/N", parse_share)
 def client(
     home: Home,
     server: str,
-    data: str,
+    data: str | None,
+    command: str | None,
+    time_limit: float | None,
     scale: float | None,
     genesis_hash: bytes | None,
     key_name: str,
@@ -134,6 +148,9 @@ def client(
 ) -> None:
     """Train on your own data for a coordinator, and be paid by the value of your updates.
 
+    The built-in trainer trains on --data; --command runs a program of yours in each round instead,
+    in any framework.
+
     The client needs a key, which is made if the home has none, and the genesis of the network. It
     never asks the coordinator for that: a home without a genesis needs --genesis once. Your data
     stays on this machine. The coordinator's signed receipts for your updates are kept in the
@@ -141,18 +158,13 @@ def client(
     """
     from fedcoin.application.client.receipt_folder import ReceiptFolder
     from fedcoin.application.client.trainer import Trainer
-    from fedcoin.learning.training.client_data import ClientData
-    from fedcoin.learning.training.partition_spec import parse_partition
 
-    division = parse_partition(partition)
+    experiment = _Experiment(share or (1, 0), partition, noise, share_seed, free_ride)
+    local = _training_of(data, scale, command, time_limit, experiment)
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     trusted = trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
-    part, parts = share or (1, 0)
-    local = ClientData(
-        data, parts, part - 1, share_seed, noise, free_ride, division, scale=scale or 0.0
-    )
     paid: list[RoundPayment] = []
 
     async def work(stop: asyncio.Event) -> None:
@@ -181,6 +193,54 @@ def client(
             _show_paid(paid, as_json)
         raise
     _show_paid(paid, as_json)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Experiment:
+    """The options for experiments."""
+
+    share: tuple[int, int]
+    partition: str
+    noise: float
+    seed: int
+    free_ride: bool
+
+
+def _training_of(
+    data: str | None,
+    scale: float | None,
+    command: str | None,
+    time_limit: float | None,
+    experiment: _Experiment,
+) -> ClientData | OwnProgram:
+    """Describe the client's training; refuses options that do not belong together."""
+    from fedcoin.application.client.own_program import DEFAULT_SECONDS, OwnProgram, parse_command
+    from fedcoin.learning.training.client_data import ClientData
+    from fedcoin.learning.training.partition_spec import parse_partition
+
+    if (data is None) is (command is None):
+        raise click.UsageError("Give either --data or --command.")
+    if command is not None:
+        if scale is not None or experiment != _Experiment((1, 0), "linear", 0.0, 0, False):
+            raise click.UsageError("--command reads its data itself: give it no options for them.")
+        try:
+            return OwnProgram(parse_command(command), time_limit or DEFAULT_SECONDS)
+        except ValueError as error:
+            raise click.UsageError(f"--command {error}.") from None
+    if time_limit is not None:
+        raise click.UsageError("--time-limit is for --command.")
+    assert data is not None
+    part, parts = experiment.share
+    return ClientData(
+        data,
+        parts,
+        part - 1,
+        experiment.seed,
+        experiment.noise,
+        experiment.free_ride,
+        parse_partition(experiment.partition),
+        scale=scale or 0.0,
+    )
 
 
 def trusted_genesis(home: Home, given: bytes | None) -> bytes:

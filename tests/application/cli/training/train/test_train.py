@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedcoin.application.cli.training.train.client import parse_share
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.training.datasets import load_dataset
 from tests.support.node_process import started, wait_ready, wait_said
+from tests.support.paths import ROOT
 from tests.support.ports import reserve_addresses
 
 
@@ -97,3 +101,59 @@ def test_a_bad_list_of_clients_is_refused(fedcoin: Any, tmp_path: Path) -> None:
     outcome = fedcoin("train", "clients", tmp_path / "clients.json", "--server", "127.0.0.1:9")
     assert outcome.code == 2
     assert "lists 0 clients" in outcome.err
+
+
+def write_program(path: Path, code: str) -> str:
+    """Write a training program; returns the command that runs it."""
+    path.write_text(code)
+    return f"{sys.executable} {path}"
+
+
+@pytest.mark.timeout(300)
+def test_programs_of_clients(fedcoin: Any, tmp_path: Path) -> None:
+    """A failing, a hanging and a garbage-writing program are explained; a good one is paid."""
+    home = Home(tmp_path / "a")
+    peers, api, server = reserve_addresses(3)
+    fedcoin("init", "--home", home.root, "--peers-listen", peers, "--api-listen", api)
+    campaign = ["--coordinator-listen", server, "--set", "coordinator.rounds=1"]
+    bad = {
+        "exit code 3": "print('no data here'); raise SystemExit(3)",
+        "was stopped after 2 s (--time-limit)": "import time; time.sleep(600)",
+        "UNREADABLE_FILE": "import os\n"
+        "open(os.environ['FEDCOIN_ROUND_UPDATE'], 'wb').write(os.urandom(99))",
+    }
+    client = ["train", "client", "--home", tmp_path / "c", "--server", server, "--json"]
+    client += ["--genesis", home.genesis_path, "--time-limit"]
+    digits = load_dataset("digits")
+    np.savez(tmp_path / "mine.npz", x_train=digits.x_train, y_train=digits.y_train)
+    with started(home, tmp_path / "a.log", "--mine", "--coordinate", *campaign):
+        wait_ready(api)
+        for words, code in bad.items():
+            failed = fedcoin(*client, "2", "--command", write_program(tmp_path / "bad.py", code))
+            assert failed.code == 1, failed.err
+            assert words in failed.err
+        good = f"{sys.executable} {ROOT / 'examples/train_numpy.py'} {tmp_path / 'mine.npz'}"
+        trained = fedcoin(*client, "100", "--command", good)
+        assert trained.code == 0, trained.err
+        assert "epoch 5: loss 0." in trained.err
+        wait_said(tmp_path / "a.log", "the campaign is finished")
+    (paid,) = trained.json
+    assert (paid["status"], paid["num_samples"]) == ("paid", 1437)
+    assert paid["shapley_nano"] > 500_000_000
+    assert paid["payout"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "either --data or --command"),
+        (["--data", "digits", "--command", "x"], "either --data or --command"),
+        (["--command", "x", "--share", "1/2"], "reads its data itself"),
+        (["--command", ""], "must name a program"),
+        (["--data", "digits", "--time-limit", "5"], "--time-limit is for --command"),
+    ],
+)
+def test_options_of_programs(fedcoin: Any, options: list[str], words: str) -> None:
+    refused = fedcoin("train", "client", "--server", "127.0.0.1:9", *options)
+    assert refused.code == 2
+    assert words in refused.err

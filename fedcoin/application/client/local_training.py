@@ -1,0 +1,141 @@
+"""A client's own work in a round: by the built-in trainer, or by a program of the client's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from fedcoin.application.client.own_program import (
+    OwnProgram,
+    RoundWork,
+    prepare_reading,
+    train_by_program,
+)
+from fedcoin.data.plurals import format_count
+from fedcoin.learning.training import client_data
+from fedcoin.learning.training.client_data import ClientData
+from fedcoin.learning.training.data_fit import describe_other_scale
+from fedcoin.learning.training.input_range import InputRange
+from fedcoin.learning.workers.training_pool import TrainingPool
+
+
+class LocalTraining:
+    """Trains for one round at a time. The work goes on while the coordinator cannot be reached.
+
+    Args:
+        data: The client's data for the built-in trainer, or its program.
+        pool: Processes for the built-in trainer, and for reading what a program wrote.
+        report: Gets a line about each thing that happens.
+    """
+
+    def __init__(
+        self, data: ClientData | OwnProgram, pool: TrainingPool, report: Callable[[str], None]
+    ) -> None:
+        self._data = data
+        self._pool = pool
+        self._report = report
+        self._inputs: InputRange | None = None
+        self._round: tuple[int, bytes] = (0, b"")
+        self._running: asyncio.Task[tuple[bytes, int]] | None = None
+
+    async def prepare(self) -> None:
+        """Load the data, and report what they are.
+
+        Raises:
+            RefusalError: The code of any fault in the client's data.
+            WorkerError: The training process died twice.
+        """
+        data = self._data
+        if isinstance(data, OwnProgram):
+            self._report(f"training by `{data.text}`, for up to {data.seconds:g} s in a round")
+            # Started before the first connection: uvloop's fork can crash beside gRPC's threads.
+            await self._pool.run("while starting", prepare_reading)
+            return
+        loaded = await self._pool.run("while training", client_data.prepare_training, data)
+        self._inputs = loaded.inputs
+        examples = format_count(loaded.num_examples, "example")
+        self._report(f"training on {examples} of {data.dataset}: {loaded.inputs.describe()}")
+
+    async def check_model(self, model: bytes) -> None:
+        """Check that the data fit a model; a program looks after its own data.
+
+        Args:
+            model: The serialised ModelSpec.
+
+        Raises:
+            RefusalError: As in `client_data.check_model`.
+            WorkerError: The training process died twice.
+        """
+        if isinstance(self._data, ClientData):
+            await self._pool.run("while training", client_data.check_model, self._data, model)
+
+    def warn_of_scale(self, evaluation: tuple[float, float]) -> None:
+        """Report it when the inputs are on another scale than the evaluation set's.
+
+        Args:
+            evaluation: The lowest and the highest input of the evaluation set.
+        """
+        if self._inputs is None or isinstance(self._data, OwnProgram):
+            return
+        warning = describe_other_scale(self._data.dataset, self._inputs, evaluation)
+        if warning:
+            self._report(f"warning: {warning}")
+
+    async def train(
+        self, work: RoundWork, until_over: Coroutine[Any, Any, None]
+    ) -> tuple[bytes, int] | None:
+        """Train for a round, once, even if this is called again after it was cancelled.
+
+        Args:
+            work: The round.
+            until_over: Ends when the round takes no more updates; a program is stopped then.
+
+        Returns:
+            The trained weights as encoded tensors, and the number of training examples; None when
+            the round was over before.
+
+        Raises:
+            RefusalError: As in `compute_update` and `train_by_program`.
+            WorkerError: The training process died twice.
+        """
+        if self._running is None or self._round != (work.round, work.base):
+            await self.stop()
+            self._round = (work.round, work.base)
+            self._running = asyncio.create_task(self._compute(work))
+        running, over = self._running, asyncio.create_task(until_over)
+        awaited: set[asyncio.Future[Any]] = {running}
+        if isinstance(self._data, OwnProgram):
+            awaited.add(over)
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            with suppress(asyncio.CancelledError):
+                await over
+        if running.done():
+            return running.result()
+        await self.stop()
+        return None
+
+    async def stop(self) -> None:
+        """Stop the work of the present round, and a program with all that it started."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _compute(self, work: RoundWork) -> tuple[bytes, int]:
+        data = self._data
+        if isinstance(data, OwnProgram):
+            return await train_by_program(data, work, self._pool, self._report)
+        return await self._pool.run(
+            "while training",
+            client_data.compute_update,
+            data,
+            work.model,
+            work.base,
+            work.plan,
+            work.seed,
+        )

@@ -1,0 +1,212 @@
+"""Train with a program of the client's own, in any framework, instead of the built-in trainer.
+
+For each round the program finds a folder with the model, the base weights and the settings, and
+writes its weights there, in any format of `fedcoin.learning.files`. Its variables are in
+`VARIABLES`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fedcoin.application.client.program_process import run_program
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
+from fedcoin.learning.files.array_files import write_arrays
+from fedcoin.learning.model.spec import is_onnx, parse_spec
+from fedcoin.learning.model.weight_files import WeightsFile, read_weights_file
+from fedcoin.learning.training.training_plan import TrainingPlan
+from fedcoin.learning.workers.training_pool import TrainingPool
+
+DEFAULT_SECONDS: Final = 3600.0
+"""How long a program may run in a round, in seconds, unless the caller says otherwise."""
+
+VARIABLES: Final = {
+    "FEDCOIN_ROUND_FOLDER": "the round's folder, which is deleted afterwards",
+    "FEDCOIN_ROUND_MODEL": "the model: model.json (a Keras architecture) or model.onnx",
+    "FEDCOIN_ROUND_BASE": "base.npz: the weights to start from, by name",
+    "FEDCOIN_ROUND_SETTINGS": "round.json: round, rounds, epochs, batch_size, learning_rate, seed, "
+    "input_shape, num_classes, weights (name and shape of each)",
+    "FEDCOIN_ROUND_UPDATE": "update.npz: where the program writes the trained weights, by the same "
+    "names, and num_samples; update.safetensors, update.pt and Keras files do as well",
+}
+"""The environment variables of a program, and what they hold."""
+
+_HIDDEN: Final = ("FEDCOIN_PASSPHRASE",)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProgram:
+    """A training program, and its bounds."""
+
+    command: tuple[str, ...]
+    """The program and its arguments."""
+    seconds: float = DEFAULT_SECONDS
+    """How long it may run in a round, in seconds."""
+
+    @property
+    def text(self) -> str:
+        """The command as one would type it."""
+        return shlex.join(self.command)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWork:
+    """What a round is trained from."""
+
+    round: int
+    """The round's number, from 1."""
+    rounds: int
+    """The number of rounds of the campaign."""
+    model: bytes
+    """The serialised ModelSpec."""
+    base: bytes
+    """The base weights as encoded tensors."""
+    plan: TrainingPlan
+    """How the coordinator asks its clients to train; a program may do otherwise."""
+    seed: int
+    """The client's own seed."""
+
+
+def parse_command(text: str) -> tuple[str, ...]:
+    """Split a command line into the program and its arguments, as a shell would.
+
+    Args:
+        text: The command line. Nothing in it is expanded.
+
+    Returns:
+        The program and its arguments, at least one string.
+
+    Raises:
+        ValueError: It is empty, or a quotation is not closed.
+    """
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"must be a command line such as 'python train.py' ({error})") from None
+    if not words:
+        raise ValueError("must name a program, such as 'python train.py'")
+    return words
+
+
+def prepare_reading() -> None:
+    """Import what reads a program's update, in the worker process that shall read it."""
+
+
+async def train_by_program(
+    program: OwnProgram, work: RoundWork, training: TrainingPool, report: Callable[[str], None]
+) -> tuple[bytes, int]:
+    """Run a program for a round, and read what it wrote.
+
+    Args:
+        program: The program.
+        work: The round.
+        training: Reads the program's file in a worker process.
+        report: Gets the program's output, line by line.
+
+    Returns:
+        The trained weights as encoded tensors, and the number of training examples.
+
+    Raises:
+        RefusalError: PROGRAM_FAILED when the program cannot be started, fails, takes too long, or
+            writes no file or several; otherwise as in `read_weights_file`.
+        WorkerError: The file's reader died twice.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as name:
+        folder = Path(name)
+        variables = await asyncio.to_thread(write_round, folder, work)
+        environment = {k: v for k, v in os.environ.items() if k not in _HIDDEN}
+        try:
+            end = await run_program(
+                program.command, {**environment, **variables}, program.seconds, report
+            )
+        except OSError as error:
+            raise _failed(program, work, f"cannot be started: {error.strerror}") from error
+        if end.timed_out:
+            limit = f"was stopped after {program.seconds:g} s (--time-limit); it {end.describe()}"
+            raise _failed(program, work, limit, f"{program.seconds:g}")
+        if end.exit_code:
+            raise _failed(program, work, end.describe())
+        path = _find_update(program, work, folder)
+        read: WeightsFile = await training.run(
+            "while reading the program's update", read_weights_file, path, work.model
+        )
+    for remark in read.remarks:
+        report(f"{path.name}: {remark}")
+    num_samples = read.num_samples or 1
+    report(f"{path.name}: trained on {format_count(num_samples, 'example')}")
+    return read.tensors, num_samples
+
+
+def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
+    """Write what a program trains from.
+
+    Args:
+        folder: An empty folder.
+        work: The round.
+
+    Returns:
+        The values of `VARIABLES`.
+
+    Raises:
+        RefusalError: As in `parse_spec` and `decode_tensors`.
+        OSError: A file cannot be written.
+    """
+    spec = parse_spec(work.model)
+    model = folder / ("model.onnx" if is_onnx(spec) else "model.json")
+    model.write_bytes(spec.onnx if is_onnx(spec) else spec.keras_json.encode())
+    write_arrays(folder / "base.npz", decode_tensors(work.base))
+    settings: dict[str, Any] = {
+        "round": work.round,
+        "rounds": work.rounds,
+        "epochs": work.plan.epochs,
+        "batch_size": work.plan.batch_size,
+        "learning_rate": work.plan.learning_rate,
+        "seed": (work.plan.seed + work.seed) % 2**32,
+        "input_shape": list(spec.input_shape),
+        "num_classes": spec.num_classes,
+        "weights": [{"name": w.name, "shape": list(w.shape)} for w in spec.weights],
+    }
+    (folder / "round.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    paths = (folder, model, folder / "base.npz", folder / "round.json", folder / "update.npz")
+    return dict(zip(VARIABLES, map(str, paths), strict=True))
+
+
+def _find_update(program: OwnProgram, work: RoundWork, folder: Path) -> Path:
+    """Find the file that a program wrote, which must not be much longer than its base."""
+    found = sorted(path for path in folder.glob("update.*") if path.is_file())
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise _failed(
+            program,
+            work,
+            f"ended well, but must write one file update.* into its folder; found: {names}",
+        )
+    most = 4 * len(work.base) + (1 << 20)
+    if (size := found[0].stat().st_size) > most:
+        raise _failed(
+            program,
+            work,
+            f"wrote {size} bytes to {found[0].name}; weights of this model take at most {most}",
+            str(most),
+        )
+    return found[0]
+
+
+def _failed(program: OwnProgram, work: RoundWork, how: str, limit: str = "") -> RefusalError:
+    return RefusalError(
+        ApplicationCode.PROGRAM_FAILED,
+        f"round {work.round}: the program `{program.text}` {how}",
+        field="command",
+        limit=limit,
+    )
