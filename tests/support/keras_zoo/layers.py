@@ -70,6 +70,13 @@ def _of_images() -> Iterator[Entry]:
         "PReLU": lambda k: [k.Conv2D(4, 3), k.PReLU(shared_axes=[1, 2])],
         "Permute": lambda k: k.Permute((3, 1, 2)),
         "Reshape": lambda k: k.Reshape((64, 3)),
+    }
+    for name, make in makes.items():
+        yield _entry(name, IMAGE, make)
+
+
+def _of_augmentation() -> Iterator[Entry]:
+    makes: dict[str, Make] = {
         "AutoContrast": lambda k: k.AutoContrast((0, 1)),
         "Solarization": lambda k: k.Solarization(value_range=(0, 1)),
         "RandomBrightness": lambda k: k.RandomBrightness(0.2, (0, 1)),
@@ -210,4 +217,11 @@ def _of_merges() -> Iterator[Entry]:
 
 def list_layers() -> list[Entry]:
     """List the models of single layers."""
-    return [*_of_images(), *_of_series(), *_of_tables(), *_of_volumes(), *_of_merges()]
+    return [
+        *_of_images(),
+        *_of_augmentation(),
+        *_of_series(),
+        *_of_tables(),
+        *_of_volumes(),
+        *_of_merges(),
+    ]
