@@ -115,7 +115,7 @@ def main(folder: Path) -> None:
                 weights=f"{name}.weights",
                 artifact=compute_artifact_id(files[f"{name}.weights"]).hex(),
                 key=f"{KEYS}/{name}.key",
-                right_answers=0,
+                utility=0,
             )
         )
         print(f"{name} of {len(rows)} examples is paid to {clients[-1].address}")

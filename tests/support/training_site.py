@@ -113,7 +113,9 @@ class TrainingSite:
     def store(self) -> ArtifactStore:
         return ArtifactStore(self.root / "server", 1 << 30)
 
-    def coordinator(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
+    def coordinator(
+        self, config: CoordinatorConfig, key: KeyPair = SERVER, **more: Any
+    ) -> Coordinator:
         """Make a coordinator whose state is kept in the site; it is not started."""
         given = {
             "report": self.lines.append,
@@ -121,7 +123,7 @@ class TrainingSite:
             "chain": self.chain,
             **more,
         }
-        return Coordinator(config, SERVER, store=self.store(), state_path=self.state_path, **given)
+        return Coordinator(config, key, store=self.store(), state_path=self.state_path, **given)
 
     async def prepared(self, config: CoordinatorConfig, **more: Any) -> Coordinator:
         """Make a coordinator of a small model, so that only training needs TensorFlow."""

@@ -132,7 +132,7 @@ class DenseEvaluator:
         )
         dense = [layer for layer in layers if isinstance(layer, Dense)]
         self._first = stack_layer(dense[0], _contributing_weights(dense[0], models, job))
-        self._may_subtract = _find_subtractable(self._first, job)
+        self._may_subtract = find_subtractable(self._first, job)
         self._later = [stack_layer(layer, models) for layer in dense[1:]]
         self._width = self._first.kernels.shape[1]
         widest = max(stack.kernels.shape[1] for stack in (self._first, *self._later))
@@ -237,10 +237,17 @@ def _contributing_weights(
     return [*contributing, base]
 
 
-def _find_subtractable(first: StackedLayer, job: UtilityJob) -> npt.NDArray[np.bool_]:
-    """Find the players whose contributions may be subtracted from sums, bool (n + 1,).
+def find_subtractable(first: StackedLayer, job: UtilityJob) -> npt.NDArray[np.bool_]:
+    """Find the players whose contributions may be subtracted from sums.
 
     A sum holds what is left of the smallest contribution to it after rounding to the largest one.
+
+    Args:
+        first: The first layer's contributions: kernels and biases of n clients and of the base.
+        job: Gives the averaging, which says whether the base is in every sum.
+
+    Returns:
+        Bool (n + 1,): of each client, and of the base.
     """
     largest = np.abs(first.kernels).reshape(len(first.kernels), -1).max(axis=1)
     if first.biases is not None:

@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
 from fedcoin.application.client.receipt_folder import ReceiptFolder
-from fedcoin.application.client.trainer import RoundStatus, Trainer, _TrainedUpdate
+from fedcoin.application.client.trainer import RoundStatus, Trainer
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
@@ -24,16 +26,17 @@ from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.training import client_data, datasets
-from fedcoin.learning.training.client_data import ClientData
-from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.learning.training.client_data import ClientData, compute_update
+from fedcoin.learning.workers.training_pool import TrainingPool
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedReceipt
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 from tests.support.training_site import SERVER, client_key, running, settings, site, started
 from tests.support.waiting import LOADED_SECONDS, until
+
+T = TypeVar("T")
 
 NOWHERE = "127.0.0.1:9"
 RIDER = ClientData(is_free_rider=True)
@@ -130,15 +133,17 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
             assert not weights.exists()
 
 
-class SlowTrainer(Trainer):
-    """Takes four seconds longer in the first round."""
+class SlowTraining(TrainingPool):
+    """Takes four seconds longer for its first update."""
 
-    async def _trained_for(
-        self, client: FederatedClient, change: pb.WatchRoundsResponse
-    ) -> _TrainedUpdate | None:
-        trained = await super()._trained_for(client, change)
-        await asyncio.sleep(4 if change.round == 1 else 0)
-        return trained
+    is_first = True
+
+    async def run(self, activity: str, function: Callable[..., T], *arguments: object) -> T:
+        result = await super().run(activity, function, *arguments)
+        if function is compute_update and self.is_first:
+            self.is_first = False
+            await asyncio.sleep(4)
+        return result
 
 
 async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_path: Path) -> None:
@@ -146,16 +151,19 @@ async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_pa
         config = settings(round_seconds=2)
         async with started(await here.prepared(config)) as coordinator:
             punctual = here.trainer(coordinator.address, 0, is_free_rider=True)
-            slow = SlowTrainer(
+            training = SlowTraining()
+            slow = Trainer(
                 coordinator.address,
                 client_key(1),
                 RIDER,
                 here.chain.genesis_hash,
+                training=training,
                 report=here.lines.append,
             )
             async with running(punctual, slow) as (first, second):
                 await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
                 paid, late = await asyncio.wait_for(asyncio.gather(first, second), 30)
+            await training.stop()
             assert [payment.status for payment in paid] == [RoundStatus.PAID] * 2
             assert late[0].status is RoundStatus.LATE
             assert (late[0].round, late[0].payout, late[0].shapley_nano) == (1, 0, 0)

@@ -85,8 +85,7 @@ async def test_a_campaign_of_another_key_is_not_continued(tmp_path: Path) -> Non
         await until(lambda: bool(coordinator.campaign.campaign_id))
         run.cancel()
         await asyncio.wait([run])
-        other = here.coordinator(settings())
-        other._key = KeyPair.from_seed(b"o" * 32)
+        other = here.coordinator(settings(), KeyPair.from_seed(b"o" * 32))
         async with started(other):
             with pytest.raises(RefusalError, match="give --key as before") as caught:
                 await other.run()

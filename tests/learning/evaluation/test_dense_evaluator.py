@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fedcoin.learning.evaluation import dense_evaluator as dense_module
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator, find_subtractable
 from fedcoin.learning.evaluation.job import Evaluator, UtilityJob
 from fedcoin.learning.evaluation.stacked_weights import StackedLayer
 from fedcoin.learning.model.layers import Activation, Dense, Scale
@@ -251,7 +251,7 @@ def test_huge_weights_spoil_no_coalition_without_them(
 def test_only_players_of_similar_size_are_subtracted() -> None:
     def find(kernels: list[float], averaging: int) -> list[bool]:
         stack = StackedLayer(np.array(kernels, np.float32)[:, None, None], None)
-        return dense_module._find_subtractable(stack, job_of(len(kernels) - 1, averaging)).tolist()
+        return find_subtractable(stack, job_of(len(kernels) - 1, averaging)).tolist()
 
     assert find([1, 4, 5, 9], RENORMALISED) == [True, True, False, False]
     assert find([1, 4, 5, 2], EQUAL) == [True, True, True, True]
