@@ -100,6 +100,7 @@ lint: $(DEVELOPMENT) ## Check style, types, wire format, layers, dead code and d
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
+	$(BIN)/mypy --python-version $(CHECKED_PYTHON) examples/*.py
 	$(BIN)/buf lint proto
 	$(BIN)/lint-imports
 	$(BIN)/vulture

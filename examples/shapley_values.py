@@ -27,7 +27,8 @@ def utility(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
     """
     no_veto = coalitions[:, :PERMANENT].all(axis=1)
     enough = coalitions.sum(axis=1) >= VOTES_NEEDED
-    return (no_veto & enough).astype(np.float64)
+    passes: NDArray[np.float64] = (no_veto & enough).astype(np.float64)
+    return passes
 
 
 def main() -> None:

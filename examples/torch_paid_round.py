@@ -91,7 +91,7 @@ def main(folder: Path) -> None:
     x, y = digits.x_train.astype(np.float32), digits.y_train.astype(np.int64)
     network = build_network()
     exported = export(network, torch.from_numpy(x[:2]))
-    test = {"x": digits.x_test.astype(np.float32), "y": digits.y_test.astype(np.int64)}
+    test: dict[str, np.ndarray] = {"x": digits.x_test, "y": digits.y_test}
     files = {
         MODEL: exported.spec,
         BASE: encode_tensors(exported.weights),
