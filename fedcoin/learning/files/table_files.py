@@ -216,13 +216,20 @@ def _find_label(path: Path, names: Sequence[str], label: str) -> int:
             "has no header that names at least two columns, each of them differently; its first "
             f"row is {', '.join(name[:20] for name in names[:6])!r}",
         )
+    if label and label not in names:
+        raise RefusalError(
+            LearningCode.WRONG_NAMES,
+            f"{path} has no column {label[:40]}; its columns are "
+            f"{', '.join(name[:40] for name in names[:10])}",
+            field="label",
+        )
     wanted = [label] if label else [name for name in names if name.lower() in LABEL_COLUMNS]
-    if len(wanted) != 1 or wanted[0] not in names:
+    if len(wanted) != 1:
         raise RefusalError(
             LearningCode.WRONG_NAMES,
             f"{path} has the columns {', '.join(name[:40] for name in names[:10])}; one must be "
-            f"{label or ', '.join(LABEL_COLUMNS)}: name the labels' column (`fedcoin-node convert "
-            "--label COLUMN`)",
+            f"{', '.join(LABEL_COLUMNS)}: name the labels' column (`fedcoin-node convert --label "
+            "COLUMN`)",
             field="label",
         )
     return names.index(wanted[0])

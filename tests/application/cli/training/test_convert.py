@@ -77,6 +77,7 @@ def test_tables_with_text_as_labels(fedcoin: Any, tmp_path: Path) -> None:
     path.write_text("age,outcome,dose\n30,dead,1.5\n40,alive,2\n")
     command = ("convert", path, tmp_path / "b.npz", "--label", "outcome")
     assert "'alive', 'dead'" in fedcoin(*command).err
+    assert "has no column outcom; its columns are age" in fedcoin(*command[:-1], "outcom").err
     assert "dead" in fedcoin(*command, "--classes", "alive,gone").err
     outcome = fedcoin(*command, "--classes", "alive, dead")
     assert outcome.code == 0, outcome.err
