@@ -18,12 +18,14 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import read_architecture
 from fedcoin.learning.files.stored_arrays import unreadable
+from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.artifact_checks import check_shards
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
+from fedcoin.v1 import task_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ async def build_initial_artifacts(
     evaluation_size: int = 0,
     num_shards: int = 1,
     scale: float = 0.0,
+    utility: int = task_pb2.UTILITY_ACCURACY,
 ) -> InitialArtifacts:
     """Build a model and an evaluation set, in a process that imports TensorFlow and then ends.
 
@@ -80,6 +83,7 @@ async def build_initial_artifacts(
         evaluation_size: How many test examples to use; 0 for all.
         num_shards: How many shards to cut them into.
         scale: What to divide the inputs by, as in `datasets.load_dataset`.
+        utility: What models are measured by, a value of the enum `Utility`.
 
     Returns:
         The contents of the artifacts.
@@ -108,7 +112,7 @@ async def build_initial_artifacts(
             )
         if model.endswith(".keras"):
             weights = (await process.call(read_weights_file, Path(model), spec)).tensors
-        await process.call(check_shards, spec, evaluation.shards)
+        await process.call(check_shards, spec, evaluation.shards, utility)
     finally:
         await process.stop()
     return InitialArtifacts(spec, weights, evaluation, divisor, changes)
@@ -142,6 +146,7 @@ async def prepare_campaign(
         evaluation_size=config.evaluation_size,
         num_shards=config.evaluation_shards or config.rounds,
         scale=config.input_scale,
+        utility=NAMES[config.utility],
     )
     for sentence in artifacts.describe():
         report(f"{config.dataset}: {sentence}")

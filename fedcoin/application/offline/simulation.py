@@ -103,7 +103,7 @@ async def simulate(
     """
     client_roles = _complete_roles(roles, num_clients)
     artifacts = await build_initial_artifacts(
-        dataset, model, seed, evaluation_size=evaluation_size, scale=scale
+        dataset, model, seed, evaluation_size=evaluation_size, scale=scale, utility=utility
     )
     for sentence in artifacts.describe():
         report(f"{dataset}: {sentence}")

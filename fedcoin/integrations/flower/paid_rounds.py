@@ -36,6 +36,7 @@ from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.integrations.flower.campaign_terms import one_round_of
+from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
@@ -149,6 +150,7 @@ class PaidRounds:
                 evaluation_size=config.evaluation_size,
                 num_shards=config.evaluation_shards or config.rounds,
                 scale=config.input_scale,
+                utility=NAMES[config.utility],
             )
             self._report(f"evaluation set {config.dataset}: {built.describe_inputs()}")
             sizes = built.evaluation.sizes

@@ -294,20 +294,23 @@ def check_evaluation_set(
     _check_inputs(spec, x)
 
 
-def check_shards(model: bytes, shards: Sequence[bytes]) -> None:
-    """Check that a model can take the inputs of one's own evaluation set.
+def check_shards(
+    model: bytes, shards: Sequence[bytes], utility: int = task_pb2.UTILITY_ACCURACY
+) -> None:
+    """Check that one's own evaluation set fits the model and the measure, before any training.
 
     Args:
         model: The serialised ModelSpec.
         shards: The encoded tensors `x` and `y` of each shard.
+        utility: The `Utility` of the campaign.
 
     Raises:
         RefusalError: WRONG_SHAPE; NOT_FINITE; OUT_OF_RANGE as in `check_evaluation_set`; otherwise
-            as in `parse_spec` and `decode_tensors`.
+            as in `check_targets`, `parse_spec` and `decode_tensors`.
     """
     spec = parse_spec(model)
     for shard in shards:
-        x, _ = evaluation_arrays(decode_tensors(shard))
+        x, y = evaluation_arrays(decode_tensors(shard))
         if x.shape[1:] != tuple(spec.input_shape):
             raise RefusalError(
                 LearningCode.WRONG_SHAPE,
@@ -315,6 +318,7 @@ def check_shards(model: bytes, shards: Sequence[bytes]) -> None:
                 f"{tuple(spec.input_shape)}",
                 field="evaluation.x",
             )
+        check_targets(utility, y, spec.num_classes)
         _check_inputs(spec, x)
 
 

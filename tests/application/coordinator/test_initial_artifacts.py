@@ -13,6 +13,7 @@ from fedcoin.application.coordinator.initial_artifacts import build_initial_arti
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.v1 import task_pb2
 
 SCRIPT = """
 import sys, keras, numpy as np
@@ -39,6 +40,12 @@ async def test_what_is_no_keras_model(tmp_path: Path) -> None:
     with pytest.raises(RefusalError) as caught:
         await build_initial_artifacts("digits", str(path), 0)
     assert caught.value.code is LearningCode.UNREADABLE_FILE
+
+
+async def test_an_evaluation_set_that_does_not_fit_the_measure_is_refused() -> None:
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts("digits", "mlp", 0, utility=task_pb2.UTILITY_R_SQUARED)
+    assert caught.value.code is LearningCode.WRONG_SHAPE
 
 
 @pytest.mark.slow
