@@ -64,6 +64,7 @@ def test_the_plan_of_a_task() -> None:
         evaluation=task_pb2.EvaluationShard(size=50),
         empty_coalition=task_pb2.EMPTY_COALITION_ZERO,
         sampling=task_pb2.Sampling(schedule=ANTITHETIC, max_samples=7, truncation=2),
+        utility=task_pb2.UTILITY_ACCURACY,
     )
     plan = build_plan(terms, b"t" * 32, b"k" * 32)
     assert plan == SamplingPlan(ANTITHETIC, 3, 50, 2, 7, b"t" * 32, b"k" * 32, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,11 @@ def _several_outputs(keras: Any) -> Any:
 
 def _quantised(keras: Any) -> Any:
     model = make_sequence((6,), lambda k: [k.Dense(CLASSES)])(keras)
-    model.quantize("int8")
+    with warnings.catch_warnings():
+        # Keras warns of each layer that it cannot quantise, and converts arrays in a way that
+        # NumPy 2 warns of.
+        warnings.simplefilter("ignore")
+        model.quantize("int8")
     return model
 
 

@@ -33,8 +33,8 @@ VALUES = {
     "mine": (), "coordinate": (), "insecure": (), "log_level": ("debug",), "log_format": ("json",),
     "key_name": ("k",), "clients": ("3",), "rounds": ("3",), "budget": ("3fdc",),
     "dataset": ("digits",), "scale": ("16",), "model": ("cnn",), "epochs": ("3",),
-    "training_seed": ("3",),
-}  # fmt: skip  # fmt: skip
+    "training_seed": ("3",), "utility": ("auc",),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("command", "name"), FLAGS, ids=[f"{c.name}-{name}" for c, name in FLAGS])
