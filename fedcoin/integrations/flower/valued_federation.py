@@ -85,6 +85,10 @@ class ValuedFederation(WrappedStrategy):
         name_client: Names the sender of a reply. By default the reply's node id as text: node ids
             are as large as 2^64, so that no float holds them, and new in each run.
         examples_key: The metric that holds a client's number of examples.
+
+    Raises:
+        TypeError: `utility` is no function.
+        RefusalError: BAD_METHOD when the method is unknown.
     """
 
     def __init__(
@@ -100,6 +104,9 @@ class ValuedFederation(WrappedStrategy):
         name_client: Callable[[Message], str] | None = None,
         examples_key: str = EXAMPLES_KEY,
     ) -> None:
+        if not callable(utility):
+            raise TypeError(f"utility is {utility!r}; give a function of an ArrayRecord")
+        shapley.plan(1, method, budget)  # refuses an unknown method before any client trains
         super().__init__(strategy)
         self._utility = utility
         self._is_weighted = is_weighted

@@ -13,6 +13,7 @@ from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import FedAvg, FedMedian
 
 from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
 from fedcoin.integrations.flower import ValuedFederation
 from tests.support.flower_grid import NODE_IDS, LocalGrid, Train, training_app
 
@@ -178,3 +179,10 @@ def test_clients_can_have_names_and_each_its_own(caplog: pytest.LogCaptureFixtur
 def test_most_node_ids_are_no_floats() -> None:
     """Why clients are named by text: the ids of two nodes may be one float."""
     assert sum(int(float(node)) == node for node in NODE_IDS) == 2
+
+
+def test_wrong_arguments_are_refused_before_a_client_trains() -> None:
+    with pytest.raises(RefusalError, match="'foo' is unknown"):
+        ValuedFederation(FedAvg(), worth, method="foo")
+    with pytest.raises(TypeError, match="utility is 'accuracy'"):
+        ValuedFederation(FedAvg(), "accuracy")  # type: ignore[arg-type]
