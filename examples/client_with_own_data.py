@@ -55,6 +55,8 @@ async def take_part(server: str, data: Path, genesis_hash: bytes) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "mine.npz")
         write_own_data(file)

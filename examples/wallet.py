@@ -38,4 +38,6 @@ async def send(home: Home, node: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     asyncio.run(send(Home(Path(sys.argv[1])), sys.argv[2]))
