@@ -53,7 +53,9 @@ class BlockVerdicts:
         self._validity[block_hash] = Verdict.VALID
 
     def mark_own(self, block_hash: bytes) -> None:
-        """Record that this validator built a block, of what it checked and audited before.
+        """Record that this validator built a block: from now on `check` and `judge` return VALID.
+
+        It is not checked again, since it holds only what this node checked and audited before.
 
         Args:
             block_hash: The block's hash, 32 bytes.

@@ -103,7 +103,8 @@ class TransactionPort(Protocol):
             The transaction; the one that the node holds when it holds one with these bytes.
 
         Raises:
-            RefusalError: As `data.messages.transactions.decode_transaction` raises it.
+            RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE, as in
+                `data.messages.transactions.decode_transaction`.
         """
         ...
 
@@ -116,8 +117,9 @@ class TransactionPort(Protocol):
             transaction: The decoded and verified transaction.
 
         Raises:
-            RefusalError: As `contract.pending.mempool.Mempool.add` raises it, also when the
-                transaction is only too early; or with the audit's code.
+            RefusalError: ALREADY_PENDING, REPLACEMENT_UNDERPRICED, TOO_MANY_PENDING, POOL_FULL or a
+                code of the ledger, as in `contract.pending.mempool.Mempool.add`, also when the
+                transaction is only too early; or the code of the audit.
         """
         ...
 
@@ -133,7 +135,8 @@ class TransactionPort(Protocol):
             True when it is new and in the mempool now; False when it waits already or is final.
 
         Raises:
-            RefusalError: As `contract.pending.mempool.Mempool.add` raises it.
+            RefusalError: ALREADY_PENDING, REPLACEMENT_UNDERPRICED, TOO_MANY_PENDING, POOL_FULL or a
+                code of the ledger, as in `contract.pending.mempool.Mempool.add`.
         """
         ...
 

@@ -48,7 +48,8 @@ def estimate_to_tolerance(
     """Repeat an estimate with growing budgets until its 95 % intervals are narrow enough.
 
     Args:
-        run: Estimates the game of a utility with a budget; the same choices for the same budget.
+        run: Takes a utility and a budget of coalitions, and estimates that game. It must be
+            seeded in each call, so that attempts draw coalitions that were evaluated before.
         utility: Takes coalitions, bool (m, n), and returns m finite numbers. It is asked for each
             coalition once.
         n: Number of players.
@@ -61,7 +62,7 @@ def estimate_to_tolerance(
         attempts.
 
     Raises:
-        RefusalError: As `run`.
+        RefusalError: What `run` raises; nothing is raised when the tolerance is not reached.
     """
     limited = _LimitedUtility(utility, budget)
     evaluations = min(budget, _FIRST_EVALUATIONS * n)

@@ -58,7 +58,8 @@ async def run_clients(
         The payments of each client, as `Trainer.run` returns them, in the order of `clients`.
 
     Raises:
-        RefusalError: As in `Trainer.run`.
+        RefusalError: The code of a fault in the client's data or of data that do not fit the model;
+            BAD_PLAN, WRONG_NETWORK, BAD_RECEIPT, NOT_FINITE or PROGRAM_FAILED, as in `Trainer.run`.
         RpcError: As in `Trainer.run`.
         WorkerError: As in `Trainer.run`.
     """

@@ -65,7 +65,8 @@ class LocalTraining:
             model: The serialised ModelSpec.
 
         Raises:
-            RefusalError: As in `client_data.check_model`.
+            RefusalError: A code of `client_data.check_model`, such as BAD_DATASET or WRONG_SHAPE,
+                when the data cannot be loaded or do not fit the model.
             WorkerError: The training process died twice.
         """
         if isinstance(self._data, ClientData):
@@ -97,7 +98,8 @@ class LocalTraining:
             the round was over before.
 
         Raises:
-            RefusalError: As in `compute_update` and `train_by_program`.
+            RefusalError: NOT_FINITE when the training diverges; PROGRAM_FAILED when an own program
+                fails; and others as in `compute_update` and `train_by_program`.
             WorkerError: The training process died twice.
         """
         if self._running is None or self._round != (work.round, work.base):

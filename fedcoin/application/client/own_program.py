@@ -159,7 +159,8 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
         The values of `VARIABLES`.
 
     Raises:
-        RefusalError: As in `parse_spec` and `decode_tensors`.
+        RefusalError: BAD_TENSOR when the weights cannot be decoded; a code of `parse_spec`, such as
+            BAD_MODEL, when the model is not accepted.
         OSError: A file cannot be written.
     """
     spec = parse_spec(work.model)

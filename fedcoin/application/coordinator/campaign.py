@@ -203,7 +203,8 @@ class Campaign:
             Its position in the order of the round's announcements, from 1.
 
         Raises:
-            RefusalError: As in `check_update`, but for NOT_ANNOUNCED.
+            RefusalError: NOT_REGISTERED, WRONG_CAMPAIGN, WRONG_ROUND, WRONG_BASE, ROUND_NOT_OPEN or
+                ALREADY_SUBMITTED, as in `check_update`.
         """
         self._check_expected(update)
         if self.announced.get(update.address) != update:

@@ -89,9 +89,11 @@ async def build_initial_artifacts(
         The contents of the artifacts.
 
     Raises:
-        RefusalError: As in `load_evaluation_set`, `create_initial_model`, `create_onnx_model` and
-            `check_shards`; UNKNOWN_MODEL, NO_FILE or UNREADABLE_FILE when the model's file cannot
-            be read.
+        RefusalError: UNKNOWN_DATASET or BAD_DATASET when the data set is missing or invalid, or
+            `scale` is no divisor; BAD_SHARE when it has fewer examples than `evaluation_size` or
+            `num_shards`; UNKNOWN_MODEL, NO_FILE or UNREADABLE_FILE when the model's file cannot be
+            read; BAD_MODEL when it does not fit the data; otherwise as in `create_initial_model`,
+            `create_onnx_model` and `check_shards`.
         WorkerError: The process died.
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
@@ -136,7 +138,9 @@ async def prepare_campaign(
         The campaign.
 
     Raises:
-        RefusalError: As in `build_initial_artifacts` and `ArtifactStore.put`.
+        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE, UNKNOWN_MODEL or BAD_MODEL, and
+            others as in `build_initial_artifacts`; BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the
+            store does not take an artifact, as in `ArtifactStore.put`.
         WorkerError: As in `build_initial_artifacts`.
     """
     artifacts = await build_initial_artifacts(
@@ -171,7 +175,9 @@ def create_campaign(
         The campaign.
 
     Raises:
-        RefusalError: As in `ArtifactStore.put` and `read_clients_file`.
+        RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
+            artifact, as in `ArtifactStore.put`; BAD_CONFIG when the file of clients is invalid, as
+            in `read_clients_file`.
     """
     weights = store.put(artifacts.weights)
     evaluation = artifacts.evaluation

@@ -133,7 +133,9 @@ async def run_node_campaign(
         new: Whether to begin a new campaign when the home's is finished.
 
     Raises:
-        RefusalError: As in `open_coordinator` and `Home.key`, when the campaign cannot start.
+        RefusalError: HOME_IN_USE, BAD_CONFIG, BAD_STATE, WRONG_CHAIN, OTHER_SETTINGS or
+            PORT_IN_USE, and others as in `open_coordinator`, when the campaign cannot start;
+            NO_KEY, NO_PASSPHRASE, BAD_KEY_FILE or WRONG_PASSPHRASE when the key cannot be opened.
         RpcError: As in `open_coordinator`.
         WorkerError: As in `open_coordinator`.
     """

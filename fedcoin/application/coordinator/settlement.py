@@ -85,7 +85,9 @@ class RoundSettlement:
             campaign: Its `aggregate` and `utility` are set.
 
         Raises:
-            RefusalError: As in `average_files` and `ArtifactStore.put`.
+            RefusalError: NO_CLIENTS, BAD_SAMPLES, WRONG_NAMES, WRONG_SHAPE or BAD_TENSOR when
+                updates cannot be averaged, as in `average_files`; BAD_ARTIFACT, TOO_LARGE or
+                STORE_FULL when the store does not take an artifact, as in `ArtifactStore.put`.
             WorkerError: The worker process died twice.
         """
         updates = campaign.sorted_updates()
@@ -243,7 +245,8 @@ class RoundSettlement:
 
         Raises:
             RpcError: The node does not have the average, or as in `wait_for_end`.
-            RefusalError: As in `ArtifactStore.put`.
+            RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
+                artifact, as in `ArtifactStore.put`.
             WorkerError: The worker process died twice.
         """
         aggregate, evaluation = bytes.fromhex(view.aggregate), bytes.fromhex(view.evaluation)

@@ -21,7 +21,7 @@ def make_pool(miner: MinerConfig, bounds: WorkerBounds) -> WorkerPool:
         The pool, not yet started.
 
     Raises:
-        RefusalError: As in `make_executor`.
+        RefusalError: BAD_CONFIG when Ray is not installed or its cluster cannot be reached.
     """
     return WorkerPool(
         executor=make_executor(miner, bounds),

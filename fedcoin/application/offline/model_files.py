@@ -32,7 +32,9 @@ async def load_spec(
         The serialised ModelSpec, which is not checked if the file held one.
 
     Raises:
-        RefusalError: As in `read_model`, `keras_import.import_model` and `read_onnx_file`.
+        RefusalError: NO_FILE or UNREADABLE_FILE when the file cannot be read; UNKNOWN_MODEL,
+            BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted; and others as in
+            `keras_import.import_model` and `read_onnx_file`.
         WorkerError: A worker process died twice.
     """
     content = read_model(path) if content is None else content

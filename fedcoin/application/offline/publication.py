@@ -76,8 +76,10 @@ async def publish_folder(
         The ids of both.
 
     Raises:
-        RefusalError: As in `read_manifest`, `read_clients_file` and `load_key`; NOT_LISTED when
-            the list of clients does not hold a client of the folder with its examples.
+        RefusalError: BAD_STATE when the folder is incomplete or damaged; BAD_CONFIG when the file
+            of clients is invalid; BAD_KEY_FILE or WRONG_PASSPHRASE when the key of a client of the
+            folder cannot be opened; NOT_LISTED when the list of clients does not hold a client of
+            the folder with its examples.
         RpcError: The chain refuses a transaction, or the node an upload.
         WorkerError: The worker process that averages the weights died twice.
     """

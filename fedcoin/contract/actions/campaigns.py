@@ -58,7 +58,8 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: Those of `check_terms`, or INSUFFICIENT_BALANCE.
+        RefusalError: INSUFFICIENT_BALANCE when the sender cannot pay the budget; a code of
+            `check_terms`, such as BAD_ROUNDS or BUDGET_TOO_SMALL, when a term is out of range.
     """
     terms = transaction.body.open_campaign
     check_terms(terms)

@@ -28,8 +28,9 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: Those of `decode_vote`; NOT_CONTRADICTING when the votes do not conflict;
-            ALREADY_SLASHED; NOT_SLASHABLE; LAST_VALIDATOR.
+        RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE when a vote is invalid, as in
+            `decode_vote`; NOT_CONTRADICTING when the votes do not conflict; ALREADY_SLASHED;
+            NOT_SLASHABLE; LAST_VALIDATOR.
     """
     action = transaction.body.report_equivocation
     first = decode_vote(action.first, context.genesis.hash)

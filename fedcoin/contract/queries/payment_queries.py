@@ -25,7 +25,7 @@ def list_block_payments(store: ChainStore, height: int) -> list[PaymentView]:
         height: The block's height.
 
     Returns:
-        The payments, in the order in which they were made.
+        The payments, in the order in which they were made; none for a block that is not stored.
     """
     receipts = (Receipt.FromString(raw) for raw in store.receipts(height))
     return [payment_view(r.payment, height) for r in receipts if r.HasField("payment")]

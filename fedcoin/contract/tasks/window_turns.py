@@ -30,6 +30,7 @@ def record_turn(
 ) -> None:
     """Record that the block's proposer could include what miners sent in the task's phase.
 
+    The window stays open until `had_enough_turns` holds; see the module's docstring for the reason.
     Nothing is recorded in the block that began the phase, which could not hold such transactions,
     nor once proposers with more than a third of the power are recorded.
 

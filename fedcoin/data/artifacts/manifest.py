@@ -56,7 +56,8 @@ def compute_artifact_id(data: bytes | Path) -> bytes:
         The id, 32 bytes.
 
     Raises:
-        RefusalError: Those of `build_manifest`.
+        RefusalError: BAD_ARTIFACT when the artifact is empty; TOO_LARGE when it has more than
+            `MAX_ARTIFACT_BYTES` bytes.
     """
     return build_manifest(data).id
 

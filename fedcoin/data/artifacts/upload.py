@@ -44,7 +44,7 @@ class Upload:
 
     @classmethod
     def begin(cls, folder: Path, manifest: ArtifactManifest) -> Upload:
-        """Start an upload without any chunk.
+        """Start an upload without any chunk, and write its manifest and an empty data file.
 
         Args:
             folder: The folder of the incomplete files.
@@ -52,6 +52,9 @@ class Upload:
 
         Returns:
             The upload.
+
+        Raises:
+            OSError: The files cannot be written.
         """
         upload = cls(folder, manifest, 0)
         upload._manifest_path.write_bytes(encode_manifest(manifest))
@@ -67,7 +70,10 @@ class Upload:
             manifest: A manifest that was checked.
 
         Returns:
-            The upload.
+            The upload; without any chunk when there is no data file.
+
+        Raises:
+            OSError: The data file cannot be read or changed.
         """
         upload = cls(folder, manifest, 0)
         with upload._data_path.open("a+b") as file:

@@ -123,8 +123,8 @@ def build_evidence_tree(
 
     Args:
         plan: The miner's plan for the task.
-        utilities: In units of the utility, int64 (N, m). Those that the schedule defines are
-            ignored and computed here.
+        utilities: Of each leaf's m coalitions (`plan.leaf_length`), in units of the utility, int64
+            (N, m). Those that the schedule defines are ignored and computed here.
         grand: u(all clients), in units of the utility.
         empty: u(no client), in units of the utility.
 

@@ -96,8 +96,9 @@ def leaf_hashes(indices: Ints, utilities: Ints, vectors: Ints) -> Hashes:
 
     Args:
         indices: The leaves' indices, int64 (N,).
-        utilities: The leaves' utilities in units of the utility, int64 (N, m), 0 to 2**32 - 1.
-        vectors: The leaves' vectors, int64 (N, n).
+        utilities: The utilities of each leaf's m coalitions, in units of the utility, int64 (N, m),
+            0 to 2**32 - 1.
+        vectors: What each leaf contributes to the n clients' values, int64 (N, n).
 
     Returns:
         The hashes, (N, 32).
@@ -185,9 +186,9 @@ def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
     """Build the tree over the leaves 0 to N - 1.
 
     Args:
-        utilities: The leaves' utilities in units of the utility, int64 (N, m), 0 to 2**32 - 1; N at
-            least 1.
-        vectors: The leaves' vectors, int64 (N, n).
+        utilities: The utilities of each leaf's m coalitions, in units of the utility, int64 (N, m),
+            0 to 2**32 - 1; N at least 1.
+        vectors: What each leaf contributes to the n clients' values, int64 (N, n).
 
     Returns:
         The tree.

@@ -172,7 +172,8 @@ class PaidFederation(WrappedStrategy):
         """Close a campaign whose rounds are not all run; the rest of its budget is returned.
 
         Raises:
-            RefusalError: As in `PaidRounds.open`.
+            RefusalError: HOME_IN_USE; WRONG_NETWORK; BAD_STATE or WRONG_CHAIN when the saved
+                campaign is damaged or another network's.
             RpcError: The chain refuses the transaction.
         """
         with EventLoopThread() as loop:

@@ -137,7 +137,8 @@ class PaidRounds:
             The model.
 
         Raises:
-            RefusalError: As in `build_initial_artifacts`.
+            RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE, UNKNOWN_MODEL or BAD_MODEL, and
+                others as in `build_initial_artifacts`.
             WorkerError: As in `build_initial_artifacts`.
         """
         if not self._model:
@@ -207,7 +208,9 @@ class PaidRounds:
                 an open one.
 
         Raises:
-            RefusalError: As in `ArtifactStore.put` and `read_clients_file`.
+            RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
+                artifact, as in `ArtifactStore.put`; BAD_CONFIG when the file of clients is invalid,
+                as in `read_clients_file`.
             RpcError: The chain refuses a transaction.
         """
         campaign = self._campaign

@@ -43,7 +43,7 @@ class BalancedAccuracy:
 
     @property
     def step(self) -> int:
-        """One example of the rarest class."""
+        """The weight of one example of the rarest class, in millionths."""
         occurring = self.facts[self.facts > 0]
         return -(-MILLIONTHS // int(len(occurring) * occurring.min()))
 
@@ -78,9 +78,10 @@ class MacroF1:
 
     @property
     def step(self) -> int:
-        """One example of the rarest class that becomes right, and leaves another class' answers.
+        """How far one example of the rarest class moves the utility at most, in millionths.
 
-        The class' score changes by at most 2 / n_c, and that of the other by at most 1 / n_c.
+        It becomes right, and is no longer among another class' answers. The class' score changes
+        by at most 2 / n_c, and that of the other by at most 1 / n_c.
         """
         occurring = self.facts[self.facts > 0]
         return -(-3 * MILLIONTHS // int(len(occurring) * occurring.min()))

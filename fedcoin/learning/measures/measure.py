@@ -49,7 +49,10 @@ class Measure(Protocol):
 
     @property
     def step(self) -> int:
-        """How far one example may move the utility, from the worst answer to the best."""
+        """How far one example may move the utility, from the worst answer to the best.
+
+        In units of the utility: right answers for the accuracy, millionths for other measures.
+        """
         ...
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
@@ -73,7 +76,7 @@ class Measure(Protocol):
             targets: What they should answer, one row for each example.
 
         Returns:
-            int64 (m, k).
+            The k sums of each of the m models, int64 (m, k).
         """
         ...
 
@@ -81,9 +84,9 @@ class Measure(Protocol):
         """Turn sums over the whole evaluation set into utilities.
 
         Args:
-            statistics: int64 (m, k).
+            statistics: The k sums of each of the m models, int64 (m, k).
 
         Returns:
-            int64 (m,).
+            The utility of each of the m models, int64 (m,).
         """
         ...

@@ -30,14 +30,15 @@ class MeanSquaredError:
     """The mean squared error in parts of the squared range. Implements `measure.Measure`."""
 
     facts: Facts
-    """float64 (2,): the number of examples, and d r^2."""
+    """float64 (2,): the number of examples, and d r^2, where d is the length of a target and r the
+    range of all targets."""
 
     num_statistics = 1
     needs_values = True
 
     @property
     def step(self) -> int:
-        """One example from no error to the largest one."""
+        """The utility of one example from no error to the largest one, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
@@ -58,14 +59,15 @@ class RSquared:
     """The coefficient of determination, at least 0. Implements `measure.Measure`."""
 
     facts: Facts
-    """float64 (2,): the number of examples, and the sum of |y_i - y'|^2."""
+    """float64 (2,): the number of examples, and the sum of |y_i - y'|^2, where y_i is an example's
+    target and y' the mean of all targets."""
 
     num_statistics = 1
     needs_values = True
 
     @property
     def step(self) -> int:
-        """As with the mean squared error, whose part of the variance it is."""
+        """One example in all, in millionths, as for the mean squared error."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

@@ -99,7 +99,9 @@ def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
         The average as encoded tensors.
 
     Raises:
-        RefusalError: As in `federated_average` and `decode_tensors`.
+        RefusalError: NO_CLIENTS, BAD_SAMPLES, WRONG_NAMES or WRONG_SHAPE, as in
+            `federated_average`; BAD_TENSOR when a file does not hold weights, as in
+            `decode_tensors`.
         OSError: A file cannot be read.
     """
     return encode_tensors(federated_average(WeightFiles(paths), num_samples))

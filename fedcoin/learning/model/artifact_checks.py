@@ -118,7 +118,10 @@ def check_job_files(
         utility: As in `check_job_artifacts`.
 
     Raises:
-        RefusalError: As in `check_job_artifacts`, `parse_spec` and `decode_tensors`.
+        RefusalError: NO_CLIENTS when there are no updates; MODEL_TOO_LARGE, BAD_MODEL or
+            FORBIDDEN_LAYER when the model is not accepted; BAD_TENSOR, WRONG_NAMES, WRONG_SHAPE,
+            WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when weights or examples are invalid; otherwise
+            as in `check_job_artifacts`.
         OSError: A file cannot be read.
     """
     spec = parse_spec(model.read_bytes())
@@ -146,7 +149,9 @@ def check_update_file(model: Path, update: Path) -> None:
         update: The tensors of the client's weights.
 
     Raises:
-        RefusalError: As in `check_weights`, `parse_spec` and `decode_tensors`.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
+            BAD_TENSOR, WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when
+            weights are invalid, as in `parse_spec` and `check_weights`.
         OSError: A file cannot be read.
     """
     spec = parse_spec(model.read_bytes())
@@ -195,7 +200,8 @@ def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:
         `x`, which stays in the file until it is read, and `y`.
 
     Raises:
-        RefusalError: As in `evaluation_arrays` and `map_tensors`.
+        RefusalError: WRONG_NAMES when the arrays are not exactly `x` and `y`; BAD_TENSOR when the
+            file does not hold tensors, as in `map_tensors`.
         OSError: The file cannot be read.
     """
     x, y = evaluation_arrays(map_tensors(path))
@@ -213,7 +219,7 @@ def sample_input_range(path: Path) -> tuple[float, float]:
         when the file is not there any more.
 
     Raises:
-        RefusalError: As in `open_evaluation_set`.
+        RefusalError: WRONG_NAMES or BAD_TENSOR, as in `open_evaluation_set`.
     """
     try:
         x, _ = open_evaluation_set(path)

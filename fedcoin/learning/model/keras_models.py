@@ -84,8 +84,8 @@ def spec_from_model(model: Any) -> bytes:
         The serialised ModelSpec, which `parse_spec` accepts.
 
     Raises:
-        RefusalError: As in `spec.check_spec`, when the model is too large or has layers or dtypes
-            that are not allowed.
+        RefusalError: MODEL_TOO_LARGE when the model is too large; FORBIDDEN_LAYER or WRONG_DTYPE
+            when it has layers or dtypes that are not allowed; otherwise as in `spec.check_spec`.
     """
     config = json.loads(model.to_json())
     config.pop("compile_config", None)

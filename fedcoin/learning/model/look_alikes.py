@@ -119,7 +119,7 @@ def group_files(base: Path, updates: Sequence[Path], limit: float) -> tuple[int,
         As in `group_updates`.
 
     Raises:
-        RefusalError: As in `decode_tensors`.
+        RefusalError: BAD_TENSOR when a file does not hold weights, as in `decode_tensors`.
         OSError: A file cannot be read.
     """
     weights = decode_tensors(base.read_bytes())

@@ -139,7 +139,8 @@ def read_onnx_spec(path: str) -> bytes:
         The serialised ModelSpec.
 
     Raises:
-        RefusalError: As in `read_onnx_file`.
+        RefusalError: UNKNOWN_MODEL when the file cannot be read; a code of `from_onnx`, such as
+            BAD_MODEL, when the model is not accepted.
     """
     return read_onnx_file(path).spec.SerializeToString(deterministic=True)
 
@@ -158,8 +159,9 @@ def create_onnx_model(
         The serialised ModelSpec, and the file's weights as encoded tensors.
 
     Raises:
-        RefusalError: As in `read_onnx_file`; BAD_MODEL when the model has other inputs or outputs
-            than the data set.
+        RefusalError: UNKNOWN_MODEL when the file cannot be read; BAD_MODEL when the model has other
+            inputs or outputs than the data set; a code of `from_onnx` when the model is not
+            accepted.
     """
     network = read_onnx_file(path)
     spec = network.spec

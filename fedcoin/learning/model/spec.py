@@ -85,7 +85,8 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
         spec: The ModelSpec.
 
     Raises:
-        RefusalError: As in `parse_spec`.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER, WRONG_DTYPE or WRONG_SHAPE, as in
+            `parse_spec`.
     """
     if not 1 <= len(spec.input_shape) < MAX_DIMENSIONS:
         raise _bad("input_shape", f"an example must have 1 to {MAX_DIMENSIONS - 1} dimensions")

@@ -50,7 +50,7 @@ def needs_keras(path: Path) -> bool:
         Whether its variables are numbered, as Keras 3 writes them.
 
     Raises:
-        RefusalError: As in `open_arrays`.
+        RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE, as in `open_arrays`.
     """
     if identify_file(path) not in (FileKind.HDF5, FileKind.KERAS):
         return False

@@ -84,8 +84,8 @@ def count_work(spec: artifact_pb2.ModelSpec) -> int:
         Multiply-adds, and one for each number that a layer makes.
 
     Raises:
-        RefusalError: As in `read_graph`, and in `keras_models.model_from_spec` or
-            `value_shapes.shape_graph` for a model that NumPy cannot compute.
+        RefusalError: WRONG_SHAPE or BAD_MODEL, as in `read_graph`; for a model that NumPy cannot
+            compute, a code of `keras_models.model_from_spec` or `value_shapes.shape_graph`.
     """
     graph = read_graph(spec)
     if graph is not None:

@@ -56,8 +56,9 @@ def load_client_dataset(data: ClientData) -> Dataset:
         The data set; its training arrays are the client's.
 
     Raises:
-        RefusalError: As in `datasets.load_dataset`, `partitions.take_share` and
-            `datasets.mislabel`.
+        RefusalError: UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when its
+            arrays or the scale are invalid; BAD_SHARE when there is no such share or a fraction of
+            wrong labels is not from 0 to 1; BAD_PARTITION when the data cannot be divided so.
     """
     dataset = _load_whole_dataset(data.dataset, data.scale)
     if data.num_clients:
@@ -80,7 +81,8 @@ def prepare_training(data: ClientData) -> DataSummary:
         The number of training examples and the range of the inputs.
 
     Raises:
-        RefusalError: As in `load_client_dataset`.
+        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
+            be loaded, as in `load_client_dataset`.
     """
     dataset = load_client_dataset(data)
     if not (data.is_free_rider or data.allow_numpy):
@@ -96,7 +98,10 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
         spec_raw: The serialised ModelSpec.
 
     Raises:
-        RefusalError: As in `load_client_dataset` and `data_fit.check_fit`.
+        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
+            be loaded, as in `load_client_dataset`; WRONG_SHAPE, LABEL_OUT_OF_RANGE or OUT_OF_RANGE
+            when they do not fit the model; a code of `parse_spec`, such as BAD_MODEL, when the
+            model is not accepted.
     """
     if not data.is_free_rider:
         check_fit(data.dataset, load_client_dataset(data), spec_raw)
@@ -118,7 +123,10 @@ def compute_update(
         The trained weights as encoded tensors, and the number of training examples.
 
     Raises:
-        RefusalError: As in `load_client_dataset`, `decode_tensors` and `sgd.train`.
+        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
+            be loaded, as in `load_client_dataset`; BAD_TENSOR when the base weights cannot be
+            decoded; NOT_FINITE when the training diverges; NOT_TRAINABLE when the model cannot be
+            trained here; otherwise as in `sgd.train`.
     """
     dataset = load_client_dataset(data)
     if data.is_free_rider:

@@ -41,7 +41,8 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
         activations, a softmax before its end, or outputs that are neither logits nor a softmax.
 
     Raises:
-        RefusalError: As in `read_graph`.
+        RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec lists;
+            BAD_MODEL when its width is not `num_classes`; otherwise as in `read_graph`.
     """
     graph = read_graph(spec)
     layers = sequential_layers(graph) if graph is not None else None

@@ -66,7 +66,8 @@ class Worker(Protocol):
             The most coalitions to evaluate at a time, as `jobs.open_job` returns it.
 
         Raises:
-            RefusalError: As in `jobs.open_job`.
+            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
+                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
             WorkerError: As in `call`.
         """
         ...

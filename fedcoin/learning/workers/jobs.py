@@ -70,7 +70,8 @@ def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> int:
         The most coalitions that a call of `evaluate` should have, `Evaluator.max_coalitions`.
 
     Raises:
-        RefusalError: As in `load_evaluator`.
+        RefusalError: The code of what is wrong with the model, weights or evaluation set, such as
+            BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `load_evaluator`.
         OSError: A file cannot be read.
     """
     if job.job_id not in _open_jobs:
@@ -132,7 +133,8 @@ def measure_all(job: UtilityJob) -> int:
         The utility on all examples.
 
     Raises:
-        RefusalError: As in `load_evaluator`.
+        RefusalError: The code of what is wrong with the model, weights or evaluation set, such as
+            BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `load_evaluator`.
         OSError: A file cannot be read.
     """
     return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
@@ -205,8 +207,11 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         `KerasEvaluator`, which imports TensorFlow.
 
     Raises:
-        RefusalError: As in `parse_spec`, `decode_tensors`, `check_weights`, `open_evaluation_set`,
-            `check_evaluation_set`, `read_graph` and `OnnxEvaluator`.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
+            BAD_TENSOR, WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when
+            weights or examples are invalid; WRONG_SIZE, LABEL_OUT_OF_RANGE or UNFIT_MEASURE when
+            the evaluation set does not fit the task; MISSING_PACKAGE when an ONNX graph needs
+            onnxruntime.
         OSError: A file cannot be read.
     """
     spec = parse_spec(job.model.read_bytes())

@@ -140,7 +140,8 @@ class WorkerPool:
             job: The job.
 
         Raises:
-            RefusalError: As in `jobs.load_evaluator`.
+            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
+                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
             WorkerError: A file cannot be read, or a worker died twice.
         """
         if job.job_id in self._jobs:
@@ -317,7 +318,8 @@ class WorkerPool:
             The utility on the whole evaluation set: with the accuracy, the right answers.
 
         Raises:
-            RefusalError: As in `jobs.load_evaluator`.
+            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
+                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
             WorkerError: A file cannot be read, or the worker died twice.
         """
         job = UtilityJob(

@@ -91,7 +91,9 @@ class WorkerSlot:
             The most coalitions to evaluate at a time, as `jobs.open_job` returns it.
 
         Raises:
-            RefusalError: As in `jobs.open_job`, or TOO_SLOW.
+            RefusalError: TOO_SLOW when the worker needs too long; the code of what is wrong with
+                the model, weights or evaluation set, such as BAD_MODEL, WRONG_SHAPE or NOT_FINITE;
+                all are listed at `jobs.load_evaluator`.
             WorkerError: As in `call`.
         """
         return await self._with_one_retry(

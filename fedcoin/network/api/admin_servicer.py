@@ -44,19 +44,34 @@ class AdminServicer(AdminServiceServicer):
         self._operator = operator
 
     async def AddPeer(self, request: pb.AddPeerRequest, context: CallContext) -> pb.AddPeerResponse:
-        """Dial a peer and keep it in the address book."""
+        """Dial a peer and keep it in the address book.
+
+        Raises:
+            RefusalError: BAD_HOST when the address is malformed; PEER_UNREACHABLE when the peer
+                does not answer; WRONG_PEER when another key answers; BANNED; or the reason why the
+                handshake failed.
+        """
         node_key = await self._peers.add(request.address)
         return pb.AddPeerResponse(node_key=node_key.hex())
 
     async def DropPeer(
         self, request: pb.DropPeerRequest, context: CallContext
     ) -> pb.DropPeerResponse:
-        """Disconnect a peer."""
+        """Disconnect a peer.
+
+        Raises:
+            RefusalError: MALFORMED when the key is not 64 hex digits; PEER_NOT_CONNECTED.
+        """
         await self._peers.drop(parse_hash(request.node_key, "node_key"))
         return pb.DropPeerResponse()
 
     async def BanPeer(self, request: pb.BanPeerRequest, context: CallContext) -> pb.BanPeerResponse:
-        """Disconnect a peer and refuse it, or all peers of a host, for a time."""
+        """Disconnect a peer and refuse it, or all peers of a host, for a time.
+
+        Raises:
+            RefusalError: MALFORMED when the key is not 64 hex digits, or both or neither of key and
+                host are given; BAD_HOST when the host is not an IP address.
+        """
         if request.node_key and request.host:
             raise RefusalError(
                 NetworkCode.MALFORMED,
@@ -72,7 +87,11 @@ class AdminServicer(AdminServiceServicer):
     async def SetLogLevel(
         self, request: pb.SetLogLevelRequest, context: CallContext
     ) -> pb.SetLogLevelResponse:
-        """Change how much the node logs."""
+        """Change how much the node logs.
+
+        Raises:
+            RefusalError: BAD_LOG_LEVEL when the level is unknown.
+        """
         level = _LOG_LEVELS.get(request.level)
         if level is None:
             known = ", ".join(_LOG_LEVELS)
@@ -86,7 +105,11 @@ class AdminServicer(AdminServiceServicer):
         return pb.SetLogLevelResponse()
 
     async def Backup(self, request: pb.BackupRequest, context: CallContext) -> pb.BackupResponse:
-        """Copy the chain's database to a new file."""
+        """Copy the chain's database to a new file.
+
+        Raises:
+            RefusalError: BAD_PATH when the path is not absolute or cannot be written; FILE_EXISTS.
+        """
         path = Path(request.path)
         return await asyncio.to_thread(self._backup, path)
 

@@ -118,7 +118,11 @@ class NodeServicer(NodeServiceServicer):
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: CallContext
     ) -> pb.GetAccountResponse:
-        """Show an account; its nonce counts the transactions in the mempool."""
+        """Show an account; its nonce counts the transactions in the mempool.
+
+        Raises:
+            RefusalError: MALFORMED when the address is empty, BAD_ADDRESS when it is wrong.
+        """
         address = parse_address_field(request.address, "address")
         account = account_queries.get_account(self._chain.ledger, address)
         account.nonce = max(account.nonce, self._pool.pending_nonce(address))
@@ -127,7 +131,11 @@ class NodeServicer(NodeServiceServicer):
     async def ListValidators(
         self, request: pb.ListValidatorsRequest, context: CallContext
     ) -> pb.ListValidatorsResponse:
-        """List a page of the validators of the next height, by address."""
+        """List a page of the validators of the next height, by address.
+
+        Raises:
+            RefusalError: BAD_PAGE_TOKEN when this list did not make the page token.
+        """
         size = choose_page_size(request.page_size, default=VALIDATORS_PAGE, maximum=VALIDATORS_PAGE)
         after = paging.decode_token("validators", request.page_token) or b""
         validators = account_queries.list_validators(self._chain.ledger, self._chain.height() + 1)
@@ -139,7 +147,11 @@ class NodeServicer(NodeServiceServicer):
     async def ListValidatorChanges(
         self, request: pb.ListValidatorChangesRequest, context: CallContext
     ) -> pb.ListValidatorChangesResponse:
-        """List a page of the blocks that changed the validator set, the lowest first."""
+        """List a page of the blocks that changed the validator set, the lowest first.
+
+        Raises:
+            RefusalError: BAD_PAGE_TOKEN when this list did not make the page token.
+        """
         list_name = f"validator changes {request.below_height}"
         size = choose_page_size(request.page_size, default=CHANGES_PAGE, maximum=CHANGES_PAGE)
         position = paging.decode_token(list_name, request.page_token)
@@ -161,7 +173,13 @@ class NodeServicer(NodeServiceServicer):
     async def GetBlock(
         self, request: pb.GetBlockRequest, context: CallContext
     ) -> pb.GetBlockResponse:
-        """Show a block and its payments."""
+        """Show a block and its payments.
+
+        Raises:
+            RefusalError: BAD_SELECTOR when the request names no block; MALFORMED when height or
+                hash is invalid; BLOCK_NOT_FOUND; HISTORY_NOT_KEPT when the node no longer keeps the
+                block.
+        """
         height = await self._selected_height(request)
         check_kept(self._chain.store, height, request.WhichOneof("selector") or "height")
         response = await asyncio.to_thread(self._block, height)
@@ -172,7 +190,11 @@ class NodeServicer(NodeServiceServicer):
     async def ListBlocks(
         self, request: pb.ListBlocksRequest, context: CallContext
     ) -> pb.ListBlocksResponse:
-        """List a page of blocks, the latest first."""
+        """List a page of blocks, the latest first.
+
+        Raises:
+            RefusalError: BAD_PAGE_TOKEN when this list did not make the page token.
+        """
         size = choose_page_size(request.page_size, default=BLOCKS_PAGE, maximum=MAX_BLOCKS_PAGE)
         position = paging.decode_token("blocks", request.page_token)
         highest = self._chain.height()
@@ -228,7 +250,12 @@ class NodeServicer(NodeServiceServicer):
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
-        """Stream each block's events in order, from a height on."""
+        """Stream each block's events in order, from a height on.
+
+        Raises:
+            RefusalError: OUT_OF_RANGE when the height is too far above the chain; HISTORY_NOT_KEPT
+                when the node no longer keeps that block.
+        """
         reached = self._chain.height()
         first = request.from_height or reached + 1
         if not 1 <= first <= min(reached + MAX_AHEAD, MAX_HEIGHT):

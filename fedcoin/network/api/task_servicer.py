@@ -47,7 +47,12 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: CallContext
     ) -> pb.ListTasksResponse:
-        """List a page of tasks, the latest first."""
+        """List a page of tasks, the latest first.
+
+        Raises:
+            RefusalError: MALFORMED when the campaign id is invalid; BAD_PAGE_TOKEN when this list
+                did not make the page token.
+        """
         campaign_id = (
             parse_hash(request.campaign_id, "campaign_id") if request.campaign_id else None
         )
@@ -69,13 +74,21 @@ class TaskServicer(ShapleyTaskServiceServicer):
         return pb.ListTasksResponse(tasks=tasks, next_page_token=token)
 
     async def GetTask(self, request: pb.GetTaskRequest, context: CallContext) -> pb.GetTaskResponse:
-        """Show a task as it is now."""
+        """Show a task as it is now.
+
+        Raises:
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND.
+        """
         return pb.GetTaskResponse(task=await self._task(parse_hash(request.task_id, "task_id")))
 
     async def WatchTask(
         self, request: pb.WatchTaskRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
-        """Stream a task at once and after each change, until it is closed."""
+        """Stream a task at once and after each change, until it is closed.
+
+        Raises:
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND.
+        """
         task_id = parse_hash(request.task_id, "task_id")
         last: TaskView | None = None
         async for _ in watch_changes(self._chain):
@@ -89,7 +102,11 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def ListCampaigns(
         self, request: pb.ListCampaignsRequest, context: CallContext
     ) -> pb.ListCampaignsResponse:
-        """List a page of campaigns, the latest first."""
+        """List a page of campaigns, the latest first.
+
+        Raises:
+            RefusalError: BAD_PAGE_TOKEN when this list did not make the page token.
+        """
         size = choose_page_size(request.page_size, default=PAGE, maximum=MAX_PAGE)
         before = paging.decode_location_token("campaigns", request.page_token)
 
@@ -103,7 +120,11 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def GetCampaign(
         self, request: pb.GetCampaignRequest, context: CallContext
     ) -> pb.GetCampaignResponse:
-        """Show a campaign as it is now."""
+        """Show a campaign as it is now.
+
+        Raises:
+            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND.
+        """
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
         campaign = await asyncio.to_thread(
             task_queries.get_campaign, self._chain.store, campaign_id
@@ -115,7 +136,11 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def GetNextRound(
         self, request: pb.GetNextRoundRequest, context: CallContext
     ) -> pb.GetNextRoundResponse:
-        """Show what the task of a campaign's next round must hold."""
+        """Show what the task of a campaign's next round must hold.
+
+        Raises:
+            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND.
+        """
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
         found = await asyncio.to_thread(task_queries.get_next_round, self._chain.store, campaign_id)
         if found is None:
@@ -125,7 +150,12 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def ListPayments(
         self, request: pb.ListPaymentsRequest, context: CallContext
     ) -> pb.ListPaymentsResponse:
-        """List a task's payments, in the order of its receipts."""
+        """List a task's payments, in the order of its receipts.
+
+        Raises:
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND; HISTORY_NOT_KEPT when
+                the task was closed in a block that the node no longer keeps.
+        """
         task_id = parse_hash(request.task_id, "task_id")
         self._check_payments_kept(await self._task(task_id))
         payments = await asyncio.to_thread(
@@ -136,7 +166,12 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def GetEvidence(
         self, request: pb.GetEvidenceRequest, context: CallContext
     ) -> pb.GetEvidenceResponse:
-        """Show the transaction in which a miner revealed its evidence."""
+        """Show the transaction in which a miner revealed its evidence.
+
+        Raises:
+            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND;
+                EVIDENCE_NOT_FOUND when the miner revealed none; HISTORY_NOT_KEPT.
+        """
         task_id = parse_hash(request.task_id, "task_id")
         miner = parse_address_field(request.miner, "miner")
         task = await self._task(task_id)
@@ -158,7 +193,12 @@ class TaskServicer(ShapleyTaskServiceServicer):
     async def GetPaymentProof(
         self, request: pb.GetPaymentProofRequest, context: CallContext
     ) -> pb.GetPaymentProofResponse:
-        """Prove a task's payments to an address."""
+        """Prove a task's payments to an address.
+
+        Raises:
+            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND;
+                PAYMENT_NOT_FOUND when the task paid this address nothing; HISTORY_NOT_KEPT.
+        """
         task_id = parse_hash(request.task_id, "task_id")
         address = parse_address_field(request.address, "address")
         self._check_payments_kept(await self._task(task_id))

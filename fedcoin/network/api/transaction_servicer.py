@@ -57,7 +57,12 @@ class TransactionServicer(TransactionServiceServicer):
     async def SubmitTransaction(
         self, request: pb.SubmitTransactionRequest, context: CallContext
     ) -> pb.SubmitTransactionResponse:
-        """Put a transaction into the mempool."""
+        """Put a transaction into the mempool.
+
+        Raises:
+            RefusalError: TOO_LARGE, POOL_FULL, TOO_MANY_PENDING, REPLACEMENT_UNDERPRICED, or the
+                code of the rule that refuses the transaction.
+        """
         if not request.transaction:
             raise RefusalError(
                 NetworkCode.MALFORMED,
@@ -71,14 +76,22 @@ class TransactionServicer(TransactionServiceServicer):
     async def GetTransaction(
         self, request: pb.GetTransactionRequest, context: CallContext
     ) -> pb.GetTransactionResponse:
-        """Show a transaction as it is now."""
+        """Show a transaction as it is now.
+
+        Raises:
+            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND.
+        """
         hash = parse_hash(request.hash, "hash")
         return pb.GetTransactionResponse(transaction=await self._existing(hash))
 
     async def WatchTransaction(
         self, request: pb.WatchTransactionRequest, context: CallContext
     ) -> AsyncGenerator[pb.WatchTransactionResponse, None]:
-        """Send a transaction's view now and at each change, until it is final or dropped."""
+        """Send a transaction's view now and at each change, until it is final or dropped.
+
+        Raises:
+            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND.
+        """
         hash = parse_hash(request.hash, "hash")
         last: TransactionView | None = None
         async for _ in watch_changes(self._chain, _MAX_INTERVAL_S):
@@ -92,7 +105,11 @@ class TransactionServicer(TransactionServiceServicer):
     async def ListPendingTransactions(
         self, request: pb.ListPendingTransactionsRequest, context: CallContext
     ) -> pb.ListPendingTransactionsResponse:
-        """List a page of the mempool, in the order of arrival."""
+        """List a page of the mempool, in the order of arrival.
+
+        Raises:
+            RefusalError: BAD_PAGE_TOKEN when this list did not make the page token.
+        """
         size = choose_page_size(request.page_size, default=PENDING_PAGE, maximum=MAX_PENDING_PAGE)
         position = paging.decode_token(_LIST_NAME, request.page_token)
         waiting = self._pool.pending()

@@ -76,7 +76,7 @@ def estimate_banzhaf(recorded: RecordedUtility) -> SemivalueEstimate:
         The values with their standard errors.
 
     Raises:
-        RefusalError: As in `estimate_beta_shapley`.
+        RefusalError: BAD_WEIGHTS, NOT_EVALUATED or BAD_GAME, as in `estimate_beta_shapley`.
     """
     n = recorded.evaluations().coalitions.shape[1]
     logs = [_log_binomial(n - 1, s) - (n - 1) * math.log(2) for s in range(n)]

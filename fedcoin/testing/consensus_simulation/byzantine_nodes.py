@@ -50,7 +50,9 @@ class ByzantineNode(SimulatedNode):
         return rng.choice((*self.proposed, b"", sha256(rng.randbytes(8))))
 
     def count_own(self, message: Message) -> None:
-        """Give the own engine a message, as if this were all that the node sent.
+        """Give the node's own engine one of its messages.
+
+        The engine thus never sees the contradicting messages that the node sent to others.
 
         Args:
             message: A proposal or vote that this node signed.

@@ -29,9 +29,9 @@ class LookAlikeOutcome:
     partition: str
     # The number of clients, all honest.
     clients: int
-    # The similarity limit.
+    # The similarity from which two updates count as alike, at most 1; -1 is opposite.
     limit: float
-    # The similarities of all pairs of updates in all rounds.
+    # The similarities of all pairs of updates in all rounds, -1 to 1: the median and the highest.
     median_similarity: float
     highest_similarity: float
     # The mean number of players in a round.
@@ -53,14 +53,16 @@ class BridgeOutcome:
     clients: int
     # The number of the attacker's updates.
     bridges: int
-    # The similarity limit.
+    # The similarity from which two updates count as alike, at most 1; -1 is opposite.
     limit: float
     # How updates are grouped: complete or single linkage.
     linkage: str
-    # In how many rounds the two are in one group.
+    # In how many rounds the two other clients are in one group.
     joined: int
+    # The number of all rounds.
     rounds: int
-    # The pay of the two, and of the bridges, as multiples of what the two get without bridges.
+    # The pay of the two other clients, and of the bridges, as multiples of what the two get
+    # without bridges.
     two: float
     attacker: float
 
@@ -74,7 +76,7 @@ def measure_look_alikes(
         dataset: A data set that `datasets.load_dataset` takes.
         partition: A key of `trained_rounds.PARTITIONS`.
         clients: The number of clients.
-        limits: The similarity limits.
+        limits: The similarity limits, each at most 1.
         seeds: How many federations to train.
 
     Returns:
@@ -140,7 +142,7 @@ def measure_bridges(
         clients: The number of honest clients, with data of the same distribution.
         bridges: The numbers of updates to measure, which lie at equal distances on the line between
             the first two clients' updates.
-        limit: The similarity limit.
+        limit: The similarity from which two updates are grouped, at most 1.
         seeds: How many federations to train.
 
     Returns:

@@ -41,7 +41,7 @@ def forge_utilities(
         empty: Right answers of the empty coalition.
 
     Returns:
-        Right answers, int64 (N, m), of the coalitions of each leaf.
+        Right answers of each leaf's m coalitions (`plan.leaf_length`), int64 (N, m).
     """
     shifted: Floats = values + (grand - empty - values.sum()) / plan.clients
     coalitions = np.stack([plan.coalitions(leaf) for leaf in leaves])
@@ -68,7 +68,8 @@ def estimate_values(plan: SamplingPlan, utilities: Ints, grand: int, empty: int)
 
     Args:
         plan: The miner's plan.
-        utilities: Right answers of leaves 0 to N - 1, int64 (N, m); N may be 0.
+        utilities: Right answers of leaves 0 to N - 1, int64 (N, m), m the number of a leaf's
+            coalitions (`plan.leaf_length`); N may be 0.
         grand: Right answers of the grand coalition.
         empty: Right answers of the empty coalition.
 

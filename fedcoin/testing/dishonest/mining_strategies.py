@@ -33,7 +33,7 @@ class ComputedSamples:
 
     # The miner's plan of the task.
     plan: SamplingPlan
-    # Right answers of leaves 0 to k - 1, int64 (k, m).
+    # Right answers of leaves 0 to k - 1, int64 (k, m), m the number of a leaf's coalitions.
     utilities: Ints
     # Right answers of the grand and of the empty coalition.
     grand: int
@@ -46,7 +46,8 @@ class ComputedSamples:
         """Build evidence.
 
         Args:
-            utilities: The claimed right answers of leaves 0 to N - 1, int64 (N, m).
+            utilities: The claimed right answers of leaves 0 to N - 1, int64 (N, m), m
+                the number of a leaf's coalitions.
 
         Returns:
             The evidence over these leaves.
@@ -61,7 +62,7 @@ class ComputedSamples:
             values: The value to claim for each client, float64 (n,), in right answers.
 
         Returns:
-            Right answers, int64 (len(leaves), m).
+            Right answers, int64 (len(leaves), m), m the number of a leaf's coalitions.
         """
         return forged_evidence.forge_utilities(self.plan, leaves, values, self.grand, self.empty)
 

@@ -132,13 +132,14 @@ def search_best_reply(reward: str, schedule: int, tasks: int) -> list[ReplyOutco
 
 
 def neighbours(reply: Reply) -> Iterator[Reply]:
-    """List the replies that differ in the number of keys and at most one other choice.
+    """List the replies that have any number of keys and differ in at most one other choice.
 
     Args:
-        reply: A reply.
+        reply: The reply to vary.
 
     Yields:
-        The replies, each once.
+        The replies, with values of `DIMENSIONS`; `reply` itself is among them when its number of
+        keys is one of these.
     """
     for keys in DIMENSIONS["keys"]:
         split = replace(reply, keys=keys)

@@ -48,9 +48,10 @@ class PowerLawFit:
 def measure_sample_costs(
     runs: int, miners: int = 5, distances: Sequence[float] = DISTANCES
 ) -> list[SampleCost]:
-    """Measure the race and the stopping rule on one game of ten clients.
+    """Measure how many samples D costs in the paper's race, and under the stopping rule in force.
 
-    In this game the first client to join adds nearly everything, as in the paper's experiment.
+    Both run on one game of ten clients. In this game the first client to join adds nearly
+    everything, as in the paper's experiment.
 
     Args:
         runs: How many races to run at each D.

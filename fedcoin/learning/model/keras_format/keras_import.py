@@ -39,9 +39,9 @@ def create_initial_model(
         the architecture that was given, each in a few words.
 
     Raises:
-        RefusalError: As in `keras_models.build_named_model`, `import_model` and
-            `keras_models.spec_from_model`; BAD_MODEL when the JSON's model has other inputs or
-            outputs than the data set.
+        RefusalError: UNKNOWN_MODEL when there is no model of that name; BAD_MODEL when it does not
+            fit the data set; otherwise as in `keras_models.build_named_model`, `import_model` and
+            `keras_models.spec_from_model`.
     """
     changes: tuple[str, ...] = ()
     if name_or_json.lstrip().startswith("{"):

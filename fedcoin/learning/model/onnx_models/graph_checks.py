@@ -98,7 +98,9 @@ def check_node(node: Any) -> None:
         node: An `onnx.NodeProto`.
 
     Raises:
-        RefusalError: As in `read_onnx`.
+        RefusalError: FORBIDDEN_LAYER when the operator is not allowed; BAD_MODEL when an attribute
+            is a graph or of another kind that is not allowed, or the node is in training mode; a
+            code of `check_constant` for a tensor in an attribute.
     """
     import onnx
 
@@ -131,7 +133,8 @@ def check_constant(tensor: Any) -> None:
         tensor: An `onnx.TensorProto`.
 
     Raises:
-        RefusalError: As in `read_onnx`.
+        RefusalError: BAD_MODEL when it lies outside the graph or holds another number of numbers
+            than its shape says; WRONG_DTYPE when its element type is not allowed.
     """
     import onnx
 

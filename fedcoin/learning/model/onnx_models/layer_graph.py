@@ -56,7 +56,8 @@ def read_layer_graph(model: Any, num_classes: int) -> Graph | None:
         The graph from the input to the outputs, or None when NumPy cannot compute the model.
 
     Raises:
-        RefusalError: As in `value_shapes.infer_shapes` and `value_shapes.check_output`.
+        RefusalError: BAD_MODEL when the operators do not fit together or the output has another
+            shape; WRONG_DTYPE when a value has a type that is not allowed.
     """
     shaped = infer_shapes(model, _BATCH_SIZE)
     check_output(shaped, num_classes)

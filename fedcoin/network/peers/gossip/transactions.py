@@ -261,7 +261,8 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
         """Receive a batch of transactions.
 
         Raises:
-            RefusalError: As `TransactionRelay.receive` raises it.
+            RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED when
+                the peer sends more transactions a second than it may.
         """
         peer = self._peers.caller(context)
         accepted = await self._relay.receive(peer, request.transactions)

@@ -60,7 +60,7 @@ class Reputation:
         """Compute the score at a time.
 
         Args:
-            now: The time in seconds.
+            now: The time in seconds, on the monotonic clock.
 
         Returns:
             The score, 0 or more.
