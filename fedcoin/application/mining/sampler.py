@@ -55,7 +55,7 @@ class Samples:
     """The utilities of leaves 0 to N - 1 of a plan."""
 
     utilities: Ints
-    """Shape (N, m), int64, with implied utilities filled in."""
+    """int64 (N, m), N leaves of m coalitions each, with implied utilities filled in."""
     grand: int
     """The utility of the grand coalition."""
     empty: int

@@ -96,6 +96,8 @@ class Delivery:
     async def retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call the node, and repeat the call while the node is away, slow or full.
 
+        It repeats without a limit, with growing pauses; cancel it to end the wait.
+
         Args:
             call: Makes the call.
 

@@ -84,8 +84,8 @@ class Layout(Protocol):
 
         Args:
             indices: The leaves, int64 (N,).
-            utilities: The leaves' utilities, int64 (N, m). Those that the schedule defines may have
-                any value.
+            utilities: The utilities of each leaf's m coalitions, int64 (N, m). Those
+                that the schedule defines may have any value.
             grand: u(all clients), in units of the utility.
             truncation: Distance from `grand`, in units of the utility, at which a walk is cut off.
 
@@ -111,8 +111,8 @@ class Layout(Protocol):
 
         Args:
             indices: The leaves, int64 (N,).
-            utilities: The leaves' utilities, int64 (N, m), including those that the schedule
-                defines.
+            utilities: The utilities of each leaf's m coalitions, int64 (N, m), including
+                those that the schedule defines.
             grand: u(all clients), in units of the utility.
             empty: u(no client), in units of the utility.
 

@@ -156,7 +156,8 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities in units of the utility, int64 (N, m).
+            utilities: The utilities of each leaf's m coalitions (`leaf_length`), in units of the
+                utility, int64 (N, m).
             grand: u(all clients), in units of the utility.
 
         Returns:
@@ -169,7 +170,8 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities in units of the utility, int64 (N, m); not changed.
+            utilities: The utilities of each leaf's m coalitions (`leaf_length`), in units of the
+                utility, int64 (N, m); not changed.
             grand: u(all clients), in units of the utility.
             empty: u(no client), in units of the utility.
 
@@ -187,8 +189,8 @@ class SamplingPlan:
 
         Args:
             indices: N leaves.
-            utilities: The leaves' utilities, int64 (N, m), including those that the schedule
-                defines.
+            utilities: The utilities of each leaf's m coalitions, int64 (N, m), including
+                those that the schedule defines.
             grand: u(all clients), in units of the utility.
             empty: u(no client), in units of the utility.
 
@@ -209,7 +211,7 @@ class SamplingPlan:
             empty: u(no client), in units of the utility.
 
         Returns:
-            The utilities, int64 (N, m).
+            The utilities of each leaf's m coalitions, int64 (N, m).
 
         Raises:
             RefusalError: WRONG_LEAVES when a leaf does not have m utilities; BAD_UTILITY when a

@@ -311,7 +311,9 @@ def _apply_update(update: _Update, previous: Floats, contributions: Floats, row:
 
 
 class MatrixProduct:
-    """A plan for unrelated rows: a product of matrices for each tile.
+    """A plan for coalitions that have little in common: one product of matrices for each tile.
+
+    A tile is a part of the sums, small enough for a core's cache.
 
     Implements `SummationPlan`.
 

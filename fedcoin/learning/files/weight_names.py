@@ -97,13 +97,14 @@ def match_names(stored: StoredArrays, shapes: Shapes) -> tuple[dict[str, str], t
 
     Args:
         stored: The open file.
-        shapes: As in `read_named_weights`.
+        shapes: The shapes of the model's weights by name, in order.
 
     Returns:
-        The array's name for each weight in the model's order, and what was changed or left out.
+        The name of the file's array for each weight in the model's order, and what was changed or
+        left out.
 
     Raises:
-        RefusalError: WRONG_NAMES.
+        RefusalError: WRONG_NAMES when weights are missing, or floating-point arrays are left over.
     """
     if stored.is_positional and not set(shapes) <= set(stored.arrays):
         names = stored.names_by_position()

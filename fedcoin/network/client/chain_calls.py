@@ -109,7 +109,7 @@ class ChainCalls(GrpcClient):
         """Ask for one block and the payments that it made.
 
         Args:
-            which: Its height, or its hash.
+            which: Its height, or its hash (32 bytes, or 64 hex digits).
 
         Returns:
             The block, amounts in sap.

@@ -156,7 +156,8 @@ def choose_favourable_count(
 
     Args:
         plan: The miner's plan.
-        utilities: Right answers of leaves 0 to N - 1, int64 (N, m).
+        utilities: Right answers of leaves 0 to N - 1, int64 (N, m), m the number of a leaf's
+            coalitions.
         grand: Right answers of the grand coalition.
         empty: Right answers of the empty coalition.
         client: The favoured client's index.
