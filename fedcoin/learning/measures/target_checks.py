@@ -116,7 +116,7 @@ def _check_numbers(utility: int, targets: Targets, num_classes: int) -> None:
             "the evaluation set has a target that is NaN or infinite; every number must be finite",
             "finite",
         )
-    if targets.min() == targets.max() or not np.ptp(targets, axis=0).any():
+    if bool((targets == targets[:1]).all()):
         raise _refusal(
             LearningCode.UNFIT_MEASURE,
             f"all targets of the evaluation set are equal; the {title} needs different ones",

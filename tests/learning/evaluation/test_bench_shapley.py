@@ -8,16 +8,17 @@ import sys
 
 import pytest
 
-from tests.support.paths import SCRIPTS
+from tests.support.paths import ROOT
 
-SCRIPT = SCRIPTS / "benchmarks" / "bench_shapley.py"
+MODULE = "scripts.benchmarks.bench_shapley"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_it_reports_what_it_measured() -> None:
     run = subprocess.run(
-        [sys.executable, str(SCRIPT), "--case", "mlp-exact", "--json"],
+        [sys.executable, "-m", MODULE, "--case", "mlp-exact", "--json"],
+        cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
