@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-m", "fedcoin.application.cli", "devnet", "--json", 
 
 SIGNS = {
     "late-bonder": ("miner-4", "sap more, since the challenge is known", 3),
-    "selective-withholder": ("miner-4", "withholds its salt, since it is not drawn", 3),
+    "selective-withholder": ("miner-4", "withholds its salt, since it is not drawn", 6),
     # Enough rounds for each miner to propose in each phase.
     "censor": ("miner-4", "out of its block", 4),
     "hasty-censor": ("miner-4", "out of its block", 4),
