@@ -7,6 +7,7 @@ what the counts are for.
 * `job`: what an evaluation is about, and the `Evaluator` protocol.
 * `coefficients`: what each client's weights count in a coalition's average.
 * `example_batches`: batches of examples, and the statistics of a model's outputs.
+* `summing_evaluator`: the base of all evaluators, from statistics to utilities.
 * `dense_evaluator`, with `coalition_sums`: sequences of dense layers, in NumPy.
 * `graph_evaluator`, with `operations` and `convolution`: graphs of layers, in NumPy.
 * `stacked_weights`: layers with the weights of many models, for both of these.

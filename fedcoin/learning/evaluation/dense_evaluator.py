@@ -43,15 +43,12 @@ from fedcoin.learning.evaluation.example_batches import (
     Inputs,
     make_batches,
     precompute,
-    sum_coalitions,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
-    Counts,
     ExampleShare,
     UtilityJob,
-    finish_utilities,
 )
 from fedcoin.learning.evaluation.stacked_weights import (
     StackedLayer,
@@ -60,6 +57,7 @@ from fedcoin.learning.evaluation.stacked_weights import (
     average_layer,
     stack_layer,
 )
+from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights, client_weights
@@ -89,7 +87,7 @@ MAX_CACHE_BYTES = 512 << 20
 each pass."""
 
 
-class DenseEvaluator:
+class DenseEvaluator(SummingEvaluator):
     """Evaluate a sequence of `Dense`, `Scale` and `Activation` layers. Implements `job.Evaluator`.
 
     Args:
@@ -119,8 +117,7 @@ class DenseEvaluator:
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
     ) -> None:
-        self._job = job
-        self.measure = measure
+        super().__init__(job, measure)
         models = [*updates, base]
         first = next(index for index, layer in enumerate(layers) if isinstance(layer, Dense))
         self._layers_before = layers[:first]
@@ -143,15 +140,6 @@ class DenseEvaluator:
         self._batches = list(make_batches(x, y, BATCH_SIZE, share))
         if precompute(self._batches, self._compute_contributions, MAX_CACHE_BYTES):
             self._first = StackedLayer(self._first.kernels[:0], None)  # no longer needed
-
-    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`."""
-        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
-
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
-        statistics = self.sum_statistics(coalitions)
-        return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
         plan = coalition_sums.plan_sums(

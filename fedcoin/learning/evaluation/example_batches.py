@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.evaluation.job import Coalitions, Counts, ExampleShare, UtilityJob
+from fedcoin.learning.evaluation.job import Counts, ExampleShare
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import Accuracy, find_right
-from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float32]
 
@@ -179,30 +178,3 @@ def precompute(
             return False
         batch.precomputed, batch.inputs = array, None
     return True
-
-
-def sum_coalitions(
-    job: UtilityJob,
-    measure: Measure,
-    coalitions: Coalitions,
-    sum_up: Callable[[Coalitions], Statistics],
-) -> Statistics:
-    """Sum up the statistics of coalitions, except of the empty one when it is worth 0.
-
-    Args:
-        job: The job. If it sets the empty coalition's utility to 0, that one is not evaluated.
-        measure: The job's measure.
-        coalitions: Bool (m, n).
-        sum_up: Sums up the statistics of at least one coalition. Floating-point warnings are off
-            while it runs: an output that overflows is merely a wrong answer.
-
-    Returns:
-        int64 (m, k).
-    """
-    statistics = np.zeros((len(coalitions), measure.num_statistics), np.int64)
-    is_zero = ~coalitions.any(axis=1) & (job.empty == task_pb2.EMPTY_COALITION_ZERO)
-    rows = np.flatnonzero(~is_zero)
-    if len(rows):
-        with np.errstate(all="ignore"):
-            statistics[rows] = sum_up(coalitions[rows])
-    return statistics

@@ -31,15 +31,12 @@ from fedcoin.learning.evaluation.example_batches import (
     Inputs,
     make_batches,
     precompute,
-    sum_coalitions,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
-    Counts,
     ExampleShare,
     UtilityJob,
-    finish_utilities,
 )
 from fedcoin.learning.evaluation.operations import (
     ComputeStep,
@@ -48,6 +45,7 @@ from fedcoin.learning.evaluation.operations import (
     plan_steps,
 )
 from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_place
+from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights
@@ -67,7 +65,7 @@ MAX_CACHE_BYTES = 512 << 20
 """How many bytes of copied input rows are kept; batches beyond it copy them for each pass."""
 
 
-class GraphEvaluator:
+class GraphEvaluator(SummingEvaluator):
     """Evaluate the models that `architecture.read_graph` reads. Implements `job.Evaluator`.
 
     Args:
@@ -97,8 +95,7 @@ class GraphEvaluator:
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
     ) -> None:
-        self._job = job
-        self.measure = measure
+        super().__init__(job, measure)
         self._first_value = _count_leading_layers(graph)
         self._leading_layers = [node.layer for node in graph[: self._first_value]]
         if is_softmax(graph[-1].layer) and not measure.needs_values:
@@ -110,15 +107,6 @@ class GraphEvaluator:
         self.max_coalitions = max(1, MAX_WEIGHT_BYTES // weight_bytes)
         self._batches = list(make_batches(x, y, _batch_size(graph), share))
         precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
-
-    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`."""
-        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
-
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
-        statistics = self.sum_statistics(coalitions)
-        return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(

@@ -17,15 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, check_positions, sum_coalitions
+from fedcoin.learning.evaluation.example_batches import Inputs, check_positions
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
-    Counts,
     ExampleShare,
     UtilityJob,
-    finish_utilities,
 )
+from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY, Accuracy
 from fedcoin.learning.model import keras_models, keras_runtime
@@ -44,7 +43,7 @@ _Summarise = Callable[[Sequence[Any], Any, npt.NDArray[np.generic]], Any]
 """(averaged weights, x, y) -> the statistics of one batch, int64 (k,)."""
 
 
-class KerasEvaluator:
+class KerasEvaluator(SummingEvaluator):
     """Evaluate any model that `keras_models.model_from_spec` builds. Implements `job.Evaluator`.
 
     Args:
@@ -80,8 +79,7 @@ class KerasEvaluator:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
         check_positions(model.output_shape, y)
-        self._job = job
-        self.measure = measure
+        super().__init__(job, measure)
         # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
         self._stacks = [
             tf.constant(np.stack([weights[name] for weights in (*updates, base)])) for name in base
@@ -104,15 +102,6 @@ class KerasEvaluator:
             if isinstance(measure, Accuracy)
             else _compile_outputs(tf, run, measure)
         )
-
-    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`."""
-        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
-
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
-        statistics = self.sum_statistics(coalitions)
-        return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(

@@ -22,16 +22,14 @@ from fedcoin.learning.evaluation.example_batches import (
     Inputs,
     check_positions,
     make_batches,
-    sum_coalitions,
 )
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
-    Counts,
     ExampleShare,
     UtilityJob,
-    finish_utilities,
 )
+from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.aggregation import Weights
@@ -45,7 +43,7 @@ _INPUT_DTYPES: dict[str, type[np.generic]] = {
 }
 
 
-class OnnxEvaluator:
+class OnnxEvaluator(SummingEvaluator):
     """Evaluate any model whose architecture is an ONNX graph. Implements `job.Evaluator`.
 
     Args:
@@ -86,8 +84,7 @@ class OnnxEvaluator:
         shaped = value_shapes.shape_graph(model, spec.num_classes)
         check_positions(shaped.output_shape, y)
         self._session = start_session(spec.onnx)
-        self._job = job
-        self.measure = measure
+        super().__init__(job, measure)
         examples = model.graph.input[0]
         self._input_name = examples.name
         dtype = _INPUT_DTYPES[graph_checks.type_name(examples.type.tensor_type.elem_type)]
@@ -103,15 +100,6 @@ class OnnxEvaluator:
             inputs = batch.inputs.T.reshape(-1, *spec.input_shape)
             batch.inputs = None
             self._batches.append((batch, np.ascontiguousarray(inputs, dtype)))
-
-    def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`."""
-        return sum_coalitions(self._job, self.measure, coalitions, self._sum_up)
-
-    def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
-        statistics = self.sum_statistics(coalitions)
-        return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(
