@@ -14,7 +14,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
-from fedcoin.learning.model.artifact_checks import check_update_file
+from fedcoin.learning.model.artifact_checks.job_checks import check_update_file
 from fedcoin.learning.model.artifact_sizes import max_weights_bytes
 from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
 from fedcoin.learning.workers.pool import WorkerPool

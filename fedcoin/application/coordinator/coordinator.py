@@ -46,7 +46,7 @@ from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
-from fedcoin.learning.model import artifact_checks
+from fedcoin.learning.model.artifact_checks import job_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
@@ -402,7 +402,7 @@ class Coordinator:
 
     async def _check_weights(self, model: Path, update: Path) -> None:
         await self._workers.run(
-            "while checking an update", artifact_checks.check_update_file, model, update
+            "while checking an update", job_checks.check_update_file, model, update
         )
 
     def _sign_receipt(self, update: Update) -> SignedReceipt:

@@ -20,7 +20,7 @@ from fedcoin.learning.files.hdf5_format import read_architecture
 from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model import keras_models, onnx_files
-from fedcoin.learning.model.artifact_checks import check_shards
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set

@@ -20,7 +20,7 @@ from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.model.artifact_checks import sample_input_range
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import sample_input_range
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.background_tasks import run_within
@@ -157,7 +157,7 @@ class RoundService:
         """Implement `RoundsPort.submit`: accept a client's trained update, and sign its receipt.
 
         Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, and with those of
-        `artifact_checks.check_update_file`.
+        `job_checks.check_update_file`.
         """
         campaign = self._campaign
         if not campaign.check_update(update):

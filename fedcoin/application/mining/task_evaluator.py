@@ -91,7 +91,7 @@ class CoalitionEvaluator(Protocol):
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more; otherwise as in
-                `artifact_checks.check_job_files`.
+                `job_checks.check_job_files`.
         """
         ...
 

@@ -34,7 +34,7 @@ from fedcoin.integrations.flower.train_replies import (
 )
 from fedcoin.integrations.flower.wrapped_strategy import WrappedStrategy, logger
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.artifact_checks import check_weights
+from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.v1.artifact_pb2 import ModelSpec
 
 _NANO: Final = 1e-9

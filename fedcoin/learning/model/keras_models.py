@@ -294,7 +294,7 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> N
 
     Args:
         model: The Keras model.
-        weights: float32 weights by name, checked by `artifact_checks.check_weights`.
+        weights: float32 weights by name, checked by `weight_checks.check_weights`.
     """
     for variable, array in zip(float_weights(model), weights.values(), strict=True):
         variable.assign(array)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.artifact_checks import MAX_MAGNITUDE
+from fedcoin.learning.model.artifact_checks.weight_checks import MAX_MAGNITUDE
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.model.token_ids import vocabulary_size
 from fedcoin.learning.training.datasets import Dataset

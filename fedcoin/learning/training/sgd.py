@@ -9,7 +9,8 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_weights
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_evaluation_set
+from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers

@@ -7,6 +7,7 @@ anything is computed.
 * `pool`: counts of coalitions from several workers.
 * `training_pool`: a few processes in which many clients train.
 * `batch_sizer`, `coalition_memo`: how many coalitions a batch has; the counts that are known.
+* `urgency`, `slow_jobs`: who may go first; which jobs are refused because they took too long.
 * `executors`, `ray_executor`: workers as child processes of this machine, or on a Ray cluster.
 * `process`, `child_main`: one child process, seen from the parent and from within; the latter
   limits its memory. `frames`: what they send each other.

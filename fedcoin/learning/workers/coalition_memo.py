@@ -7,7 +7,7 @@ weights take far more memory.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -96,3 +96,30 @@ def pack_coalitions(coalitions: Coalitions) -> list[bytes]:
         m keys, of a bit for each client.
     """
     return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
+
+
+def take_batch(
+    waiting: deque[bytes], counts: dict[bytes, int], known: Mapping[bytes, int], size: int
+) -> list[bytes]:
+    """Take the next coalitions to evaluate from a queue, passing over those that are known.
+
+    Args:
+        waiting: Keys of coalitions, in order. Those that are taken or known are removed, up to the
+            first unknown one that does not fit into the batch.
+        counts: Receives the known counts of the keys that are removed.
+        known: What the memo holds (`CoalitionMemo.counts`).
+        size: The largest number of unknown coalitions to take; with 0, only known ones are removed.
+
+    Returns:
+        The keys of at most `size` coalitions whose count is not known, in order.
+    """
+    batch: list[bytes] = []
+    while waiting:
+        count = known.get(waiting[0])
+        if count is not None:
+            counts[waiting.popleft()] = count
+        elif len(batch) < size:
+            batch.append(waiting.popleft())
+        else:
+            break
+    return batch

@@ -31,9 +31,14 @@ from fedcoin.learning.measures.choice import PROBABILITY_UTILITIES, bind_measure
 from fedcoin.learning.measures.class_scores import ProbabilityProbe
 from fedcoin.learning.measures.measure import Facts, Measure, Statistics
 from fedcoin.learning.measures.right_answers import explain_by_commonest
-from fedcoin.learning.model import artifact_checks
 from fedcoin.learning.model.aggregation import Weights, client_weights
 from fedcoin.learning.model.architecture import read_graph
+from fedcoin.learning.model.artifact_checks import job_checks
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import (
+    check_evaluation_set,
+    open_evaluation_set,
+)
+from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, check_work
@@ -153,7 +158,7 @@ def check_job(
 
     Raises:
         RefusalError: TOO_SLOW when the model takes more; otherwise as in
-            `artifact_checks.check_job_files` and `onnx_evaluator.start_session`.
+            `job_checks.check_job_files` and `onnx_evaluator.start_session`.
         OSError: A file cannot be read.
     """
     # First, so that nothing else is read for a model that would take for ever.
@@ -164,7 +169,7 @@ def check_job(
 
         # A validator that could not evaluate the task must not let it onto the chain.
         start_session(spec.onnx)
-    artifact_checks.check_job_files(
+    job_checks.check_job_files(
         job.model,
         job.base,
         aggregate,
@@ -191,7 +196,7 @@ def explain_base(evaluation: Path, base_count: int) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    return explain_by_commonest(artifact_checks.open_evaluation_set(evaluation)[1], base_count)
+    return explain_by_commonest(open_evaluation_set(evaluation)[1], base_count)
 
 
 def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evaluator:
@@ -217,11 +222,11 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     spec = parse_spec(job.model.read_bytes())
     base = decode_tensors(job.base.read_bytes())
     updates = [decode_tensors(path.read_bytes()) for path in job.updates]
-    x, y = artifact_checks.open_evaluation_set(job.evaluation)
-    artifact_checks.check_weights(spec, base, "base")
+    x, y = open_evaluation_set(job.evaluation)
+    check_weights(spec, base, "base")
     for client, update in enumerate(updates):
-        artifact_checks.check_weights(spec, update, f"updates[{client}]")
-    artifact_checks.check_evaluation_set(spec, x, y, utility=job.utility)
+        check_weights(spec, update, f"updates[{client}]")
+    check_evaluation_set(spec, x, y, utility=job.utility)
 
     are_probabilities = False
     if job.utility in PROBABILITY_UTILITIES:

@@ -21,19 +21,14 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fedcoin.data.errors import RefusalError
-from fedcoin.data.lru import LruDict
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.job import (
     Coalitions,
     Counts,
@@ -48,16 +43,20 @@ from fedcoin.learning.measures.right_answers import ACCURACY
 from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BatchSizer
-from fedcoin.learning.workers.coalition_memo import MAX_COUNTS, CoalitionMemo, pack_coalitions
+from fedcoin.learning.workers.coalition_memo import (
+    MAX_COUNTS,
+    CoalitionMemo,
+    pack_coalitions,
+    take_batch,
+)
 from fedcoin.learning.workers.executors import Executor, LocalExecutor
 from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
+from fedcoin.learning.workers.slow_jobs import SlowJobs
+from fedcoin.learning.workers.urgency import UrgentCallers
 from fedcoin.learning.workers.worker_slot import WorkerSlot, run_together
 from fedcoin.v1 import task_pb2
 
 T = TypeVar("T")
-
-MAX_SLOW_JOBS = 1024
-"""The number of jobs that are remembered as too slow, so that no worker is lost on them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +108,14 @@ class WorkerPool:
             WorkerSlot(executor, ExampleShare(index, num_workers), self._list_jobs, request_seconds)
             for index in range(num_workers)
         ]
-        self._slow: LruDict[bytes, RefusalError] = LruDict(MAX_SLOW_JOBS)
+        self._slow_jobs = SlowJobs(lambda job_id: self._jobs.pop(job_id, None))
         # For calls that read files of this machine and need no job.
         has_own = has_own_checker or not isinstance(executor, LocalExecutor)
         self._check_slot = self._slots[0]
         if has_own:
             checker = LocalExecutor(bounds=bounds)
             self._check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
-        self._num_urgent = 0
-        self._no_urgent_caller = asyncio.Event()
-        self._no_urgent_caller.set()
+        self._urgent_callers = UrgentCallers()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -147,7 +144,7 @@ class WorkerPool:
         if job.job_id in self._jobs:
             return
         activity = f"while opening job {job.job_id.hex()[:16]}"
-        with self._remembering_slowness(job.job_id):
+        with self._slow_jobs.watch(job.job_id):
             limits = await run_together(*(slot.open_job(activity, job) for slot in self._slots))
             measure = await self._describe_measure(activity, job)
         # Another caller may have opened it in the meantime.
@@ -213,14 +210,14 @@ class WorkerPool:
         counts: dict[bytes, int] = {}
         waiting = deque(row_of)
         # Asking the memo first spares a caller whose coalitions are all known the wait for a turn.
-        _take_batch(waiting, counts, self._memo.counts(job_id), 0)
-        with self._urgency(urgent):
+        take_batch(waiting, counts, self._memo.counts(job_id), 0)
+        with self._urgent_callers.count(urgent):
             while waiting:
                 if not urgent:
-                    await self._no_urgent_caller.wait()
+                    await self._urgent_callers.wait_for_none()
                 async with opened.turn:
                     known = self._memo.counts(job_id)
-                    batch = _take_batch(waiting, counts, known, opened.sizer.size)
+                    batch = take_batch(waiting, counts, known, opened.sizer.size)
                     if batch:
                         batch_rows = rows[[row_of[key] for key in batch]]
                         computed = await self._evaluate_batch(opened, batch_rows)
@@ -290,11 +287,11 @@ class WorkerPool:
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more, or the check takes longer than a
-                request may; otherwise as in `artifact_checks.check_job_files`.
+                request may; otherwise as in `job_checks.check_job_files`.
             WorkerError: A file cannot be read, or the worker died twice.
         """
         activity = f"while checking job {job.job_id.hex()[:16]}"
-        with self._remembering_slowness(job.job_id):
+        with self._slow_jobs.watch(job.job_id):
             await self._check_slot.call(
                 activity, jobs.check_job, job, aggregate, evaluation_size, max_work
             )
@@ -359,37 +356,8 @@ class WorkerPool:
         """End the workers, even in the middle of a call, which then raises WorkerError."""
         await asyncio.gather(*(slot.stop() for slot in {*self._slots, self._check_slot}))
 
-    @contextmanager
-    def _urgency(self, urgent: bool) -> Iterator[None]:
-        if not urgent:
-            yield
-            return
-        self._num_urgent += 1
-        self._no_urgent_caller.clear()
-        try:
-            yield
-        finally:
-            self._num_urgent -= 1
-            if not self._num_urgent:
-                self._no_urgent_caller.set()
-
     def _list_jobs(self) -> list[UtilityJob]:
         return [opened.job for opened in self._jobs.values()]
-
-    @contextmanager
-    def _remembering_slowness(self, job_id: bytes) -> Iterator[None]:
-        """Refuse a job that was too slow before; close one that turns out to be."""
-        known = self._slow.get(job_id)
-        if known is not None:
-            # A copy: an exception that is raised again and again would collect tracebacks.
-            raise copy(known)
-        try:
-            yield
-        except RefusalError as refusal:
-            if refusal.code is LearningCode.TOO_SLOW:
-                self._slow.put(job_id, refusal)
-                self._jobs.pop(job_id, None)
-            raise
 
     def _open_job(self, job_id: bytes) -> _OpenJob:
         opened = self._jobs.get(job_id)
@@ -401,7 +369,7 @@ class WorkerPool:
         """Let all workers evaluate a batch, and turn the sums of their sums into utilities."""
         job_id, started = opened.job.job_id, time.monotonic()
         activity = f"on {format_count(len(rows), 'coalition')} of job {job_id.hex()[:16]}"
-        with self._remembering_slowness(job_id):
+        with self._slow_jobs.watch(job_id):
             shares = await run_together(
                 *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
             )
@@ -415,19 +383,3 @@ class WorkerPool:
             return ACCURACY  # needs no knowledge of the examples
         facts = await self._slots[0].call(activity, jobs.measure_facts, job.job_id)
         return restore_measure(job.utility, facts)
-
-
-def _take_batch(
-    waiting: deque[bytes], counts: dict[bytes, int], known: Mapping[bytes, int], size: int
-) -> list[bytes]:
-    """Take up to `size` unknown coalitions from `waiting`, and move known ones to `counts`."""
-    batch: list[bytes] = []
-    while waiting:
-        count = known.get(waiting[0])
-        if count is not None:
-            counts[waiting.popleft()] = count
-        elif len(batch) < size:
-            batch.append(waiting.popleft())
-        else:
-            break
-    return batch

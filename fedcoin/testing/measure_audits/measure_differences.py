@@ -192,7 +192,7 @@ def _measure_one(folder: Path, how: str, utility: int) -> dict[str, Any]:
     from fedcoin.data.artifacts.tensors import decode_tensors
     from fedcoin.learning.evaluation.job import Evaluator, UtilityJob
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
-    from fedcoin.learning.model.artifact_checks import evaluation_arrays
+    from fedcoin.learning.model.artifact_checks.evaluation_set_checks import evaluation_arrays
     from fedcoin.learning.model.spec import parse_spec
     from fedcoin.learning.workers.jobs import load_evaluator
     from fedcoin.v1 import task_pb2

@@ -112,7 +112,7 @@ def _count(folder: Path, how: str) -> NDArray[np.int64]:
     from fedcoin.learning.evaluation import dense_evaluator
     from fedcoin.learning.evaluation.job import UtilityJob
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
-    from fedcoin.learning.model import artifact_checks
+    from fedcoin.learning.model.artifact_checks.evaluation_set_checks import evaluation_arrays
     from fedcoin.learning.model.spec import parse_spec
     from fedcoin.learning.workers.jobs import load_evaluator
     from fedcoin.v1 import task_pb2
@@ -134,7 +134,7 @@ def _count(folder: Path, how: str) -> NDArray[np.int64]:
         spec = parse_spec(job.model.read_bytes())
         base = decode_tensors(job.base.read_bytes())
         updates = [decode_tensors(path.read_bytes()) for path in job.updates]
-        x, y = artifact_checks.evaluation_arrays(decode_tensors(job.evaluation.read_bytes()))
+        x, y = evaluation_arrays(decode_tensors(job.evaluation.read_bytes()))
         evaluator = KerasEvaluator(spec, base, updates, x, y, job)
     else:
         evaluator = load_evaluator(job)  # type: ignore[assignment]

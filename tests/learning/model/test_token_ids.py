@@ -9,7 +9,10 @@ import pytest
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.artifact_checks import check_evaluation_set, check_shards
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import (
+    check_evaluation_set,
+    check_shards,
+)
 from fedcoin.learning.model.token_ids import vocabulary_size
 from fedcoin.v1 import artifact_pb2
 from tests.support.small_models import mlp_spec
