@@ -159,7 +159,7 @@ class ApplicationCode(str, Enum):
 
     Open the task with one of them, or with artifacts that the network has already."""
     LEFT_OUT = "LEFT_OUT"
-    """The client's update has made the model much worse in an earlier round of the campaign.
+    """The client's updates have made the model much worse in earlier rounds of the campaign.
 
     Look at your data and its labels; who runs the campaign can raise `coordinator.max_harm`."""
     NOT_LISTED = "NOT_LISTED"

@@ -205,7 +205,7 @@ class CoordinatorConfig:
     max_harm: float = setting(
         0.1,
         real(0, 1),
-        "A client whose value in a round was below minus this is left out of later ones; 1: never.",
+        "A client is left out whose harm costs more than this part of the training budget to undo.",
     )
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long a round waits for clients to join, in seconds."

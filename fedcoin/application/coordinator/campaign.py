@@ -13,7 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from fedcoin.application.coordinator.participation import check_harmless, find_most_examples
+from fedcoin.application.coordinator.participation import (
+    check_harmless,
+    find_most_examples,
+    sum_harm,
+)
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import derive_address, format_address
@@ -89,8 +93,11 @@ class Campaign:
     listed: tuple[ListedClient, ...] = ()
     """The clients that may take part, by address; none lets anybody take part."""
     max_harm_nano: int = UNIT_NANO
-    """A client whose value was further below zero in a round is left out of the later ones, in
-    nano-utility. A setting, which the campaign's file does not hold."""
+    """A client whose values below zero add up to more is left out of later rounds, in nano-utility.
+    From the settings; the campaign's file does not hold it."""
+    harm: dict[bytes, int] = field(default_factory=dict)
+    """How far below zero each client's values were together, in nano-utility, by address. Follows
+    from the history, so that the campaign's file does not hold it."""
     settings: dict[str, str] = field(default_factory=dict)
     """The settings that the campaign fixes, as TOML by name; none where nothing compares them."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
@@ -312,10 +319,11 @@ class Campaign:
             record: The outcome of the present round.
         """
         self.history.append(record)
-        for outcome in record.clients:
+        for address, harm in sum_harm((record,)).items():
+            self.harm[address] = self.harm.get(address, 0) + harm
             # No round waits for a client that is left out.
-            if outcome.address in self.clients and outcome.shapley_nano < -self.max_harm_nano:
-                self.clients[outcome.address].missed = True
+            if address in self.clients and self.harm[address] > self.max_harm_nano:
+                self.clients[address].missed = True
         if record.adopted:
             self.base = self.aggregate
         self.announced = {}
@@ -330,7 +338,7 @@ class Campaign:
 
     def _check_may_take_part(self, address: bytes) -> int | None:
         """Return how many examples a client may claim, None for any; refuses who is left out."""
-        check_harmless(self.history, address, self.max_harm_nano)
+        check_harmless(self.harm.get(address, 0), self.max_harm_nano)
         return find_most_examples(self.listed, address)
 
     def _check_expected(self, update: Update) -> bool:

@@ -14,7 +14,7 @@ from fedcoin.contract.actions.receipt_terms import (
 from fedcoin.data.crypto import merkle
 from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
-from fedcoin.incentive.training_reward import compute_prices_due, split_budget
+from fedcoin.incentive.training_reward import UNIT_NANO, compute_prices_due, split_budget
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.aggregation import client_weights
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
@@ -92,6 +92,27 @@ def pays_by_unit(config: CoordinatorConfig) -> bool:
         True unless each round's training price is split in proportion.
     """
     return _TRAINING_REWARDS[config.training_reward] == task_pb2.TRAINING_REWARD_UNIT_PRICE
+
+
+def compute_max_harm(config: CoordinatorConfig) -> int:
+    """Compute how far below zero a client's values may add up to, before it is left out.
+
+    Somebody may be paid for undoing harm, at the price of a unit. `max_harm` is the part of the
+    budget for training that may be spent on undoing one client's harm, so that it means the same
+    for each measure and price. Where no price for a unit says what harm costs, it counts as if the
+    budget for training paid for one unit.
+
+    Args:
+        config: Budget, split, price of a unit and `max_harm`.
+
+    Returns:
+        The largest harm in nano-utility, at least 0.
+    """
+    terms = _build_payment_terms(config, config.rounds)
+    fund = split_budget(terms).training
+    if not pays_by_unit(config) or not fund:
+        return round(config.max_harm * UNIT_NANO)
+    return round(config.max_harm * fund / terms.unit_price * UNIT_NANO)
 
 
 def build_open_task(

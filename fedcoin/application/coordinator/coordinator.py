@@ -25,7 +25,7 @@ from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.coordinator.campaign_end import explain_giving_up, find_end
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.chain_messages import build_open_campaign
+from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
 from fedcoin.application.coordinator.clients_file import follow_clients_file
 from fedcoin.application.coordinator.first_upload import upload_first
 from fedcoin.application.coordinator.fixed_settings import check_fixed
@@ -44,7 +44,6 @@ from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
-from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 from fedcoin.learning.model.artifact_checks import job_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
@@ -212,7 +211,7 @@ class Coordinator:
             campaign.max_clients = self._config.max_clients
             if campaign.phase is not CampaignPhase.FINISHED:
                 self._report(f"going on with round {campaign.round}: {campaign.phase.value}")
-        campaign.max_harm_nano = round(self._config.max_harm * UNIT_NANO)
+        campaign.max_harm_nano = compute_max_harm(self._config)
         return campaign
 
     async def _listen(self) -> None:

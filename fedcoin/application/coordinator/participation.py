@@ -37,25 +37,40 @@ def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | 
     )
 
 
-def check_harmless(history: Iterable[RoundRecord], address: bytes, max_harm_nano: int) -> None:
-    """Check that no update of a client has done much harm.
+def sum_harm(history: Iterable[RoundRecord]) -> dict[bytes, int]:
+    """Add up how far below zero each client's values were.
+
+    Values above zero do not make up for it: they were paid.
 
     Args:
         history: The rounds that are over.
-        address: The client's address, 20 bytes.
-        max_harm_nano: How far below zero a client's value may be, in nano-utility.
 
-    Raises:
-        RefusalError: LEFT_OUT when a value of the client is lower.
+    Returns:
+        The sum of each client that was ever below zero, in nano-utility, above 0, by address.
     """
+    harm: dict[bytes, int] = {}
     for record in history:
         for client in record.clients:
-            if client.address == address and client.shapley_nano < -max_harm_nano:
-                raise RefusalError(
-                    ApplicationCode.LEFT_OUT,
-                    f"this client's value in round {record.round} was"
-                    f" {client.shapley_nano / 1e9:.4f}; the campaign leaves out clients below"
-                    f" {-max_harm_nano / 1e9:g}",
-                    field="address",
-                    limit=str(-max_harm_nano),
-                )
+            if client.shapley_nano < 0:
+                harm[client.address] = harm.get(client.address, 0) - client.shapley_nano
+    return harm
+
+
+def check_harmless(harm: int, max_harm_nano: int) -> None:
+    """Check that a client's updates have not done much harm.
+
+    Args:
+        harm: How far below zero the client's values were together, in nano-utility (`sum_harm`).
+        max_harm_nano: The largest harm, in nano-utility (`chain_messages.compute_max_harm`).
+
+    Raises:
+        RefusalError: LEFT_OUT when there is more.
+    """
+    if harm > max_harm_nano:
+        raise RefusalError(
+            ApplicationCode.LEFT_OUT,
+            f"this client's values below zero add up to {-harm / 1e9:g}; the campaign leaves out"
+            f" clients below {-max_harm_nano / 1e9:g}",
+            field="address",
+            limit=str(-max_harm_nano),
+        )

@@ -20,7 +20,7 @@ from fedcoin.application.configuration.home import lock_folder, make_folder
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.chain_messages import build_open_campaign
+from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
 from fedcoin.application.coordinator.clients_file import follow_clients_file, read_clients_file
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.application.coordinator.resumption import check_resumable
@@ -34,7 +34,6 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import Update
-from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.integrations.flower.campaign_terms import one_round_of
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.spec import parse_spec
@@ -121,7 +120,7 @@ class PaidRounds:
         self._campaign = await self._file.load()
         if self._campaign is not None:
             check_resumable(self._campaign, self._chain, self._store)
-            self._campaign.max_harm_nano = round(self._config.max_harm * UNIT_NANO)
+            await self._add_earlier_harm(self._campaign)
             self._model, self._shards = self._campaign.model, self._campaign.shards
             if self._campaign.phase is CampaignPhase.SETTLING:
                 await self._settle(self._campaign)
@@ -306,8 +305,8 @@ class PaidRounds:
             self._report(f"campaign {campaign.campaign_id.hex()} is closed; the rest is returned")
 
     async def _begin_campaign(self, initial: bytes) -> Campaign:
-        config = self._config
-        if self._campaign is not None:
+        config, earlier = self._config, self._campaign
+        if earlier is not None:
             os.replace(self._folder / _FILE, self._folder / f"round-{self._next_number():05d}.json")
         if self._is_round_each:
             config = one_round_of(config)
@@ -322,10 +321,23 @@ class PaidRounds:
             base=weights,
             shards=self._shards,
             listed=await asyncio.to_thread(read_clients_file, config.clients_file),
-            max_harm_nano=round(config.max_harm * UNIT_NANO),
+            max_harm_nano=self._compute_max_harm(config),
+            harm=earlier.harm if earlier is not None else {},
         )
         await self._file.save(self._campaign)
         return self._campaign
+
+    def _compute_max_harm(self, terms: CoordinatorConfig) -> int:
+        # A part of what all rounds pay, also where the present campaign is one round of them.
+        return compute_max_harm(terms) * self._config.rounds // terms.rounds
+
+    async def _add_earlier_harm(self, campaign: Campaign) -> None:
+        """Count the harm in the campaigns of earlier rounds, so that no client starts anew."""
+        campaign.max_harm_nano = self._compute_max_harm(self._terms())
+        for path in self._folder.glob(_ARCHIVE):
+            earlier = await CampaignFile(path).load()
+            for address, harm in earlier.harm.items() if earlier is not None else ():
+                campaign.harm[address] = campaign.harm.get(address, 0) + harm
 
     def _next_number(self) -> int:
         return len(list(self._folder.glob(_ARCHIVE))) + 1

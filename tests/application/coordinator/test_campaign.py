@@ -208,24 +208,26 @@ def test_shards_take_turns() -> None:
 def test_a_client_that_did_much_harm_is_left_out_of_later_rounds() -> None:
     """It cannot be paired with one that is paid for repairing the harm, round after round."""
     made = campaign(clients=2)
-    made.max_harm_nano = 50_000_000
+    made.rounds, made.max_harm_nano = 3, 50_000_000
     harmful, other = (key.address for key in KEYS[:2])
-    made.begin_training(0)
-    outcomes = (
-        ClientOutcome(harmful, 5, -50_000_001, 0),
-        ClientOutcome(other, 5, -50_000_000, 0),
-    )
-    made.end_round(RoundRecord(1, b"t" * 32, True, False, 3, 10, outcomes))
+    for number, harm in ((1, -30_000_000), (2, -20_000_001)):
+        made.begin_training(0)
+        assert made.awaited_clients() == {harmful, other}
+        outcomes = (
+            ClientOutcome(harmful, 5, harm, 0),
+            ClientOutcome(other, 5, -50_000_000 * (number == 2), 0),
+        )
+        made.end_round(RoundRecord(number, b"t" * 32, True, False, 3, 10, outcomes))
     made.begin_training(0)
     assert made.awaited_clients() == {other}
     with pytest.raises(RefusalError) as caught:
         made.register(KEYS[0].public_key)
     assert (caught.value.code, caught.value.limit) == (ApplicationCode.LEFT_OUT, "-50000000")
-    assert code_of(made, update(KEYS[0], round=2)) is ApplicationCode.LEFT_OUT
-    made.announce(update(KEYS[1], round=2))
+    assert code_of(made, update(KEYS[0], round=3)) is ApplicationCode.LEFT_OUT
+    made.announce(update(KEYS[1], round=3))
     # A restarted coordinator knows it from the history.
     again = campaign_from_json(campaign_to_json(made))
     again.max_harm_nano = made.max_harm_nano
-    assert code_of(again, update(KEYS[0], round=2)) is ApplicationCode.LEFT_OUT
+    assert code_of(again, update(KEYS[0], round=3)) is ApplicationCode.LEFT_OUT
     again.max_harm_nano = 10**9
     again.register(KEYS[0].public_key)

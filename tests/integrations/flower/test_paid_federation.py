@@ -23,6 +23,8 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.integrations.flower import PaidFederation, SigningMod
+from fedcoin.integrations.flower.campaign_terms import read_terms_of_campaign
+from fedcoin.integrations.flower.paid_rounds import PaidRounds
 from fedcoin.integrations.torch import export
 from fedcoin.learning.training.datasets import load_dataset
 from tests.support.flower_grid import NODE_IDS, LocalGrid, Train, training_app
@@ -256,6 +258,26 @@ async def test_another_strategy_has_a_campaign_for_each_round(paid: PaidSite) ->
     bare = FedAdam(eta=0.05).start(grid=alone, initial_arrays=initial(), num_rounds=ROUNDS)
     for name in NAMES:
         assert np.allclose(bare.arrays[name].numpy(), result.arrays[name].numpy(), atol=1e-5)
+
+
+async def test_harm_counts_in_the_campaigns_of_all_rounds(paid: PaidSite) -> None:
+    def sinking(arrays: Arrays, context: Context) -> tuple[Arrays, float]:
+        return {name: np.float32(-9) * np.array(arrays[name]) for name in NAMES}, 100
+
+    grid = paid.grid(fitting(0), sinking)
+    terms = {"rounds": 3, "budget": "20fdc", "max_harm": "0.01"}
+    federation = paid.federation(FedAdam(eta=0.05), **terms)
+    await paid.run(federation, grid)
+    assert [len(record.clients) for record in federation.records] == [2, 1, 1]
+    assert min(client.shapley_nano for client in federation.records[0].clients) < -30_000_000
+    # The campaigns of earlier rounds are read again after a restart.
+    here, config = paid.here, read_terms_of_campaign(terms)
+    again = PaidRounds(
+        config, SERVER, here.chain.genesis_hash, here.client.target, here.root / "campaign", print
+    )
+    await again.open()
+    assert again.campaign.harm[client_key(1).address] > again.campaign.max_harm_nano
+    await again.close()
 
 
 async def test_float16_stays_float16(paid: PaidSite) -> None:
