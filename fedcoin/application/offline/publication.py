@@ -1,13 +1,14 @@
-"""Publish a simulated training: open a campaign of one round for it, and its Shapley task.
+"""Publish updates that exist already: open a campaign of one round for them, with its Shapley task.
 
-Miners value the updates and the chain pays the clients, as after a round of real training.
+Miners value the updates and the chain pays the clients, as after a round of training with a
+coordinator.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
@@ -19,16 +20,10 @@ from fedcoin.application.coordinator.chain_messages import (
 )
 from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.offline.simulation_folder import (
-    BASE,
-    EVALUATION,
-    MODEL,
-    SimulatedClient,
-    SimulationManifest,
-    read_manifest,
-)
+from fedcoin.application.offline.simulation_folder import BASE, EVALUATION, MODEL, read_manifest
 from fedcoin.application.wallet.delivery import Delivery
-from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.artifacts.manifest import compute_artifact_id
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -40,6 +35,34 @@ from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedClient:
+    """A client's update and the key that signs it."""
+
+    weights: Path
+    """The file of its weights, as encoded tensors."""
+    num_samples: int
+    """Training examples, at least 1."""
+    key: KeyPair = field(repr=False)
+    """The client's key; its address is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The artifacts of a task, in files, and its clients."""
+
+    model: Path
+    """The serialised ModelSpec."""
+    base: Path
+    """The weights from which all clients started, as encoded tensors."""
+    evaluation: Path
+    """The evaluation set, as encoded tensors `x` and `y`."""
+    evaluation_size: int
+    """Number of evaluation examples."""
+    clients: tuple[PublishedClient, ...]
+    """The clients, each with another key, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +84,7 @@ async def publish_folder(
     *,
     report: Callable[[str], None] = lambda line: None,
 ) -> PublishedTask:
-    """Open a campaign and a task for a folder. Returns once both are in final blocks.
+    """Publish what a simulated training wrote. Returns once campaign and task are in final blocks.
 
     Args:
         folder: What `simulation.simulate` wrote.
@@ -76,63 +99,110 @@ async def publish_folder(
         The ids of both.
 
     Raises:
-        RefusalError: BAD_STATE when the folder is incomplete or damaged; BAD_CONFIG when the file
-            of clients is invalid; BAD_KEY_FILE or WRONG_PASSPHRASE when the key of a client of the
-            folder cannot be opened; NOT_LISTED when the list of clients does not hold a client of
-            the folder with its examples.
+        RefusalError: BAD_STATE when the folder is incomplete or damaged; BAD_KEY_FILE or
+            WRONG_PASSPHRASE when the key of a client of the folder cannot be opened; otherwise as
+            in `publish`.
+        RpcError: As in `publish`.
+        WorkerError: As in `publish`.
+    """
+    publication = await asyncio.to_thread(_read_folder, folder)
+    return await publish(publication, node, key, chain, config, report=report)
+
+
+async def publish(
+    publication: Publication,
+    node: NodeClient,
+    key: KeyPair,
+    chain: ChainIdentity,
+    config: CoordinatorConfig,
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> PublishedTask:
+    """Open a campaign and a task for a publication. Returns once both are in final blocks.
+
+    All artifacts are uploaded before the budget goes into escrow.
+
+    Args:
+        publication: The artifacts and the clients.
+        node: As in `publish_folder`.
+        key: As in `publish_folder`.
+        chain: As in `publish_folder`.
+        config: As in `publish_folder`.
+        report: As in `publish_folder`.
+
+    Returns:
+        The ids of both.
+
+    Raises:
+        RefusalError: BAD_CONFIG when the file of listed clients is invalid; NOT_LISTED when that
+            list does not hold a client with its examples; WRONG_NAMES, WRONG_SHAPE or BAD_TENSOR
+            when the weights cannot be averaged.
         RpcError: The chain refuses a transaction, or the node an upload.
         WorkerError: The worker process that averages the weights died twice.
     """
-    manifest = await asyncio.to_thread(read_manifest, folder)
-    delivery = Delivery(node, key, chain, report)
+    clients = sorted(publication.clients, key=lambda client: client.key.address)
     listed = await asyncio.to_thread(read_clients_file, config.clients_file)
-    _check_listed(manifest, listed)
+    _check_listed(clients, listed)
     # The task follows at once and holds all updates.
     config = replace(config, receipt_seconds=0)
-    campaign = _campaign_from(manifest, chain, listed)
+    average, groups = await _average(publication.base, clients, config)
+    paths = [publication.model, publication.base, publication.evaluation]
+    for path in (*paths, *(client.weights for client in clients)):
+        await node.upload_artifact(path)
+    campaign = await asyncio.to_thread(_campaign_of, publication, chain, listed)
+    campaign.aggregate = await node.upload_artifact(average)
+    delivery = Delivery(node, key, chain, report)
     action = build_open_campaign(config, key.address, campaign)
-    opened = await delivery.deliver(action, b"", _save_nothing)
-    campaign.campaign_id = opened.hash
-    report(f"campaign {opened.hash.hex()} is open")
-    for client in manifest.clients:
-        signer = await asyncio.to_thread(load_key, folder / client.key)
-        envelope = sign_update(_update_of(client, campaign), signer, chain.genesis_hash)
+    campaign.campaign_id = (await delivery.deliver(action, b"", _save_nothing)).hash
+    report(f"campaign {campaign.campaign_id.hex()} is open")
+    for client in clients:
+        body = await asyncio.to_thread(_update_of, client, campaign)
+        envelope = sign_update(body, client.key, chain.genesis_hash)
         update = decode_update(envelope, chain.genesis_hash)
         campaign.updates[update.address] = update
-    clients = sorted(manifest.clients, key=lambda client: parse_address(client.address))
-    average, groups = await _average(folder, clients, config)
-    campaign.aggregate = await _upload_artifacts(folder, manifest, average, node)
     task_action = build_open_task(config, campaign, campaign.sorted_updates(), groups)
     task = await delivery.deliver(task_action, b"", _save_nothing)
     report(f"task {task.hash.hex()} is open")
-    return PublishedTask(campaign_id=opened.hash, task_id=task.hash)
+    return PublishedTask(campaign_id=campaign.campaign_id, task_id=task.hash)
 
 
-def _check_listed(manifest: SimulationManifest, listed: tuple[ListedClient, ...]) -> None:
-    """Refuse a folder with a client that the list does not admit, before anything is paid."""
+def _read_folder(folder: Path) -> Publication:
+    """Read the folder of a simulated training, with its clients' keys."""
+    manifest = read_manifest(folder)
+    clients = [
+        PublishedClient(folder / client.weights, client.num_samples, load_key(folder / client.key))
+        for client in manifest.clients
+    ]
+    model, base, evaluation = folder / MODEL, folder / BASE, folder / EVALUATION
+    return Publication(model, base, evaluation, manifest.evaluation_size, tuple(clients))
+
+
+def _check_listed(clients: Sequence[PublishedClient], listed: tuple[ListedClient, ...]) -> None:
+    """Refuse a client that the list does not admit, before anything is paid."""
     allowed = {client.address: client.max_samples for client in listed}
-    for client in manifest.clients if listed else ():
-        most = allowed.get(parse_address(client.address), 0)
+    for client in clients if listed else ():
+        most = allowed.get(client.key.address, 0)
         if client.num_samples > most:
             raise RefusalError(
                 ApplicationCode.NOT_LISTED,
-                f"{client.address} claims {client.num_samples} examples; the list of clients "
-                f"allows it {most}: correct the list, or leave it out to let anybody take part",
+                f"{format_address(client.key.address)} claims {client.num_samples} examples; the "
+                f"list of clients allows it {most}: correct the list, or leave it out to let "
+                "anybody take part",
                 field="coordinator.clients_file",
                 limit=str(most),
             )
 
 
 async def _average(
-    folder: Path, clients: Sequence[SimulatedClient], config: CoordinatorConfig
+    base: Path, clients: Sequence[PublishedClient], config: CoordinatorConfig
 ) -> tuple[bytes, tuple[int, ...]]:
     """Average the clients' weights, and group them where the settings have a similarity limit."""
-    paths = [folder / client.weights for client in clients]
+    paths = [client.weights for client in clients]
     groups: tuple[int, ...] = ()
     workers = WorkerPool()
     try:
         if config.similarity_limit:
-            base, limit = folder / BASE, config.similarity_limit
+            limit = config.similarity_limit
             groups = await workers.run("while grouping", group_files, base, paths, limit)
         counts = count_in_average(config, [client.num_samples for client in clients], groups)
         return await workers.run("while averaging", average_files, paths, counts), groups
@@ -140,27 +210,19 @@ async def _average(
         await workers.stop()
 
 
-async def _upload_artifacts(
-    folder: Path, manifest: SimulationManifest, average: bytes, node: NodeClient
-) -> bytes:
-    """Upload all files and the average of the weights; return the average's artifact id."""
-    paths = [folder / client.weights for client in manifest.clients]
-    for path in (folder / MODEL, folder / BASE, folder / EVALUATION, *paths):
-        await node.upload_artifact(path)
-    return await node.upload_artifact(average)
-
-
-def _campaign_from(
-    manifest: SimulationManifest, chain: ChainIdentity, listed: tuple[ListedClient, ...]
+def _campaign_of(
+    publication: Publication, chain: ChainIdentity, listed: tuple[ListedClient, ...]
 ) -> Campaign:
-    base = bytes.fromhex(manifest.base_artifact)
-    shard = EvaluationShard(bytes.fromhex(manifest.evaluation_artifact), manifest.evaluation_size)
+    base = compute_artifact_id(publication.base)
+    shard = EvaluationShard(
+        compute_artifact_id(publication.evaluation), publication.evaluation_size
+    )
     return Campaign(
         chain_id=chain.chain_id,
         genesis_hash=chain.genesis_hash,
         rounds=1,
-        max_clients=len(manifest.clients),
-        model=bytes.fromhex(manifest.model_artifact),
+        max_clients=len(publication.clients),
+        model=compute_artifact_id(publication.model),
         initial=base,
         base=base,
         shards=(shard,),
@@ -168,14 +230,14 @@ def _campaign_from(
     )
 
 
-def _update_of(client: SimulatedClient, campaign: Campaign) -> ClientUpdate:
+def _update_of(client: PublishedClient, campaign: Campaign) -> ClientUpdate:
     return ClientUpdate(
         campaign_id=campaign.campaign_id,
         round=1,
         base=campaign.base,
-        update=bytes.fromhex(client.artifact),
+        update=compute_artifact_id(client.weights),
         num_samples=client.num_samples,
-        address=parse_address(client.address),
+        address=client.key.address,
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin import shapley
+from fedcoin.application.offline.client_weights import complete_samples, load_weights
 from fedcoin.application.offline.evaluation_pace import EvaluationPace
 from fedcoin.application.offline.model_files import load_spec
 from fedcoin.application.offline.npz_files import (
@@ -27,17 +28,9 @@ from fedcoin.application.offline.npz_files import (
     read_model,
 )
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
-from fedcoin.data.errors import RefusalError
-from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility
-from fedcoin.learning.model.weight_files import (
-    NUM_SAMPLES,
-    WeightsFile,
-    needs_keras,
-    read_weights_file,
-)
 from fedcoin.learning.training.input_range import InputRange
 from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
@@ -210,10 +203,10 @@ async def _write_job(
     """Write the files as artifacts into a folder."""
     (folder / "model").write_bytes(spec)
     (folder / "evaluation").write_bytes(evaluation)
-    (folder / "base").write_bytes((await _read_weights(workers, base, spec)).tensors)
+    (folder / "base").write_bytes((await load_weights(workers, base, spec)).tensors)
     num_samples: list[int | None] = []
     for number, file in enumerate(files):
-        weights = await _read_weights(workers, file, spec)
+        weights = await load_weights(workers, file, spec)
         (folder / f"update-{number}").write_bytes(weights.tensors)
         num_samples.append(weights.num_samples)
     return UtilityJob(
@@ -221,34 +214,12 @@ async def _write_job(
         model=folder / "model",
         base=folder / "base",
         updates=tuple(folder / f"update-{number}" for number in range(len(files))),
-        num_samples=_complete_samples(files, num_samples),
+        num_samples=complete_samples(files, num_samples),
         evaluation=folder / "evaluation",
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         utility=utility,
     )
-
-
-def _complete_samples(files: list[Path], num_samples: list[int | None]) -> tuple[int, ...]:
-    """Count each client once if no file has a number of examples; refuse that only some have it."""
-    lacking = [
-        file.name for file, samples in zip(files, num_samples, strict=True) if samples is None
-    ]
-    if lacking and len(lacking) < len(files):
-        raise RefusalError(
-            LearningCode.BAD_SAMPLES,
-            f"{', '.join(lacking[:5])} lack {NUM_SAMPLES}, which the other clients' files have, so "
-            "that their weight in the average is unknown; add it (`fedcoin-node convert --model "
-            "... --num-samples N`), or remove it everywhere",
-            field=NUM_SAMPLES,
-        )
-    return tuple(samples or 1 for samples in num_samples)
-
-
-async def _read_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsFile:
-    if await asyncio.to_thread(needs_keras, path):
-        return await workers.run("while reading weights", read_weights_file, path, spec)
-    return await asyncio.to_thread(read_weights_file, path, spec)
 
 
 class _UtilityGame:

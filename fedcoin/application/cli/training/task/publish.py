@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +18,7 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     node_option,
+    scale_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
 from fedcoin.application.cli.shared.passphrases import passphrase_option
@@ -25,11 +28,27 @@ from fedcoin.application.cli.training.task.task_output import describe_progress,
 from fedcoin.application.configuration.home import Home
 from fedcoin.learning.measures.terms import NAMES
 
+if TYPE_CHECKING:
+    from fedcoin.application.offline.update_folder import UpdateFiles
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+SETTINGS = {
+    "key_name": "coordinator.key",
+    "budget": "coordinator.budget",
+    "clients": "coordinator.clients_file",
+    "utility": "coordinator.utility",
+    "scale": "coordinator.input_scale",
+}
+"""The setting that each flag sets."""
+
 
 @click.command(
     epilog=example(
         "fedcoin-node train simulate ./weights --clients 5",
         "fedcoin-node task publish ./weights --budget 10fdc --key coordinator --wait",
+        "fedcoin-node task publish ./updates --table clients.csv --model model.onnx --base base.pt "
+        "--data test.npz --budget 10fdc",
     )
 )
 @click.argument(
@@ -50,6 +69,16 @@ from fedcoin.learning.measures.terms import NAMES
 @click.option(
     "--utility", type=click.Choice(list(NAMES)), help="What models are measured by [accuracy]."
 )
+@click.option(
+    "--table",
+    type=FILE,
+    help="DIR holds a file of weights for each client; this CSV says whose each is: columns file, "
+    "key or address, num_samples. See docs/FILES.md.",
+)
+@click.option("--model", type=FILE, help="With --table: Keras' JSON, .keras or an ONNX file.")
+@click.option("--base", type=FILE, help="With --table: the weights that all clients started from.")
+@click.option("--data", type=FILE, help="With --table: the evaluation set.")
+@scale_option("the evaluation set's inputs")
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
 @json_option
@@ -64,24 +93,32 @@ def publish(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Publish weights that `train simulate` wrote, as a campaign of one round with its task.
+    """Publish clients' weights, as a campaign of one round with its task.
+
+    DIR is a folder that `train simulate` wrote; or, with --table, a folder of updates from any
+    framework, in any format of docs/FILES.md.
 
     The key pays the budget and is the campaign's server. The split of the price, the schedule and
     the windows come from the [coordinator] settings (--set).
     """
+    from fedcoin.application.offline.client_keys import open_client_key
     from fedcoin.application.offline.publication import publish_folder
+    from fedcoin.application.offline.update_folder import publish_updates
 
-    names = {"key_name": "coordinator.key", "budget": "coordinator.budget"}
-    names |= {"clients": "coordinator.clients_file", "utility": "coordinator.utility"}
-    config = home.config(os.environ, flags_of(settings, given, names))
-    payer = config.coordinator.key
+    config = home.config(os.environ, flags_of(settings, given, SETTINGS))
+    files = _collect_files(folder, given)
 
     async def work() -> Any:
-        async with open_wallet(home, node, payer, passphrase, genesis_hash) as (wallet, client):
+        coordinator = config.coordinator
+        async with open_wallet(home, node, coordinator.key, passphrase, genesis_hash) as opened:
+            wallet, client = opened
+            common = (client, wallet.key, wallet.chain, coordinator)
             async with explained_wait(client):
-                made = await publish_folder(
-                    folder, client, wallet.key, wallet.chain, config.coordinator, report=note
-                )
+                if files is None:
+                    made = await publish_folder(folder, *common, report=note)
+                else:
+                    open_key = partial(open_client_key, home, files.table.parent, passphrase)
+                    made = await publish_updates(files, open_key, *common, report=note)
             view = await client.get_task(made.task_id)
             if wait:
                 async for view in client.watch_task(made.task_id):
@@ -93,3 +130,21 @@ def publish(
         print_json(as_plain(view))
     else:
         print_task(view)
+
+
+def _collect_files(folder: Path, given: Mapping[str, Any]) -> UpdateFiles | None:
+    """Collect the files of a folder of updates; None for a folder of a simulated training."""
+    from fedcoin.application.offline.update_folder import UpdateFiles
+
+    files = {name: given[name] for name in ("table", "model", "base", "data")}
+    missing = [f"--{name}" for name, path in files.items() if path is None]
+    if len(missing) == len(files):
+        if given["scale"] is not None:
+            raise click.UsageError("--scale is for a folder of updates: give --table, too.")
+        return None
+    if missing:
+        raise click.UsageError(
+            "a folder of updates needs --table, --model, --base and --data; missing: "
+            f"{', '.join(missing)}."
+        )
+    return UpdateFiles(updates=folder, **files)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from fedcoin.application.cli.entry import run
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.node_process import Live
+from tests.support.update_files import KEYS, NAMES, write_update_files
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +124,20 @@ def test_publish_with_a_list_of_clients(
     home = ("--home", live.home.root, "--json")
     shown = fedcoin("task", "clients", "show", campaign, "--file", high, *home).json
     assert (shown["count"], shown["matches_file"]) == (3, True)
+
+
+def test_a_folder_of_updates_is_paid(fedcoin: Any, live: Live, tmp_path: Path) -> None:
+    files = write_update_files(tmp_path)
+    publish = ("task", "publish", files.updates, "--budget", "10fdc", "--home", live.home.root)
+    given = ("--model", files.model, "--base", files.base, "--data", files.data)
+    missing = fedcoin(*publish, *given)
+    assert (missing.code, "missing: --table" in missing.err) == (2, True)
+    outcome = fedcoin(*publish, *given, "--table", files.table, "--wait", "--json")
+    assert outcome.code == 0, outcome.err
+    task = outcome.json
+    assert task["phase"] == "settled"
+    payouts = {client["address"]: client["payout"] for client in task["clients"]}
+    samples = {client["address"]: client["num_samples"] for client in task["clients"]}
+    addresses = [format_address(KEYS[name].address) for name in NAMES]
+    assert [samples[address] for address in addresses] == [100, 101, 102]
+    assert payouts[addresses[0]] == max(payouts.values()) > 0

@@ -1,0 +1,64 @@
+"""Clients' files of weights: read one as the model's tensors, and count each client's examples."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedcoin.data.errors import RefusalError
+from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.weight_files import (
+    NUM_SAMPLES,
+    WeightsFile,
+    needs_keras,
+    read_weights_file,
+)
+from fedcoin.learning.workers.pool import WorkerPool
+
+
+async def load_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsFile:
+    """Read a file of weights, in a worker process where that needs TensorFlow.
+
+    Args:
+        workers: Worker processes.
+        path: A file as `read_weights_file` reads.
+        spec: The serialised ModelSpec.
+
+    Returns:
+        The weights.
+
+    Raises:
+        RefusalError: As in `needs_keras` and `read_weights_file`.
+        WorkerError: A worker process died twice.
+    """
+    if await asyncio.to_thread(needs_keras, path):
+        return await workers.run("while reading weights", read_weights_file, path, spec)
+    return await asyncio.to_thread(read_weights_file, path, spec)
+
+
+def complete_samples(files: Sequence[Path], num_samples: Sequence[int | None]) -> tuple[int, ...]:
+    """Count each client once if no file has a number of examples.
+
+    Args:
+        files: The clients' files.
+        num_samples: The number of training examples of each, where it is known.
+
+    Returns:
+        A number for each client.
+
+    Raises:
+        RefusalError: BAD_SAMPLES when only some numbers are known.
+    """
+    lacking = [
+        file.name for file, samples in zip(files, num_samples, strict=True) if samples is None
+    ]
+    if lacking and len(lacking) < len(files):
+        raise RefusalError(
+            LearningCode.BAD_SAMPLES,
+            f"{', '.join(lacking[:5])} lack {NUM_SAMPLES}, which the other clients' files have, so "
+            "that their weight in the average is unknown; add it (`fedcoin-node convert --model "
+            "... --num-samples N`), or remove it everywhere",
+            field=NUM_SAMPLES,
+        )
+    return tuple(samples or 1 for samples in num_samples)
