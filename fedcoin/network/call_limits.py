@@ -7,15 +7,22 @@ second, and how long a reply, an unread stream or a silent upload may last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.host_groups import HostGroups, group_of, observed_host
 from fedcoin.network.token_bucket import TokenBucket
+
+MAX_BATCH: Final = 256
+"""The largest number of transactions in one call."""
+
+MAX_BATCH_BYTES: Final = 1 << 20
+"""The largest size of all transactions in one call, in bytes; a single one may be larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +194,24 @@ class _Running:
             "try again later."
         )
         return RefusalError(NetworkCode.TOO_MANY_CALLS, message, limit=str(limit))
+
+
+def check_batch(raws: Sequence[bytes]) -> None:
+    """Check the size of a batch.
+
+    Args:
+        raws: Serialised SignedTransactions.
+
+    Raises:
+        RefusalError: TOO_LARGE when there are more than `MAX_BATCH`, or several with more than
+            `MAX_BATCH_BYTES`.
+    """
+    size = sum(map(len, raws))
+    if len(raws) > MAX_BATCH or (len(raws) > 1 and size > MAX_BATCH_BYTES):
+        raise RefusalError(
+            NetworkCode.TOO_LARGE,
+            f"transactions: {len(raws)} with {size} bytes, but one call holds at most "
+            f"{MAX_BATCH} and {MAX_BATCH_BYTES} bytes, or a single larger one",
+            field="transactions",
+            limit=str(MAX_BATCH),
+        )

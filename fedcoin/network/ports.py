@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fedcoin.contract.blocks.ledger import Ledger
+    from fedcoin.data.errors import RefusalError
     from fedcoin.data.messages.blocks import Block
     from fedcoin.data.messages.genesis import Genesis
     from fedcoin.data.messages.transactions import Transaction
@@ -75,6 +76,17 @@ class ChainPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """The height and round that a node is deciding."""
+
+    height: int
+    """The height that is being decided: one more than the chain's."""
+
+    round: int
+    """The round within it, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeeRates:
     """What transactions must pay at present, and how many wait."""
 
@@ -92,34 +104,32 @@ class TransactionPort(Protocol):
     Bytes that arrive are decoded once, by `decode`; from there on the `Transaction` is passed.
     """
 
-    def decode(self, raw: bytes) -> Transaction:
-        """Decode and verify a signed transaction, unless the node has it already.
+    async def decode_all(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        """Decode and verify signed transactions, unless the node has them already.
 
         Args:
-            raw: A serialised SignedTransaction. Its hash and signature are over exactly these
-                bytes.
+            raws: Serialised SignedTransactions. Hash and signature are over exactly these bytes.
 
         Returns:
-            The transaction; the one that the node holds when it holds one with these bytes.
-
-        Raises:
-            RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE, as in
-                `data.messages.transactions.decode_transaction`.
+            For each the transaction, the one that the node holds when it holds one with these
+            bytes; or a refusal: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or
+            BAD_SIGNATURE, as in `data.messages.transactions.decode_transaction`.
         """
         ...
 
-    async def submit(self, transaction: Transaction) -> None:
-        """Admit a transaction of this node's own users, and wait for its audit.
+    async def submit_all(self, transactions: Sequence[Transaction]) -> list[RefusalError | None]:
+        """Admit transactions of this node's own users in their order, and wait for their audits.
 
-        Nothing happens when it waits already or is final.
+        Nothing happens for one that waits already or is final.
 
         Args:
-            transaction: The decoded and verified transaction.
+            transactions: The decoded and verified transactions.
 
-        Raises:
-            RefusalError: ALREADY_PENDING, REPLACEMENT_UNDERPRICED, TOO_MANY_PENDING, POOL_FULL or a
-                code of the ledger, as in `contract.pending.mempool.Mempool.add`, also when the
-                transaction is only too early; or the code of the audit.
+        Returns:
+            For each its refusal, if any: ALREADY_PENDING, REPLACEMENT_UNDERPRICED,
+            TOO_MANY_PENDING, POOL_FULL or a code of the ledger, as in
+            `contract.pending.mempool.Mempool.add`, also when the transaction is only too early; or
+            the code of the audit.
         """
         ...
 
@@ -199,17 +209,6 @@ class TransactionPort(Protocol):
             The nonce, counting the transactions that wait.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The height and round that a node is deciding."""
-
-    height: int
-    """The height that is being decided: one more than the chain's."""
-
-    round: int
-    """The round within it, from 0."""
 
 
 class ConsensusPort(Protocol):

@@ -1,6 +1,14 @@
 """Measure the times that a user waits for: the demo, a node's start, settlement, a transfer.
 
 Prints a table with each limit, and exits with 1 when one is missed. `--json` prints the numbers.
+
+With `--validators N` it measures a network of N validators under load instead: final transfers a
+second when as many are sent as become final, the seconds until one is final when 100 are sent a
+second, `GetStatus` while the validators mine, and the processor time of each transfer on each node.
+A process of its own sends transfers that were signed before; its share of a core is reported.
+`--against PATH` measures another checkout of this project in turns with this one, and prints the
+ratios; `--cometbft` runs CometBFT's example application with as many validators, transactions of
+the same size and the same load on the same machine, and needs Go.
 """
 
 from __future__ import annotations
@@ -25,6 +33,9 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
+from scripts.benchmarks.node_load.cometbft import measure_cometbft
+from scripts.benchmarks.node_load.load_report import compute_ratios, format_table
+from scripts.benchmarks.node_load.measurement import ROOT, Plan, measure_checkout, median_of
 
 LIMITS = {
     "demo, seconds": 90.0,
@@ -102,15 +113,63 @@ async def _ready(api: str) -> None:
         await node.wait_until_serving(60)
 
 
+def _measure_load(arguments: argparse.Namespace) -> None:
+    """Measure this checkout under load, and beside it what was asked for."""
+    plan = Plan(arguments.validators, arguments.seconds)
+    checkouts = [path for path in (arguments.against, ROOT) if path is not None]
+    runs: dict[Path, list[dict[str, float]]] = {path: [] for path in checkouts}
+    for turn in range(arguments.turns):
+        for path in checkouts if turn % 2 == 0 else reversed(checkouts):
+            runs[path].append(measure_checkout(path, plan))
+    this = median_of(runs[ROOT])
+    other = median_of(runs[arguments.against]) if arguments.against else {}
+    found: dict[str, Any] = dict(this)
+    if other:
+        found |= {"against": other, "ratios": compute_ratios(this, other)}
+    if arguments.cometbft:
+        found["cometbft"] = measure_cometbft(plan)
+    if arguments.json:
+        print(json.dumps(_rounded(found)))
+        return
+    print(format_table(this, other))
+    for name, value in found.get("cometbft", {}).items():
+        print(f"cometbft {name:<25}{value:>10.3f}")
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, dict) else round(value, 4)
+        for name, value in found.items()
+    }
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    load = parser.add_argument_group("load")
+    load.add_argument("--validators", type=int, help="measure so many validators under load")
+    load.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts")
+    load.add_argument(
+        "--against", type=lambda path: Path(path).resolve(), help="another checkout to compare with"
+    )
+    load.add_argument("--turns", type=int, default=1, help="runs of each checkout; medians count")
+    load.add_argument("--cometbft", action="store_true", help="run CometBFT beside it, with Go")
+    return parser.parse_args()
+
+
 def main() -> int:
     """Measure, print, and compare with the limits.
 
     Returns:
         The exit status: 1 when a limit is missed.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    as_json = parser.parse_args().json
+    arguments = _parse_arguments()
+    as_json = arguments.json
+    if arguments.validators:
+        _measure_load(arguments)
+        return 0
     found = {**_measure_demo(), **_measure_network()}
     missed = [n for n, limit in LIMITS.items() if limit is not None and found[n] > limit]
     if as_json:

@@ -7,7 +7,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from fedcoin.contract.blocks.ledger import Execution, Ledger
 from fedcoin.contract.pending.mempool import Mempool
@@ -86,6 +88,17 @@ class ChainPort:
         grown.set()
 
 
+Outcome = TypeVar("Outcome")
+
+
+def outcome_of(action: Callable[[], Outcome]) -> Outcome | RefusalError:
+    """Return what a function returns, or the refusal that it raises."""
+    try:
+        return action()
+    except RefusalError as refusal:
+        return refusal
+
+
 class PoolPort:
     """The mempool that the API's services use."""
 
@@ -100,6 +113,13 @@ class PoolPort:
     def decode(self, raw: bytes) -> Transaction:
         max_bytes = self.mini.genesis.parameters.max_transaction_bytes
         return decode_transaction(raw, self.mini.genesis.identity, max_bytes)
+
+    async def decode_all(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        return [outcome_of(partial(self.decode, raw)) for raw in raws]
+
+    async def submit_all(self, transactions: Sequence[Transaction]) -> list[RefusalError | None]:
+        outcomes = [outcome_of(partial(self.add_relayed, one)) for one in transactions]
+        return [one if isinstance(one, RefusalError) else None for one in outcomes]
 
     async def submit(self, transaction: Transaction) -> None:
         self.add_relayed(transaction)

@@ -28,6 +28,11 @@ from fedcoin.network.ports import FeeRates
 _MAX_UNSOUND: Final = 4096
 """How many transactions that failed their audit are remembered."""
 
+_YIELD_EVERY: Final = 16
+"""After this many transactions of a batch, other tasks get a turn on the event loop."""
+_FEW: Final = 4
+"""Up to this many transactions are decoded on the event loop; to start a thread takes as long."""
+
 log = logging.getLogger(__name__)
 
 
@@ -101,7 +106,17 @@ class TransactionIntake:
         self._ready_listeners.append(listener)
 
     def decode(self, raw: bytes) -> Transaction:
-        """Implement `TransactionPort.decode`: decode and verify a signed transaction."""
+        """Decode and verify a signed transaction, unless this node has it already.
+
+        Args:
+            raw: A serialised SignedTransaction.
+
+        Returns:
+            The transaction.
+
+        Raises:
+            RefusalError: As `data.messages.transactions.decode_transaction`.
+        """
         known = self._chain.find_transaction(raw)
         if known is not None:
             return known
@@ -109,20 +124,47 @@ class TransactionIntake:
         max_bytes = genesis.parameters.max_transaction_bytes
         return decode_transaction(raw, genesis.identity, max_bytes)
 
+    async def decode_all(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        """Implement `TransactionPort.decode_all`: decode and verify many transactions."""
+        known = [self._chain.find_transaction(raw) for raw in raws]
+        unknown = [raw for raw, found in zip(raws, known, strict=True) if found is None]
+        decoded = iter(await self._decode_unknown(unknown))
+        return [next(decoded) if found is None else found for found in known]
+
     def add_relayed(self, transaction: Transaction) -> bool:
         """Implement `TransactionPort.add_relayed`: admit a transaction that a peer relayed."""
         return self._admit(transaction, hold=True)
 
     async def submit(self, transaction: Transaction) -> None:
-        """Implement `TransactionPort.submit`: admit a local user's transaction after its audit."""
+        """Admit a transaction of this process, and wait for its audit.
+
+        Args:
+            transaction: The decoded and verified transaction.
+
+        Raises:
+            RefusalError: What `submit_all` returns.
+        """
         self._admit(transaction, hold=False)
-        audit = self._audits.get(transaction.hash)
-        if audit is not None:
-            refusal = await asyncio.shield(audit)
-            # What depends on the sender's earlier transactions is audited after them.
-            if refusal is not None and refusal.code is not LedgerCode.NONCE_TOO_HIGH:
-                self._mempool.remove(transaction.hash)
-                raise refusal
+        refusal = await self._wait_for_audit(transaction)
+        if refusal is not None:
+            raise refusal
+
+    async def submit_all(self, transactions: Sequence[Transaction]) -> list[RefusalError | None]:
+        """Implement `TransactionPort.submit_all`: admit a user's transactions, then audit them."""
+        refusals: list[RefusalError | None] = []
+        for index, transaction in enumerate(transactions):
+            if index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+            try:
+                self._admit(transaction, hold=False)
+            except RefusalError as refusal:
+                refusals.append(refusal)
+            else:
+                refusals.append(None)
+        for index, transaction in enumerate(transactions):
+            if transaction.hash in self._audits and refusals[index] is None:
+                refusals[index] = await self._wait_for_audit(transaction)
+        return refusals
 
     def find(self, raw: bytes) -> Transaction | None:
         """Implement `TransactionPort.find`: look a waiting transaction up by its signed bytes."""
@@ -207,6 +249,31 @@ class TransactionIntake:
             listener(transaction)
         self._offer(self._mempool.candidates_of(transaction.sender))
         return True
+
+    async def _wait_for_audit(self, transaction: Transaction) -> RefusalError | None:
+        """Wait for the audit that runs, if any; a transaction that fails it is removed."""
+        audit = self._audits.get(transaction.hash)
+        refusal = None if audit is None else await asyncio.shield(audit)
+        # What depends on the sender's earlier transactions is audited after them.
+        if refusal is None or refusal.code is LedgerCode.NONCE_TOO_HIGH:
+            return None
+        self._mempool.remove(transaction.hash)
+        return refusal
+
+    async def _decode_unknown(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        """Decode transactions in a thread, which pays for more than a few."""
+        if len(raws) <= _FEW:
+            return self._decode_each(raws)
+        return await asyncio.to_thread(self._decode_each, raws)
+
+    def _decode_each(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        decoded: list[Transaction | RefusalError] = []
+        for raw in raws:
+            try:
+                decoded.append(self.decode(raw))
+            except RefusalError as refusal:
+                decoded.append(refusal)
+        return decoded
 
     def _next_time(self) -> int:
         return max(self._clock(), self._chain.time_ms() + 1)

@@ -13,6 +13,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
 from fedcoin.network.api.chain_watching import watch_changes
 from fedcoin.network.api.request_fields import choose_page_size, parse_hash
+from fedcoin.network.call_limits import check_batch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.ports import ChainPort, TransactionPort
@@ -69,9 +70,32 @@ class TransactionServicer(TransactionServiceServicer):
                 "transaction is empty; it must be a serialised SignedTransaction",
                 field="transaction",
             )
-        transaction = self._pool.decode(request.transaction)
-        await self._pool.submit(transaction)
-        return pb.SubmitTransactionResponse(hash=transaction.hash.hex())
+        (decoded,) = await self._pool.decode_all([request.transaction])
+        if isinstance(decoded, RefusalError):
+            raise decoded
+        (refusal,) = await self._pool.submit_all([decoded])
+        if refusal is not None:
+            raise refusal
+        return pb.SubmitTransactionResponse(hash=decoded.hash.hex())
+
+    async def SubmitTransactions(
+        self, request: pb.SubmitTransactionsRequest, context: CallContext
+    ) -> pb.SubmitTransactionsResponse:
+        """Put transactions into the mempool, each of which is answered for itself.
+
+        Raises:
+            RefusalError: TOO_LARGE when there are more than one call may hold.
+        """
+        check_batch(request.transactions)
+        decoded = await self._pool.decode_all(request.transactions)
+        accepted = [one for one in decoded if isinstance(one, Transaction)]
+        refusals = iter(await self._pool.submit_all(accepted))
+        return pb.SubmitTransactionsResponse(
+            results=[
+                _result(one, next(refusals)) if isinstance(one, Transaction) else _result(None, one)
+                for one in decoded
+            ]
+        )
 
     async def GetTransaction(
         self, request: pb.GetTransactionRequest, context: CallContext
@@ -154,6 +178,20 @@ class TransactionServicer(TransactionServiceServicer):
         if reason is None:
             return None
         return TransactionView(hash=hash.hex(), status=TRANSACTION_STATUS_DROPPED, reason=reason)
+
+
+def _result(transaction: Transaction | None, refusal: RefusalError | None) -> pb.SubmissionResult:
+    """Answer for one transaction of a batch: None for one that could not be decoded."""
+    hash = "" if transaction is None else transaction.hash.hex()
+    if refusal is None:
+        return pb.SubmissionResult(hash=hash)
+    return pb.SubmissionResult(
+        hash=hash,
+        reason=refusal.code.name,
+        message=str(refusal),
+        field=refusal.field,
+        limit=refusal.limit,
+    )
 
 
 def _pending_view(transaction: Transaction) -> TransactionView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,23 @@ class TransactionCalls(GrpcClient):
         request = pb.SubmitTransactionRequest(transaction=raw)
         method = self._transactions.SubmitTransaction
         return (await self.call(method, request, timeout=AUDIT_S)).hash
+
+    async def submit_transactions(self, raws: Sequence[bytes]) -> list[pb.SubmissionResult]:
+        """Submit many signed transactions in one call. A repeated call changes nothing.
+
+        Args:
+            raws: Serialised SignedTransactions, at most 256 with 1 MiB; those of one sender by
+                rising nonces.
+
+        Returns:
+            One result for each: its hash, and why the node refused it if it did.
+
+        Raises:
+            RpcError: TOO_LARGE when there are too many; or the call failed.
+        """
+        request = pb.SubmitTransactionsRequest(transactions=raws)
+        method = self._transactions.SubmitTransactions
+        return list((await self.call(method, request, timeout=AUDIT_S)).results)
 
     async def get_transaction(self, hash: Hash) -> TransactionView:
         """Ask for one transaction, pending or in a block.

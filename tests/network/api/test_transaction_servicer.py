@@ -11,6 +11,7 @@ from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.call_limits import MAX_BATCH
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1 import transaction_service_pb2_grpc as rpc
@@ -61,6 +62,24 @@ async def test_refusals_of_the_ledger_have_their_code(live: ServedApi) -> None:
     failure = await refused(live.node.submit_transaction(payment(live, fee=1).raw))
     assert (failure.status, failure.code) == (StatusCode.INVALID_ARGUMENT, "FEE_TOO_LOW")
     assert live.server.address in str(failure)
+
+
+async def test_each_transaction_of_a_batch_is_answered_for_itself(live: ServedApi) -> None:
+    first, second = payment(live), payment(live, ahead=1)
+    gap = payment(live, nonce=7)
+    raws = [first.raw, b"x", gap.raw, second.raw, first.raw]
+    results = await live.node.submit_transactions(raws)
+    assert [one.reason for one in results] == ["", "MALFORMED", "NONCE_TOO_HIGH", "", ""]
+    hashes = [first.hash.hex(), "", gap.hash.hex(), second.hash.hex(), first.hash.hex()]
+    assert [one.hash for one in results] == hashes
+    assert (results[2].field, results[2].limit) == ("nonce", "1")
+    assert "next is 1" in results[2].message
+    assert list(live.pool.pending()) == [first, second]
+
+
+async def test_a_batch_is_bounded(live: ServedApi) -> None:
+    failure = await refused(live.node.submit_transactions([b"x"] * (MAX_BATCH + 1)))
+    assert (failure.code, failure.field) == ("TOO_LARGE", "transactions")
 
 
 async def test_what_is_no_transaction_is_refused(live: ServedApi) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,11 @@ async def test_a_missing_socket_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_hangs_is_left(live: ServedApi) -> None:
-    async def hang(transaction: Transaction) -> None:
+    async def hang(transactions: Sequence[Transaction]) -> list[RefusalError | None]:
         await asyncio.sleep(60)
         raise AssertionError
 
-    live.pool.submit = hang  # type: ignore[method-assign]
+    live.pool.submit_all = hang  # type: ignore[method-assign]
     client = rpc.ArtifactUploadServiceStub(live.node.channel)
     await live.node.call(client.GetUploadStatus, pb.GetUploadStatusRequest(id=bytes(32)))
     paid = live.chain.sign(ALICE, transfer_to((BOB.address, 1)))

@@ -16,13 +16,12 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.background_tasks import BackgroundTasks
+from fedcoin.network.call_limits import MAX_BATCH, MAX_BATCH_BYTES, check_batch
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
-from fedcoin.network.peers.protection.limits import MAX_RELAYED, MAX_RELAYED_BYTES
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.ports import TransactionPort
 from fedcoin.v1.transaction_relay_service_pb2 import (
@@ -101,9 +100,9 @@ class Outbox:
         """
         taken = [self._take()]
         size = len(taken[0])
-        while self._waiting and len(taken) < MAX_RELAYED:
+        while self._waiting and len(taken) < MAX_BATCH:
             size += len(self._waiting[0])
-            if size > MAX_RELAYED_BYTES:
+            if size > MAX_BATCH_BYTES:
                 break
             taken.append(self._take())
         return taken
@@ -156,27 +155,34 @@ class TransactionRelay:
             RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED
                 when the peer sends more transactions a second than it may.
         """
-        _check_batch(raws)
+        check_batch(raws)
         peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
         accepted = 0
-        for index, raw in enumerate(raws):
+        for index, decoded in enumerate(await self._pool.decode_all(self._new(peer, raws))):
             if index % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
-            accepted += self._take(peer, raw)
+            accepted += self._take(peer, decoded)
         return accepted
 
-    def _take(self, peer: Peer, raw: bytes) -> bool:
-        waiting = self._pool.find(raw)
-        if waiting is not None:
-            self._outbox(peer).known.add(waiting.hash)
+    def _new(self, peer: Peer, raws: Sequence[bytes]) -> list[bytes]:
+        """List what neither waits here nor was relayed, and note what the peer has."""
+        new = []
+        for raw in raws:
+            waiting = self._pool.find(raw)
+            if waiting is not None:
+                self._outbox(peer).known.add(waiting.hash)
+            elif sha256(raw) not in self._relayed:
+                new.append(raw)
+        return new
+
+    def _take(self, peer: Peer, decoded: Transaction | RefusalError) -> bool:
+        if isinstance(decoded, RefusalError):
+            self._punish_fault(peer, decoded)
             return False
-        if sha256(raw) in self._relayed:
-            return False
+        # Recorded before admission, so that it is not relayed back to this peer.
+        self._outbox(peer).known.add(decoded.hash)
         try:
-            transaction = self._pool.decode(raw)
-            # Recorded before admission, so that it is not relayed back to this peer.
-            self._outbox(peer).known.add(transaction.hash)
-            return self._pool.add_relayed(transaction)
+            return self._pool.add_relayed(decoded)
         except RefusalError as refusal:
             self._punish_fault(peer, refusal)
             return False
@@ -229,18 +235,6 @@ class TransactionRelay:
             log.debug("%s did not take transactions: %s", outbox.peer, error)
             return False
         return True
-
-
-def _check_batch(raws: Sequence[bytes]) -> None:
-    size = sum(map(len, raws))
-    if len(raws) > MAX_RELAYED or (len(raws) > 1 and size > MAX_RELAYED_BYTES):
-        raise RefusalError(
-            NetworkCode.TOO_LARGE,
-            f"transactions: {len(raws)} with {size} bytes, but one call holds at most "
-            f"{MAX_RELAYED} and {MAX_RELAYED_BYTES} bytes, or a single larger one",
-            field="transactions",
-            limit=str(MAX_RELAYED),
-        )
 
 
 class TransactionRelayServicer(TransactionRelayServiceServicer):

@@ -22,14 +22,6 @@ from fedcoin.network.token_bucket import TokenBucket
 KIB = 1024
 """Bytes of a kibibyte."""
 
-MAX_RELAYED = 256
-"""The largest number of transactions in one RelayTransactions."""
-
-MAX_RELAYED_BYTES = 1024 * KIB
-"""The largest size of all transactions in one RelayTransactions, in bytes; a single one may be
-larger."""
-
-
 MAX_TRANSACTION_MESSAGE_BYTES = PARAMETER_RANGES["max_transaction_bytes"][1] + 4 * KIB
 """The largest message that holds one transaction."""
 

@@ -12,11 +12,11 @@ import grpc
 import pytest
 
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.call_limits import MAX_BATCH
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.gossip import transactions
-from fedcoin.network.peers.protection.limits import MAX_RELAYED
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
@@ -163,7 +163,7 @@ async def test_a_transaction_in_a_block_is_not_relayed(tmp_path: Path) -> None:
 
 async def test_too_many_at_once_are_refused(node: PeerNode) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await relay_by_hand(node, *[b"x"] * (MAX_RELAYED + 1))
+        await relay_by_hand(node, *[b"x"] * (MAX_BATCH + 1))
     assert read_error_details(caught.value).reason == "TOO_LARGE"
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -200,7 +200,7 @@ async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPat
     for raw in (b"12345", b"6789", b"abcd"):
         outbox.put(raw)
     assert outbox.batch() == [b"6789", b"abcd"]
-    monkeypatch.setattr(transactions, "MAX_RELAYED_BYTES", 3)
+    monkeypatch.setattr(transactions, "MAX_BATCH_BYTES", 3)
     for raw in (b"large", b"1", b"2", b"3", b"4"):
         outbox.put(raw)
     monkeypatch.setattr(transactions, "MAX_WAITING", 10)

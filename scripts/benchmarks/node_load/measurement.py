@@ -1,0 +1,222 @@
+"""Measure one checkout under load: rates, latencies, processor time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+"""The root of this checkout."""
+
+PACED_RATE: Final = 100
+"""Transfers a second while latencies are measured."""
+
+_HERE: Final = Path(__file__).resolve().parent
+_FLOOD_SENDERS, _PACED_SENDERS = 640, 100
+_MAX_RATE = 4_000
+"""More transfers a second than a network makes final; as many are signed before."""
+_WINDOW = 3_000
+_MAX_PACED_S, _MAX_MINING_S = 30.0, 20.0
+_TRAINING_START_S = 20.0
+_MEMORY_S = 1.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure."""
+
+    # How many validators the network has.
+    validators: int
+    # How long as many transfers are sent as become final, in seconds.
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Network:
+    """A running network of one checkout."""
+
+    apis: Sequence[str]
+    pids: Sequence[int]
+    receiver: str
+    files: dict[str, str]
+    process: subprocess.Popen[str]
+    # Megabytes of all nodes together, one number a second.
+    memory: list[float] = field(default_factory=list)
+
+    def cpu_seconds(self) -> float:
+        """Sum the processor time of the nodes, without their worker processes."""
+        return sum(cpu_seconds(pid) for pid in self.pids)
+
+    def train(self) -> None:
+        """Start the coordinator and the clients."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("train\n")
+        self.process.stdin.flush()
+
+
+def measure_checkout(checkout: Path, plan: Plan) -> dict[str, float]:
+    """Run a network of one checkout and measure it.
+
+    Args:
+        checkout: The checkout's root folder.
+        plan: What to measure.
+
+    Returns:
+        Numbers by name; a name says its unit.
+    """
+    paced_s = min(_MAX_PACED_S, plan.seconds)
+    batches = {
+        "paced": (_PACED_SENDERS, round(paced_s * PACED_RATE / _PACED_SENDERS) + 1),
+        "flood": (_FLOOD_SENDERS, round(plan.seconds * _MAX_RATE / _FLOOD_SENDERS) + 1),
+    }
+    with _running(checkout, plan.validators, batches) as network:
+        paced = _load(network, "paced", _PACED_SENDERS, paced_s, rate=PACED_RATE)
+        before, began = network.cpu_seconds(), len(network.memory)
+        flood = _load(network, "flood", _FLOOD_SENDERS, plan.seconds)
+        cpu = network.cpu_seconds() - before
+        memory = network.memory[began:]
+        network.train()
+        time.sleep(_TRAINING_START_S)
+        mining = _load(network, "", 1, min(_MAX_MINING_S, plan.seconds))
+    final = max(1, flood["final"])
+    early, late = _halves(memory)
+    return {
+        "final_per_second": flood["final"] / flood["seconds"],
+        "finality_p50_seconds_at_100": _quantile(paced["finality"], 0.50),
+        "finality_p99_seconds_at_100": _quantile(paced["finality"], 0.99),
+        "status_p99_seconds": _quantile(mining["status"], 0.99),
+        "status_p99_seconds_at_100": _quantile(paced["status"], 0.99),
+        "status_p99_seconds_under_load": _quantile(flood["status"], 0.99),
+        "cpu_ms_per_transaction": 1000 * cpu / plan.validators / final,
+        "node_cores": cpu / flood["seconds"],
+        "load_cores": flood["load_cpu_share"],
+        "node_memory_mb": late / plan.validators,
+        "memory_growth_mb_per_node": (late - early) / plan.validators,
+        "lost_at_100": float(sum(paced["refusals"].values())),
+    }
+
+
+@contextmanager
+def _running(
+    checkout: Path, validators: int, batches: dict[str, tuple[int, int]]
+) -> Iterator[_Network]:
+    """Run a network of a checkout; its nodes stop when the body ends."""
+    with tempfile.TemporaryDirectory() as root:
+        settings = {"root": root, "validators": validators, "batches": batches}
+        process = subprocess.Popen(
+            [_interpreter(checkout), str(_HERE / "checkout_network.py"), json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=checkout,
+            env={**os.environ, "PYTHONPATH": str(checkout)},
+        )
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the network of {checkout} did not start")
+            network = _Network(**json.loads(line), process=process)
+            threading.Thread(target=_watch_memory, args=(network,), daemon=True).start()
+            yield network
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+def _load(
+    network: _Network, file: str, senders: int, seconds: float, *, rate: float = 0.0
+) -> dict[str, Any]:
+    """Run one phase of the load in a process of its own."""
+    settings = {
+        "apis": network.apis,
+        "receiver": network.receiver,
+        "file": network.files[file] if file else "",
+        "senders": senders,
+        "seconds": seconds,
+        "rate": rate,
+        "window": _WINDOW,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.benchmarks.node_load.load_process"],
+        input=json.dumps(settings) + "\n",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    if result["refusals"]:
+        print(f"{file}: {result['refusals']}", file=sys.stderr)
+    return result
+
+
+def _interpreter(checkout: Path) -> str:
+    own = checkout / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
+def _watch_memory(network: _Network) -> None:
+    while network.process.poll() is None:
+        network.memory.append(sum(_memory_mb(pid) for pid in network.pids))
+        time.sleep(_MEMORY_S)
+
+
+def _memory_mb(pid: int) -> float:
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0.0
+    return int(pages) * _PAGE / 1e6
+
+
+def cpu_seconds(pid: int) -> float:
+    """Read the processor time that a process has used, without its children.
+
+    Args:
+        pid: The process id.
+
+    Returns:
+        Seconds, in user and in system mode together.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _halves(memory: Sequence[float]) -> tuple[float, float]:
+    """Give the memory after a sixth of the time, when caches are full, and at the end."""
+    if not memory:
+        return 0.0, 0.0
+    return memory[len(memory) // 6], memory[-1]
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Give the value below which a share of all values lies; NaN without values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def median_of(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Take the median of each number over several runs.
+
+    Args:
+        runs: What `measure_checkout` returned.
+
+    Returns:
+        Numbers by name.
+    """
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
