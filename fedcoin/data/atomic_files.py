@@ -10,7 +10,7 @@ def sync_folder(folder: Path) -> None:
     """Wait until the creations, renames and deletions in a folder are on disk.
 
     Args:
-        folder: The folder.
+        folder: An existing folder.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -23,7 +23,7 @@ def sync_file(path: Path) -> None:
     """Wait until a file's content is on disk.
 
     Args:
-        path: The file.
+        path: An existing file.
     """
     with path.open("rb+") as file:
         os.fsync(file.fileno())
@@ -55,7 +55,7 @@ def publish_file(part: Path, path: Path) -> None:
         path: The final name.
 
     Raises:
-        FileExistsError: When `path` exists; `part` then stays.
+        FileExistsError: `path` exists; the file `part` is left as it is.
     """
     sync_file(part)
     try:

@@ -23,7 +23,7 @@ def check_size(
         code: The code of the refusal.
 
     Raises:
-        RefusalError: TOO_LARGE, or `code`, when it is longer.
+        RefusalError: TOO_LARGE, or `code`, when the byte string is longer than `max_bytes`.
     """
     if len(value) > max_bytes:
         raise RefusalError(
@@ -68,7 +68,7 @@ def check_range(
         code: The code of the refusal.
 
     Raises:
-        RefusalError: MALFORMED, or `code`, when the number is out of range.
+        RefusalError: MALFORMED, or `code`, when the number is below `minimum` or above `maximum`.
     """
     if not minimum <= value <= maximum:
         raise RefusalError(
@@ -86,12 +86,12 @@ def check_choice(
 
     Args:
         value: The number of the enum value.
-        choices: The numbers allowed.
+        choices: The numbers of the enum's members that are allowed.
         field: The field's name, for the refusal.
         code: The code of the refusal.
 
     Raises:
-        RefusalError: MALFORMED, or `code`, for any other number.
+        RefusalError: MALFORMED, or `code`, when `value` is not among `choices`.
     """
     if value not in choices:
         allowed = ", ".join(map(str, choices))

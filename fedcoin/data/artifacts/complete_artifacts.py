@@ -29,14 +29,14 @@ _DATA_NAME: Final = re.compile(r"([0-9a-f]{64})\.data", re.ASCII)
 class CompleteArtifacts:
     """The complete artifacts of one folder; usable from several threads of one process.
 
-    Ids have 32 bytes. Only `has`, `size` and `ids` never wait for the disk.
+    Ids have 32 bytes. `has`, `size` and `ids` answer from memory; all other methods read the disk.
     """
 
     def __init__(self, root: Path) -> None:
-        """List the complete artifacts of a folder; delete manifests without content.
+        """List the complete artifacts of a folder; delete manifests that have no data file.
 
         Args:
-            root: The folder, which exists.
+            root: The folder of the artifacts, which must exist.
         """
         self._root = root
         self._lock = threading.RLock()
@@ -56,7 +56,7 @@ class CompleteArtifacts:
             id: The artifact's id, 32 bytes.
 
         Returns:
-            True when it does.
+            True when the whole artifact is here; False while it is still arriving.
         """
         return id in self._sizes
 
@@ -99,7 +99,7 @@ class CompleteArtifacts:
             id: The artifact's id, 32 bytes.
 
         Returns:
-            The artifact's bytes.
+            The whole content, up to `MAX_ARTIFACT_BYTES` bytes, in memory.
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
@@ -113,7 +113,7 @@ class CompleteArtifacts:
             id: The artifact's id, 32 bytes.
 
         Returns:
-            The manifest.
+            The manifest: id, size in bytes, and the hash of each chunk.
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when the artifact is not complete.
@@ -178,10 +178,10 @@ def unknown_artifact(id: bytes) -> RefusalError:
     """Make the refusal for an artifact that the store does not hold.
 
     Args:
-        id: The id that was asked for; of any length.
+        id: The id that was asked for; of any length, as it may come from another machine.
 
     Returns:
-        UNKNOWN_ARTIFACT, for the caller to raise.
+        A refusal with code UNKNOWN_ARTIFACT, which the caller raises.
     """
     return RefusalError(
         DataCode.UNKNOWN_ARTIFACT, f"the store holds no artifact {id.hex()[:64]}", field="id"

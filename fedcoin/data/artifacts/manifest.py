@@ -31,7 +31,7 @@ def build_manifest(data: bytes | Path) -> ArtifactManifest:
         data: The artifact's bytes, or the file that holds them.
 
     Returns:
-        The manifest.
+        The manifest: id, size in bytes, and the leaf hash of each chunk.
 
     Raises:
         RefusalError: BAD_ARTIFACT when the artifact is empty, TOO_LARGE when it has more than
@@ -66,11 +66,12 @@ def check_manifest(manifest: ArtifactManifest, max_bytes: int = MAX_ARTIFACT_BYT
     """Check that size, chunk hashes and id of a manifest agree.
 
     Args:
-        manifest: The manifest.
+        manifest: A manifest from another machine or from disk.
         max_bytes: The largest size allowed, in bytes.
 
     Raises:
-        RefusalError: BAD_ARTIFACT when they do not agree, TOO_LARGE when the artifact is larger
+        RefusalError: BAD_ARTIFACT when the size is not above 0, the number of hashes does not fit
+            the size, or the hashes do not lead to the id; TOO_LARGE when the artifact is larger
             than `max_bytes`.
     """
     _check_artifact_size(manifest.size, max_bytes)
@@ -116,7 +117,7 @@ def check_chunk(manifest: ArtifactManifest, index: int, data: bytes) -> None:
 
 
 def with_proved_size(manifest: ArtifactManifest, index: int, data: bytes) -> ArtifactManifest:
-    """Correct the size in a manifest by the length of the last chunk.
+    """Correct the size that a manifest states, once the last chunk has shown its length.
 
     Args:
         manifest: A manifest that passed `check_manifest`.
@@ -140,7 +141,7 @@ def check_chunk_index(size: int, index: int) -> None:
         index: The index of the chunk, from 0.
 
     Raises:
-        RefusalError: BAD_CHUNK when it does not.
+        RefusalError: BAD_CHUNK when the index is below 0, or not below the number of chunks.
     """
     count = count_chunks(size)
     if not 0 <= index < count:
@@ -154,7 +155,7 @@ def count_chunks(size: int) -> int:
         size: The artifact's size in bytes.
 
     Returns:
-        The number of chunks.
+        The number of chunks: the size over `CHUNK_BYTES`, rounded up.
     """
     return -(-size // CHUNK_BYTES)
 
@@ -167,7 +168,7 @@ def chunk_size(size: int, index: int) -> int:
         index: The index of the chunk, from 0.
 
     Returns:
-        The chunk's size in bytes.
+        `CHUNK_BYTES`, or less for the last chunk.
     """
     return min(CHUNK_BYTES, size - index * CHUNK_BYTES)
 
@@ -179,7 +180,7 @@ def iterate_chunks(data: bytes | Path) -> Iterator[bytes]:
         data: The artifact's bytes, or the file that holds them.
 
     Yields:
-        The chunks, in order.
+        The chunks, in order, each of `CHUNK_BYTES` bytes but the last one.
     """
     if isinstance(data, Path):
         with data.open("rb") as file:
@@ -194,7 +195,7 @@ def encode_manifest(manifest: ArtifactManifest) -> bytes:
     """Serialise a manifest, as it is written to disk.
 
     Args:
-        manifest: The manifest.
+        manifest: A manifest that passed `check_manifest`.
 
     Returns:
         The canonical protobuf encoding of the ArtifactManifest.
@@ -209,7 +210,7 @@ def decode_manifest(raw: bytes) -> ArtifactManifest:
         raw: The serialised ArtifactManifest.
 
     Returns:
-        The manifest.
+        The manifest, whose id, size and hashes agree.
 
     Raises:
         RefusalError: BAD_ARTIFACT when it is not a manifest or its parts do not agree, TOO_LARGE

@@ -79,7 +79,7 @@ class MappedArray:
 def map_tensors(path: Path) -> Mapping[str, MappedArray | Array]:
     """Open the arrays of a file without reading their numbers.
 
-    Accepts and refuses the same files as `decode_tensors`, with the same results.
+    Accepts and refuses the same files as `tensors.decode_tensors`, with the same numbers.
 
     Args:
         path: The file, a serialised TensorFile; it must not change while the arrays are in use.

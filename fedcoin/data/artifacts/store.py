@@ -43,10 +43,10 @@ class ArtifactStore(CompleteArtifacts):
         max_bytes_total: int,
         max_artifact_bytes: int = MAX_ARTIFACT_BYTES,
     ) -> None:
-        """Open or create a folder of artifacts, and complete or resume what is in it.
+        """Open or create a folder of artifacts, and complete or resume the uploads in it.
 
         Args:
-            root: The folder.
+            root: The folder, which is created when it is missing.
             max_bytes_total: The largest size of all artifacts together, in bytes.
             max_artifact_bytes: The largest size of one artifact, in bytes.
         """
@@ -101,7 +101,7 @@ class ArtifactStore(CompleteArtifacts):
             id: The artifact's id, 32 bytes.
 
         Returns:
-            True when there was something to delete.
+            True when the store held the artifact or a part of it.
         """
         with self._lock:
             had_upload = self._uploads.drop(id)
@@ -130,15 +130,16 @@ class ArtifactStore(CompleteArtifacts):
         """Start an upload, or continue one.
 
         Args:
-            manifest: The artifact's manifest.
+            manifest: The manifest of the artifact that is to arrive; need not be checked.
 
         Returns:
             The index of the next chunk wanted, from 0; the number of chunks when the artifact is
             complete.
 
         Raises:
-            RefusalError: BAD_ARTIFACT when the manifest is wrong, TOO_LARGE when the artifact is
-                above the limit on one artifact, or STORE_FULL when there is no room for it.
+            RefusalError: BAD_ARTIFACT when id, size and hashes of the manifest do not agree,
+                TOO_LARGE when the artifact is above the limit on one artifact, or STORE_FULL when
+                there is no room for it.
         """
         check_manifest(manifest, self._max_artifact)
         with self._lock:
@@ -185,8 +186,8 @@ class ArtifactStore(CompleteArtifacts):
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when the upload was not started or was deleted to make
-                room; BAD_CHUNK when size, hash or order of the chunk is wrong; STORE_FULL. The
-                chunks before it are kept.
+                room; BAD_CHUNK when size, hash or order of the chunk is wrong; STORE_FULL when the
+                store has no room for it. The chunks before it are kept.
         """
         if self.has(id):
             return self.next_chunk(id)

@@ -51,8 +51,8 @@ def encode_tensors(tensors: Mapping[str, Array]) -> bytes:
         The serialised TensorFile.
 
     Raises:
-        RefusalError: BAD_TENSOR when there are no arrays or too many, or a name, dtype or shape is
-            not allowed.
+        RefusalError: BAD_TENSOR when there are no arrays or more than `MAX_TENSORS`, a name is
+            empty or longer than `MAX_NAME_CHARS`, or a dtype or shape is none of those above.
     """
     _check_count(len(tensors))
     message = TensorFile()

@@ -51,10 +51,10 @@ class Upload:
             manifest: A manifest that was checked.
 
         Returns:
-            The upload.
+            The upload, which waits for chunk 0.
 
         Raises:
-            OSError: The files cannot be written.
+            OSError: The files cannot be written, for example because the disk is full.
         """
         upload = cls(folder, manifest, 0)
         upload._manifest_path.write_bytes(encode_manifest(manifest))

@@ -56,10 +56,10 @@ class UploadSet:
         """Tell whether an upload still receives chunks, and was not deleted.
 
         Args:
-            upload: The upload.
+            upload: An upload that this set has given out.
 
         Returns:
-            True when it does.
+            True when chunks may be added to it.
         """
         return self._receiving.get(upload.manifest.id) is upload
 
@@ -67,15 +67,15 @@ class UploadSet:
         """Tell whether a thread is completing an upload.
 
         Args:
-            upload: The upload.
+            upload: An upload that this set has given out.
 
         Returns:
-            True when it is.
+            True between `start_finishing` and `stop_finishing`.
         """
         return self._finishing.get(upload.manifest.id) is upload
 
     def begin(self, manifest: ArtifactManifest) -> Upload:
-        """Start an upload; delete the least recently used ones if there are too many.
+        """Start an upload; if that makes more than `MAX_UPLOADS`, delete the least recently used.
 
         Args:
             manifest: A manifest that was checked, of an artifact that has no upload.
@@ -92,7 +92,7 @@ class UploadSet:
         """Make an upload that receives chunks the most recently used one.
 
         Args:
-            upload: The upload.
+            upload: An upload for which `is_receiving` is true.
         """
         self._receiving[upload.manifest.id] = self._receiving.pop(upload.manifest.id)
 
@@ -122,7 +122,7 @@ class UploadSet:
         """Reserve a complete upload for one thread: no other can delete it or add to it.
 
         Args:
-            upload: The upload.
+            upload: An upload of this set that has all chunks.
         """
         upload.ended.clear()
         self._finishing[upload.manifest.id] = self._receiving.pop(upload.manifest.id)
@@ -131,7 +131,7 @@ class UploadSet:
         """End what `start_finishing` began.
 
         Args:
-            upload: The upload.
+            upload: An upload that the caller's thread has reserved with `start_finishing`.
             is_stored: True when the artifact has its final names; False makes the upload receive
                 its last chunk again.
         """

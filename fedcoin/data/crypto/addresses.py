@@ -41,7 +41,7 @@ def derive_address(public_key: bytes) -> bytes:
 def format_address(address: bytes) -> str:
     """Format an address in bech32m.
 
-    Remembers addresses, since a list of tasks names the same ones again and again.
+    Caches the latest results, since a list of tasks names the same addresses again and again.
 
     Args:
         address: The address, 20 bytes.

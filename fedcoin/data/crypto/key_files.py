@@ -64,10 +64,10 @@ def save_key(
         path: The file to create.
         key: The key to write.
         passphrase: Encrypts the seed; None or an empty string leaves it unencrypted.
-        cost: How expensive each guess of the passphrase is made.
+        cost: The time and memory that each guess of the passphrase takes.
 
     Raises:
-        RefusalError: BAD_KEY_FILE when `path` exists: a key is never overwritten.
+        RefusalError: BAD_KEY_FILE when the file `path` exists, since a key is never overwritten.
     """
     content: dict[str, object] = {
         "version": _FILE_VERSION,

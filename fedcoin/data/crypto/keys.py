@@ -65,7 +65,7 @@ class KeyPair:
 
         Args:
             context: The purpose of the signature.
-            genesis_hash: The genesis hash of the network that the signature is valid for.
+            genesis_hash: The genesis hash of the network that the signature is valid for, 32 bytes.
             body: The bytes to sign.
 
         Returns:
@@ -83,7 +83,8 @@ def verify_signature(
     Args:
         public_key: The signer's Ed25519 public key, 32 bytes.
         context: The purpose of the signature.
-        genesis_hash: The genesis hash of the network that the signature must be valid for.
+        genesis_hash: The genesis hash of the network that the signature must be valid for, 32
+            bytes.
         body: The bytes that were signed.
         signature: The Ed25519 signature, 64 bytes.
 

@@ -43,7 +43,8 @@ def decode(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFO
         The message.
 
     Raises:
-        RefusalError: MALFORMED, or `code`, when the bytes are anything else.
+        RefusalError: MALFORMED, or `code`, when the bytes cannot be parsed as the message, or are
+            another encoding of it than the canonical one.
     """
     message = parse(message_type, raw, code=code)
     check_canonical(message, raw, code=code)

@@ -32,10 +32,11 @@ def build_client_list(clients: Sequence[ListedClient]) -> ClientList:
     """Describe a list of clients by its root.
 
     Args:
-        clients: The clients in order; none lets anybody take part.
+        clients: The clients in order; an empty sequence lets anybody take part.
 
     Returns:
-        The list as the chain keeps it; empty when there are no clients.
+        The tree's root and the number of its leaves, as the chain keeps them; both empty when there
+        are no clients.
     """
     if not clients:
         return ClientList()
@@ -46,8 +47,8 @@ def build_admission(clients: Sequence[ListedClient], address: bytes) -> Admissio
     """Prove that a client is on a list.
 
     Args:
-        clients: The list.
-        address: The client's address, 20 bytes.
+        clients: The whole list, in the order of `build_client_list`.
+        address: The address of the client to prove, 20 bytes.
 
     Returns:
         The proof, for a task's `admissions`; an empty one when the client is not on the list, which
@@ -67,9 +68,10 @@ def is_admitted(admission: Admission, address: bytes, clients: ClientList) -> bo
     """Check the proof that a client is on a list.
 
     Args:
-        admission: The proof.
-        address: The client's address, 20 bytes.
-        clients: The list.
+        admission: The proof: the leaf's index and largest number of examples, and the sibling
+            hashes.
+        address: The address that the client claims, 20 bytes.
+        clients: The list's root and number of leaves, from the chain.
 
     Returns:
         True when the list holds this address with the proof's largest number of examples.

@@ -67,10 +67,11 @@ def parse_genesis(raw: bytes) -> Genesis:
         raw: The content of the file.
 
     Returns:
-        The genesis.
+        The checked genesis, with defaults filled in.
 
     Raises:
-        RefusalError: BAD_GENESIS when something in it is wrong; `field` names it, such as
+        RefusalError: BAD_GENESIS when the file is too large or no JSON of a genesis, or a value in
+            it is missing, out of range or listed twice; `field` names the value, such as
             `accounts[3].address`.
     """
     message = _read(raw)

@@ -54,7 +54,7 @@ ranges keep sums below 63 bits and memory small.
 class Parameters:
     """A network's parameters, with the defaults for those that genesis does not set.
 
-    `genesis.proto` describes what each one does.
+    `genesis.proto` describes what each one does. The comment after each field is its unit.
     """
 
     max_block_bytes: int = 2_097_152  # bytes
@@ -92,10 +92,11 @@ def parse_parameters(message: genesis_pb2.Parameters) -> Parameters:
         message: The parameters as genesis gives them; 0 stands for the default.
 
     Returns:
-        The network's parameters.
+        All parameters, with a value each.
 
     Raises:
-        RefusalError: BAD_GENESIS when a parameter is out of range; `field` names it.
+        RefusalError: BAD_GENESIS when a parameter is outside `PARAMETER_RANGES`, or two parameters
+            contradict each other; `field` names it.
     """
     given = {item.name: getattr(message, item.name) for item in fields(Parameters)}
     parameters = Parameters(**{name: value for name, value in given.items() if value})

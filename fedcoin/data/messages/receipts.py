@@ -14,7 +14,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
     """Encode a receipt as it is hashed and stored.
 
     Args:
-        receipt: The receipt.
+        receipt: What one block did in one respect, such as a payment.
 
     Returns:
         The canonical protobuf encoding of the Receipt.

@@ -69,8 +69,11 @@ def decode_transaction(
         The transaction.
 
     Raises:
-        RefusalError: Checked in this order: TOO_LARGE; MALFORMED; UNKNOWN_ACTION when it does
-            not hold exactly one action that this program knows; WRONG_CHAIN; BAD_SIGNATURE.
+        RefusalError: Checked in this order: TOO_LARGE when it has more than `max_bytes` bytes;
+            MALFORMED when it is not canonical, or a key or signature has a wrong length;
+            UNKNOWN_ACTION when it does not hold exactly one action that this program knows;
+            WRONG_CHAIN when it names another chain id; BAD_SIGNATURE when the key has not signed it
+            for this network.
     """
     check_size(raw, max_bytes, "transaction")
     envelope = canonical.decode(SignedTransaction, raw)

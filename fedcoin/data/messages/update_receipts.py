@@ -35,10 +35,10 @@ class SignedUpdateReceipt:
         """Tell whether the receipt is for an update.
 
         Args:
-            update: The update.
+            update: A client's verified update.
 
         Returns:
-            True when the server took exactly what the client signed.
+            True when the receipt holds the bytes that the client signed, unchanged.
         """
         return self.update_body == update.envelope.body
 

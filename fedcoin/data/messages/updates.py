@@ -48,7 +48,7 @@ def sign_update(update: ClientUpdate, key: KeyPair, genesis_hash: bytes) -> Sign
     Args:
         update: What to sign; its `address` must be that of the key.
         key: The client's key.
-        genesis_hash: The genesis hash of the network that it is signed for.
+        genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
 
     Returns:
         The signed message, ready to be sent.
@@ -66,14 +66,16 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
 
     Args:
         envelope: The signed message, as it was received.
-        genesis_hash: The genesis hash of the network that it must be signed for.
+        genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
 
     Returns:
         The update.
 
     Raises:
-        RefusalError: TOO_LARGE; MALFORMED when it is not well-formed or a number is out of
-            range; BAD_ADDRESS when the address is not that of the key; BAD_SIGNATURE.
+        RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
+            canonical, or an id, round or number of examples is out of range; BAD_ADDRESS when the
+            address is not that of the key; BAD_SIGNATURE when the key has not signed it for this
+            network.
     """
     check_size(envelope.body, _MAX_UPDATE_BYTES, "update.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")

@@ -134,7 +134,7 @@ def sign_vote(
             prevote for a block.
 
     Returns:
-        The vote.
+        The signed vote.
     """
     body = canonical.encode(
         vote_pb2.Vote(
@@ -225,12 +225,12 @@ def sign_proposal(
         height: The height that is being decided, from 1.
         round: The round within the height, from 0.
         valid_round: The round in which the block had a polka; -1 for none.
-        block: The block.
+        block: The block that is proposed, of this height.
         key: The proposer's key.
         genesis_hash: The genesis hash of the network that it is signed for, 32 bytes.
 
     Returns:
-        The proposal.
+        The signed proposal.
     """
     body = canonical.encode(
         vote_pb2.Proposal(
@@ -266,8 +266,9 @@ def decode_proposal(
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
-            well-formed, or names another hash or height than those of the block; BAD_SIGNATURE
-            when the signature is not of this network; those of `decode_block`.
+            well-formed, or names another hash or height than those of the block; BAD_SIGNATURE when
+            the signature is not of this network; TOO_LARGE, MALFORMED or BAD_ROOT for its block, as
+            `decode_block` says.
     """
     check_size(envelope.block, max_block_bytes, "proposal.block")
     _check_envelope(envelope, "proposal")

@@ -202,7 +202,7 @@ class BlockIndex:
                 starts with the latest.
 
         Returns:
-            Locations among transactions.
+            At most `limit` locations among transactions.
         """
         rows = self._database.rows(
             "SELECT height, position FROM transactions"
@@ -221,7 +221,7 @@ class BlockIndex:
                 starts with the latest.
 
         Returns:
-            The campaigns.
+            Ids and locations of at most `limit` campaigns.
         """
         rows = self._database.rows(
             "SELECT campaign_id, height, position FROM campaigns WHERE (height, position) < (?, ?)"
@@ -245,7 +245,7 @@ class BlockIndex:
             campaign_id: List only tasks of this campaign, 32 bytes; None for all.
 
         Returns:
-            The tasks.
+            Ids and locations of at most `limit` tasks.
         """
         condition = "" if campaign_id is None else "campaign_id = ? AND "
         arguments = () if campaign_id is None else (campaign_id,)
@@ -284,7 +284,7 @@ class BlockIndex:
                 starts with the latest.
 
         Returns:
-            Locations among receipts.
+            At most `limit` locations among receipts.
         """
         rows = self._database.rows(
             "SELECT height, position FROM payments"

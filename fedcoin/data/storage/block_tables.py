@@ -31,7 +31,7 @@ def write_block(
 
     Args:
         connection: A connection inside the caller's write transaction.
-        block: The block.
+        block: A block that passed all checks and follows the last stored one.
         certificate: The serialised Certificate that makes it final.
         receipts: The block's serialised receipts, in order.
     """
@@ -53,7 +53,8 @@ def check_blocks(database: Database, path: Path) -> None:
         path: Its file, for the error.
 
     Raises:
-        RefusalError: BAD_STORE when a block is missing or the last header is damaged.
+        RefusalError: BAD_STORE when the heights have a gap, or the last header does not have the
+            hash that is stored with it.
     """
     count, first, last = database.rows("SELECT count(*), min(height), max(height) FROM blocks")[0]
     base = database.rows(SELECT_BASE_HEIGHT)[0][0]

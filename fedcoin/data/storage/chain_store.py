@@ -134,7 +134,7 @@ class ChainStore(BlockReader):
         """Write the state of genesis, once; later calls change nothing.
 
         Args:
-            changes: The entries of the state.
+            changes: All entries of the state, by key; none of the values is None.
 
         Returns:
             True when this call wrote them.
@@ -167,7 +167,7 @@ class ChainStore(BlockReader):
             transactions: The block's transactions, decoded; None to read them from the block.
 
         Raises:
-            ValueError: When the block does not follow the last one.
+            ValueError: The block's height or parent hash does not follow the last block.
         """
         if transactions is None:
             transactions = [decode_stored_transaction(raw) for raw in block.transactions]
@@ -191,7 +191,8 @@ class ChainStore(BlockReader):
 
         Args:
             batches: The entries of the state, in batches.
-            base: Called once the batches have ended; returns what belongs to them.
+            base: Called once the batches have ended; returns the headers, campaigns and tasks of
+                the snapshot that they came from.
 
         Raises:
             ValueError: When the store holds blocks.

@@ -67,7 +67,7 @@ class Database:
         """Open a database file, or create it when it is missing.
 
         Migrates a file that an earlier version of the program wrote. Failures of the disk raise
-        `OSError` or `sqlite3.OperationalError`.
+        `OSError` or `sqlite3.OperationalError`, and so do those of all other methods.
 
         Args:
             path: The database file.

@@ -51,10 +51,10 @@ class SnapshotWriter:
         return self._file.tell()
 
     def add(self, part: SnapshotPart) -> None:
-        """Append a part.
+        """Append a part: its length and its bytes.
 
         Args:
-            part: The part to append.
+            part: A header, chunk or other part, in the order that `contract.snapshots` prescribes.
 
         Raises:
             RefusalError: TOO_LARGE when it has more than `MAX_PART_BYTES` bytes.

@@ -38,7 +38,7 @@ class VoteMarkFile:
     """The file that holds the mark of one key in one network. Its methods block.
 
     Args:
-        path: The file.
+        path: The file; `lease` creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,15 +67,15 @@ class VoteMarkFile:
         """Write a mark with a higher lease; it is on disk when this returns.
 
         Args:
-            mark: The mark.
+            mark: The mark to write; its `leased` is above every height signed so far.
         """
         replace_file(self.path, _encode(mark))
 
     def note(self, mark: VoteMark) -> None:
-        """Write a mark with a later vote. It survives the end of the process, not a power cut.
+        """Write a mark with a later vote, which survives a crash of the process, not a power cut.
 
         Args:
-            mark: The mark, whose lease is the file's.
+            mark: The mark to write; its `leased` is the one that the file already holds.
         """
         try:
             handle = os.open(self.path, os.O_WRONLY)
