@@ -64,11 +64,11 @@ class BlockVerdicts:
         self._own.add(block_hash)
 
     def note_checked(self, block_hash: bytes, verdict: Verdict) -> None:
-        """Record the answer to `CheckBlock`; what was found once stays.
+        """Record the answer to `CheckBlock`; VALID or FOUND_FALSE is not changed by a later answer.
 
         Args:
             block_hash: The block's hash, 32 bytes.
-            verdict: The answer.
+            verdict: The driver's answer; UNKNOWN lets the engine ask again in the next round.
         """
         if block_hash in self._validity and self._validity[block_hash] in (None, Verdict.UNKNOWN):
             self._validity[block_hash] = verdict
@@ -78,7 +78,7 @@ class BlockVerdicts:
 
         Args:
             block_hash: The block's hash, 32 bytes.
-            verdict: The answer.
+            verdict: The driver's answer, from its clock, artifacts and audit.
         """
         if block_hash in self._judged:
             self._judged[block_hash] = verdict
@@ -87,11 +87,11 @@ class BlockVerdicts:
         """Look up whether a block is valid; ask the driver if that was not asked yet.
 
         Args:
-            round: The current round.
-            block: The block.
+            round: The current round, from 0.
+            block: A block of the height that is being decided.
 
         Returns:
-            The answer; None while there is none.
+            The driver's answer; None while there is none.
         """
         if not self._is_voting:
             return Verdict.VALID
@@ -106,7 +106,7 @@ class BlockVerdicts:
         Asks the driver (`JudgeProposal`) when the block has not been judged yet.
 
         Args:
-            round: The current round.
+            round: The current round, from 0.
             block: The block, which is new to the height.
 
         Returns:

@@ -56,7 +56,7 @@ def verify_certificate(
         The round in which the block was decided.
 
     Raises:
-        RefusalError: BAD_CERTIFICATE when the certificate does not make the block final.
+        RefusalError: BAD_CERTIFICATE when one of these conditions does not hold.
     """
     if len(raw) > _MAX_VOTE_BYTES * len(validators):
         raise _bad(f"has {len(raw)} bytes, too many for {len(validators)} validators")

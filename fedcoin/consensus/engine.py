@@ -79,7 +79,7 @@ class ConsensusEngine(Protocol):
         """Handle the end of a timer that `StartTimer` asked for.
 
         Args:
-            timer: The timer.
+            timer: The timer, as `StartTimer` gave it.
 
         Returns:
             Effects for the driver.
@@ -112,8 +112,8 @@ class ConsensusEngine(Protocol):
         """Handle the block that answers `BuildBlock`. It is ignored when its round is over.
 
         Args:
-            round: The round that the block was built for.
-            block: The block.
+            round: The round that the block was built for, from 0.
+            block: A block of this engine's height, built by this node.
 
         Returns:
             Effects for the driver.

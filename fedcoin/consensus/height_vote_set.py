@@ -111,7 +111,7 @@ class HeightVoteSet:
         """Store a block that did not arrive in a proposal, until `enter_round` deletes it.
 
         Args:
-            block: The block.
+            block: A block of this height, for example that of a stored lock.
         """
         self._blocks[block.hash] = block
 
@@ -152,7 +152,7 @@ class HeightVoteSet:
         """Look up the proposal to vote on in a round: the first one that arrived.
 
         Args:
-            round: The round.
+            round: The round to look up, from 0.
 
         Returns:
             The proposal, or None when there is none.
@@ -180,12 +180,14 @@ class HeightVoteSet:
     def polka(self, round: int) -> bytes | None:
         """Look up the polka of a round.
 
+        A polka is prevotes for one value from more than two thirds of the power.
+
         Args:
-            round: The round.
+            round: The round to look up, from 0.
 
         Returns:
-            The value, a block hash or `NIL`, with prevotes of more than two thirds of the power, a
-            third of them audited if it is a block; None when there is none.
+            The value: a block hash or `NIL`; None when there is no polka. Of the prevotes for a
+            block, those of at least a third of the power say that it was audited.
         """
         stored = self.rounds.get(round)
         return stored.prevotes.quorum if stored else None
@@ -212,11 +214,12 @@ class HeightVoteSet:
         """List the prevotes for a value.
 
         Args:
-            round: The round.
+            round: The round to look up, from 0.
             value: A block hash, 32 bytes, or `NIL`.
 
         Returns:
-            The prevotes.
+            One prevote of each validator that voted for the value; none when the round is not
+            stored.
         """
         stored = self.rounds.get(round)
         return stored.prevotes.votes_for(value) if stored else []
@@ -225,10 +228,10 @@ class HeightVoteSet:
         """Tell whether more than two thirds of the power prevoted, for any values.
 
         Args:
-            round: The round.
+            round: The round to look up, from 0.
 
         Returns:
-            True when they did.
+            True when their validators hold more than two thirds of the total power.
         """
         stored = self.rounds.get(round)
         return stored is not None and self._validators.has_quorum(stored.prevotes.power)
@@ -237,10 +240,10 @@ class HeightVoteSet:
         """Tell whether more than two thirds of the power precommitted, for any values.
 
         Args:
-            round: The round.
+            round: The round to look up, from 0.
 
         Returns:
-            True when they did.
+            True when their validators hold more than two thirds of the total power.
         """
         stored = self.rounds.get(round)
         return stored is not None and self._validators.has_quorum(stored.precommits.power)
@@ -249,7 +252,7 @@ class HeightVoteSet:
         """Tell whether more than two thirds of the power precommitted nil.
 
         Args:
-            round: The round.
+            round: The round to look up, from 0.
 
         Returns:
             True when they did: no block can be decided in this round any more.
@@ -301,10 +304,10 @@ class HeightVoteSet:
         """List the stored messages of some rounds.
 
         Args:
-            rounds: The rounds.
+            rounds: Numbers of rounds, from 0; rounds that are not stored add nothing.
 
         Returns:
-            Proposals first, then votes.
+            Proposals and votes of these rounds, all proposals first.
         """
         logs = [self.rounds[round] for round in sorted(set(rounds)) if round in self.rounds]
         messages: list[Message] = [p for stored in logs for p in stored.proposals.values()]

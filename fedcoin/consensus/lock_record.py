@@ -53,8 +53,8 @@ def encode_lock(block: Block, prevotes: Sequence[Vote]) -> bytes:
     """Encode a lock record.
 
     Args:
-        block: The block.
-        prevotes: The prevotes of one round for the block.
+        block: The block that this validator precommitted.
+        prevotes: The prevotes of one round for the block, at least one.
 
     Returns:
         The record; the prevotes are in the order of their public keys.
@@ -79,7 +79,8 @@ def decode_lock(
         The block and its polka.
 
     Raises:
-        RefusalError: BAD_LOCK when the record is damaged.
+        RefusalError: BAD_LOCK when the record is cut short, or its block or one of its prevotes is
+            not valid.
     """
     length = int.from_bytes(record[:_LENGTH_BYTES], "big")
     raw = record[_LENGTH_BYTES : _LENGTH_BYTES + length]

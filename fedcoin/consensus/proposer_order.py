@@ -73,7 +73,7 @@ class ProposerOrder:
         """Find the proposer of a round.
 
         Args:
-            round: The round, from 0.
+            round: The round of this height, from 0.
 
         Returns:
             The validator that may propose in this round.

@@ -141,8 +141,8 @@ class RoundStateMachine:
         """Propose the block that the driver built (algorithm 1, line 16), unless its round is over.
 
         Args:
-            round: The round that the block was built for.
-            block: The block.
+            round: The round that the block was built for, from 0.
+            block: A block of this height, built by this node.
         """
         if self._must_propose() and round == self._building == self.round:
             self.votes.store_block(block)
@@ -153,7 +153,7 @@ class RoundStateMachine:
         """Handle the end of a timer (algorithm 1, lines 57 to 67).
 
         Args:
-            timer: The timer.
+            timer: The timer that has expired; it is ignored when its round or step is over.
         """
         if not self.is_started or timer.round != self.round:
             return

@@ -43,10 +43,10 @@ class Timeouts:
         """Compute how long a timer runs.
 
         Args:
-            timer: The timer.
+            timer: The timer, whose kind and round decide.
 
         Returns:
-            The delay in ms.
+            The delay in ms: `propose_ms` or `vote_ms`, times 1 + round / 2, bounded by `max_ms`.
         """
         base = self.propose_ms if timer.kind is TimerKind.PROPOSE else self.vote_ms
         return min(base + base * timer.round // 2, max(self.max_ms, base))

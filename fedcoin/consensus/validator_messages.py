@@ -75,8 +75,9 @@ def decode_validators(raw: bytes, field: str = "validators") -> ValidatorSet:
         The set of validators that it lists.
 
     Raises:
-        RefusalError: MALFORMED when `raw` is not the canonical encoding, or for the reasons that
-            `validators_from_messages` gives.
+        RefusalError: MALFORMED when `raw` is not the canonical encoding, a key does not have 32
+            bytes, a power is not between 1 sap and the largest amount, or a validator is listed
+            twice.
     """
     message = canonical.decode(ValidatorSetState, raw)
     return validators_from_messages(message.validators, field)

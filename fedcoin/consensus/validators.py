@@ -87,7 +87,7 @@ class ValidatorSet:
             public_key: The Ed25519 key, 32 bytes.
 
         Returns:
-            The validator, or None.
+            The validator, or None when none has this key.
         """
         return self._by_key.get(public_key)
 
@@ -98,7 +98,7 @@ class ValidatorSet:
             address: The address, 20 bytes.
 
         Returns:
-            The validator, or None.
+            The validator, or None when none has this address.
         """
         index = self.index_from(address)
         if index < len(self.members) and self.members[index].address == address:
@@ -120,10 +120,10 @@ class ValidatorSet:
         """Tell whether a power is more than two thirds of the total (2f + 1 in the literature).
 
         Args:
-            power: The power in sap.
+            power: The power of some validators together, in sap.
 
         Returns:
-            True when it is.
+            True when 3 times the power is more than 2 times the total.
         """
         return 3 * power > 2 * self.total_power
 

@@ -62,7 +62,8 @@ class VoteSet:
 
         Args:
             validators: The validators of the height.
-            needs_audit: Whether the set is one of prevotes.
+            needs_audit: Whether the set is one of prevotes, of which a quorum for a block needs
+                audited ones.
         """
         self._validators = validators
         self._needs_audit = needs_audit

@@ -53,7 +53,8 @@ def negative_log2(number: int) -> int:
         number: From 0 to 2^256 - 1.
 
     Returns:
-        The logarithm times 2^64, rounded up but for the errors of squaring; at least 1.
+        The logarithm times 2^64; at least 1. It is rounded up, but the squares that were rounded
+        down may add to it.
     """
     shifted = number + 1
     exponent = shifted.bit_length() - 1

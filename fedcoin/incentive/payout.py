@@ -170,7 +170,7 @@ def compute_round_prices(
     Args:
         budget: The campaign's budget in sap; at least 0.
         rounds: How many rounds the campaign has; at least 1.
-        spread: A `BudgetSpread` of the wire.
+        spread: A `BudgetSpread` of the wire, as in `compute_round_budget`.
         round_number: From 1 to `rounds`.
         price_split: Weights of the training, aggregation and mining price; not all 0.
 
@@ -178,7 +178,8 @@ def compute_round_prices(
         The round's prices in sap.
 
     Raises:
-        RefusalError: BAD_SPLIT as `compute_round_budget` and `split` raise it.
+        RefusalError: BAD_SPLIT when the spread is unknown, the campaign has no such round, the
+            budget is negative, or all weights of `price_split` are 0.
     """
     share = compute_round_budget(budget, rounds, spread, round_number)
     weights = (price_split.training, price_split.aggregation, price_split.mining)

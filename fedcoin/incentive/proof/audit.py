@@ -24,13 +24,13 @@ class EvidenceClaims:
     """The utilities that a miner claims in its evidence: C rows, one for each coalition."""
 
     coalitions: Bools
-    """(C, n): the grand coalition, the empty one, then those of the leaves in their order."""
+    """bool (C, n): the grand coalition, the empty one, then those of the leaves in their order."""
     counts: Ints
-    """(C,): claimed utilities."""
+    """int64 (C,): claimed utilities, in units of the utility."""
     leaves: Ints
-    """(C,): the leaf that a row belongs to; -1 for the first two."""
+    """int64 (C,): the leaf that a row belongs to; -1 for the first two."""
     positions: Ints
-    """(C,): the coalition's position in its leaf; -1 for the first two."""
+    """int64 (C,): the coalition's position in its leaf, from 0; -1 for the first two."""
 
 
 def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
@@ -49,8 +49,9 @@ def list_claims(evidence: Evidence, plan: SamplingPlan) -> EvidenceClaims:
         The claims, in the order of the evidence's leaves.
 
     Raises:
-        RefusalError: WRONG_LEAVES for a leaf that the task does not allow or of the wrong length,
-            BAD_UTILITY for a utility out of range or not what the schedule defines.
+        RefusalError: WRONG_LEAVES for a leaf that the task does not allow or of the wrong length;
+            BAD_UTILITY for a utility below 0, above the largest one, or not the value that the
+            schedule defines for it.
     """
     indices = [leaf.index for leaf in evidence.leaves]
     if any(index >= plan.sample_limit for index in indices):

@@ -132,8 +132,8 @@ def build_evidence_tree(
         The tree.
 
     Raises:
-        RefusalError: BAD_SAMPLES when the task does not allow N samples, BAD_UTILITY when a
-            utility is out of range. No verifier would accept such evidence.
+        RefusalError: BAD_SAMPLES when the task does not allow N samples; BAD_UTILITY when a utility
+            is below 0 or above the largest one. No verifier would accept such evidence.
     """
     check_samples(plan, len(utilities))
     claimed = np.asarray(utilities, dtype=np.int64).reshape(len(utilities), plan.leaf_length)
@@ -213,10 +213,13 @@ def verify_evidence(
         The vector that the evidence proves.
 
     Raises:
-        RefusalError: MALFORMED, BAD_SAMPLES, BAD_UTILITY, WRONG_LEAVES, WRONG_SIBLINGS,
-            SUM_OUT_OF_RANGE or SUM_NOT_EFFICIENT as `evidence_checks` and
-            `SamplingPlan.check_utilities` raise them; WRONG_TOTAL or WRONG_ROOT when leaves and
-            siblings lead to another total or root.
+        RefusalError: MALFORMED when a hash, sum or total has a wrong length; BAD_SAMPLES when the
+            task does not allow the number of samples; BAD_UTILITY when a utility is out of range or
+            not what the schedule defines; WRONG_LEAVES when other leaves than the challenged ones
+            are shown; WRONG_SIBLINGS when the number of siblings is wrong; SUM_OUT_OF_RANGE when no
+            utilities could give a sibling's sum; SUM_NOT_EFFICIENT when a sum does not add up to
+            its known total over the clients; WRONG_TOTAL or WRONG_ROOT when leaves and siblings
+            lead to another total or root.
     """
     check_counts(evidence, plan, q)
     samples, grand, empty = evidence.samples, evidence.grand_count, evidence.empty_count

@@ -30,9 +30,10 @@ def check_counts(evidence: Evidence, plan: SamplingPlan, q: int) -> None:
         q: How many leaves are challenged, at least 1.
 
     Raises:
-        RefusalError: MALFORMED for a root or total of the wrong length, BAD_SAMPLES and
-            BAD_UTILITY as `check_samples` and `check_ends` raise them, WRONG_LEAVES when the
-            number of leaves is not that of the challenged ones.
+        RefusalError: MALFORMED for a root or total of the wrong length; BAD_SAMPLES when the task
+            does not allow the number of samples; BAD_UTILITY when the grand or the empty
+            coalition's utility is impossible; WRONG_LEAVES when the number of leaves is not that of
+            the challenged ones.
     """
     check_length(evidence.root, HASH_BYTES, "evidence.root", code=IncentiveCode.MALFORMED)
     check_vector("evidence.total", evidence.total, min_length=plan.clients, max_length=plan.clients)
@@ -56,7 +57,8 @@ def check_samples(plan: SamplingPlan, samples: int) -> None:
         samples: How many leaves the miner claims.
 
     Raises:
-        RefusalError: BAD_SAMPLES when it does not.
+        RefusalError: BAD_SAMPLES when the number is below 1 or above the task's maximum, or under
+            EXACT is not the number of leaves.
     """
     lowest = plan.fixed_samples or 1
     if not lowest <= samples <= plan.sample_limit:
@@ -192,8 +194,8 @@ def check_vector(name: str, values: Sequence[int], *, min_length: int = 1, max_l
     """Check the number of elements of a vector.
 
     Args:
-        name: The field's name, for the refusal.
-        values: The vector.
+        name: The name of the field that holds the vector, for the refusal.
+        values: The vector's elements, which may be of any value.
         min_length: The smallest number of elements allowed.
         max_length: The largest number of elements allowed.
 

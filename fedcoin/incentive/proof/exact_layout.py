@@ -37,13 +37,13 @@ def _common_denominator(clients: int) -> int:
 
 
 def integer_weights(clients: int) -> list[int]:
-    """Compute L w(s), the weights in Shapley's formula as integers.
+    """Compute the weights in Shapley's formula, times L = lcm(1, ..., n) so that they are integers.
 
     Args:
         clients: Number of clients, n.
 
     Returns:
-        n integers, L w(s) for s = 0 to n - 1.
+        n integers, L / (n C(n-1, s)) for s = 0 to n - 1.
     """
     scale = _common_denominator(clients)
     return [scale // (clients * math.comb(clients - 1, s)) for s in range(clients)]
@@ -59,11 +59,12 @@ def contribution_coefficients(masks: Ints, clients: int) -> Ints:
     """Compute how much a utility of 1 adds to each client's sum.
 
     Args:
-        masks: The coalitions, int64 (m,).
+        masks: The coalitions T as masks, int64 (m,), each from 0 to 2^n - 1.
         clients: Number of clients, n.
 
     Returns:
-        int64 (m, n): L w(|T| - 1) for members of T and -L w(|T|) for all others.
+        int64 (m, n): L w(|T| - 1) for members of coalition T and -L w(|T|) for all others, with L
+        and w(s) as in the module's notation.
     """
     members = _masks_to_coalitions(masks, clients)
     sizes = members.sum(axis=1)

@@ -39,7 +39,7 @@ class SamplingPlan:
 
     Raises:
         RefusalError: BAD_PLAN when a number is out of range or the schedule is unknown, MALFORMED
-            when an id or key has the wrong length.
+            when the id or key does not have 32 bytes.
     """
 
     schedule: int
@@ -314,10 +314,11 @@ def build_plan(terms: task_pb2.OpenTask, task_id: bytes, public_key: bytes) -> S
         public_key: The miner's key, 32 bytes.
 
     Returns:
-        The plan.
+        The plan, whose numbers are in range.
 
     Raises:
-        RefusalError: BAD_PLAN or MALFORMED as `SamplingPlan` raises them.
+        RefusalError: BAD_PLAN when a number of the terms is out of range or the schedule is
+            unknown; MALFORMED when the id or key does not have 32 bytes.
     """
     return SamplingPlan(
         schedule=terms.sampling.schedule,

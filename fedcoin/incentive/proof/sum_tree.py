@@ -191,7 +191,7 @@ def build_sum_tree(utilities: Ints, vectors: Ints) -> SumTree:
         vectors: What each leaf contributes to the n clients' values, int64 (N, n).
 
     Returns:
-        The tree.
+        The tree, all of whose nodes are in memory.
     """
     samples = len(utilities)
     levels = [TreeLevel(leaf_hashes(np.arange(samples), utilities, vectors), vectors)]
