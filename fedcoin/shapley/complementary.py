@@ -35,7 +35,7 @@ def estimate_complementary(game: Game, budget: int, rng: np.random.Generator) ->
     from the spread within each size, with the correction for a finite population.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate: at least two pairs of each size, or
             all of them where a size has fewer.
         rng: Source of randomness.
@@ -44,7 +44,7 @@ def estimate_complementary(game: Game, budget: int, rng: np.random.Generator) ->
         Unbiased estimates with their standard errors.
 
     Raises:
-        RefusalError: BAD_BUDGET when the budget is too small.
+        RefusalError: BAD_BUDGET when the budget is smaller than that.
     """
     n = game.players
     sizes = range(1, n // 2 + 1)

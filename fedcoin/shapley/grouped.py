@@ -17,7 +17,7 @@ def estimate_grouped(game: Game, budget: int, rng: np.random.Generator) -> Estim
     """Estimate Shapley values from one walk along which players join in groups.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least 1; at most n - 1 are.
         rng: Source of randomness.
 

@@ -34,7 +34,7 @@ class Estimate:
         """Convert values and errors from a unit of 2^exponent to the utility's unit.
 
         Args:
-            exponent: The exponent of two.
+            exponent: The exponent e of the unit 2^e in which the values are.
 
         Returns:
             The estimate with values and errors multiplied by 2^exponent.

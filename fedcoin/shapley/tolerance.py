@@ -104,7 +104,7 @@ def is_within(estimate: Estimate, tolerance: float) -> bool:
     """Tell whether every player's 95 % interval is narrow enough.
 
     Args:
-        estimate: The estimate.
+        estimate: An estimate with standard errors in the utility's unit.
         tolerance: The largest half-width, in the utility's unit.
 
     Returns:

@@ -30,7 +30,7 @@ def estimate_truncated(game: Game, budget: int, rng: np.random.Generator) -> Est
     mean difference that this makes to its gains is added to the values of all.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least n - 1.
         rng: Source of randomness.
 

@@ -37,7 +37,7 @@ def estimate_permutation(game: Game, budget: int, rng: np.random.Generator) -> E
     Computers & Operations Research 36, 2009; Algorithm 1 of the FedCoin paper.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least n - 1 (one walk).
         rng: Source of randomness.
 
@@ -67,7 +67,7 @@ def estimate_antithetic(game: Game, budget: int, rng: np.random.Generator) -> Es
     buys rotations at even distances.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least 2 (n - 1) (one pair).
         rng: Source of randomness.
 

@@ -75,10 +75,11 @@ class CovarianceModel:
 
         Args:
             theta: Hyperparameters of the prior.
-            others: bool (l, n): none of these coalitions, of sizes in `sizes`.
+            others: bool (l, n): other coalitions than the model's own, of sizes in `sizes`.
 
         Returns:
-            float64 (l, m).
+            float64 (l, m): the covariance of the utility of each other coalition with that of each
+            of the model's m coalitions.
         """
         # Overlaps are exact in float32, which multiplies twice as fast.
         overlap = (others.astype(np.float32) @ self._members.T).astype(np.int64)

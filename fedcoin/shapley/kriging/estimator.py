@@ -38,7 +38,7 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
     is fitted, and the others tell what the fit missed (`large_samples`).
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least 2 n + 8, or all.
         rng: Source of randomness.
 
@@ -46,7 +46,8 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
         The values, with standard errors from both the model and the correction.
 
     Raises:
-        RefusalError: BAD_BUDGET when the budget is too small.
+        RefusalError: BAD_BUDGET when the budget is below 2 n + 8, or below 2^n - 2 where that is
+            smaller.
     """
     n = game.players
     require_budget(budget, min_kriging_budget(n), "kriging")

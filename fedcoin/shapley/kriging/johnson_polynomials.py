@@ -32,10 +32,10 @@ def log_factorials(n: int) -> Floats:
     """Compute the logarithms of factorials.
 
     Args:
-        n: At least 0.
+        n: The largest number, at least 0.
 
     Returns:
-        log(0!), ..., log(n!), shape (n + 1,).
+        log(0!), ..., log(n!), natural logarithms, float64 (n + 1,).
     """
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
 
@@ -47,13 +47,13 @@ def compute_johnson_correlations(players: int, sizes: Ints, max_degree: int) -> 
 
     Args:
         players: Number of players, n.
-        sizes: k different sizes from 1 to n - 1, (k,).
+        sizes: k different sizes of coalitions from 1 to n - 1, int64 (k,).
         max_degree: The highest degree, at least 1.
 
     Returns:
-        One array (k, k, n + 1) for each degree from 1 on, by size, size and overlap. 0 where the
-        overlap is impossible, and where a size is below d or above n - d: such coalitions have no
-        part of degree d.
+        One array float64 (k, k, n + 1) for each degree from 1 on, by size, size and overlap. 0
+        where the overlap is impossible, and where a size is below d or above n - d: such coalitions
+        have no part of degree d.
     """
     s, t = sizes[:, None, None], sizes[None, :, None]
     overlap = np.arange(players + 1)[None, None, :]

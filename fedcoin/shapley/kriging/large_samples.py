@@ -68,7 +68,7 @@ def estimate_large_sample(
         rng: Source of randomness, for the choice of the coalitions that the process is fitted to.
 
     Returns:
-        The values, (n,), which add up to 0, and their variances, (n,).
+        The values, float64 (n,), which add up to 0, and their variances, float64 (n,).
     """
     n = coalitions.shape[1]
     num_pairs = len(coalitions) // 2

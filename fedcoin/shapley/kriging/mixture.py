@@ -76,7 +76,7 @@ def fit_mixture(coalitions: Bools, worth: Floats, rng: np.random.Generator) -> M
         rng: Source of randomness: rows to fit hyperparameters to, and the folds.
 
     Returns:
-        The weighted mean.
+        The weighted mean of both posteriors, or the first one where the second was not fitted.
     """
     alike = fit_posterior(coalitions, worth, rng)
     if coalitions.shape[1] > _MAX_PLAYERS_APART:

@@ -50,7 +50,7 @@ class PlayerDistances:
             others: float64 (l, n), the same of other coalitions.
 
         Returns:
-            cov(h(S), h(T)), (m, l).
+            cov(h(S), h(T)) of each member of `members` with each of `others`, float64 (m, l).
         """
         scaled = members * self.distances
         apart = scaled.sum(axis=1)[:, None] + others @ self.distances - 2 * scaled @ others.T
@@ -60,13 +60,15 @@ class PlayerDistances:
     def derivatives(
         self, members: Floats, slopes: Floats, vector: Floats, projection: Floats
     ) -> tuple[Floats, Floats]:
-        """Differentiate the covariances.
+        """Compute products of the derivatives of the covariances of h with a vector and a matrix.
 
         Args:
             members: float64 (m, n), 1 for members and 0 for others.
             slopes: float64 (q, m), the derivatives of 2 log f(s) by q hyperparameters.
-            vector: float64 (m,).
-            projection: float64 (m, m), symmetric.
+            vector: One number for each coalition, by which the derivatives are multiplied, float64
+                (m,).
+            projection: A symmetric matrix, of whose products with the derivatives the traces are
+                returned, float64 (m, m).
 
         Returns:
             float64 (q + n, m), products with `vector` of the derivatives by the q hyperparameters
@@ -91,10 +93,11 @@ class PlayerDistances:
         """Compute the covariances of the values with h.
 
         Args:
-            coalitions: bool (m, n).
+            coalitions: The coalitions S, bool (m, n).
 
         Returns:
-            cov(phi_i - (u(N) - u(empty)) / n, h(S)), (m, n).
+            cov(phi_i - (u(N) - u(empty)) / n, h(S)) for each coalition S and player i, float64 (m,
+            n).
         """
         count, n = coalitions.shape
         with_player = np.where(coalitions, 1.0, self._ratios())
@@ -117,7 +120,7 @@ class PlayerDistances:
         """Compute the variances of the values.
 
         Returns:
-            Of each phi_i - (u(N) - u(empty)) / n, (n,).
+            The variance of phi_i - (u(N) - u(empty)) / n for each player i, float64 (n,).
         """
         ratios = self._ratios()
         n = len(ratios)

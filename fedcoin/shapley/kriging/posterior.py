@@ -103,7 +103,7 @@ def fit_posterior(
         tells_players_apart: Whether the prior has the part h.
 
     Returns:
-        The posterior.
+        The mean and the variance of each player's value, and what is needed to predict utilities.
     """
     n = coalitions.shape[1]
     scale = float(worth.std()) or 1.0

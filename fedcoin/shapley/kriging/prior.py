@@ -140,7 +140,7 @@ class Hyperparameters:
         """Return the variance of what a player adds to every coalition that it joins.
 
         Returns:
-            alpha.
+            alpha, in the square of the standardised utility's unit.
         """
         return float(_bounded_exp(self.vector[self.max_degree + 8 : self.max_degree + 9])[0])
 
@@ -164,7 +164,7 @@ class Hyperparameters:
         """Return how far apart, in log(s / (n - s)), sizes still behave alike.
 
         Returns:
-            ell.
+            ell, without a unit.
         """
         return float(np.exp(self.vector[self.max_degree + 4]))
 
@@ -314,7 +314,8 @@ def squared_size_distances(sizes: Ints, others: Ints, n: int) -> Floats:
         n: Number of players.
 
     Returns:
-        (k, l).
+        (log(s / (n - s)) - log(t / (n - t)))^2 for each size s of `sizes` and t of `others`,
+        float64 (k, l).
     """
     x, y = (np.log(size / (n - size)) for size in (sizes, others))
     squared: Floats = np.subtract.outer(x, y) ** 2

@@ -58,13 +58,13 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
     """Draw and evaluate pairs of coalitions and their complements.
 
     Args:
-        game: The game.
+        game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least `min_kriging_budget`.
         rng: Source of randomness.
 
     Returns:
         Two arrays: bool (2 q, n), q coalitions followed by their complements in the same order; and
-        float64 (2 q,), their utilities.
+        float64 (2 q,), their utilities relative to the empty coalition's, in the game's unit.
     """
     n = game.players
     existing = {size: num_pairs(n, size) for size in range(1, n // 2 + 1)}

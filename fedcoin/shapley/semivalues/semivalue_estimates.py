@@ -55,7 +55,8 @@ def compute_leave_one_out(recorded: RecordedUtility) -> SemivalueEstimate:
         The exact values, with standard errors of 0.
 
     Raises:
-        RefusalError: As in `RecordedUtility`.
+        RefusalError: NOT_EVALUATED when nothing has been estimated with the recorded utility;
+            BAD_GAME when the utility does not answer with finite numbers.
     """
     n = recorded.evaluations().coalitions.shape[1]
     utilities = recorded(np.concatenate([np.ones((1, n), np.bool_), ~np.eye(n, dtype=np.bool_)]))
@@ -76,7 +77,8 @@ def estimate_banzhaf(recorded: RecordedUtility) -> SemivalueEstimate:
         The values with their standard errors.
 
     Raises:
-        RefusalError: BAD_WEIGHTS, NOT_EVALUATED or BAD_GAME, as in `estimate_beta_shapley`.
+        RefusalError: NOT_EVALUATED when too few coalitions are recorded: the empty or the grand one
+            is missing, or no size has two; BAD_GAME when a recorded utility is not finite.
     """
     n = recorded.evaluations().coalitions.shape[1]
     logs = [_log_binomial(n - 1, s) - (n - 1) * math.log(2) for s in range(n)]
@@ -96,15 +98,17 @@ def estimate_beta_shapley(
 
     Args:
         recorded: The utility, after an estimate.
-        alpha: Above 0. With beta = 1: 1 gives Shapley values; Kwon and Zou recommend 4 and 16.
-        beta: Above 0.
+        alpha: The first parameter of the beta distribution, above 0. With beta = 1: 1 gives Shapley
+            values; Kwon and Zou recommend 4 and 16.
+        beta: The second parameter of the beta distribution, above 0.
 
     Returns:
         The values with their standard errors.
 
     Raises:
-        RefusalError: BAD_WEIGHTS when alpha or beta is not a number above 0; NOT_EVALUATED when
-            too few coalitions are recorded; BAD_GAME as in `RecordedUtility`.
+        RefusalError: BAD_WEIGHTS when alpha or beta is not a number above 0; NOT_EVALUATED when too
+            few coalitions are recorded: the empty or the grand one is missing, or no size has two;
+            BAD_GAME when a recorded utility is not finite.
     """
     if not (0 < alpha < math.inf and 0 < beta < math.inf):
         raise RefusalError(
