@@ -20,7 +20,7 @@ def min_fee(rules: Parameters, body_bytes: int) -> int:
         body_bytes: The length of its serialised body.
 
     Returns:
-        The fee in sap.
+        The fee in sap: `base_fee`, and `fee_per_kib` for each started KiB.
     """
     return rules.base_fee + compute_byte_fee(rules, body_bytes)
 
@@ -33,7 +33,7 @@ def compute_byte_fee(rules: Parameters, body_bytes: int) -> int:
         body_bytes: The length of its serialised body.
 
     Returns:
-        The amount in sap.
+        The amount in sap: `fee_per_kib` for each started KiB.
     """
     return rules.fee_per_kib * -(-body_bytes // _KIB)
 
@@ -65,8 +65,12 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded and verified transaction.
 
     Raises:
-        RefusalError: TOO_LARGE, WRONG_CHAIN, EXPIRED, EXPIRY_TOO_FAR, FEE_TOO_LOW, AMOUNT_OVERFLOW,
-            NONCE_TOO_LOW, NONCE_TOO_HIGH or INSUFFICIENT_BALANCE.
+        RefusalError: TOO_LARGE when the transaction has more than `max_transaction_bytes`;
+            WRONG_CHAIN when it names another chain id; EXPIRED or EXPIRY_TOO_FAR when its expiry
+            height is below the block's, or too far above; FEE_TOO_LOW when it pays less than
+            `min_fee`; AMOUNT_OVERFLOW when the fee cannot exist; NONCE_TOO_LOW or NONCE_TOO_HIGH
+            when its nonce is not the account's next one; INSUFFICIENT_BALANCE when the balance does
+            not cover the fee.
     """
     _check_envelope(context, transaction)
     _check_expiry(context, transaction.body.expiry_height)

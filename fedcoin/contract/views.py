@@ -52,7 +52,7 @@ def account_view(address: bytes, account: AccountState, bond: BondState) -> Acco
         bond: The bond of that address.
 
     Returns:
-        The view.
+        The message that the API sends: the address in bech32m, amounts in sap.
     """
     return AccountView(
         address=format_optional_address(address),
@@ -71,7 +71,7 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         campaign: The campaign's record in the state.
 
     Returns:
-        The view.
+        The message that the API sends: ids in hex, amounts in sap, times in Unix ms.
     """
     return CampaignView(
         utility=campaign.terms.utility,
@@ -133,7 +133,7 @@ def block_view(
         certificate: The serialised Certificate that made the block final.
 
     Returns:
-        The view.
+        The message that the API sends: hashes in hex, the time in Unix ms.
     """
     precommits = Certificate.FromString(certificate).precommits
     return BlockView(
@@ -158,11 +158,11 @@ def payment_view(payment: PaymentReceipt, height: int) -> PaymentView:
     """Make the view of a payment.
 
     Args:
-        payment: The payment.
+        payment: The receipt of the payment.
         height: The height of the block that made it.
 
     Returns:
-        The view.
+        The message that the API sends: addresses in bech32m, the amount in sap.
     """
     return PaymentView(
         kind=payment.kind,
@@ -193,7 +193,7 @@ def transaction_view(
         reason: Why the transaction was dropped; empty otherwise.
 
     Returns:
-        The view.
+        The message that the API sends: hash in hex, sender in bech32m, fee in sap.
     """
     body = transaction.body
     name = action_name(body)

@@ -33,9 +33,11 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; ALREADY_SLASHED when the key lost a bond;
-            BOND_TOO_SMALL; INSUFFICIENT_BALANCE; TOO_MANY_UNBONDINGS when the key's earlier bonds
-            unbond in too many parts; TOO_MANY_VALIDATORS when there is no room and no smaller bond.
+        RefusalError: ZERO_AMOUNT or AMOUNT_OVERFLOW when the amount is 0 or cannot exist;
+            ALREADY_SLASHED when the key lost a bond; BOND_TOO_SMALL when the whole bond would be
+            below the network's `min_bond`; INSUFFICIENT_BALANCE when the balance does not cover the
+            amount; TOO_MANY_UNBONDINGS when the key's earlier bonds unbond in too many parts;
+            TOO_MANY_VALIDATORS when there is no room and no smaller bond.
     """
     amount = check_amount(transaction.body.bond.amount, "amount")
     state = records.BONDS.get(context.state, transaction.sender) or BondState()
@@ -74,8 +76,11 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: ZERO_AMOUNT, AMOUNT_OVERFLOW; INSUFFICIENT_BOND; BOND_LEFT_TOO_SMALL when
-            less than the smallest bond would remain; TOO_MANY_UNBONDINGS; LAST_VALIDATOR.
+        RefusalError: ZERO_AMOUNT or AMOUNT_OVERFLOW when the amount is 0 or cannot exist;
+            INSUFFICIENT_BOND when it is more than the bond; BOND_LEFT_TOO_SMALL when less than
+            `min_bond`, but more than nothing, would remain; TOO_MANY_UNBONDINGS when
+            `MAX_UNBONDINGS` parts of the bond are unbonding; LAST_VALIDATOR when no other validator
+            would remain.
     """
     amount = check_amount(transaction.body.unbond.amount, "amount")
     state = records.BONDS.get(context.state, transaction.sender) or BondState()

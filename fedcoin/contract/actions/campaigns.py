@@ -31,7 +31,7 @@ _CAMPAIGN_ENTRIES: Final = 4
 """Entries of the state that a campaign is charged for: its record is as long as four accounts."""
 MIN_SIMILARITY_PPM: Final = 500_000
 MAX_SIMILARITY_PPM: Final = 999_999
-"""The range of a campaign's similarity limit, in millionths."""
+"""The smallest and the largest similarity limit of a campaign, in millionths."""
 MAX_LISTED_CLIENTS: Final = 1_000_000
 """The largest number of clients on a list."""
 _MIN_RECEIPT_WINDOW_MS: Final = 1_000
@@ -91,10 +91,10 @@ def close_campaign(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER when another key opened it;
-            CAMPAIGN_CLOSED; TASK_STILL_OPEN while a round without receipts is being valued;
-            RECEIPTS_UNSETTLED while registered receipts wait for their round's task;
-            CAMPAIGN_CLOSING when it was asked for before.
+        RefusalError: UNKNOWN_CAMPAIGN when there is no campaign of this id; NOT_THE_REQUESTER when
+            another key opened it; CAMPAIGN_CLOSED when it is over; TASK_STILL_OPEN while a round
+            without receipts is being valued; RECEIPTS_UNSETTLED while registered receipts wait for
+            their round's task; CAMPAIGN_CLOSING when it was asked for before.
     """
     campaign_id = transaction.body.close_campaign.campaign_id
     campaign = read_campaign(context, campaign_id)
@@ -123,7 +123,7 @@ def read_campaign(context: ExecutionContext, campaign_id: bytes) -> CampaignStat
 
     Args:
         context: The execution of the block.
-        campaign_id: The campaign's id as the transaction gives it.
+        campaign_id: The id as the transaction gives it, of any length.
 
     Returns:
         A copy of the campaign's record.
@@ -199,10 +199,14 @@ def check_terms(terms: OpenCampaign) -> None:
         terms: The campaign's terms.
 
     Raises:
-        RefusalError: BAD_SERVER, BAD_HASH, BAD_ROUNDS, ZERO_AMOUNT, AMOUNT_OVERFLOW,
-            BUDGET_TOO_SMALL when a round would get less than one sap, BAD_SPREAD,
-            BAD_PRICE_SPLIT, BAD_MINING_REWARD, BAD_SHARDS, BAD_UTILITY, BAD_TRAINING_REWARD,
-            BAD_CLIENT_LIST, BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW.
+        RefusalError: BAD_SERVER or BAD_HASH when the server's address or an artifact's id has a
+            wrong length; BAD_ROUNDS or BAD_SHARDS when their number is 0 or above the limit;
+            ZERO_AMOUNT or AMOUNT_OVERFLOW when the budget is 0 or cannot exist; BUDGET_TOO_SMALL
+            when a round would get less than one sap; BAD_SPREAD, BAD_MINING_REWARD, BAD_UTILITY or
+            BAD_TRAINING_REWARD when one of these enums has an unknown value, or the unit price does
+            not fit the reward; BAD_PRICE_SPLIT when the parts are too large or all 0;
+            BAD_CLIENT_LIST as in `check_client_list`; BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW
+            when one of these is out of range.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -250,7 +254,8 @@ def check_client_list(clients: ClientList) -> None:
         clients: The list; an empty one lets anybody take part.
 
     Raises:
-        RefusalError: BAD_CLIENT_LIST when root or count are out of range or do not agree.
+        RefusalError: BAD_CLIENT_LIST when the root does not have 32 bytes, the count is 0 or above
+            `MAX_LISTED_CLIENTS`, or only one of them is given.
     """
     code = LedgerCode.BAD_CLIENT_LIST
     if not clients.root:

@@ -40,9 +40,12 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: BAD_CLIENT_LIST; UNKNOWN_CAMPAIGN; NOT_THE_REQUESTER; CAMPAIGN_CLOSED;
-            RECEIPTS_UNSETTLED while registered receipts wait for their round's task;
-            TOO_MANY_LISTS; INSUFFICIENT_BALANCE for the entry of the old list.
+        RefusalError: BAD_CLIENT_LIST when root and count of the new list are not well-formed;
+            UNKNOWN_CAMPAIGN when there is no campaign of this id; NOT_THE_REQUESTER when another
+            key opened it; CAMPAIGN_CLOSED when it is over; RECEIPTS_UNSETTLED while registered
+            receipts wait for their round's task; TOO_MANY_LISTS when `MAX_FORMER_LISTS` were
+            replaced within the receipt window; INSUFFICIENT_BALANCE when the sender cannot pay for
+            the entry of the old list.
     """
     action = transaction.body.set_clients
     check_client_list(action.clients)
@@ -85,12 +88,12 @@ def check_admissions(
     Args:
         context: The execution of the block.
         terms: The task's terms.
-        updates: Its updates, in order.
-        campaign: The campaign.
+        updates: The task's updates, in the order of the terms.
+        campaign: The record of the task's campaign, which holds the list's root.
 
     Raises:
-        RefusalError: CLIENT_NOT_LISTED, or TOO_MANY_EXAMPLES when a client claims more than the
-            list allows.
+        RefusalError: CLIENT_NOT_LISTED when a client's proof fails; TOO_MANY_EXAMPLES when a client
+            claims more than the list allows.
     """
     wanted = len(updates) if campaign.clients.root else 0
     if len(terms.admissions) != wanted:
@@ -121,7 +124,7 @@ def check_registrable(
         admission: The proof for one of these lists; not looked at when one of them lets anybody
             take part.
         update: The client's update.
-        campaign: The campaign.
+        campaign: The record of the update's campaign.
 
     Raises:
         RefusalError: CLIENT_NOT_LISTED when the proof fails; TOO_MANY_EXAMPLES when the update
@@ -146,11 +149,11 @@ def check_admission(
     """Check that a campaign's list holds one client.
 
     Args:
-        admission: The proof.
+        admission: The client's leaf in the list and the path from it to the root.
         update: The client's update.
-        clients: The campaign's list.
+        clients: Root and number of leaves of the campaign's list.
         field: The field of the transaction that holds the proof, for the refusal.
-        update_field: The field that holds the update.
+        update_field: The field of the transaction that holds the update, for the refusal.
 
     Raises:
         RefusalError: CLIENT_NOT_LISTED when the proof fails; TOO_MANY_EXAMPLES when the update

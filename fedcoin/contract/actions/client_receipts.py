@@ -38,11 +38,17 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: Those of `decode_update`; NOT_THE_CLIENT; UNKNOWN_CAMPAIGN; NO_RECEIPTS;
-            BAD_RECEIPT; CAMPAIGN_CLOSED; with a task id, those of `check_owed`, else
-            TASK_STILL_OPEN, WRONG_ROUND, WRONG_BASE and RECEIPTS_OVER; CLIENT_NOT_LISTED or
-            TOO_MANY_EXAMPLES; ALREADY_REGISTERED; TOO_MANY_CLIENTS; INSUFFICIENT_BALANCE for the
-            deposit.
+        RefusalError: MALFORMED, TOO_LARGE, BAD_ADDRESS or BAD_SIGNATURE when the update is invalid;
+            NOT_THE_CLIENT when the sender did not sign it; UNKNOWN_CAMPAIGN when there is no such
+            campaign; NO_RECEIPTS when it has no receipt window; BAD_RECEIPT when the receipt is not
+            one of its server for this update; CAMPAIGN_CLOSED when it is over; with a task id,
+            UNKNOWN_TASK, RECEIPTS_OVER or NOTHING_OWED as in `check_owed`; without one,
+            TASK_STILL_OPEN while a task of the campaign is open, WRONG_ROUND or WRONG_BASE when the
+            update is not for the next round or starts from other weights, and RECEIPTS_OVER when
+            the time for this round's receipts has passed; CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES
+            when the list of clients does not allow the update; ALREADY_REGISTERED when the client
+            has registered one for this round; TOO_MANY_CLIENTS when as many have as a task may have
+            clients; INSUFFICIENT_BALANCE when the sender cannot pay the deposit.
     """
     action = transaction.body.register_receipt
     update = decode_update(action.update, context.genesis.hash)
@@ -85,7 +91,7 @@ def check_opener(
 
     Args:
         context: The execution of the block.
-        campaign: The campaign.
+        campaign: The campaign's record.
         transaction: The transaction with the OpenTask.
 
     Raises:
@@ -138,13 +144,15 @@ def check_receipts_kept(
 
     Args:
         context: The execution of the block.
-        campaign: The campaign.
+        campaign: The campaign's record.
         transaction: The transaction with the OpenTask.
-        updates: The task's updates.
+        updates: The task's updates, verified, in the order of the terms.
 
     Raises:
-        RefusalError: BAD_WINDOW or BAD_ATTEMPTS in a campaign with a receipt window;
-            RECEIPT_LEFT_OUT; BAD_AVERAGING when a client opens the task on terms of its own.
+        RefusalError: BAD_WINDOW or BAD_ATTEMPTS when, in a campaign with a receipt window, the
+            task's windows or attempts are not within the bounds of `receipt_terms`;
+            RECEIPT_LEFT_OUT when the server's task lacks a registered update, or a client's task
+            lists another one; BAD_AVERAGING when a client opens the task on terms of its own.
     """
     terms = transaction.body.open_task
     if campaign.terms.receipt_window_ms:

@@ -28,9 +28,10 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE when a vote is invalid, as in
-            `decode_vote`; NOT_CONTRADICTING when the votes do not conflict; ALREADY_SLASHED;
-            NOT_SLASHABLE; LAST_VALIDATOR.
+        RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE when a vote is invalid;
+            NOT_CONTRADICTING when the votes do not conflict; ALREADY_SLASHED when the key lost its
+            bond before; NOT_SLASHABLE when no bond was at stake at the votes' height or it has
+            returned; LAST_VALIDATOR when no other validator would remain.
     """
     action = transaction.body.report_equivocation
     first = decode_vote(action.first, context.genesis.hash)

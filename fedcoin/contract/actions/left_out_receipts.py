@@ -29,7 +29,7 @@ def check_owed(
         context: The execution of the block.
         task_id: The task that the client names.
         update: The client's update, for which the server has signed.
-        campaign: The campaign.
+        campaign: The record of the update's campaign.
 
     Returns:
         True when the task does not hold the update, so that its training price is burned. False
@@ -72,9 +72,9 @@ def charge_left_out(
 
     Args:
         context: The execution of the block.
-        task_id: The task.
-        update: The update.
-        campaign: The campaign, whose record is written.
+        task_id: The id of the task that left the update out, 32 bytes.
+        update: The client's verified update, whose receipt the server signed.
+        campaign: The campaign's record, which is changed and written.
     """
     task, _ = _read_task(context, task_id, update)
     task.left_out = True

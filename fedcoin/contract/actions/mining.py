@@ -28,9 +28,12 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the commit window;
-            NOT_A_MINER without a bond when the task was opened, or once it was slashed; BAD_HASH;
-            WRONG_DEPOSIT; ALREADY_COMMITTED; INSUFFICIENT_BALANCE.
+        RefusalError: UNKNOWN_TASK when there is no task of this id; TOO_EARLY or TOO_LATE when this
+            attempt's commit window is not open yet or any more; NOT_A_MINER when the sender had no
+            bond when the task was opened, or lost it since; BAD_HASH when the commitment does not
+            have 32 bytes; WRONG_DEPOSIT when the deposit is not the task's; ALREADY_COMMITTED when
+            the miner has committed in this attempt; INSUFFICIENT_BALANCE when the balance does not
+            cover the deposit.
     """
     action = transaction.body.commit_shapley
     task = _read_task(context, action.task_id)
@@ -82,10 +85,13 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: UNKNOWN_TASK; TOO_EARLY or TOO_LATE outside of the phase; NOT_COMMITTED;
-            NOT_OPENED when the answer comes without an opening before; ALREADY_REVEALED;
-            BAD_HASH; WRONG_OPENING when salt and evidence are not those of the commitment; and
-            those of `verify_evidence`.
+        RefusalError: UNKNOWN_TASK when there is no task of this id; TOO_EARLY or TOO_LATE when the
+            phase for this message has not begun or is over; NOT_COMMITTED when the miner has not
+            committed in this attempt; NOT_OPENED when the answer comes without an opening before;
+            ALREADY_REVEALED when this message came before; BAD_HASH when the salt does not have 32
+            bytes; WRONG_OPENING when salt and evidence are not those of the commitment; a code of
+            `IncentiveCode`, such as WRONG_LEAVES or WRONG_ROOT, when the evidence does not answer
+            the challenge (`verify_evidence`).
     """
     action = transaction.body.reveal_shapley
     task = _read_task(context, action.task_id)

@@ -63,16 +63,19 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: Checked in this order. The campaign: UNKNOWN_CAMPAIGN, NOT_THE_SERVER,
+        RefusalError: Checked in this order; `LedgerCode` says of each code what it means. The
+            campaign is unknown, over or not due for this task: UNKNOWN_CAMPAIGN, NOT_THE_SERVER,
             CLIENTS_TURN, CAMPAIGN_CLOSED, TASK_STILL_OPEN, CAMPAIGN_CLOSING, WRONG_ROUND,
-            WRONG_BASE. The terms: BAD_HASH,
-            BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS,
-            WRONG_PRICES, WRONG_SHARD. Clients and sampling: NO_CLIENTS, TOO_MANY_CLIENTS,
-            BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction. Each update:
-            those of `decode_update`, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
-            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, and those of
-            `check_admissions`, `check_groups` and `check_receipts_kept`. At last TOO_MANY_TASKS,
-            and INSUFFICIENT_BALANCE for the fee of a place or the deposit.
+            WRONG_BASE. A term is out of range or not what the campaign promised: BAD_HASH,
+            BAD_UTILITY, BAD_EMPTY_COALITION, BAD_AVERAGING, BAD_WINDOW, BAD_ATTEMPTS, WRONG_PRICES,
+            WRONG_SHARD. The number of clients or the sampling is not allowed: NO_CLIENTS,
+            TOO_MANY_CLIENTS, BAD_PLAN, and TOO_LARGE when a reveal might not fit in a transaction.
+            An update is invalid, of something else or not admitted: MALFORMED, TOO_LARGE,
+            BAD_ADDRESS, BAD_SIGNATURE, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
+            UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, CLIENT_NOT_LISTED,
+            TOO_MANY_EXAMPLES, BAD_GROUPS, RECEIPT_LEFT_OUT. At last TOO_MANY_TASKS when the offer
+            displaces no open task, and INSUFFICIENT_BALANCE when the sender cannot pay for a place
+            or the deposit.
     """
     terms = transaction.body.open_task
     campaign = read_campaign(context, terms.campaign_id)

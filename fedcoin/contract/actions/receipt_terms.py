@@ -41,10 +41,12 @@ def check_receipt_windows(terms: OpenTask, campaign: CampaignState) -> None:
 
     Args:
         terms: The task's terms.
-        campaign: The campaign.
+        campaign: The record of the task's campaign, which has a receipt window.
 
     Raises:
-        RefusalError: BAD_WINDOW or BAD_ATTEMPTS.
+        RefusalError: BAD_WINDOW when the commit or reveal window is shorter than its minimum, or
+            all windows together are longer than `MAX_TASK_MS` and the receipt window; BAD_ATTEMPTS
+            when there are fewer than `MIN_RECEIPT_ATTEMPTS`.
     """
     code = LedgerCode.BAD_WINDOW
     check_range(terms.commit_window_ms, MIN_COMMIT_WINDOW_MS, _MAX, "commit_window_ms", code=code)
@@ -65,16 +67,19 @@ def check_receipt_windows(terms: OpenTask, campaign: CampaignState) -> None:
 
 
 def check_client_terms(terms: OpenTask) -> None:
-    """Leave a client no choice by which it would gain at the cost of others, or end their receipts.
+    """Check the terms on which a client opens a task in the server's place.
 
-    A client that could ask for much work would open a task that no miner takes, which holds the
-    escrow and then fails.
+    Such a task averages with equal weights, gives the empty coalition the base model, cuts no walk
+    off, and has `MIN_RECEIPT_SAMPLES` to `MAX_RECEIPT_SAMPLES` samples or, with up to
+    `MAX_EXACT_CLIENTS` updates, the exact schedule. That leaves a client no choice by which it
+    would gain at the cost of others, or end their receipts. A client that could ask for much work
+    would open a task that no miner takes, which holds the escrow and then fails.
 
     Args:
         terms: The terms of a task that a client opens.
 
     Raises:
-        RefusalError: BAD_AVERAGING.
+        RefusalError: BAD_AVERAGING when one of these terms is another.
     """
     sampling = terms.sampling
     if sampling.schedule == task_pb2.SCHEDULE_EXACT:

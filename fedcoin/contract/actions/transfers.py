@@ -24,8 +24,10 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: NO_OUTPUTS, TOO_MANY_OUTPUTS, BAD_RECIPIENT, ZERO_AMOUNT, AMOUNT_OVERFLOW or
-            INSUFFICIENT_BALANCE.
+        RefusalError: NO_OUTPUTS or TOO_MANY_OUTPUTS when there is no recipient or there are more
+            than the limit; BAD_RECIPIENT when an address does not have 20 bytes; ZERO_AMOUNT or
+            AMOUNT_OVERFLOW when an amount is 0 or the sum cannot exist; INSUFFICIENT_BALANCE when
+            the balance does not cover the sum and the new accounts.
     """
     outputs = transaction.body.transfer.outputs
     if not outputs:

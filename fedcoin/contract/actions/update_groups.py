@@ -21,12 +21,14 @@ def check_groups(terms: OpenTask, updates: Sequence[Update], campaign: CampaignS
 
     Args:
         terms: The task's terms.
-        updates: Its updates, in order.
-        campaign: The campaign.
+        updates: The task's updates, in the order of the terms.
+        campaign: The record of the task's campaign.
 
     Raises:
-        RefusalError: BAD_GROUPS; BAD_AVERAGING when the average is weighted by examples, as groups
-            count the same.
+        RefusalError: BAD_GROUPS when there is not one group for each update (none in a campaign
+            without a similarity limit), a group is not the index of its first update, or equal
+            updates have different groups; BAD_AVERAGING when the average is weighted by examples,
+            as groups count the same.
     """
     wanted = len(updates) if campaign.terms.similarity_limit_ppm else 0
     if len(terms.groups) != wanted:

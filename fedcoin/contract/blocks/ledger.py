@@ -163,7 +163,7 @@ class Ledger:
             transactions: The block's transactions, in order.
 
         Returns:
-            The result.
+            The state's changes, receipts and hash after the block, and the next validators.
 
         Raises:
             RefusalError: The first transaction i that cannot be applied, with the code of the rule
@@ -190,7 +190,7 @@ class Ledger:
         Args:
             block: Height, time, proposer and certificate of the block.
             candidates: Transactions in the order of preference.
-            max_bytes: The largest size of the serialised block.
+            max_bytes: The largest size of the serialised block, in bytes.
 
         Returns:
             The chosen transactions, the result, and the candidates that were refused.
@@ -253,12 +253,13 @@ class Ledger:
         bonds, settlement) is not executed: an action that needs it is refused as too early.
 
         Args:
-            transactions: The transactions.
+            transactions: Decoded and verified transactions, in the order in which they are tried.
             height: The height of the latest block.
             time_ms: The time that the next block may have, in Unix ms.
 
         Returns:
-            One refusal or None for each transaction.
+            For each transaction, in the same order, the refusal that it meets; None when it
+            applies.
         """
         state = PendingState(self, height)
         return [state.apply(transaction, time_ms) for transaction in transactions]

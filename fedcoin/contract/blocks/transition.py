@@ -32,7 +32,7 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
         context: The block's context.
 
     Returns:
-        The settlement; None when no task waits.
+        The outcome of the settled task, which the header must hold; None when no task waits.
     """
     release_due(context)
     close_due(context)

@@ -48,19 +48,21 @@ def check_block(
     never differ.
 
     Args:
-        block: The block.
+        block: A decoded block, whose roots match its parts.
         parent: The header of the latest block; None for genesis.
         genesis: The network's genesis.
         ledger: The ledger after the latest block.
-        round: The round of the block's proposal or of its certificate.
-        decode: Decodes a transaction, and may know it already.
-        verified_votes: The votes whose signatures are verified already.
+        round: The round of the block's proposal or of its certificate, from 0.
+        decode: Decodes a transaction, and may know it already; None decodes each anew.
+        verified_votes: The votes whose signatures are verified already; None verifies all.
 
     Returns:
         The result of executing the block.
 
     Raises:
-        RefusalError: The codes of `check_header` and of `execute_block`.
+        RefusalError: A code of `check_header`, such as WRONG_HEIGHT or WRONG_PROPOSER, when its
+            position, time, round or proposer is wrong; a code of `execute_block`, such as
+            BAD_CERTIFICATE or WRONG_APP_HASH, when its content is.
     """
     check_header(block.header, parent, genesis, ledger, round)
     return execute_block(block, genesis, ledger, decode=decode, verified_votes=verified_votes)
@@ -76,11 +78,14 @@ def check_header(
         parent: The header of the latest block; None for genesis.
         genesis: The network's genesis.
         ledger: The ledger after the latest block.
-        round: The round of the block's proposal or of its certificate.
+        round: The round of the block's proposal or of its certificate, from 0.
 
     Raises:
-        RefusalError: WRONG_CHAIN, WRONG_HEIGHT, WRONG_PARENT, WRONG_TIME, WRONG_BLOCK_ROUND,
-            WRONG_PROPOSER.
+        RefusalError: WRONG_CHAIN when it names another chain id; WRONG_HEIGHT when its height is
+            not one more than the parent's; WRONG_PARENT when it names another parent; WRONG_TIME
+            when its time is not after the parent's; WRONG_BLOCK_ROUND when it was built for a later
+            round than `round`; WRONG_PROPOSER when it names another proposer than that of its
+            round.
     """
     _check_position(header, parent, genesis)
     _check_time(header, parent, genesis)
@@ -98,19 +103,22 @@ def execute_block(
     """Check the content of a block whose header passed `check_header`, by executing it.
 
     Args:
-        block: The block.
+        block: A decoded block, whose roots match its parts.
         genesis: The network's genesis.
         ledger: The ledger after the latest block.
-        decode: Decodes a transaction, and may know it already.
-        verified_votes: The votes whose signatures are verified already.
+        decode: Decodes a transaction, and may know it already; None decodes each anew.
+        verified_votes: The votes whose signatures are verified already; None verifies all.
 
     Returns:
         The result of executing the block.
 
     Raises:
-        RefusalError: TOO_LARGE, UNEXPECTED_CERTIFICATE, BAD_CERTIFICATE, the codes of transactions
-            (with `transactions[i]` in the field), WRONG_SETTLEMENT, WRONG_RECEIPTS_ROOT,
-            WRONG_VALIDATORS_HASH, WRONG_APP_HASH.
+        RefusalError: TOO_LARGE when it has more than `max_block_bytes`; UNEXPECTED_CERTIFICATE when
+            the first block has a certificate; BAD_CERTIFICATE when the certificate does not make
+            the parent final; the code of the first transaction that is refused (with
+            `transactions[i]` in the field); WRONG_SETTLEMENT, WRONG_RECEIPTS_ROOT,
+            WRONG_VALIDATORS_HASH or WRONG_APP_HASH when the header states another settlement,
+            receipts, validators or state than executing the block gives.
     """
     header = block.header
     _check_size(block, genesis)
@@ -139,7 +147,7 @@ def compute_clock_bound(drift_ms: int, round: int) -> int:
 
     Args:
         drift_ms: The bound of round 0, in ms.
-        round: The round for which the block was built.
+        round: The round for which the block was built, from 0.
 
     Returns:
         The bound in ms.

@@ -75,7 +75,7 @@ class TrustPath:
             certificate: The serialised certificate of that block.
 
         Returns:
-            The header.
+            The decoded header.
 
         Raises:
             RefusalError: MALFORMED when the header is malformed; WRONG_CHAIN when it names another
@@ -102,12 +102,13 @@ class TrustPath:
             validators: The new set, which decides from the next height on.
 
         Returns:
-            The header.
+            The decoded header.
 
         Raises:
-            RefusalError: MALFORMED when the header is malformed or not above the previous change,
-                WRONG_CHAIN, BAD_CERTIFICATE, or WRONG_VALIDATORS_HASH when the header commits to
-                another set. Then nothing has changed.
+            RefusalError: MALFORMED when the header is malformed or not above the previous change;
+                WRONG_CHAIN when it names another chain; BAD_CERTIFICATE when the certificate does
+                not make it final; WRONG_VALIDATORS_HASH when the header commits to another set.
+                Then nothing has changed.
         """
         header = decode_header(raw)
         if header.height < self.next_height:
@@ -123,7 +124,7 @@ class TrustPath:
         """Check the validator set that a header commits to.
 
         Args:
-            header: The header.
+            header: A header whose height the followed set decided.
             validators: The set to check; None checks the set that was followed to.
 
         Raises:
@@ -164,7 +165,7 @@ class ValidatorHistory:
         Reads the headers that are new since the last call.
 
         Args:
-            below: The height.
+            below: List only changes by blocks with a lower height.
 
         Returns:
             The changes, the lowest first.

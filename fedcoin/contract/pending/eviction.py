@@ -87,7 +87,7 @@ def min_fee_rate_above(suffix: Suffix) -> int:
     """Compute what a newcomer must pay so that some transactions make room for it.
 
     Args:
-        suffix: The transactions.
+        suffix: The transactions of one sender that would make room.
 
     Returns:
         Sap for each KiB.
@@ -110,7 +110,8 @@ def choose_evicted(
         The transactions to remove, `replaced` apart; none for a reserved step.
 
     Raises:
-        RefusalError: POOL_FULL when the new transaction pays less than those that would make room.
+        RefusalError: POOL_FULL when the new transaction pays less for each KiB than
+            `min_fee_rate_above` of one that would make room.
     """
     evicted: list[Entry] = []
     if new.step is not None:

@@ -12,7 +12,7 @@ def compute_min_fee_rate(usage: MempoolUsage, order: EvictionOrder) -> int:
     """Compute what a transaction must pay to be admitted now.
 
     Args:
-        usage: The mempool's usage.
+        usage: How much of its capacity the mempool uses.
         order: What makes room first.
 
     Returns:
@@ -26,7 +26,7 @@ def estimate_next_block_fee_rate(usage: MempoolUsage, max_bytes: int) -> int:
     """Estimate what a transaction must pay to be in the next block.
 
     Args:
-        usage: The mempool's usage.
+        usage: How much of its capacity the mempool uses.
         max_bytes: The size of a block in bytes.
 
     Returns:

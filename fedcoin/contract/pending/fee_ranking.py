@@ -56,7 +56,7 @@ class FeeRanking:
         last call, or the reverse.
 
         Args:
-            room: The bytes that all these transactions may take together; may be negative.
+            room: The bytes that all competing transactions may take together; may be negative.
 
         Returns:
             Sap for each KiB; 0 when all of them fit.

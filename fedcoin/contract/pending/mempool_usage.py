@@ -31,10 +31,10 @@ class MempoolUsage:
     """Counts the waiting transactions against the limits."""
 
     def __init__(self, limits: MempoolLimits) -> None:
-        """Start with nothing in use.
+        """Start with an empty mempool.
 
         Args:
-            limits: The capacity.
+            limits: The numbers and bytes that the mempool may hold.
         """
         self.limits = limits
         self.num_bytes = 0
@@ -53,7 +53,7 @@ class MempoolUsage:
         """Count a transaction.
 
         Args:
-            entry: The transaction.
+            entry: The transaction that was added to the mempool.
         """
         self._count += 1
         self.num_bytes += entry.num_bytes
@@ -68,7 +68,7 @@ class MempoolUsage:
         """Subtract a transaction that has left the mempool.
 
         Args:
-            entry: The transaction.
+            entry: The transaction that was removed; it was added before.
         """
         self._count -= 1
         self.num_bytes -= entry.num_bytes
@@ -83,7 +83,7 @@ class MempoolUsage:
         """Follow a change of whether a transaction is too early.
 
         Args:
-            entry: The transaction.
+            entry: A counted transaction, whose `early` has been set or cleared.
         """
         if entry.early is not None and entry.step is None:
             self.held[entry.transaction.hash] = entry
@@ -91,12 +91,12 @@ class MempoolUsage:
             self.held.pop(entry.transaction.hash, None)
 
     def has_room(self, num_bytes: int, *, without: int = 0, without_bytes: int = 0) -> bool:
-        """Tell whether one more transaction fits that is no reserved step.
+        """Tell whether one more transaction fits, other than a reserved step.
 
         Args:
-            num_bytes: Its bytes.
-            without: How many such transactions would be removed.
-            without_bytes: Their bytes.
+            num_bytes: The size of the signed transaction, in bytes.
+            without: How many transactions would be removed for it.
+            without_bytes: The size of those that would be removed, in bytes.
 
         Returns:
             True when it fits.
@@ -109,10 +109,10 @@ class MempoolUsage:
         """Tell whether one more reserved step fits.
 
         Args:
-            num_bytes: Its bytes.
+            num_bytes: The size of the signed transaction, in bytes.
 
         Returns:
-            True when it fits.
+            True when all reserved steps then stay within `reserved_bytes`.
         """
         return self.reserved_bytes + num_bytes <= self.limits.reserved_bytes
 

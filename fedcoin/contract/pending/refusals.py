@@ -9,7 +9,7 @@ from fedcoin.data.messages.transactions import Transaction
 
 
 def replaced_by(transaction: Transaction) -> RefusalError:
-    """Say that the sender replaced a transaction by another one.
+    """Make the refusal of a transaction that its sender replaced by another one.
 
     Args:
         transaction: The new transaction.
@@ -26,7 +26,7 @@ def replaced_by(transaction: Transaction) -> RefusalError:
 
 
 def evicted_by(transaction: Transaction) -> RefusalError:
-    """Say that a transaction made room for another one.
+    """Make the refusal of a waiting transaction that made room for another one.
 
     Args:
         transaction: The transaction that took its place.
@@ -45,10 +45,10 @@ def evicted_by(transaction: Transaction) -> RefusalError:
 
 
 def pool_full(transaction: Transaction, min_fee_rate: int) -> RefusalError:
-    """Say that a transaction pays too little for a full mempool.
+    """Make the refusal of a transaction that pays too little for a full mempool.
 
     Args:
-        transaction: The transaction.
+        transaction: The transaction that was to be added.
         min_fee_rate: What it had to pay, in sap for each KiB.
 
     Returns:
@@ -65,7 +65,7 @@ def pool_full(transaction: Transaction, min_fee_rate: int) -> RefusalError:
 
 
 def full_of_held(held: int, refusal: RefusalError) -> RefusalError:
-    """Say that too many transactions wait that are too early.
+    """Make the refusal of a transaction that is too early, when too many such wait.
 
     Args:
         held: How many wait.
@@ -84,7 +84,7 @@ def full_of_held(held: int, refusal: RefusalError) -> RefusalError:
 
 
 def too_many_pending(count: int, limit: int) -> RefusalError:
-    """Say that too many transactions of one sender wait.
+    """Make the refusal of a transaction of a sender of which too many wait.
 
     Args:
         count: How many wait.
@@ -102,10 +102,10 @@ def too_many_pending(count: int, limit: int) -> RefusalError:
 
 
 def already_pending(transaction: Transaction) -> RefusalError:
-    """Say that a transaction waits already.
+    """Make the refusal of a transaction that waits already.
 
     Args:
-        transaction: The transaction.
+        transaction: The transaction that the mempool holds.
 
     Returns:
         A refusal with code ALREADY_PENDING.
@@ -120,7 +120,7 @@ def already_pending(transaction: Transaction) -> RefusalError:
 def replacement_underpriced(
     transaction: Transaction, replaced_fee: int, needed: int
 ) -> RefusalError:
-    """Say that a transaction pays too little to replace another one.
+    """Make the refusal of a transaction that pays too little to replace another one.
 
     Args:
         transaction: The new transaction.
@@ -141,7 +141,7 @@ def replacement_underpriced(
 
 
 def held_too_long(blocks: int, refusal: RefusalError) -> RefusalError:
-    """Say that a transaction was too early for too many blocks.
+    """Make the refusal of a transaction that was too early for too many blocks.
 
     Args:
         blocks: For how many blocks a transaction may be held.

@@ -19,7 +19,7 @@ def get_account(ledger: Ledger, address: bytes) -> AccountView:
     """Read an address: balance, nonce and bond.
 
     Args:
-        ledger: The ledger.
+        ledger: The ledger after the latest block.
         address: The address, 20 bytes.
 
     Returns:
@@ -33,7 +33,7 @@ def list_validators(ledger: Ledger, next_height: int) -> list[ValidatorView]:
     """List the validators of the next height.
 
     Args:
-        ledger: The ledger.
+        ledger: The ledger after the latest block.
         next_height: The height after the latest block.
 
     Returns:

@@ -31,7 +31,7 @@ def make_page(entries: list[IndexEntry], limit: int, view: Callable[[bytes], T |
         view: Reads the item of an id, 32 bytes; None leaves it out.
 
     Returns:
-        The page.
+        At most `limit` items with their locations, and where the next page begins.
     """
     shown = entries[:limit]
     views = [(view(entry.id), entry.location) for entry in shown]

@@ -139,16 +139,17 @@ class SnapshotVerifier:
         """Verify the next part.
 
         Args:
-            part: The part.
+            part: The decoded part, from a file or a peer.
 
         Returns:
             The entries that it contains.
 
         Raises:
-            RefusalError: MALFORMED, also for a part out of order; what `TrustPath` raises for a
-                change of validators or the head; WRONG_APP_HASH for a head whose bucket hashes do
-                not lead to the app_hash; WRONG_CHUNK for a chunk whose entries do not hash to its
-                buckets.
+            RefusalError: MALFORMED when the part is malformed or out of order; WRONG_CHAIN,
+                BAD_CERTIFICATE or WRONG_VALIDATORS_HASH when a change of validators or the head is
+                not certified by the validators before it; WRONG_APP_HASH for a head whose bucket
+                hashes do not lead to the app_hash; WRONG_CHUNK for a chunk whose entries do not
+                hash to its buckets.
         """
         kind = part.WhichOneof("kind")
         number = self.num_chunks + 1 if kind == "chunk" else len(self._changes)
@@ -290,8 +291,8 @@ def read_verified_entries(
         The entries of each part.
 
     Raises:
-        RefusalError: BAD_SNAPSHOT when the file is damaged, and what the verifier raises, with the
-            file's name before the message.
+        RefusalError: BAD_SNAPSHOT when the file is damaged; a code of `SnapshotVerifier.add_part`
+            when a part is not valid. The file's name comes before the message.
     """
     for part in read_parts(path):
         try:

@@ -148,7 +148,7 @@ class ExecutionContext:
 
         Args:
             address: The address, 20 bytes.
-            account: The account.
+            account: The new balance in sap and nonce.
         """
         if account.balance or account.nonce:
             records.ACCOUNTS.put(self.state, address, record=account)
@@ -160,7 +160,7 @@ class ExecutionContext:
 
         Args:
             address: The address, 20 bytes.
-            amount: The amount in sap.
+            amount: The amount to add, in sap.
         """
         account = self.account(address)
         account.balance += amount
@@ -222,7 +222,7 @@ class ExecutionContext:
         """Write the receipt of a payment, unless its amount is 0.
 
         Args:
-            payment: The payment.
+            payment: Who was paid how much (in sap), by which task and for what.
         """
         if payment.amount:
             self._write(Receipt(payment=payment))

@@ -158,7 +158,7 @@ class MemoryState:
         """Make a state.
 
         Args:
-            entries: Its entries; None for an empty state.
+            entries: Values by key; None for an empty state.
         """
         self._entries = dict(entries or {})
         self._keys = sorted(self._entries)

@@ -80,7 +80,7 @@ class Table(Generic[M]):
         Args:
             state: The state to write to.
             *key: The parts of the record's key.
-            record: The record.
+            record: The new record, of the table's message type.
         """
         state.put(self.prefix + b"".join(key), canonical.encode(record))
 
@@ -107,7 +107,7 @@ class Index:
         Args:
             state: The state to write to.
             number: The number that the id is sorted by, below 2^64.
-            id: The id.
+            id: An id or address of fixed length.
         """
         state.put(self._key(number, id), id)
 
@@ -116,8 +116,8 @@ class Index:
 
         Args:
             state: The state to write to.
-            number: The number that the id is sorted by.
-            id: The id.
+            number: The number with which the id was added.
+            id: The id that was added.
         """
         state.delete(self._key(number, id))
 
@@ -224,7 +224,7 @@ def count_all_coins(state: StateReader) -> int:
     """Count all coins that exist, including burned ones, by reading every record.
 
     Args:
-        state: The state.
+        state: The whole state after a block.
 
     Returns:
         The amount in sap; always the supply that genesis fixed.
@@ -240,7 +240,7 @@ def read_ledger(state: StateReader) -> LedgerState:
     """Read the record of the ledger's totals, which genesis writes.
 
     Args:
-        state: The state.
+        state: The state to read from.
 
     Returns:
         A copy of the record.

@@ -69,7 +69,7 @@ def next_closing_ms(state: StateReader) -> int | None:
     have blocks made without a pause for as long as these are open.
 
     Args:
-        state: The state.
+        state: The state after the latest block.
 
     Returns:
         Unix time in ms; None when there is no such time.

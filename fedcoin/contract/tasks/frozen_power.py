@@ -37,7 +37,7 @@ def read_power(state: StateReader, task_id: bytes) -> dict[bytes, int]:
     """Read the power of each miner in an open task.
 
     Args:
-        state: The state.
+        state: The state to read from.
         task_id: The task's id, 32 bytes.
 
     Returns:
@@ -91,7 +91,7 @@ def read_proved_samples(state: StateReader, task_id: bytes) -> dict[bytes, tuple
     """Read what miners proved in a task's attempts so far.
 
     Args:
-        state: The state.
+        state: The state to read from.
         task_id: The task's id, 32 bytes.
 
     Returns:

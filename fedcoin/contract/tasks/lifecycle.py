@@ -157,7 +157,7 @@ def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:
     """Read the open tasks: those that miners can still work on, or that wait to be settled.
 
     Args:
-        state: The state.
+        state: The state to read from; it must not change while the result is read.
 
     Yields:
         Ids and tasks, the oldest first.

@@ -51,7 +51,7 @@ def divide_after_failure(state: StateReader, loaded: LoadedTask) -> dict[bytes, 
 
     Args:
         state: The state, which has the samples of all attempts.
-        loaded: The task.
+        loaded: The task after its last attempt.
 
     Returns:
         Amounts in sap by address; nothing when no miner revealed.

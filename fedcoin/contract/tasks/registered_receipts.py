@@ -50,7 +50,7 @@ def are_binding(campaign: CampaignState, time_ms: int) -> bool:
     """Tell whether registered receipts keep the campaign from closing.
 
     Args:
-        campaign: The campaign.
+        campaign: The campaign's record.
         time_ms: The block's time, Unix ms.
 
     Returns:
@@ -64,10 +64,10 @@ def check_settled(context: ExecutionContext, campaign: CampaignState) -> None:
 
     Args:
         context: The execution of the block.
-        campaign: The campaign.
+        campaign: The campaign's record.
 
     Raises:
-        RefusalError: RECEIPTS_UNSETTLED when one still waits.
+        RefusalError: RECEIPTS_UNSETTLED when one waits and its time (`over_ms`) has not passed.
     """
     if are_binding(campaign, context.block.time_ms):
         until = over_ms(campaign)
@@ -126,10 +126,10 @@ def find_base(campaign: CampaignState) -> bytes:
     Without receipts a server may also go on from the base of a round that was settled.
 
     Args:
-        campaign: The campaign.
+        campaign: The campaign's record.
 
     Returns:
-        Their artifact id, 32 bytes.
+        The artifact id of these weights, 32 bytes.
     """
     if campaign.terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
         return campaign.best_weights

@@ -25,7 +25,7 @@ def is_room_full(state: StateReader) -> bool:
     """Tell whether a further task can be opened only if it displaces another one.
 
     Args:
-        state: The state.
+        state: The state to read from.
 
     Returns:
         True when `MAX_OPEN_TASKS` are open.
@@ -65,7 +65,7 @@ def compute_rent(context: ExecutionContext, task: TaskState) -> int:
 
     Args:
         context: The execution of the block, after `leave_room`.
-        task: The task.
+        task: The record of the task, which notes when it entered the room.
 
     Returns:
         Sap: `task_deposit` for each hour in which the room was full while the task was open, in

@@ -111,7 +111,7 @@ def settle_deposits(
 
     Args:
         context: The execution of the block.
-        loaded: The task; the caller writes the miners' records.
+        loaded: The task with its miners, whose records the caller writes.
         is_returned: Tells whether a miner did its part, so that its deposit is returned.
     """
     for address, miner in loaded.miners.items():
@@ -218,7 +218,7 @@ def close_task(
     Args:
         context: The execution of the block.
         loaded: The task. Of its campaign, which the caller writes, no task is open afterwards.
-        phase: The final phase.
+        phase: The final phase: TASK_PHASE_SETTLED, TASK_PHASE_FAILED or TASK_PHASE_GAVE_WAY.
     """
     task, campaign = loaded.task, loaded.campaign
     leave_room(context)

@@ -36,7 +36,7 @@ def compute_work(plan: SamplingPlan, difficulty_nano: int) -> int:
         difficulty_nano: The difficulty D of the task, in nano-utility.
 
     Returns:
-        Evaluations, and `BASE_WORK`.
+        The number of evaluations, plus `BASE_WORK`.
     """
     samples = plan.sample_limit
     if plan.fixed_samples is None:

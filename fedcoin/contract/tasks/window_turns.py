@@ -61,11 +61,11 @@ def had_enough_turns(task: TaskState, validators: ValidatorSet) -> bool:
     """Tell whether validators with more than a third of the power proposed in the present window.
 
     Args:
-        task: The task.
+        task: The task's record, with the proposers that `record_turn` noted.
         validators: The validators of the next height.
 
     Returns:
-        True when they did.
+        True when the window may end by time.
     """
     members = (validators.by_address(address) for address in task.window_proposers)
     power = sum(member.power for member in members if member is not None)
