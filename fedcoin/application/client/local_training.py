@@ -50,7 +50,7 @@ class LocalTraining:
         data = self._data
         if isinstance(data, OwnProgram):
             self._report(f"training by `{data.text}`, for up to {data.seconds:g} s in a round")
-            # Started before the first connection: uvloop's fork can crash beside gRPC's threads.
+            # While the round is still far: starting the worker takes a second or two.
             await self._pool.run("while starting", prepare_reading)
             return
         loaded = await self._pool.run("while training", client_data.prepare_training, data)

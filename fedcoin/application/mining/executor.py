@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.configuration.fields import refuse
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.workers.executors import Executor, LocalExecutor, count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import WorkerBounds
+
+log = logging.getLogger(__name__)
 
 
 def make_pool(miner: MinerConfig, bounds: WorkerBounds) -> WorkerPool:
@@ -56,3 +60,15 @@ def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
         return RayExecutor(miner.address, miner.processes, miner.worker_memory_bytes, miner.sandbox)
     except WorkerError as failure:
         raise refuse("miner.executor", miner.executor, str(failure)) from failure
+
+
+async def start_early(pool: WorkerPool) -> None:
+    """Start a pool's workers before the first task needs them; a failure is only a warning.
+
+    Args:
+        pool: The pool, whose next call tries again.
+    """
+    try:
+        await pool.start()
+    except WorkerError as failure:
+        log.warning("the workers do not start, the next task will try again: %s", failure)

@@ -25,7 +25,7 @@ from fedcoin.application.configuration.network_options import host_groups, peer_
 from fedcoin.application.configuration.settings_watch import SettingsWatch
 from fedcoin.application.configuration.worker_bounds import choose_bounds
 from fedcoin.application.mining.campaign_quota import CampaignQuota
-from fedcoin.application.mining.executor import make_pool
+from fedcoin.application.mining.executor import make_pool, start_early
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.mining.task_evaluator import TaskJobs
 from fedcoin.application.mining.work_store import WorkFolder
@@ -222,7 +222,7 @@ class Node:
             self.owner.keep_running(self._keeper.run, name="artifacts")
         if self.miner is not None:
             if self._warm:
-                self.owner.start(self.worker.start(), name="worker")
+                self.owner.start(start_early(self.worker), name="worker")
             self.owner.start(self.miner.run(), name="miner", vital=True)
         if self._components.run_beside is not None:
             beside = self._components.run_beside(self.network, self.chain, self.artifacts)

@@ -1,10 +1,12 @@
 """A worker process: a child process that calls functions, seen from its parent.
 
 The child is a fresh interpreter (never a fork, which TensorFlow and threads do not survive) that
-reads requests from its standard input and writes replies to its standard output (`child_main`). It
-is started as a plain subprocess rather than by `multiprocessing`, which would import the parent's
-main module again and cannot set the child's environment: the number of threads of the BLAS must be
-in the environment before NumPy is imported.
+reads requests from its standard input and writes replies to its standard output (`child_main`);
+both are one end of a pair of sockets. It is started as a plain subprocess rather than by
+`multiprocessing`, which would import the parent's main module again and cannot set the child's
+environment: the number of threads of the BLAS must be in the environment before NumPy is imported.
+It is not started by the event loop: uvloop runs Python between fork and exec, where gRPC's own
+handlers of a fork sometimes end the child.
 
 The format of requests and replies is that of `frames`.
 """
@@ -15,6 +17,8 @@ import asyncio
 import contextlib
 import os
 import pickle
+import socket
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +44,7 @@ STOP_SECONDS = 2.0
 KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
 """The environment variable that keeps OPENBLAS_CORETYPE in the children's environment."""
 
+_POLL_SECONDS = 0.01
 _STDERR_LINES = 20
 _MAX_STDERR_CHARACTERS = 2000
 # Without the current folder, which `-c` puts first on the import path.
@@ -91,7 +96,8 @@ class WorkerProcess:
         limit = {} if size is None else {MEMORY_VARIABLE: str(size)}
         self._sandbox = bounds.sandbox
         self._environment = {**child_environment(threads), **(environment or {}), **limit}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: asyncio.StreamWriter | None = None
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._last_number = 0
         self._readers: list[asyncio.Task[None]] = []
@@ -102,8 +108,9 @@ class WorkerProcess:
         """Whether the child accepts calls."""
         return (
             self._process is not None
-            and self._process.returncode is None
-            and bool(self._readers)
+            and self._process.poll() is None
+            and self._requests is not None
+            and not self._requests.is_closing()
             and not self._readers[0].done()
         )
 
@@ -120,23 +127,35 @@ class WorkerProcess:
 
         Raises:
             RuntimeError: The child was started before.
+            WorkerError: The operating system does not start it, for want of memory, processes or
+                file descriptors.
         """
         if self._process is not None:
             raise RuntimeError("this worker process was started before")
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = self._spawn(theirs)
+            replies, self._requests = await asyncio.open_unix_connection(sock=ours)
+        except OSError as error:
+            ours.close()
+            raise WorkerError(f"a worker process cannot be started: {error}") from error
+        self._readers = [
+            asyncio.create_task(self._read_replies(self._process, replies)),
+            asyncio.create_task(self._read_stderr(self._process)),
+        ]
+
+    def _spawn(self, channel: socket.socket) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", _COMMAND]
-        self._process = await asyncio.create_subprocess_exec(
-            *(command if self._sandbox is None else self._sandbox.wrap(command)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        return subprocess.Popen(
+            command if self._sandbox is None else self._sandbox.wrap(command),
+            stdin=channel.fileno(),
+            stdout=channel.fileno(),
+            stderr=subprocess.PIPE,
             env=self._environment,
             # Bubblewrap does not ignore the SIGINT that a terminal sends to the parent's session.
             start_new_session=self._sandbox is not None,
         )
-        self._readers = [
-            asyncio.create_task(self._read_replies(self._process)),
-            asyncio.create_task(self._read_stderr(self._process)),
-        ]
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the child. Calls are answered in order.
@@ -156,7 +175,7 @@ class WorkerProcess:
                 it sent something else than a reply.
             WorkerError: The function raised any other exception; the message is its traceback.
         """
-        if not self.is_alive or self._process is None or self._process.stdin is None:
+        if not self.is_alive or self._requests is None:
             raise WorkerDiedError(self._describe_death("is not running"))
         self._last_number += 1
         number = self._last_number
@@ -165,10 +184,10 @@ class WorkerProcess:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
         try:
-            self._process.stdin.write(FRAME_LENGTH.pack(len(frame)) + frame)
+            self._requests.write(FRAME_LENGTH.pack(len(frame)) + frame)
             # If the child died, `_read_replies` sets the exception that the future raises.
             with contextlib.suppress(ConnectionError):
-                await self._process.stdin.drain()
+                await self._requests.drain()
             return await future
         finally:
             self._pending.pop(number, None)
@@ -178,46 +197,54 @@ class WorkerProcess:
         process = self._process
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()  # an idle child ends when its standard input is closed
+        if self._requests is not None:
+            self._requests.close()  # an idle child ends when its standard input is closed
         try:
-            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            await asyncio.wait_for(_wait(process), STOP_SECONDS)
         except asyncio.TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            process.kill()
+            await _wait(process)
         await asyncio.gather(*self._readers, return_exceptions=True)
 
-    async def _read_replies(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
+    async def _read_replies(
+        self, process: subprocess.Popen[bytes], replies: asyncio.StreamReader
+    ) -> None:
+        assert self._requests is not None
         try:
             while True:
-                (size,) = FRAME_LENGTH.unpack(await process.stdout.readexactly(FRAME_LENGTH.size))
+                (size,) = FRAME_LENGTH.unpack(await replies.readexactly(FRAME_LENGTH.size))
                 if size > MAX_REPLY_BYTES:
                     raise BadReplyError(f"a worker announced a reply of {size} bytes")
-                number, kind, value = decode_reply(await process.stdout.readexactly(size))
+                number, kind, value = decode_reply(await replies.readexactly(size))
                 future = self._pending.get(number)
                 if future is not None and not future.done():
                     _resolve(future, kind, value)
         except BadReplyError as error:
             self._stderr.append(str(error))
             process.kill()
-            await process.wait()
+            await _wait(process)
         except (asyncio.IncompleteReadError, ConnectionError):
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                await asyncio.wait_for(_wait(process), STOP_SECONDS)
         finally:
+            self._requests.close()
             for future in self._pending.values():
                 if not future.done():
                     future.set_exception(WorkerDiedError(self._describe_death("died")))
 
-    async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        while chunk := await process.stderr.read(4096):
-            self._stderr.extend(chunk.decode(errors="replace").splitlines())
+    async def _read_stderr(self, process: subprocess.Popen[bytes]) -> None:
+        lines = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), process.stderr
+        )
+        try:
+            while chunk := await lines.read(4096):
+                self._stderr.extend(chunk.decode(errors="replace").splitlines())
+        finally:
+            pipe.close()
 
     def _describe_death(self, event: str) -> str:
-        status = self._process.returncode if self._process else None
+        status = self._process.poll() if self._process else None
         lines = [line for line in self._stderr if line.strip()]
         output = " | ".join(lines)[-_MAX_STDERR_CHARACTERS:] or "no output on standard error"
         return f"worker process {self.pid} {event} (exit status {status}): {output}"
@@ -251,6 +278,14 @@ def child_environment(threads: int) -> dict[str, str]:
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
+
+
+async def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has ended."""
+    while True:
+        if process.poll() is not None:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _resolve(future: asyncio.Future[Any], kind: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.executors import Executor, Worker
 from fedcoin.learning.workers.process import WorkerDiedError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -53,13 +56,12 @@ class WorkerSlot:
         return self._worker.pid if self._worker else 0
 
     async def start(self) -> None:
-        """Start the worker if there is none.
+        """Start the worker if there is none; once more if it dies before it answers.
 
         Raises:
-            WorkerError: It cannot be started.
+            WorkerError: It cannot be started, or died twice.
         """
-        async with self._lock:
-            await self._living_worker()
+        await self.call("at its start", jobs.ping)
 
     async def call(self, activity: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in the worker; a second time if the worker dies.
@@ -117,6 +119,7 @@ class WorkerSlot:
                 num_deaths += 1
                 if self._is_stopped or num_deaths == 2:
                     raise WorkerError(f"the worker died {activity}: {death}") from death
+                log.warning("another worker takes over %s: %s", activity, death)
 
     async def _request(self, activity: str, request: Callable[[Worker], Awaitable[T]]) -> T:
         worker = await self._living_worker()

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 import pytest
 
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.mining.executor import make_executor
+from fedcoin.application.mining.executor import make_executor, start_early
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.executors import count_cores
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS
 
 
@@ -26,3 +28,14 @@ def test_ray_that_is_not_installed_is_refused() -> None:
     with pytest.raises(RefusalError, match=r"miner.executor is 'ray', .*fedcoin\[ray\]") as caught:
         make_executor(MinerConfig(enabled=True, executor="ray"), NO_BOUNDS)
     assert caught.value.code is ApplicationCode.BAD_CONFIG
+
+
+async def test_workers_that_do_not_start_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    pool = WorkerPool()
+    await start_early(pool)
+    await pool.stop()
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "the next task will try again" in caplog.messages[-1]

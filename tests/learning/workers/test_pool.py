@@ -132,12 +132,15 @@ async def test_bad_jobs(worker: WorkerPool, job: UtilityJob) -> None:
         await worker.open_job(job)
 
 
-async def test_a_killed_child_is_replaced(worker: WorkerPool, job: UtilityJob) -> None:
+async def test_a_killed_child_is_replaced(
+    worker: WorkerPool, job: UtilityJob, caplog: pytest.LogCaptureFixture
+) -> None:
     await worker.open_job(job)
     rows = all_coalitions(5)
     before = await worker.evaluate(job.job_id, rows[:9])
     os.kill(worker.pids[0], signal.SIGKILL)
     after = await worker.evaluate(job.job_id, rows)
+    assert len(caplog.records) <= 1  # none when the death is noticed before the call
     np.testing.assert_array_equal(after[:9], before)
     assert abs(after - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
 
@@ -316,6 +319,21 @@ async def test_a_child_killed_in_the_middle(worker: WorkerPool, long_job: Utilit
     # among others: coalition 723 then has one right answer less.
     assert abs(await asked - expected).max() <= 1
     assert worker.pids != first
+
+
+async def test_a_child_killed_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
+    pool = WorkerPool()
+    starting = asyncio.create_task(pool.start())
+    try:
+        await until(lambda: pool.pids[0], "there is a child")
+        first = pool.pids[0]
+        os.kill(first, signal.SIGKILL)
+        await starting
+        assert pool.pids[0] != first
+        (record,) = caplog.records
+        assert "another worker takes over at its start" in record.getMessage()
+    finally:
+        await pool.stop()
 
 
 async def test_dying_twice_names_the_batch(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pkgutil
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+import uvloop
 
 import fedcoin.learning
 from fedcoin.data.errors import RefusalError
@@ -69,6 +71,42 @@ async def test_the_end_of_a_process_is_reported_with_its_last_output(
     assert not process.is_alive
     with pytest.raises(WorkerDiedError):
         await process.call(abs, -1)
+
+
+def wait_until_dead(pid: int) -> None:
+    """Wait, without the event loop, until a child is dead, and leave it to its parent."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("num_turns", range(8))
+def test_a_call_to_a_killed_process_says_that_it_died(num_turns: int) -> None:
+    """However far the event loop, here that of a node, has come in noticing the death."""
+
+    async def kill_and_call() -> None:
+        process = WorkerProcess()
+        await process.start()
+        assert await process.call(abs, -1) == 1
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until_dead(process.pid)
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+        try:
+            with pytest.raises(WorkerDiedError, match="exit status -9"):
+                await process.call(abs, -1)
+        finally:
+            await process.stop()
+
+    uvloop.run(kill_and_call())
+
+
+async def test_too_few_descriptors_are_said() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), hard))
+    try:
+        with pytest.raises(WorkerError, match="cannot be started"):
+            await WorkerProcess().start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_caller_that_gives_up_spoils_nothing(process: WorkerProcess) -> None:
@@ -141,6 +179,26 @@ async def main():
     await process.call(time.sleep, 60)
 asyncio.run(main())
 """
+
+
+DEADLY_FORK = """
+import os, uvloop
+from fedcoin.learning.workers.process import WorkerProcess
+os.register_at_fork(after_in_child=lambda: os._exit(7))
+async def main():
+    process = WorkerProcess()
+    await process.start()
+    print(await process.call(abs, -1))
+    await process.stop()
+uvloop.run(main())
+"""
+
+
+def test_no_handler_of_a_fork_runs_in_a_child() -> None:
+    """gRPC's handlers, run by uvloop between fork and exec, sometimes ended the child."""
+    command = [sys.executable, "-c", DEADLY_FORK]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.stdout, result.returncode) == ("1\n", 0), result.stderr
 
 
 def test_it_ends_with_its_parent() -> None:
