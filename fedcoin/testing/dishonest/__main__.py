@@ -14,9 +14,10 @@ import sys
 import click
 
 from fedcoin.application.cli.entry import run
+from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import home_option
 from fedcoin.application.cli.shared.passphrases import passphrase_option
-from fedcoin.application.cli.shared.service import configure_logging, parent_option, serve
+from fedcoin.application.cli.shared.service import parent_option, serve
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.node import run_node
 from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components

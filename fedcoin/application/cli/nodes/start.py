@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fedcoin.application.cli.shared.exit_codes import NODE_FAILED
+from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     NODE_ADDRESS,
@@ -19,7 +20,6 @@ from fedcoin.application.cli.shared.options import (
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
     GRACE_SECONDS,
-    configure_logging,
     end_process_within,
     parent_option,
     serve,

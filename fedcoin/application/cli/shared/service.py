@@ -1,14 +1,11 @@
-"""Run a program until it is asked to stop: signals, the parent's end, logging."""
+"""Run a program until it is asked to stop: signals, the parent's end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -107,65 +104,6 @@ def end_process_within(seconds: float, exit_code: int) -> None:
         os._exit(exit_code)
 
     threading.Thread(target=end, daemon=True).start()
-
-
-def configure_logging(level: str, style: str) -> None:
-    """Send log lines to standard error.
-
-    Args:
-        level: The least severe level of this package's lines; other packages log warnings.
-        style: `text` or `json`.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if style == "json" else TextLines())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("fedcoin").setLevel(level.upper())
-
-
-class TextLines(logging.Formatter):
-    """Formats log records as lines such as `12:31:07.123 INFO    chain: block 12 is final`."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "%(asctime)s.%(msecs)03d %(levelname)-7s %(part)s: %(message)s", "%H:%M:%S"
-        )
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record.
-
-        Args:
-            record: The record.
-
-        Returns:
-            One line, followed by the traceback if there is one.
-        """
-        record.part = record.name.rpartition(".")[2]
-        return super().format(record)
-
-
-class JsonLines(logging.Formatter):
-    """Formats each log record as a JSON object on one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format a record.
-
-        Args:
-            record: The record.
-
-        Returns:
-            A JSON object.
-        """
-        line = {
-            "time_ms": int(record.created * 1000),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
 
 
 def parent_option(command: Callable[..., None]) -> Callable[..., None]:

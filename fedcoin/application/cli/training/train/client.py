@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedcoin.application.cli.shared.connect import node_client
+from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
     Parsed,
@@ -29,7 +30,6 @@ from fedcoin.application.cli.shared.passphrases import (
     passphrase_option,
 )
 from fedcoin.application.cli.shared.service import (
-    configure_logging,
     parent_option,
     serve,
     unless_stopped,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import example, json_option, server_option
 from fedcoin.application.cli.shared.output import coins, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
-    configure_logging,
     parent_option,
     serve,
     unless_stopped,

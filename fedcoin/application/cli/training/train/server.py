@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedcoin.application.cli.shared.connect import node_address, trusted_chain
+from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
     AMOUNT,
     ENDPOINT,
@@ -23,7 +24,6 @@ from fedcoin.application.cli.shared.options import (
 from fedcoin.application.cli.shared.output import coins, note, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
 from fedcoin.application.cli.shared.service import (
-    configure_logging,
     parent_option,
     serve,
     unless_stopped,
