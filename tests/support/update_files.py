@@ -30,14 +30,14 @@ def write_update_files(folder: Path) -> UpdateFiles:
     zeros = np.zeros((PIXELS, CLASSES), np.float32)
     np.savez(folder / "base.npz", kernel=zeros, bias=zeros[0])
     (folder / "updates").mkdir()
-    lines = ["file,key,num_samples"]
+    lines = ["file,key,num_samples,name"]
     for number, name in enumerate(NAMES):
         noise = rng.normal(size=rule.shape).astype(np.float32)
         weights = {"kernel": rule + np.float32(3 * number) * noise, "bias": zeros[0]}
         file = f"{name}{'.safetensors' if number else '.npz'}"
         write_arrays(folder / "updates" / file, weights)
         save_key(folder / f"{name}.key", KEYS[name])
-        lines.append(f"{file},{name}.key,{100 + number}")
+        lines.append(f"{file},{name}.key,{100 + number},Praxis {name}")
     (folder / "clients.csv").write_text("\n".join(lines) + "\n")
     return UpdateFiles(
         model=folder / "model",

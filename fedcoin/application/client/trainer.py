@@ -123,6 +123,7 @@ class Trainer:
         clock_ms: Clock = unix_ms,
         receipts: ReceiptFolder | None = None,
         node: NodeClient | None = None,
+        name: str = "",
     ) -> None:
         """Prepare a client. Nothing is dialled before `run`.
 
@@ -144,6 +145,8 @@ class Trainer:
                 handed in for a receipt without effect, and receipts of other keys than the
                 server's are refused. A receipt whose update the server leaves out of its task is
                 registered there. None trusts the coordinator.
+            name: What the client calls itself in its updates, as `check_name` allows; empty for no
+                name.
         """
         self._target = target
         self._key = key
@@ -154,6 +157,7 @@ class Trainer:
         self._clock_ms = clock_ms
         self._receipts = receipts
         self._node = node
+        self._name = name
         self._guard = LeftOutGuard(node, key, genesis_hash, report) if node is not None else None
         self._training = training or TrainingPool()
         self._owns_training = training is None
@@ -299,6 +303,7 @@ class Trainer:
             update=compute_artifact_id(trained.weights),
             num_samples=trained.num_samples,
             address=self._key.address,
+            name=self._name,
         )
         signed = sign_update(update, self._key, self._genesis_hash)
         try:

@@ -28,7 +28,7 @@ from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.v1.task_pb2 import SignedUpdate
 
-_VERSION = 4
+_VERSION = 5
 _HEX_FIELDS = (
     "genesis_hash",
     "model",
@@ -175,7 +175,8 @@ def _record_to_json(record: RoundRecord) -> dict[str, Any]:
         "measure": record.measure,
         "evaluation_size": record.evaluation_size,
         "clients": [
-            [c.address.hex(), c.num_samples, c.shapley_nano, c.payout] for c in record.clients
+            [c.address.hex(), c.num_samples, c.shapley_nano, c.payout, c.name]
+            for c in record.clients
         ],
         "announced": [address.hex() for address in record.announced],
     }
@@ -183,8 +184,8 @@ def _record_to_json(record: RoundRecord) -> dict[str, Any]:
 
 def _record_from_json(content: dict[str, Any]) -> RoundRecord:
     clients = [
-        ClientOutcome(bytes.fromhex(address), num_samples, shapley_nano, payout)
-        for address, num_samples, shapley_nano, payout in content["clients"]
+        ClientOutcome(bytes.fromhex(address), num_samples, shapley_nano, payout, name)
+        for address, num_samples, shapley_nano, payout, name in content["clients"]
     ]
     return RoundRecord(
         round=content["round"],

@@ -20,6 +20,8 @@ class ClientOutcome:
     """Shapley value in nano-utility (1e-9 of the utility's unit)."""
     payout: int
     """The client's payment in sap."""
+    name: str = ""
+    """What the client calls itself; empty when it gave no name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
 from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_names import describe_client
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import sample_input_range
@@ -175,8 +176,9 @@ class RoundService:
         campaign.accept_update(update)
         progress = f"{len(campaign.updates)} of {len(campaign.clients)}"
         await self._file.save(campaign)
+        client = describe_client(update.address, update.name)
         self._report(
-            f"round {update.round}: {format_address(update.address)} submitted its update, trained "
+            f"round {update.round}: {client} submitted its update, trained "
             f"on {format_count(update.num_samples, 'example')}; {progress}"
         )
         self._change.set()

@@ -301,6 +301,7 @@ def _record_from_view(view: TaskView, campaign: Campaign, by_unit: bool) -> Roun
             num_samples=client.num_samples,
             shapley_nano=client.shapley_nano,
             payout=client.payout,
+            name=client.name,
         )
         for client in view.clients
     ]

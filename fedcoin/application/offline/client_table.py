@@ -1,9 +1,9 @@
 """The table of the clients of a folder of updates: whose each file is, and who signs and is paid.
 
 ```
-file,key,num_samples
-anna.safetensors,keys/anna.key,400
-ben.pt,ben,250
+file,key,num_samples,name
+anna.safetensors,keys/anna.key,400,Anna's practice
+ben.pt,ben,250,
 ```
 """
 
@@ -17,9 +17,10 @@ from pathlib import Path
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_names import check_name
 from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
 
-COLUMNS = ("file", "key", "address", "num_samples")
+COLUMNS = ("file", "key", "address", "num_samples", "name")
 """The columns that a table may have; `file` and one of `key` and `address` are needed."""
 
 _MAX_BYTES = 1 << 24
@@ -39,6 +40,8 @@ class TableRow:
     """The client's address, 20 bytes; empty when the row has only a key."""
     num_samples: int | None
     """Its number of training examples; None when the table does not say."""
+    name: str = ""
+    """What it calls itself on the chain; empty for no name."""
 
 
 def read_client_table(path: Path) -> tuple[TableRow, ...]:
@@ -108,7 +111,12 @@ def _read_row(path: Path, number: int, cells: dict[str, str]) -> TableRow:
         payee = parse_address(address) if address else b""
     except RefusalError as refusal:
         raise _bad(path, f"has no address in line {number}: {refusal.message}") from refusal
-    return TableRow(file, key, payee, int(samples) if samples else None)
+    name = cells.get("name", "")
+    try:
+        check_name(name)
+    except RefusalError as refusal:
+        raise _bad(path, f"is wrong in line {number}: {refusal.message}") from refusal
+    return TableRow(file, key, payee, int(samples) if samples else None, name)
 
 
 def _bad(path: Path, problem: str) -> RefusalError:

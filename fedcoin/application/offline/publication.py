@@ -47,6 +47,8 @@ class PublishedClient:
     """Training examples, at least 1."""
     key: KeyPair = field(repr=False)
     """The client's key; its address is paid."""
+    name: str = ""
+    """What the client calls itself; empty for no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,7 @@ def _update_of(client: PublishedClient, campaign: Campaign) -> ClientUpdate:
         update=compute_artifact_id(client.weights),
         num_samples=client.num_samples,
         address=client.key.address,
+        name=client.name,
     )
 
 

@@ -153,7 +153,8 @@ async def prepare_publication(
     finally:
         await workers.stop()
     num_samples = complete_samples(paths, _merge_samples(rows, counts))
-    clients = zip(weights, num_samples, keys, strict=True)
+    names = [row.name for row in rows]
+    clients = zip(weights, num_samples, keys, names, strict=True)
     return Publication(
         model, base, shard, size, tuple(PublishedClient(*client) for client in clients)
     )

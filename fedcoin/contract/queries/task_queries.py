@@ -195,6 +195,7 @@ def _client_views(
             shapley_nano=value,
             payout=payout,
             group=group,
+            name=update.name,
         )
         for update, value, payout, group in zip(updates, values, payouts, groups, strict=True)
     ]

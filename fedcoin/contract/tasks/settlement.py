@@ -154,7 +154,7 @@ def client_values(terms: OpenTask, mean_shapley_nano: Sequence[int]) -> tuple[in
 
 
 def shorten_terms(terms: OpenTask) -> OpenTask:
-    """Shorten the terms of a closed task: keep artifact, samples and address of each update.
+    """Shorten the terms of a closed task: keep artifact, samples, address and name of each update.
 
     Payments no longer depend on the rest, and the block that opened the task still has all that
     the clients signed.
@@ -172,7 +172,10 @@ def shorten_terms(terms: OpenTask) -> OpenTask:
     for signed in terms.updates:
         update = ClientUpdate.FromString(signed.body)
         part = ClientUpdate(
-            update=update.update, num_samples=update.num_samples, address=update.address
+            update=update.update,
+            num_samples=update.num_samples,
+            address=update.address,
+            name=update.name,
         )
         kept.updates.add(body=canonical.encode(part))
     return kept

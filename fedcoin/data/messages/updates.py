@@ -11,6 +11,7 @@ from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair,
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
+from fedcoin.data.messages.client_names import check_name
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 
 _MAX_UPDATE_BYTES: Final = 256
@@ -38,6 +39,8 @@ class Update:
     """The address that is paid, 20 bytes: that of `public_key`."""
     public_key: bytes
     """The client's Ed25519 key, 32 bytes."""
+    name: str
+    """What the client calls itself; empty when it gave no name. Nobody checks it."""
     envelope: SignedUpdate = field(compare=False, repr=False)
     """The signed message, as it is sent and stored; must not be changed."""
 
@@ -73,9 +76,9 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
-            canonical, or an id, round or number of examples is out of range; BAD_ADDRESS when the
-            address is not that of the key; BAD_SIGNATURE when the key has not signed it for this
-            network.
+            canonical, an id, round or number of examples is out of range, or the name is not
+            allowed, as in `check_name`; BAD_ADDRESS when the address is not that of the key;
+            BAD_SIGNATURE when the key has not signed it for this network.
     """
     check_size(envelope.body, _MAX_UPDATE_BYTES, "update.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
@@ -86,6 +89,7 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
     check_length(body.address, ADDRESS_BYTES, "update.address")
     check_range(body.round, 1, 2**32 - 1, "update.round")
     check_range(body.num_samples, 1, _MAX_SAMPLES, "update.num_samples")
+    check_name(body.name, "update.name")
     if body.address != derive_address(envelope.public_key):
         raise RefusalError(
             DataCode.BAD_ADDRESS,
@@ -109,5 +113,6 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
         num_samples=body.num_samples,
         address=body.address,
         public_key=envelope.public_key,
+        name=body.name,
         envelope=envelope,
     )

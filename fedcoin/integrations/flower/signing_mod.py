@@ -14,6 +14,7 @@ from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_names import check_name
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.integrations.flower.round_terms import RECORD, RoundTerms, add_update, read_terms
 from fedcoin.integrations.flower.train_replies import count_examples, read_arrays
@@ -24,6 +25,10 @@ KEY_OPTION = "fedcoin-key"
 """The entry of a node's config with the path of the client's key file."""
 GENESIS_OPTION = "fedcoin-genesis"
 """The entry of a node's config with the network's genesis: a path, or a hash of 64 hex digits."""
+
+
+NAME_OPTION = "fedcoin-name"
+"""The entry of a node's config with what the client calls itself; without it, it has no name."""
 
 
 def context_key(context: Context) -> KeyPair:
@@ -58,6 +63,23 @@ def context_genesis(context: Context) -> bytes:
     return parse_genesis_argument(_read_option(context, GENESIS_OPTION))
 
 
+def context_name(context: Context) -> str:
+    """Read the name that the node's config gives the client as `fedcoin-name`.
+
+    Args:
+        context: The context of the client app.
+
+    Returns:
+        The name; empty when the config has no such entry.
+
+    Raises:
+        RefusalError: MALFORMED when it is not allowed, as in `check_name`.
+    """
+    name = str(context.node_config.get(NAME_OPTION, ""))
+    check_name(name, NAME_OPTION)
+    return name
+
+
 class SigningMod:
     """Signs the reply to each message of training that comes from a `PaidFederation`.
 
@@ -72,6 +94,8 @@ class SigningMod:
         genesis: The genesis hash of the network to sign for (32 bytes), or a function that finds
             it. It must not come from the server, which could otherwise have updates signed for
             another network. By default it comes from the node's config, entry `fedcoin-genesis`.
+
+    What the client calls itself comes from the node's config, too: entry `fedcoin-name`.
     """
 
     def __init__(
@@ -117,6 +141,7 @@ class SigningMod:
             update=compute_artifact_id(terms.layout.encode(read_arrays(reply.content))),
             num_samples=count_examples(reply.content, terms.examples_key),
             address=key.address,
+            name=context_name(context),
         )
         add_update(reply.content, sign_update(update, key, genesis))
         return reply

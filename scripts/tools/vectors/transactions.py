@@ -152,14 +152,18 @@ def _transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def updates() -> list[dict[str, Any]]:
-    """Sign a client's update."""
-    envelope = sign_update(_client_update(), KEYS[0], GENESIS_HASH)
-    return [
-        {
-            "genesis_hash": GENESIS_HASH.hex(),
-            "body": envelope.body.hex(),
-            "signature": envelope.signature.hex(),
-            "raw": canonical.encode(envelope).hex(),
-            "address": KEYS[0].address.hex(),
-        }
-    ]
+    """Sign a client's update, without and with a name."""
+    named = _client_update()
+    named.name = "Praxis Süd"
+    return [_signed(update) for update in (_client_update(), named)]
+
+
+def _signed(update: task_pb2.ClientUpdate) -> dict[str, Any]:
+    envelope = sign_update(update, KEYS[0], GENESIS_HASH)
+    return {
+        "genesis_hash": GENESIS_HASH.hex(),
+        "body": envelope.body.hex(),
+        "signature": envelope.signature.hex(),
+        "raw": canonical.encode(envelope).hex(),
+        "address": KEYS[0].address.hex(),
+    }

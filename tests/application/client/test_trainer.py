@@ -118,6 +118,7 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
                 here.chain.genesis_hash,
                 receipts=folder,
                 node=here.client,
+                name="Praxis Süd",
             )
             async with running(trainer) as (task,):
                 run = asyncio.create_task(coordinator.run())
@@ -131,6 +132,8 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
                 await asyncio.wait_for(task, 30)
             assert folder.load() == (kept,)
             assert not weights.exists()
+            (outcome,) = coordinator.campaign.history[0].clients
+            assert (outcome.name, kept.update.name) == ("Praxis Süd", "Praxis Süd")
 
 
 class SlowTraining(TrainingPool):

@@ -36,6 +36,7 @@ results = st.builds(
     st.integers(1, 10**9),
     st.integers(-(10**9), 10**9),
     st.integers(0, 2**63 - 1),
+    st.sampled_from(["", "Praxis Süd"]),
 )
 records = st.builds(
     RoundRecord,

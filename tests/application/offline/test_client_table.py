@@ -17,12 +17,13 @@ ADDRESS = format_address(ALICE.address)
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_rows_in_their_order(tmp_path: Path, separator: str) -> None:
-    lines = ["file,num_samples,key,address", f"b.pt,250,,{ADDRESS}", "", "a.npz,,keys/a.key,"]
+    lines = ["file,num_samples,key,address,name", f"b.pt,250,,{ADDRESS},Ben", ""]
+    lines.append("a.npz,,keys/a.key,,")
     table = tmp_path / "clients.csv"
     # Spreadsheets write a byte order mark.
     table.write_text("\n".join(lines).replace(",", separator), encoding="utf-8-sig")
     assert read_client_table(table) == (
-        TableRow("b.pt", "", ALICE.address, 250),
+        TableRow("b.pt", "", ALICE.address, 250, "Ben"),
         TableRow("a.npz", "keys/a.key", b"", None),
     )
 
@@ -41,6 +42,7 @@ def test_rows_in_their_order(tmp_path: Path, separator: str) -> None:
         ("file,key,address\na,,", "neither a key nor an address in line 2"),
         ("file,key,num_samples\na,k,1.5", "num_samples '1.5' in line 2"),
         ("file,key,num_samples\na,k,0", "num_samples 0 in line 2, not 1 to 1000000000"),
+        ("file,key,name\na,k," + "x" * 49, "is wrong in line 2: name has 49 bytes"),
         ("file,address\na,fed1abc", "has no address in line 2"),
     ],
 )

@@ -63,12 +63,28 @@ def test_golden_updates() -> None:
         ({"round": 0}, "round"),
         ({"num_samples": 0}, "num_samples"),
         ({"num_samples": 1_000_000_001}, "num_samples"),
+        ({"name": "é" * 25}, "name"),
+        ({"name": "two\nlines"}, "name"),
     ],
 )
 def test_fields_out_of_range(changes: dict[str, Any], field: str) -> None:
     refusal = refused(sign_update(update(**changes), KEY, GENESIS_HASH))
     assert refusal.code is DataCode.MALFORMED
     assert refusal.field == f"update.{field}"
+
+
+def test_a_name_is_signed() -> None:
+    envelope = sign_update(update(name="Praxis Süd"), KEY, GENESIS_HASH)
+    assert decode_update(envelope, GENESIS_HASH).name == "Praxis Süd"
+    other = sign_update(update(name="Praxis Nord"), KEY, GENESIS_HASH)
+    refusal = refused(SignedUpdate(body=other.body, public_key=KEY.public_key,
+                                   signature=envelope.signature))  # fmt: skip
+    assert refusal.code is DataCode.BAD_SIGNATURE
+
+
+def test_the_longest_update_fits() -> None:
+    longest = update(round=2**32 - 1, num_samples=1_000_000_000, name="x" * 48)
+    decode_update(sign_update(longest, KEY, GENESIS_HASH), GENESIS_HASH)
 
 
 def test_anothers_address() -> None:

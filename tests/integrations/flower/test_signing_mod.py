@@ -62,6 +62,15 @@ def test_the_signature_names_what_came_and_what_leaves() -> None:
     assert set(reply.content) == {"arrays", "metrics"}
 
 
+def test_a_name_of_the_nodes_config_is_signed() -> None:
+    named = context(**{"fedcoin-name": "Praxis Süd"})
+    reply = SigningMod(KEY, GENESIS)(message(terms().to_record()), named, train)
+    assert decode_update(take_update(reply.content), GENESIS).name == "Praxis Süd"
+    named = context(**{"fedcoin-name": "x" * 49})
+    with pytest.raises(RefusalError, match="fedcoin-name has 49 bytes"):
+        SigningMod(KEY, GENESIS)(message(terms().to_record()), named, train)
+
+
 def test_a_server_that_pays_nothing_gets_what_the_app_sends() -> None:
     reply = SigningMod(KEY, GENESIS)(message(None), context(), train)
     assert set(reply.content) == {"arrays", "metrics"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedcoin.application.cli.shared.output import coins, moment, nano, print_fields, print_table
+from fedcoin.data.messages.client_names import show_name
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.terms import TERMS
 
@@ -98,8 +99,8 @@ def print_task(view: TaskView) -> None:
 
 
 def _print_clients(view: TaskView) -> None:
-    """Print the clients' table, with a column of groups where several clients are one player."""
-    head = ["CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"]
+    """Print the clients' table, with columns for groups and for names where there are any."""
+    head, right = ["CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"], " rrr"
     rows: list[tuple[object, ...]] = [
         (c.address, c.num_samples, nano(c.shapley_nano), coins(c.payout)) for c in view.clients
     ]
@@ -109,7 +110,14 @@ def _print_clients(view: TaskView) -> None:
             (*row, view.clients[c.group].address if c.group != index else "-")
             for index, (row, c) in enumerate(zip(rows, view.clients, strict=True))
         ]
-    print_table(head, rows, right=" rrr")
+    if any(client.name for client in view.clients):
+        # The header says that nobody has checked it.
+        head, right = [*head, "CLAIMED NAME"], right.ljust(len(head))
+        rows = [
+            (*row, show_name(client.name) or "-")
+            for row, client in zip(rows, view.clients, strict=True)
+        ]
+    print_table(head, rows, right=right)
 
 
 def _yes(value: bool) -> str:

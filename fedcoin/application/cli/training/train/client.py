@@ -70,6 +70,16 @@ def parse_share(value: str) -> tuple[int, int]:
 SHARE = Parsed("I/N", parse_share)
 
 
+def _parse_name(value: str) -> str:
+    from fedcoin.data.messages.client_names import check_name
+
+    check_name(value)
+    return value
+
+
+NAME = Parsed("name", _parse_name)
+
+
 @click.command(
     epilog=example(
         "fedcoin-node train client --server 127.0.0.1:7052 --data mine.npz",
@@ -97,6 +107,13 @@ SHARE = Parsed("I/N", parse_share)
 @scale_option("your inputs")
 @genesis_option
 @key_option()
+@click.option(
+    "--name",
+    type=NAME,
+    default="",
+    help="What you call yourself, up to 48 bytes: signed with your updates and public. Nobody "
+    "checks it.",
+)
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
     "--partition",
@@ -136,6 +153,7 @@ def client(
     scale: float | None,
     genesis_hash: bytes | None,
     key_name: str,
+    name: str,
     share: tuple[int, int] | None,
     partition: str,
     noise: float,
@@ -179,6 +197,7 @@ def client(
                 credentials=client_credentials(config.tls),
                 receipts=receipts,
                 node=chain,
+                name=name,
             )
             try:
                 await unless_stopped(stop, trainer.run())

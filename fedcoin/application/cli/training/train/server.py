@@ -208,6 +208,7 @@ def _plain_record(record: RoundRecord) -> dict[str, Any]:
         "clients": [
             {
                 "address": format_address(client.address),
+                "name": client.name,
                 "samples": client.num_samples,
                 "shapley_nano": client.shapley_nano,
                 "payout": client.payout,

@@ -139,5 +139,7 @@ def test_a_folder_of_updates_is_paid(fedcoin: Any, live: Live, tmp_path: Path) -
     payouts = {client["address"]: client["payout"] for client in task["clients"]}
     samples = {client["address"]: client["num_samples"] for client in task["clients"]}
     addresses = [format_address(KEYS[name].address) for name in NAMES]
+    names = {client["address"]: client["name"] for client in task["clients"]}
+    assert [names[address] for address in addresses] == [f"Praxis {name}" for name in NAMES]
     assert [samples[address] for address in addresses] == [100, 101, 102]
     assert payouts[addresses[0]] == max(payouts.values()) > 0

@@ -25,5 +25,17 @@ def test_members_of_a_group_name_its_first_client(capsys: pytest.CaptureFixture[
     assert third.endswith(" fc10")
 
 
+def test_names_are_shown_as_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    clients = [TaskClientView(address="fc1a", name="Anna\x1b[31m"), TaskClientView(address="fc1b")]
+    for index, client in enumerate(clients):
+        client.group = index
+    print_task(TaskView(clients=clients, utility=UTILITY_ACCURACY))
+    head, named, nameless = capsys.readouterr().out.splitlines()[-3:]
+    assert head.endswith("CLAIMED NAME")
+    assert named.endswith("Anna\\x1b[31m")
+    assert nameless.endswith(" -")
+
+
 def test_without_groups_there_is_no_such_column(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not any("ONE PLAYER" in line for line in printed(capsys, 0, 1, 2))
+    printed_lines = printed(capsys, 0, 1, 2)
+    assert not any("ONE PLAYER" in line or "CLAIMED NAME" in line for line in printed_lines)
