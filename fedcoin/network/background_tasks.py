@@ -99,7 +99,7 @@ class BackgroundTasks:
         """Run a coroutine in the background, and another one whenever it fails.
 
         Args:
-            make_work: Makes the coroutine.
+            make_work: Makes a new coroutine each time that it is called.
             name: The task's name in the log.
 
         Returns:
@@ -114,7 +114,7 @@ class BackgroundTasks:
 
         Args:
             delay_s: The delay in seconds.
-            callback: The function.
+            callback: The function to call, on the event loop.
             name: Its name in the log.
 
         Returns:
@@ -182,7 +182,7 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     nor does it take a cancellation of `work` alone for one of the caller.
 
     Args:
-        seconds: How long it may take; None means for ever.
+        seconds: How long it may take, in seconds; None means without a limit.
         work: The coroutine. It is cancelled when the time is over.
 
     Returns:
@@ -214,7 +214,7 @@ async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
     """Run coroutines until one of them ends, then cancel the others and wait for them.
 
     Args:
-        works: The coroutines.
+        works: The coroutines, at least one.
 
     Raises:
         BaseException: The error of the first coroutine, in the order of the arguments, that failed.

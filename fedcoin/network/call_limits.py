@@ -94,11 +94,12 @@ class CallLimiter:
                 its streams are counted apart, so that they take no room of other streams.
 
         Yields:
-            Nothing.
+            Nothing; the call is counted inside the `with` block.
 
         Raises:
-            RefusalError: RATE_LIMITED when the host calls too often; TOO_MANY_CALLS when too many
-                calls or streams are under way.
+            RefusalError: RATE_LIMITED when the host makes more than `calls_per_second`;
+                TOO_MANY_CALLS when as many calls or streams are under way, of the host or of all,
+                as the limits allow.
         """
         host = observed_host(caller) or caller
         self._check_rate(group_of(host))
@@ -112,7 +113,7 @@ class CallLimiter:
         """Make the refusal that ends a call whose reply takes too long.
 
         Returns:
-            TIMED_OUT.
+            A refusal with code TIMED_OUT.
         """
         limit = f"{self._limits.reply_timeout_s:g} s"
         return RefusalError(
@@ -123,7 +124,7 @@ class CallLimiter:
         """Make the refusal that ends a call whose request does not come.
 
         Returns:
-            TIMED_OUT.
+            A refusal with code TIMED_OUT.
         """
         limit = f"{self._limits.request_timeout_s:g} s"
         message = f"The request did not arrive within {limit}. Try again."
@@ -133,7 +134,7 @@ class CallLimiter:
         """Make the refusal that ends a stream which is not read.
 
         Returns:
-            SLOW_READER.
+            A refusal with code SLOW_READER.
         """
         limit = f"{self._limits.write_timeout_s:g} s"
         message = f"The stream was not read for {limit}. Go on from the last message received."
@@ -143,7 +144,7 @@ class CallLimiter:
         """Make the refusal that ends an upload in which nothing comes.
 
         Returns:
-            TIMED_OUT.
+            A refusal with code TIMED_OUT.
         """
         limit = f"{self._limits.read_timeout_s:g} s"
         message = f"Nothing was uploaded for {limit}. Go on from the next chunk."

@@ -49,7 +49,7 @@ class Interruption:
         The block must run in an asyncio task, and must not contain another one of this object.
 
         Yields:
-            Nothing.
+            Nothing; the code inside the `with` block is stopped.
 
         Raises:
             RefusalError: The refusal that `reason` made, if `fire` was called before or during the
@@ -82,10 +82,10 @@ async def limit_time(seconds: float, reason: Callable[[], RefusalError]) -> Asyn
         reason: Makes the refusal that is raised when it takes longer.
 
     Yields:
-        Nothing.
+        Nothing; the body is the `async with` block.
 
     Raises:
-        RefusalError: What `reason` makes.
+        RefusalError: The refusal that `reason` makes, when the time is over.
     """
     interruption = Interruption()
     loop = asyncio.get_running_loop()

@@ -13,10 +13,10 @@ def history_refusal(store: ChainStore, subject: str, field: str) -> RefusalError
     Args:
         store: The node's chain.
         subject: The beginning of the sentence, such as `block 7 is not here`.
-        field: The request's field.
+        field: The name of the request's field that asks for the block.
 
     Returns:
-        HISTORY_NOT_KEPT; its limit is the first height that is kept.
+        A refusal with code HISTORY_NOT_KEPT; its limit is the first height that is kept.
     """
     base = store.base_height()
     return RefusalError(
@@ -34,10 +34,10 @@ def check_kept(store: ChainStore, height: int, field: str) -> None:
     Args:
         store: The node's chain.
         height: The height that was asked for.
-        field: The request's field.
+        field: The name of the request's field that asks for the block.
 
     Raises:
-        RefusalError: HISTORY_NOT_KEPT when it does not.
+        RefusalError: HISTORY_NOT_KEPT when the height is that of the snapshot or below.
     """
     if 1 <= height <= store.base_height():
         raise history_refusal(store, f"block {height} is not here", field)

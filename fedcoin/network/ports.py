@@ -67,10 +67,10 @@ class ChainPort(Protocol):
         """Wait until the chain is higher than a height.
 
         Args:
-            height: The height.
+            height: The height that the chain must exceed.
 
         Returns:
-            The chain's height.
+            The chain's height, above `height`.
         """
         ...
 
@@ -112,8 +112,10 @@ class TransactionPort(Protocol):
 
         Returns:
             For each the transaction, the one that the node holds when it holds one with these
-            bytes; or a refusal: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or
-            BAD_SIGNATURE, as in `data.messages.transactions.decode_transaction`.
+            bytes; or a refusal: TOO_LARGE when it has too many bytes, MALFORMED when it is not
+            canonical, UNKNOWN_ACTION when it does not hold exactly one known action, WRONG_CHAIN
+            when it names another chain, BAD_SIGNATURE when the key has not signed it for this
+            network.
         """
         ...
 
@@ -126,10 +128,11 @@ class TransactionPort(Protocol):
             transactions: The decoded and verified transactions.
 
         Returns:
-            For each its refusal, if any: ALREADY_PENDING, REPLACEMENT_UNDERPRICED,
-            TOO_MANY_PENDING, POOL_FULL or a code of the ledger, as in
-            `contract.pending.mempool.Mempool.add`, also when the transaction is only too early; or
-            the code of the audit.
+            For each its refusal, or None: REPLACEMENT_UNDERPRICED when it pays too little to
+            replace one with its nonce; TOO_MANY_PENDING when too many of its sender wait; POOL_FULL
+            when it pays less than what would make room; a code of the ledger when it cannot be
+            applied now, also when it is only too early; the code of the audit when artifacts or
+            evidence do not pass it.
         """
         ...
 
@@ -145,8 +148,9 @@ class TransactionPort(Protocol):
             True when it is new and in the mempool now; False when it waits already or is final.
 
         Raises:
-            RefusalError: ALREADY_PENDING, REPLACEMENT_UNDERPRICED, TOO_MANY_PENDING, POOL_FULL or a
-                code of the ledger, as in `contract.pending.mempool.Mempool.add`.
+            RefusalError: REPLACEMENT_UNDERPRICED when it pays too little to replace one with its
+                nonce; TOO_MANY_PENDING when too many of its sender wait; POOL_FULL when it pays
+                less than what would make room; a code of the ledger when it can never be applied.
         """
         ...
 
@@ -181,10 +185,10 @@ class TransactionPort(Protocol):
         ...
 
     def fee_rates(self) -> FeeRates:
-        """Say what transactions must pay at present.
+        """Report what transactions must pay at present.
 
         Returns:
-            The rates.
+            The fees for the mempool and for the next block, in sap for each KiB.
         """
         ...
 
@@ -221,7 +225,7 @@ class ConsensusPort(Protocol):
         returns.
 
         Args:
-            proposal: The proposal.
+            proposal: A decoded proposal, whose signature was verified.
             from_peer: The node key of the peer that sent it, 32 bytes.
 
         Returns:
@@ -229,7 +233,8 @@ class ConsensusPort(Protocol):
             example of another height.
 
         Raises:
-            RefusalError: No honest peer passes such a message on; the peer is punished.
+            RefusalError: A code of `ConsensusEngine.on_proposal`, such as WRONG_PROPOSER. No honest
+                peer passes such a message on, so the caller punishes the peer.
         """
         ...
 
@@ -237,14 +242,15 @@ class ConsensusPort(Protocol):
         """Handle a vote with a valid signature, as `receive_proposal` handles a proposal.
 
         Args:
-            vote: The vote.
+            vote: A decoded vote, whose signature was verified.
             from_peer: The node key of the peer that sent it, 32 bytes.
 
         Returns:
             True when it is new and shall be relayed.
 
         Raises:
-            RefusalError: No honest peer passes such a message on; the peer is punished.
+            RefusalError: A code of `ConsensusEngine.on_vote`, such as NOT_A_VALIDATOR. No honest
+                peer passes such a message on, so the caller punishes the peer.
         """
         ...
 
@@ -275,9 +281,9 @@ class Importer(Protocol):
             certificate: The serialised Certificate that makes it final.
 
         Raises:
-            RefusalError: BAD_CERTIFICATE when the certificate does not make the block final; as
-                `contract.blocks.validation.check_block` does when the block is invalid or not
-                the next one.
+            RefusalError: BAD_CERTIFICATE when the certificate does not make the block final; a code
+                of `contract.blocks.validation.check_block`, such as WRONG_PARENT or WRONG_APP_HASH,
+                when the block is invalid or not the next one.
         """
         ...
 
@@ -288,7 +294,9 @@ class Importer(Protocol):
             path: The snapshot's file.
 
         Raises:
-            RefusalError: BAD_SNAPSHOT, or the code of the fault in it; then nothing is written.
+            RefusalError: BAD_SNAPSHOT when the file is damaged; a code of `SnapshotVerifier`, such
+                as WRONG_CHUNK or WRONG_SUPPLY, when its content is not valid. Then nothing is
+                written.
         """
         ...
 
@@ -335,10 +343,11 @@ class Peers(Protocol):
             address: The address as key@host:port, or as host:port to accept the key that answers.
 
         Returns:
-            The peer's node key.
+            The peer's node key, 32 bytes.
 
         Raises:
-            RefusalError: BAD_HOST, PEER_UNREACHABLE, or the reason why the handshake failed.
+            RefusalError: BAD_HOST when the address is malformed; PEER_UNREACHABLE when nothing
+                answers; another code of `open_link` when the handshake failed.
         """
         ...
 
@@ -382,7 +391,7 @@ class Broadcaster(Protocol):
         """Send this node's proposal or vote to every peer.
 
         Args:
-            message: The message.
+            message: A proposal or vote that this node signed.
         """
         ...
 

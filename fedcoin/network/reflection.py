@@ -74,7 +74,7 @@ def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
         services: Full names of the services, whose descriptors have been imported.
 
     Returns:
-        The pool.
+        A pool of descriptors for reflection.
     """
     known = descriptor_pool.Default()
     pool = descriptor_pool.DescriptorPool()

@@ -37,7 +37,7 @@ class AdminServicer(AdminServiceServicer):
         Args:
             chain: The chain, for backups.
             peers: The node's peers.
-            operator: Changes the log level and stops the node.
+            operator: The part of the node that changes the log level and stops it.
         """
         self._chain = chain
         self._peers = peers
@@ -48,8 +48,8 @@ class AdminServicer(AdminServiceServicer):
 
         Raises:
             RefusalError: BAD_HOST when the address is malformed; PEER_UNREACHABLE when the peer
-                does not answer; WRONG_PEER when another key answers; BANNED; or the reason why the
-                handshake failed.
+                does not answer; WRONG_PEER when another key answers; BANNED when its key or host is
+                banned; another code of `open_link` when the handshake failed.
         """
         node_key = await self._peers.add(request.address)
         return pb.AddPeerResponse(node_key=node_key.hex())
@@ -60,7 +60,8 @@ class AdminServicer(AdminServiceServicer):
         """Disconnect a peer.
 
         Raises:
-            RefusalError: MALFORMED when the key is not 64 hex digits; PEER_NOT_CONNECTED.
+            RefusalError: MALFORMED when the key is not 64 hex digits; PEER_NOT_CONNECTED when no
+                peer has this key.
         """
         await self._peers.drop(parse_hash(request.node_key, "node_key"))
         return pb.DropPeerResponse()
@@ -108,7 +109,8 @@ class AdminServicer(AdminServiceServicer):
         """Copy the chain's database to a new file.
 
         Raises:
-            RefusalError: BAD_PATH when the path is not absolute or cannot be written; FILE_EXISTS.
+            RefusalError: BAD_PATH when the path is not absolute or cannot be written; FILE_EXISTS
+                when there is such a file.
         """
         path = Path(request.path)
         return await asyncio.to_thread(self._backup, path)

@@ -65,7 +65,8 @@ class ApiServer:
         """Bind and begin to answer; health says NOT_SERVING.
 
         Raises:
-            RefusalError: BAD_HOST, PORT_IN_USE or BAD_PATH, as `Listener.start` does.
+            RefusalError: BAD_HOST when `listen` is not `host:port`; PORT_IN_USE when it cannot be
+                bound; BAD_PATH when the socket's path is too long.
         """
         for listener in self._listeners:
             await listener.start()

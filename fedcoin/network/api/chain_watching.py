@@ -17,8 +17,8 @@ async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, Non
     """Yield each height when its block is final, without gaps, until the caller stops.
 
     Args:
-        chain: The chain.
-        first: The first height.
+        chain: The chain of final blocks.
+        first: The first height to yield, from 1; it may be above the chain.
 
     Yields:
         The heights from `first` on.
@@ -39,7 +39,7 @@ async def watch_changes(
     """Yield the chain's height at once and after each change, until the caller stops.
 
     Args:
-        chain: The chain.
+        chain: The chain of final blocks.
         max_interval_s: Yield at least this often, in seconds, also without a change; None waits for
             a change.
 

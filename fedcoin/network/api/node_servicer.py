@@ -177,8 +177,8 @@ class NodeServicer(NodeServiceServicer):
 
         Raises:
             RefusalError: BAD_SELECTOR when the request names no block; MALFORMED when height or
-                hash is invalid; BLOCK_NOT_FOUND; HISTORY_NOT_KEPT when the node no longer keeps the
-                block.
+                hash is invalid; BLOCK_NOT_FOUND when the chain has no such block; HISTORY_NOT_KEPT
+                when the node no longer keeps the block.
         """
         height = await self._selected_height(request)
         check_kept(self._chain.store, height, request.WhichOneof("selector") or "height")

@@ -33,7 +33,7 @@ def encode_token(list_name: str, position: bytes) -> str:
     """Encode the token for the next page.
 
     Args:
-        list_name: The list's name and its filters.
+        list_name: The list's name and its filters, as one text.
         position: The position of the last item of the page before, in the list's own encoding.
 
     Returns:
@@ -142,7 +142,7 @@ def fit_page(views: Sequence[M], size: int) -> tuple[list[M], M | None]:
         size: How many views the page holds at most.
 
     Returns:
-        The page, and its last view; None in its place when no more views follow.
+        The views of the page, and the last of them; None in its place when no more views follow.
     """
     return fill_page(views, size, lambda view: view)
 

@@ -77,7 +77,8 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Show a task as it is now.
 
         Raises:
-            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND.
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND when there is no such
+                task.
         """
         return pb.GetTaskResponse(task=await self._task(parse_hash(request.task_id, "task_id")))
 
@@ -87,7 +88,8 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Stream a task at once and after each change, until it is closed.
 
         Raises:
-            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND.
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND when there is no such
+                task.
         """
         task_id = parse_hash(request.task_id, "task_id")
         last: TaskView | None = None
@@ -123,7 +125,8 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Show a campaign as it is now.
 
         Raises:
-            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND.
+            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND when there is no such
+                campaign.
         """
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
         campaign = await asyncio.to_thread(
@@ -139,7 +142,8 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Show what the task of a campaign's next round must hold.
 
         Raises:
-            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND.
+            RefusalError: MALFORMED when the id is invalid; CAMPAIGN_NOT_FOUND when there is no such
+                campaign.
         """
         campaign_id = parse_hash(request.campaign_id, "campaign_id")
         found = await asyncio.to_thread(task_queries.get_next_round, self._chain.store, campaign_id)
@@ -153,8 +157,9 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """List a task's payments, in the order of its receipts.
 
         Raises:
-            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND; HISTORY_NOT_KEPT when
-                the task was closed in a block that the node no longer keeps.
+            RefusalError: MALFORMED when the id is invalid; TASK_NOT_FOUND when there is no such
+                task; HISTORY_NOT_KEPT when the task was closed in a block that the node no longer
+                keeps.
         """
         task_id = parse_hash(request.task_id, "task_id")
         self._check_payments_kept(await self._task(task_id))
@@ -169,8 +174,9 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Show the transaction in which a miner revealed its evidence.
 
         Raises:
-            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND;
-                EVIDENCE_NOT_FOUND when the miner revealed none; HISTORY_NOT_KEPT.
+            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND
+                when there is no such task; EVIDENCE_NOT_FOUND when the miner revealed none;
+                HISTORY_NOT_KEPT when the node no longer keeps the block.
         """
         task_id = parse_hash(request.task_id, "task_id")
         miner = parse_address_field(request.miner, "miner")
@@ -196,8 +202,9 @@ class TaskServicer(ShapleyTaskServiceServicer):
         """Prove a task's payments to an address.
 
         Raises:
-            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND;
-                PAYMENT_NOT_FOUND when the task paid this address nothing; HISTORY_NOT_KEPT.
+            RefusalError: MALFORMED or BAD_ADDRESS when id or address are invalid; TASK_NOT_FOUND
+                when there is no such task; PAYMENT_NOT_FOUND when the task paid this address
+                nothing; HISTORY_NOT_KEPT when the node no longer keeps the block.
         """
         task_id = parse_hash(request.task_id, "task_id")
         address = parse_address_field(request.address, "address")

@@ -61,8 +61,10 @@ class TransactionServicer(TransactionServiceServicer):
         """Put a transaction into the mempool.
 
         Raises:
-            RefusalError: TOO_LARGE, POOL_FULL, TOO_MANY_PENDING, REPLACEMENT_UNDERPRICED, or the
-                code of the rule that refuses the transaction.
+            RefusalError: TOO_LARGE when it has too many bytes; POOL_FULL or TOO_MANY_PENDING when
+                the mempool, or its part for one sender, is full; REPLACEMENT_UNDERPRICED when it
+                pays too little to replace another one; or the code of the rule that refuses the
+                transaction.
         """
         if not request.transaction:
             raise RefusalError(
@@ -103,7 +105,8 @@ class TransactionServicer(TransactionServiceServicer):
         """Show a transaction as it is now.
 
         Raises:
-            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND.
+            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND when it is
+                neither in the mempool nor in the chain.
         """
         hash = parse_hash(request.hash, "hash")
         return pb.GetTransactionResponse(transaction=await self._existing(hash))
@@ -114,7 +117,8 @@ class TransactionServicer(TransactionServiceServicer):
         """Send a transaction's view now and at each change, until it is final or dropped.
 
         Raises:
-            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND.
+            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND when it is
+                neither in the mempool nor in the chain.
         """
         hash = parse_hash(request.hash, "hash")
         last: TransactionView | None = None

@@ -27,7 +27,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         """Serve a store.
 
         Args:
-            store: The artifacts.
+            store: The complete artifacts that are served.
         """
         self._store = store
 

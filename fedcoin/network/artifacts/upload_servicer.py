@@ -37,7 +37,7 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
         """Serve a store.
 
         Args:
-            store: Where the artifacts go.
+            store: The store that receives the artifacts.
             check_wanted: Takes the id of each artifact that is about to be uploaded, and raises a
                 RefusalError when it is not wanted; None takes all.
         """
@@ -51,8 +51,9 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
 
         Raises:
             RefusalError: MALFORMED when the stream has another form; CHUNK_OUT_OF_ORDER when it
-                ends before the last chunk; TOO_LARGE, BAD_ARTIFACT, BAD_CHUNK or STORE_FULL, as
-                the store raises them; those of `check_wanted`.
+                ends before the last chunk; TOO_LARGE or STORE_FULL when the artifact exceeds the
+                store's limits; BAD_ARTIFACT or BAD_CHUNK when the manifest or a chunk is wrong;
+                what `check_wanted` raises.
         """
         try:
             return await self._upload(request_iterator)

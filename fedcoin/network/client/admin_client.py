@@ -37,8 +37,8 @@ class AdminClient(GrpcClient):
             The peer's node key, 64 hex digits.
 
         Raises:
-            RpcError: BAD_HOST, PEER_UNREACHABLE, the code with which the handshake failed, or the
-                call failed.
+            RpcError: BAD_HOST when the address is malformed; PEER_UNREACHABLE when the peer does
+                not answer; the code with which the handshake failed; or the call failed.
         """
         request = pb.AddPeerRequest(address=address)
         return (await self.call(self._admin.AddPeer, request)).node_key
@@ -47,10 +47,10 @@ class AdminClient(GrpcClient):
         """Have the node disconnect a peer.
 
         Args:
-            node_key: The peer's key.
+            node_key: The peer's Ed25519 node key, 32 bytes or 64 hex digits.
 
         Raises:
-            RpcError: PEER_NOT_CONNECTED, or the call failed.
+            RpcError: PEER_NOT_CONNECTED when no peer has this key, or the call failed.
         """
         await self.call(self._admin.DropPeer, pb.DropPeerRequest(node_key=hash_text(node_key)))
 
@@ -62,7 +62,7 @@ class AdminClient(GrpcClient):
             seconds: How long, in seconds; 0 means an hour.
 
         Raises:
-            RpcError: BAD_HOST, or the node does not answer.
+            RpcError: BAD_HOST when the host is not an IP address, or the call failed.
         """
         request = pb.BanPeerRequest(host=host, seconds=seconds)
         await self.call(self._admin.BanPeer, request)
@@ -71,8 +71,9 @@ class AdminClient(GrpcClient):
         """Have the node disconnect a peer and refuse it for a time.
 
         Args:
-            node_key: The peer's key; it need not be connected.
-            seconds: For how long; 0 means an hour.
+            node_key: The peer's Ed25519 node key, 32 bytes or 64 hex digits; it need not be
+                connected.
+            seconds: For how long, in seconds; 0 means an hour.
 
         Raises:
             RpcError: The call failed.
@@ -101,7 +102,8 @@ class AdminClient(GrpcClient):
             The chain's height in the copy, and the file's size in bytes.
 
         Raises:
-            RpcError: BAD_PATH when the file cannot be written; FILE_EXISTS; or the call failed.
+            RpcError: BAD_PATH when the file cannot be written; FILE_EXISTS when there is such a
+                file; or the call failed.
         """
         request = pb.BackupRequest(path=str(path))
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)

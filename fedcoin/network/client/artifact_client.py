@@ -59,7 +59,8 @@ class ArtifactClient:
             The content.
 
         Raises:
-            RpcError: ARTIFACT_NOT_FOUND when the server does not hold it, or it stayed lost.
+            RpcError: ARTIFACT_NOT_FOUND when the server does not hold it; another code when it
+                refused, or could not be reached in `MAX_FAILURES` attempts.
             RefusalError: TOO_LARGE when it is longer than `max_bytes`; BAD_ARTIFACT or BAD_CHUNK
                 when the server sent something else than the id stands for. The message names the
                 server.
@@ -103,7 +104,8 @@ class ArtifactClient:
             How many chunks were fetched; 0 when the store had the artifact.
 
         Raises:
-            RpcError: ARTIFACT_NOT_FOUND when the server does not hold it, or it was lost.
+            RpcError: ARTIFACT_NOT_FOUND when the server does not hold it; another code when it
+                refused, went away or could not be reached.
             RefusalError: BAD_ARTIFACT or BAD_CHUNK when the server sent something else than the
                 id stands for; the message names the server. TOO_LARGE or STORE_FULL from the
                 store.

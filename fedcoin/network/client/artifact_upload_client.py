@@ -44,7 +44,7 @@ class ArtifactUploadClient:
             artifact: The artifact's id, 32 bytes.
 
         Returns:
-            True when it does.
+            True when all chunks are there.
 
         Raises:
             RpcError: The call failed.
@@ -65,7 +65,8 @@ class ArtifactUploadClient:
             The artifact's id, 32 bytes.
 
         Raises:
-            RpcError: The server refused (TOO_LARGE, STORE_FULL) or stayed lost.
+            RpcError: TOO_LARGE or STORE_FULL when the artifact exceeds the server's limits; another
+                code when it refused, or could not be reached in `MAX_FAILURES` attempts.
             RefusalError: BAD_ARTIFACT when there is no content; TOO_LARGE when it is longer than
                 any artifact may be.
             OSError: The file cannot be read.

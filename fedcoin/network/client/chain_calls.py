@@ -115,8 +115,8 @@ class ChainCalls(GrpcClient):
             The block, amounts in sap.
 
         Raises:
-            RpcError: BLOCK_NOT_FOUND; HISTORY_NOT_KEPT below the snapshot that the node began
-                from; or the call failed.
+            RpcError: BLOCK_NOT_FOUND when the chain has no such block; HISTORY_NOT_KEPT below the
+                snapshot that the node began from; or the call failed.
         """
         request = (
             pb.GetBlockRequest(height=which)
@@ -155,7 +155,7 @@ class ChainCalls(GrpcClient):
         """List the node's connected peers, by address.
 
         Returns:
-            The peers.
+            Of each peer its address, height, direction and score for misbehaviour.
 
         Raises:
             RpcError: The call failed.

@@ -84,8 +84,9 @@ class FederatedClient(GrpcClient):
             The campaign's model and training plan.
 
         Raises:
-            RpcError: CAMPAIGN_FINISHED; CAMPAIGN_FULL; BAD_PROOF when the network is another one or
-                the clocks differ by more than five minutes; or the call failed.
+            RpcError: CAMPAIGN_FINISHED after the last round; CAMPAIGN_FULL when as many clients as
+                it admits have joined; BAD_PROOF when the network is another one or the clocks
+                differ by more than five minutes; or the call failed.
         """
         request = pb.RegisterRequest(
             public_key=key.public_key,
@@ -101,8 +102,8 @@ class FederatedClient(GrpcClient):
             address: The client's address, 20 bytes.
 
         Returns:
-            The present round, then each change. Raises RpcError NOT_REGISTERED, or what the
-            stream failed with.
+            The present round, then each change of round or phase. Reading it raises RpcError:
+            NOT_REGISTERED when the client has not joined, or the code with which the stream failed.
         """
         return self.stream(self._stub.WatchRounds, pb.WatchRoundsRequest(address=address))
 
@@ -116,8 +117,9 @@ class FederatedClient(GrpcClient):
             Its position in the order of the round's announcements, from 1.
 
         Raises:
-            RpcError: ROUND_NOT_OPEN, WRONG_ROUND, WRONG_BASE or ALREADY_SUBMITTED when it comes too
-                late; or the call failed.
+            RpcError: ROUND_NOT_OPEN or WRONG_ROUND when the update is not for an open round;
+                WRONG_BASE when it starts from other weights than the round's; ALREADY_SUBMITTED
+                when the client has submitted another one; or the call failed.
         """
         request = pb.AnnounceUpdateRequest(update=update)
         return (await self.call(self._stub.AnnounceUpdate, request)).position
@@ -132,9 +134,11 @@ class FederatedClient(GrpcClient):
             The server's receipt, which is not checked here; see `decode_update_receipt`.
 
         Raises:
-            RpcError: NOT_ANNOUNCED or WEIGHTS_MISSING when it was not; ROUND_NOT_OPEN, WRONG_ROUND,
-                WRONG_BASE or ALREADY_SUBMITTED when it came too late; what is wrong with the
-                weights; or the call failed.
+            RpcError: NOT_ANNOUNCED or WEIGHTS_MISSING when it was not; ROUND_NOT_OPEN or
+                WRONG_ROUND when it is not for an open round; WRONG_BASE when it starts from other
+                weights than the round's; ALREADY_SUBMITTED when the client has submitted another
+                one; a code such as WRONG_SHAPE or NOT_FINITE when its weights are not valid; or the
+                call failed.
         """
         request = pb.SubmitUpdateRequest(update=update)
         return (await self.call(self._stub.SubmitUpdate, request, timeout=CHECK_S)).receipt

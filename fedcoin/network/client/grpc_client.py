@@ -107,7 +107,7 @@ class DuplexStream(ReplyStream[T]):
         """Send a request; waits while the server does not take it.
 
         Args:
-            request: The request.
+            request: The message to send, of the method's request type.
 
         Raises:
             RpcError: The call has ended; `read` gives the server's reason.
@@ -199,7 +199,7 @@ class GrpcClient:
 
         Args:
             method: A method of a stub on this client's channel.
-            request: The request.
+            request: The message to send, of the method's request type.
             timeout: The deadline in seconds; None takes the client's.
 
         Returns:
@@ -255,7 +255,7 @@ class GrpcClient:
 
         Args:
             method: A method of a stub on this client's channel.
-            request: The request.
+            request: The message to send, of the method's request type.
 
         Returns:
             The stream; use it as a context manager, so that the call ends with it.
@@ -286,7 +286,7 @@ class GrpcClient:
 
         Args:
             method: A method of a stub on this client's channel.
-            request: The request.
+            request: The message to send, of the method's request type.
 
         Yields:
             Each reply.

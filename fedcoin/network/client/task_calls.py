@@ -60,7 +60,7 @@ class TaskCalls(GrpcClient):
             The task as it is now.
 
         Raises:
-            RpcError: TASK_NOT_FOUND, or the call failed.
+            RpcError: TASK_NOT_FOUND when there is no such task, or the call failed.
         """
         request = pb.GetTaskRequest(task_id=hash_text(task_id))
         return (await self.call(self._tasks.GetTask, request)).task
@@ -78,7 +78,8 @@ class TaskCalls(GrpcClient):
             The task as it is now, then after each change.
 
         Raises:
-            RpcError: TASK_NOT_FOUND, or the stream stayed lost.
+            RpcError: TASK_NOT_FOUND when there is no such task, or the stream stayed lost for
+                `patience` seconds.
         """
         request = pb.WatchTaskRequest(task_id=hash_text(task_id))
 
@@ -113,7 +114,7 @@ class TaskCalls(GrpcClient):
             The campaign as it is now, its budget in sap.
 
         Raises:
-            RpcError: CAMPAIGN_NOT_FOUND, or the call failed.
+            RpcError: CAMPAIGN_NOT_FOUND when there is no such campaign, or the call failed.
         """
         request = pb.GetCampaignRequest(campaign_id=hash_text(campaign_id))
         return (await self.call(self._tasks.GetCampaign, request)).campaign
@@ -128,7 +129,7 @@ class TaskCalls(GrpcClient):
             Registered updates, prices in sap, and the last evaluation shard.
 
         Raises:
-            RpcError: CAMPAIGN_NOT_FOUND, or the call failed.
+            RpcError: CAMPAIGN_NOT_FOUND when there is no such campaign, or the call failed.
         """
         request = pb.GetNextRoundRequest(campaign_id=hash_text(campaign_id))
         return await self.call(self._tasks.GetNextRound, request)
@@ -143,8 +144,8 @@ class TaskCalls(GrpcClient):
             The payments, amounts in sap; none before the task is settled or failed.
 
         Raises:
-            RpcError: TASK_NOT_FOUND; HISTORY_NOT_KEPT when the task was over before the snapshot
-                that the node began from; or the call failed.
+            RpcError: TASK_NOT_FOUND when there is no such task; HISTORY_NOT_KEPT when the task was
+                over before the snapshot that the node began from; or the call failed.
         """
         request = pb.ListPaymentsRequest(task_id=hash_text(task_id))
         return list((await self.call(self._tasks.ListPayments, request)).payments)
@@ -160,8 +161,9 @@ class TaskCalls(GrpcClient):
             One proof for each payment. `application.verification.payment_proof` checks them.
 
         Raises:
-            RpcError: PAYMENT_NOT_FOUND when the task paid this address nothing; TASK_NOT_FOUND;
-                HISTORY_NOT_KEPT; or the call failed.
+            RpcError: PAYMENT_NOT_FOUND when the task paid this address nothing; TASK_NOT_FOUND when
+                there is no such task; HISTORY_NOT_KEPT when the node does not keep the block; or
+                the call failed.
         """
         request = pb.GetPaymentProofRequest(
             task_id=hash_text(task_id), address=address_text(address)
@@ -179,8 +181,9 @@ class TaskCalls(GrpcClient):
             The signed transaction and its block's height.
 
         Raises:
-            RpcError: EVIDENCE_NOT_FOUND when the miner did not reveal; TASK_NOT_FOUND;
-                HISTORY_NOT_KEPT; or the call failed.
+            RpcError: EVIDENCE_NOT_FOUND when the miner did not reveal; TASK_NOT_FOUND when there is
+                no such task; HISTORY_NOT_KEPT when the node does not keep the block; or the call
+                failed.
         """
         request = pb.GetEvidenceRequest(task_id=hash_text(task_id), miner=address_text(miner))
         return await self.call(self._tasks.GetEvidence, request)

@@ -73,10 +73,11 @@ class TransactionCalls(GrpcClient):
             hash: The transaction's hash.
 
         Returns:
-            The transaction and where it is.
+            The transaction, its status, and its block's height when it is final.
 
         Raises:
-            RpcError: TRANSACTION_NOT_FOUND, or the call failed.
+            RpcError: TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain, or
+                the call failed.
         """
         request = pb.GetTransactionRequest(hash=hash_text(hash))
         return (await self.call(self._transactions.GetTransaction, request)).transaction
@@ -110,7 +111,8 @@ class TransactionCalls(GrpcClient):
             The transaction as it is now, then after each change.
 
         Raises:
-            RpcError: TRANSACTION_NOT_FOUND, or the stream stayed lost.
+            RpcError: TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain, or
+                the stream stayed lost for `patience` seconds.
         """
         request = pb.WatchTransactionRequest(hash=hash_text(hash))
 
@@ -132,7 +134,8 @@ class TransactionCalls(GrpcClient):
 
         Raises:
             RpcError: DROPPED, with the reason, when it can no longer become final; TIMED_OUT after
-                `timeout` seconds; TRANSACTION_NOT_FOUND; or the stream stayed lost.
+                `timeout` seconds; TRANSACTION_NOT_FOUND when it is neither in the mempool nor in
+                the chain; or the stream stayed lost.
         """
         try:
             last = await run_within(timeout, self._last_view(hash, timeout))

@@ -64,13 +64,14 @@ class RoundsPort(Protocol):
         """Register an update whose weights are about to come. A repeated call changes nothing.
 
         Args:
-            update: The update, whose signature is right.
+            update: A decoded update, whose signature was verified.
 
         Returns:
             Its position in the order of the round's announcements, from 1.
 
         Raises:
-            RefusalError: Why it is not registered.
+            RefusalError: NOT_REGISTERED, WRONG_CAMPAIGN, WRONG_ROUND, WRONG_BASE, ROUND_NOT_OPEN or
+                ALREADY_SUBMITTED when the update is not one that the round takes.
         """
         ...
 
@@ -78,13 +79,15 @@ class RoundsPort(Protocol):
         """Accept an update. A repeated call changes nothing.
 
         Args:
-            update: The update, whose signature is right.
+            update: A decoded update, whose signature was verified.
 
         Returns:
             The server's receipt for the update.
 
         Raises:
-            RefusalError: Why it is not accepted.
+            RefusalError: A code of `announce` when the update is not one that the round takes;
+                NOT_ANNOUNCED or WEIGHTS_MISSING when it was not announced or its weights have not
+                arrived; a code such as WRONG_SHAPE or NOT_FINITE when its weights are not valid.
         """
         ...
 
@@ -113,8 +116,8 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
 
         Raises:
             RefusalError: MALFORMED when key or signature have a wrong length; BAD_PROOF when the
-                signature is not the key's or its time is more than five minutes off; those of
-                `RoundsPort.register`.
+                signature is not the key's or its time is more than five minutes off;
+                CAMPAIGN_FINISHED or CAMPAIGN_FULL when no client can join any more.
         """
         check_length(request.public_key, PUBLIC_KEY_BYTES, "public_key", code=NetworkCode.MALFORMED)
         check_length(request.signature, SIGNATURE_BYTES, "signature", code=NetworkCode.MALFORMED)
@@ -160,8 +163,9 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         """Register an update before its weights are uploaded.
 
         Raises:
-            RefusalError: MALFORMED when there is no update; those of `decode_update` and of
-                `RoundsPort.announce`.
+            RefusalError: MALFORMED when there is no update; TOO_LARGE, MALFORMED, BAD_ADDRESS or
+                BAD_SIGNATURE when it is not a valid signed update; a code of `RoundsPort.announce`,
+                such as WRONG_ROUND, when the round does not take it.
         """
         position = await self._rounds.announce(self._decode(request))
         return pb.AnnounceUpdateResponse(position=position)
@@ -172,8 +176,9 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         """Accept an update whose weights were uploaded, and return the server's receipt.
 
         Raises:
-            RefusalError: MALFORMED when there is no update; those of `decode_update` and of
-                `RoundsPort.submit`.
+            RefusalError: MALFORMED when there is no update; TOO_LARGE, MALFORMED, BAD_ADDRESS or
+                BAD_SIGNATURE when it is not a valid signed update; a code of `RoundsPort.submit`,
+                such as WEIGHTS_MISSING, when it is not accepted.
         """
         receipt = await self._rounds.submit(self._decode(request))
         return pb.SubmitUpdateResponse(receipt=receipt)

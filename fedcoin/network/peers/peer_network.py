@@ -153,11 +153,12 @@ class PeerNetwork:
     # Start and stop -------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Listen and dial.
+        """Bind the listener, begin to answer peers, and start to dial.
 
         Raises:
-            RefusalError: PORT_IN_USE, NOT_SECURE for plaintext that other machines can reach, or
-                WRONG_CERTIFICATE when the certificate does not name this node's key.
+            RefusalError: PORT_IN_USE when the address cannot be bound; NOT_SECURE for plaintext
+                that other machines can reach, or WRONG_CERTIFICATE when the certificate does not
+                name this node's key.
         """
         self._security.check_listen(self._listen)
         self._security.check_certificate(self._introduction.key.public_key)

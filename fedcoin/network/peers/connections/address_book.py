@@ -98,7 +98,7 @@ class AddressBook:
         """Record that dialling an address failed.
 
         Args:
-            address: The address.
+            address: The address that was dialled; one that is not in the book is ignored.
         """
         entry = self._entries.get(address)
         if entry is None:
@@ -112,7 +112,7 @@ class AddressBook:
         """Remove a listener's addresses, for example this node's own.
 
         Args:
-            endpoint: The listener.
+            endpoint: Host and port of the listener.
         """
         for address in [known for known in self._entries if known.endpoint == endpoint]:
             del self._entries[address]
@@ -122,7 +122,7 @@ class AddressBook:
         """Find the node key that was proved at a listener.
 
         Args:
-            endpoint: The listener.
+            endpoint: Host and port of the listener.
 
         Returns:
             The key, 32 bytes; None when none was proved there.
@@ -176,7 +176,7 @@ def save_address_book(path: Path, content: bytes) -> None:
     """Write the file; a crash leaves the old content or the new one.
 
     Args:
-        path: The file.
+        path: The file `peers.json`, which is created or replaced.
         content: What `AddressBook.encode` returned.
 
     Raises:
@@ -189,7 +189,7 @@ def load_address_book(path: Path) -> tuple[AddressBook, Bans]:
     """Read the file. A missing or damaged file gives an empty book, since the book only saves time.
 
     Args:
-        path: The file.
+        path: The file `peers.json`.
 
     Returns:
         The addresses and the bans.

@@ -49,7 +49,7 @@ MAX_REMEMBERED = 4096
 """The number of addresses whose failures are remembered."""
 
 STABLE_S = 5.0
-"""A connection that ends sooner counts as a failure, in seconds."""
+"""A connection that ends before this time, in seconds, counts as a failure."""
 
 TICK_S = 0.5
 """How often addresses that are due are looked for at least, in seconds."""
@@ -131,7 +131,9 @@ class Dialer:
             The connected peer.
 
         Raises:
-            RefusalError: BANNED, SELF_CONNECTION, or a code of `open_link`.
+            RefusalError: BANNED when the node or its host is banned; SELF_CONNECTION when it is
+                this node; PEER_UNREACHABLE when nothing answers; another code of `open_link` when
+                the handshake failed.
         """
         wanted = self._resolve(address)
         link = await open_link(

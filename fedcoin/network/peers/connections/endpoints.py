@@ -50,7 +50,8 @@ class Endpoint:
             observed_host: The host that a connection came from; empty when unknown.
 
         Returns:
-            The endpoint.
+            An endpoint with the observed host; this one when its host is no wildcard or the
+            observed host is unknown.
         """
         return Endpoint(observed_host, self.port) if self.wildcard and observed_host else self
 

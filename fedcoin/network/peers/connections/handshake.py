@@ -111,7 +111,7 @@ class Transcript:
         """Return the node key of a side.
 
         Args:
-            role: The side.
+            role: The side whose key is returned.
 
         Returns:
             The key, 32 bytes.
@@ -125,7 +125,7 @@ def sign_proof(key: KeyPair, role: Role, transcript: Transcript) -> bytes:
     Args:
         key: This node's key.
         role: This node's role in the handshake.
-        transcript: The handshake.
+        transcript: What both sides sign: keys, nonces and the address dialled.
 
     Returns:
         The 64-byte signature.
@@ -137,7 +137,7 @@ def check_proof(signature: bytes, role: Role, transcript: Transcript) -> None:
     """Check the other side's proof.
 
     Args:
-        signature: The proof.
+        signature: The other side's signature, 64 bytes.
         role: The other side's role in the handshake.
         transcript: The handshake, as this node sees it.
 
@@ -168,7 +168,7 @@ def encode_identity(
         height: The height of its last final block.
 
     Returns:
-        The message.
+        The message that goes into `Hello` or its reply.
     """
     return NodeIdentity(
         chain_id=genesis.chain_id,
@@ -190,11 +190,13 @@ def check_identity(message: NodeIdentity, genesis: Genesis, own_key: bytes) -> I
         own_key: This node's public key, 32 bytes.
 
     Returns:
-        The identity.
+        The decoded identity; only the network is checked, nothing in it is proved yet.
 
     Raises:
-        RefusalError: MALFORMED, BAD_HOST, WRONG_PROTOCOL, WRONG_CHAIN, WRONG_GENESIS, or
-            SELF_CONNECTION when the peer has this node's key.
+        RefusalError: MALFORMED when a field has a wrong length or is out of range; BAD_HOST when
+            its address is not `host:port`; WRONG_PROTOCOL, WRONG_CHAIN or WRONG_GENESIS when it
+            follows another version of the protocol or belongs to another network; SELF_CONNECTION
+            when it has this node's key.
     """
     if len(message.chain_id) > MAX_CHAIN_ID_CHARACTERS:
         raise _malformed("identity.chain_id", f"at most {MAX_CHAIN_ID_CHARACTERS} characters")
@@ -246,11 +248,11 @@ def check_field_length(field: str, value: bytes, length: int) -> None:
 
     Args:
         field: The field's name for the error.
-        value: The field's value.
+        value: The field's bytes, from another machine.
         length: The number of bytes that it must have.
 
     Raises:
-        RefusalError: MALFORMED when its length differs.
+        RefusalError: MALFORMED when the field does not have `length` bytes.
     """
     if len(value) != length:
         raise _malformed(field, f"exactly {length} bytes", f"{len(value)} bytes, ")
@@ -261,10 +263,10 @@ def check_signature_length(field: str, value: bytes) -> None:
 
     Args:
         field: The field's name for the error.
-        value: The field's value.
+        value: The field's bytes, from another machine.
 
     Raises:
-        RefusalError: MALFORMED when its length differs.
+        RefusalError: MALFORMED when it does not have 64 bytes.
     """
     check_field_length(field, value, SIGNATURE_BYTES)
 

@@ -126,11 +126,14 @@ async def open_link(
         expected_key: The node key that must answer; None accepts any.
 
     Returns:
-        The link.
+        A link on which the handshake succeeded.
 
     Raises:
-        RefusalError: PEER_UNREACHABLE, NOT_SECURE, WRONG_PEER when another key than `expected_key`
-            answers, and the codes of `check_identity` and `check_proof`, from either side.
+        RefusalError: PEER_UNREACHABLE when nothing answers in time; NOT_SECURE when it would be
+            plaintext to another machine; WRONG_PEER when another key than `expected_key` answers; a
+            code with which one of the sides refused the other: of `check_identity` (such as
+            WRONG_GENESIS), of `check_proof` (BAD_PROOF), or of the peer's admission (such as
+            NO_ROOM or BANNED).
     """
     if security.is_encrypted and expected_key is None:
         expected_key = await _ask_for_key(endpoint, introduction, security, timeout_s)

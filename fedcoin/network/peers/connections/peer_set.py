@@ -56,7 +56,7 @@ class PeerSet:
     Args:
         options: Limits.
         bans: The bans that are in force.
-        clocks: The clocks.
+        clocks: The monotonic clock for silences and the wall clock for bans.
         power_of: Gives the voting power of a node key, in sap: validators come first when there
             are more peers than places.
     """
@@ -119,7 +119,8 @@ class PeerSet:
             host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED, KEY_REFUSED, or NO_ROOM when all inbound places are taken.
+            RefusalError: BANNED when the key or its host is banned; KEY_REFUSED when the operator's
+                settings refuse the key; NO_ROOM when all inbound places are taken.
         """
         self.check_ban(key, host)
         self._leaver_for(key, host)
@@ -138,7 +139,8 @@ class PeerSet:
             host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED, or KEY_REFUSED for a key that the operator's settings refuse.
+            RefusalError: BANNED when the key or host is banned; KEY_REFUSED when the operator's
+                settings refuse the key.
         """
         self.refused.check(key)
         now = self._clocks.wall()
@@ -169,7 +171,8 @@ class PeerSet:
             The session, which the peer sends with every call on this connection.
 
         Raises:
-            RefusalError: BANNED, KEY_REFUSED or NO_ROOM, as `check_admission`.
+            RefusalError: BANNED when the key or its host is banned; KEY_REFUSED when the operator's
+                settings refuse the key; NO_ROOM when all inbound places are taken.
         """
         self.check_ban(identity.node_key, host)
         leaver = self._leaver_for(identity.node_key, host)
@@ -199,7 +202,8 @@ class PeerSet:
             The peer.
 
         Raises:
-            RefusalError: BANNED or KEY_REFUSED, as `check_ban`.
+            RefusalError: BANNED when the key or its host is banned; KEY_REFUSED when the operator's
+                settings refuse the key.
         """
         self.check_ban(link.identity.node_key, link.endpoint.host)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)
@@ -215,7 +219,7 @@ class PeerSet:
         """Remove a broken link. The peer stays in the set while it calls this node.
 
         Args:
-            peer: The peer.
+            peer: A connected peer.
             link: The link that broke.
         """
         if peer.link is link:
@@ -229,7 +233,7 @@ class PeerSet:
         useless.
 
         Args:
-            context: The call.
+            context: gRPC's context of the call, with its metadata.
 
         Returns:
             The peer.
@@ -255,7 +259,7 @@ class PeerSet:
         """Record the height of a peer's chain.
 
         Args:
-            peer: The peer.
+            peer: A connected peer.
             height: The height that it reported.
         """
         if height != peer.height:
@@ -269,7 +273,7 @@ class PeerSet:
         the key: what a third party puts into one connection does not get its owner banned.
 
         Args:
-            peer: The peer.
+            peer: The peer that misbehaved.
             offence: The offence; its kind decides the points.
             why: Details for the log.
         """
@@ -326,7 +330,7 @@ class PeerSet:
             host: Its host name or IP address.
 
         Returns:
-            True when it is.
+            True when a ban of the key or of the host has not ended, or the key is refused.
         """
         if key in self.banned():
             return True
@@ -336,7 +340,7 @@ class PeerSet:
         """Disconnect a peer and end its sessions.
 
         Args:
-            peer: The peer.
+            peer: The peer; one that is not connected any more is ignored.
             why: The reason, for the log.
         """
         if self._peers.get(peer.key) is not peer:

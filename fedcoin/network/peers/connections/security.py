@@ -88,11 +88,12 @@ class Security:
         """Refuse a caller whose certificate does not name the node key that it claims.
 
         Args:
-            context: The call.
+            context: gRPC's context of the call, which holds the caller's certificate.
             node_key: The key that the caller claims, 32 bytes.
 
         Raises:
-            RefusalError: WRONG_CERTIFICATE when it does not. Never raised in plaintext.
+            RefusalError: WRONG_CERTIFICATE when the certificate does not name the key. Never raised
+                in plaintext.
         """
         if not self.is_encrypted:
             return

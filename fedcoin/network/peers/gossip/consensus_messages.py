@@ -42,7 +42,7 @@ def encode(message: Proposal | Vote) -> bytes:
     """Serialise a proposal or vote.
 
     Args:
-        message: The message.
+        message: A signed proposal or vote.
 
     Returns:
         A serialised `ExchangeRequest`.
@@ -105,7 +105,9 @@ def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) 
         The proposal or vote.
 
     Raises:
-        RefusalError: A code of `decode_vote` or `decode_proposal`.
+        RefusalError: TOO_LARGE when it has too many bytes; MALFORMED when it is not well-formed, or
+            names another block than the one it holds; BAD_ROOT when that block's header commits to
+            other parts; BAD_SIGNATURE when it is not signed for this network.
     """
     if received.message.HasField("vote"):
         return decode_vote(received.message.vote, genesis.hash, verified_votes)

@@ -114,7 +114,7 @@ class ConsensusExchange:
         """Send this node's message to every peer.
 
         Args:
-            message: The message.
+            message: A proposal or vote that this node signed.
             but: Node keys of peers that do not get it.
         """
         raw = encode(message)
@@ -138,7 +138,7 @@ class ConsensusExchange:
 
         Args:
             requests: The peer's serialised messages.
-            context: The call.
+            context: gRPC's context of the call, by which the peer is found.
 
         Raises:
             RefusalError: SHUTTING_DOWN when this node ends the stream, or the code of a rule that
@@ -157,7 +157,7 @@ class ConsensusExchange:
         """Use one stream that this node opens, until it ends.
 
         Args:
-            peer: The peer.
+            peer: A connected peer.
             link: The link to it.
         """
         # Not opened again on this link, unlike the streams of the API's clients: the dialer makes a

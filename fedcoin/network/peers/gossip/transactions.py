@@ -58,7 +58,7 @@ class Outbox:
     """The transactions that wait to be sent to one peer.
 
     Args:
-        peer: The peer.
+        peer: The peer that they are sent to.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -145,7 +145,7 @@ class TransactionRelay:
         """Handle a batch of transactions from a peer.
 
         Args:
-            peer: The peer.
+            peer: The peer that sent the batch.
             raws: Serialised SignedTransactions.
 
         Returns:

@@ -34,7 +34,7 @@ class RefusedKeys:
             key: A node key, 32 bytes.
 
         Raises:
-            RefusalError: KEY_REFUSED when it is.
+            RefusalError: KEY_REFUSED when the operator refuses this key.
         """
         if key in self.keys:
             raise RefusalError(

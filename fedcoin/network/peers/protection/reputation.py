@@ -46,7 +46,7 @@ POINTS: Mapping[Offence, int] = MappingProxyType(
         Offence.TOO_FAST: 5,
     }
 )
-"""What each offence adds to the score."""
+"""How many points each offence adds to the score; `BAN_SCORE` points ban the peer."""
 
 
 class Reputation:

@@ -121,8 +121,8 @@ class BlockGossipServicer(BlockGossipServiceServicer):
         """Stream the parts of a snapshot.
 
         Raises:
-            RefusalError: SNAPSHOT_NOT_FOUND; NO_ROOM when too many snapshots are being sent;
-                OUT_OF_RANGE when there is no such chunk.
+            RefusalError: SNAPSHOT_NOT_FOUND when there is none of this height; NO_ROOM when too
+                many snapshots are being sent; OUT_OF_RANGE when there is no such chunk.
         """
         async for part in self._snapshots.parts(request.height, request.first_chunk):
             yield StreamSnapshotResponse(part=part)

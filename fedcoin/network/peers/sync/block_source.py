@@ -52,7 +52,7 @@ class BlockSource:
     Args:
         wanted: Height and hash of each block, in order; at least one.
         peers: The connected peers.
-        max_block_bytes: The largest size of a block.
+        max_block_bytes: The largest size of a block, in bytes.
     """
 
     def __init__(self, wanted: Sequence[ChainTip], peers: PeerSet, max_block_bytes: int) -> None:
@@ -89,7 +89,7 @@ class BlockSource:
         """Fetch from one peer until nothing is left to fetch or the peer fails.
 
         Args:
-            peer: The peer.
+            peer: A connected peer that this node has dialled.
         """
         self._workers += 1
         try:

@@ -58,8 +58,8 @@ class SnapshotServer:
             Serialised `SnapshotPart` messages.
 
         Raises:
-            RefusalError: SNAPSHOT_NOT_FOUND, NO_ROOM when too many are being sent, OUT_OF_RANGE
-                when there is no such chunk.
+            RefusalError: SNAPSHOT_NOT_FOUND when there is none of this height; NO_ROOM when
+                `MAX_STREAMS` are being sent; OUT_OF_RANGE when there is no such chunk.
         """
         if self._streams >= MAX_STREAMS:
             raise RefusalError(

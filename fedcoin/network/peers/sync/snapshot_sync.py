@@ -127,7 +127,8 @@ class PartialSnapshot:
             raw: A serialised `SnapshotPart`.
 
         Raises:
-            RefusalError: The code of the check that the part fails; it is not stored.
+            RefusalError: A code of `SnapshotVerifier.add_part`, such as WRONG_CHUNK, when the part
+                is not valid; it is not stored.
         """
         part = canonical.decode(SnapshotPart, raw)
         if part.HasField("head") and sha256(part.head.header) != self._target.block_hash:
@@ -174,7 +175,8 @@ class SnapshotSync:
             highest: The greatest height that a peer reported.
 
         Returns:
-            True when this node has no block, is far enough behind and has attempts left.
+            True when this node has no block, is more than `join_behind` blocks behind, and has made
+            fewer than `MAX_ATTEMPTS` attempts.
         """
         new = self._behind > 0 and self._chain.height() == 0
         return new and highest > self._behind and self._attempts_left > 0
