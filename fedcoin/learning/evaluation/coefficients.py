@@ -45,8 +45,8 @@ def coalition_coefficients(
         base weights. Each row sums to 1 up to rounding.
 
     Raises:
-        RefusalError: BAD_COALITIONS when `coalitions` does not have n columns; NO_CLIENTS or
-            BAD_SAMPLES as in `sample_shares`.
+        RefusalError: BAD_COALITIONS when `coalitions` does not have n columns; NO_CLIENTS when
+            `num_samples` is empty; BAD_SAMPLES when one of them is out of range.
         ValueError: `averaging` is none of the three.
     """
     sample_shares(num_samples)

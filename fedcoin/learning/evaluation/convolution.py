@@ -66,8 +66,8 @@ def allocate_buffers(stage: ConvolutionStage, batch_size: int) -> ConvolutionBuf
     """Allocate the work space of a stage.
 
     Args:
-        stage: The stage.
-        batch_size: Examples in a batch.
+        stage: The convolution with its pooling and activations.
+        batch_size: The number of examples in a batch.
 
     Returns:
         The buffers; their padding is zero.
@@ -84,7 +84,7 @@ def copy_kernel_rows(conv: Conv, maps: Floats) -> Floats:
     """Copy next to each other the rows of the maps that the kernel covers at each output row.
 
     Args:
-        conv: The convolution.
+        conv: The sizes of the maps and of the kernel.
         maps: float32 (..., examples), the maps that it takes.
 
     Returns:
@@ -106,7 +106,7 @@ def run_stage(
     """Compute a stage for one coalition and one batch.
 
     Args:
-        stage: The stage.
+        stage: The convolution with its pooling and activations.
         maps: float32 (..., examples), the maps that it takes, or what `copy_kernel_rows` made of
             them.
         buffers: Work space for this batch size.

@@ -94,7 +94,7 @@ class DenseEvaluator(SummingEvaluator):
         layers: The model's layers in order, at least one of them `Dense`.
         base: float32 weights by name, of the base model.
         updates: float32 weights by name, of each client's model.
-        x: Inputs (m, ...); they are flattened.
+        x: Inputs float32 or int32 (m, ...); they are flattened.
         y: Integer labels (m,), below the number of classes.
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.

@@ -60,11 +60,11 @@ class ExampleBatch:
         """Sum up what models answer for these examples.
 
         Args:
-            measure: The measure.
+            measure: The measure of the job, which sums up the outputs.
             outputs: float32 (m, classes, examples): the outputs of m models.
 
         Returns:
-            int64 (m, k): the statistics of the measure.
+            int64 (m, k): the k sums over these examples that the measure takes of each model.
         """
         if isinstance(measure, Accuracy):
             return self.count_correct(outputs)[:, None]
@@ -77,7 +77,8 @@ class ExampleBatch:
             outputs: float32 (m, classes, examples): the outputs of m models.
 
         Returns:
-            int64 (m,). The lowest of several equal outputs counts as the highest.
+            int64 (m,): the right answers of each model. The lowest class of several equal outputs
+            counts as the highest.
         """
         correct = (
             self._correct_by_ranges(outputs)
@@ -142,7 +143,8 @@ def check_positions(output_shape: Sequence[int | None], y: npt.NDArray[np.generi
 
     Raises:
         RefusalError: WRONG_SHAPE when there are labels for positions and the model has a row of
-            outputs for an example, or the other way round.
+            outputs for an example, or has a row for each position and there is one label for an
+            example.
     """
     if len(output_shape) == 2 and (y.ndim == 1 or y.dtype.kind == "f"):
         return

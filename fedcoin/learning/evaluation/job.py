@@ -50,7 +50,7 @@ class UtilityJob:
     """For each client the index of the first client of its group (`model.look_alikes`); empty when
     each client is a player of its own. A group is in a coalition when its first client is."""
     similarity_limit: float = 0.0
-    """The least similarity within a group; used only to check `groups`."""
+    """The smallest similarity within a group, 0 to 1; used only to check `groups`."""
     utility: int = task_pb2.UTILITY_ACCURACY
     """A value of the enum `Utility` in task.proto."""
 
@@ -58,7 +58,7 @@ class UtilityJob:
         """Let all members of a group follow its first client, so that the others add nothing.
 
         Args:
-            coalitions: Bool (m, n).
+            coalitions: Bool (m, n), n the number of clients.
 
         Returns:
             Bool (m, n), the same array where there are no groups.
@@ -120,7 +120,7 @@ class Evaluator(Protocol):
             coalitions: As in `sum_statistics`.
 
         Returns:
-            int64 (m,).
+            int64 (m,): the utilities, in units of the measure.
         """
         ...
 
@@ -131,13 +131,14 @@ def finish_utilities(
     """Turn sums over the whole evaluation set into the utilities of coalitions.
 
     Args:
-        job: The job. If it sets the empty coalition's utility to 0, that one's sums are ignored.
+        job: The job to which the coalitions belong. If it sets the empty coalition's utility to 0,
+            that one's sums are ignored.
         measure: The job's measure.
         coalitions: Bool (m, n).
         statistics: int64 (m, k), the sums of `Evaluator.sum_statistics` over all shares.
 
     Returns:
-        int64 (m,).
+        int64 (m,): the utilities, in units of the measure.
     """
     utilities = measure.finish(statistics)
     if job.empty == task_pb2.EMPTY_COALITION_ZERO:
@@ -150,13 +151,13 @@ def check_coalitions(coalitions: object, num_clients: int) -> Coalitions:
 
     Args:
         coalitions: Anything that NumPy can make an array of.
-        num_clients: How many columns it must have.
+        num_clients: How many columns the array must have.
 
     Returns:
         The coalitions as a bool array of shape (m, num_clients).
 
     Raises:
-        RefusalError: BAD_COALITIONS when dtype or shape differ.
+        RefusalError: BAD_COALITIONS when the array is not bool or not (m, num_clients).
     """
     array = np.asarray(coalitions)
     if array.dtype != np.bool_ or array.ndim != 2 or array.shape[1] != num_clients:

@@ -50,7 +50,7 @@ class KerasEvaluator(SummingEvaluator):
         spec: The model.
         base: float32 weights by name, of the base model.
         updates: float32 weights by name, of each client's model.
-        x: Inputs (m, *input_shape).
+        x: Inputs float32 or int32 (m, *input_shape).
         y: Integer labels (m,).
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.

@@ -50,7 +50,7 @@ class OnnxEvaluator(SummingEvaluator):
         spec: The model.
         base: float32 weights by name, of the base model.
         updates: float32 weights by name, of each client's model.
-        x: Inputs (m, *input_shape).
+        x: Inputs float32 or int32 (m, *input_shape).
         y: Integer labels (m,).
         job: Gives numbers of samples, averaging, and the utility of the empty coalition. Its files
             are not read; the caller must have checked all arrays.
@@ -64,7 +64,9 @@ class OnnxEvaluator(SummingEvaluator):
 
     Raises:
         RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it cannot load the graph;
-            WRONG_SHAPE as in `check_positions`; otherwise as in `value_shapes.shape_graph`.
+            WRONG_SHAPE when there are labels for positions and the model has a row of outputs for
+            an example, or the reverse; BAD_MODEL, WRONG_DTYPE or MODEL_TOO_LARGE when the graph's
+            shapes or types do not fit together (`value_shapes.shape_graph`).
     """
 
     max_coalitions = sys.maxsize
@@ -139,7 +141,8 @@ def start_session(onnx_model: bytes) -> Any:
         An `onnxruntime.InferenceSession`.
 
     Raises:
-        RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it refuses the graph.
+        RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when onnxruntime refuses the
+            graph.
     """
     try:
         import onnxruntime

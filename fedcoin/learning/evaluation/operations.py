@@ -69,7 +69,7 @@ class Operation(Protocol):
         """Allocate the work space of `run`.
 
         Args:
-            batch_size: Examples in a batch.
+            batch_size: The number of examples in a batch.
 
         Returns:
             The work space, to be passed to `run` as `buffers`.
@@ -113,7 +113,7 @@ def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) ->
     """Plan the steps that compute a graph.
 
     Args:
-        graph: The graph.
+        graph: The model's layers.
         models: float32 weights by name of the q models that coalitions average.
         first_value: The index of the value to begin with; the nodes before it are left out. The
             steps never change this value.

@@ -96,7 +96,7 @@ def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:
 
     Args:
         stack: The layer in q models.
-        coefficients: float32 (m, q).
+        coefficients: What each of q models counts in each of m averages, float32 (m, q).
 
     Returns:
         The layer in the averaged models of m coalitions.
@@ -111,11 +111,11 @@ def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> Stacked
 
     Args:
         stack: The batch normalisation in q models.
-        coefficients: float32 (m, q).
+        coefficients: What each of q models counts in each of m averages, float32 (m, q).
 
     Returns:
-        Kernels (m, channels, 1) and biases (m, channels): x * kernels + biases is the
-        normalisation of each averaged model.
+        Kernels float32 (m, channels, 1) and biases float32 (m, channels): x * kernels + biases is
+        the normalisation of each averaged model.
     """
     deviations: Floats = np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
     factors: Floats = np.float32(1) / deviations
@@ -155,7 +155,7 @@ def apply_layers(
         rows: The indices, within `stacks`, of the models of these coalitions.
 
     Returns:
-        float32 (coalitions, out, examples).
+        The outputs of the last layer, float32 (coalitions, out, examples).
     """
     remaining_stacks = iter(stacks)
     for layer in layers:

@@ -46,8 +46,9 @@ def open_arrays(path: Path) -> Iterator[StoredArrays]:
         The arrays, which must be read before the context ends.
 
     Raises:
-        RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE, as in `identify_file` and the
-            formats.
+        RefusalError: NO_FILE when there is no file; UNREADABLE_FILE when it is damaged or in
+            another format; MISSING_PACKAGE when its format needs a package that is not installed,
+            such as PyTorch.
     """
     kind = identify_file(path)
     if kind not in _FORMATS:

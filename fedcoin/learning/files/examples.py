@@ -37,7 +37,7 @@ class ExampleArrays:
     names: Mapping[str, tuple[str, str]]
     """The names of those arrays in the file."""
     scale: Array | None
-    """What the file says that its inputs are to be divided by."""
+    """The file's array `scale`, by which its inputs are to be divided; None when it has none."""
     remarks: tuple[str, ...] = ()
     """What was left out, a phrase each."""
 
@@ -51,12 +51,14 @@ def read_examples(path: Path, parts: Collection[str], label: str = "") -> Exampl
         label: The labels' column of a table; empty for the one that its name tells.
 
     Returns:
-        The arrays.
+        The arrays of the parts that the file has.
 
     Raises:
         RefusalError: WRONG_NAMES when the file has none of the parts, or only inputs or labels of
             one; WRONG_SHAPE when inputs are too large, or a part has another number of labels than
-            of inputs; otherwise as in `open_arrays` and `read_table`.
+            of inputs; NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened
+            (`open_arrays`); WRONG_DTYPE or NOT_FINITE when a table holds text or empty cells
+            (`read_table`).
     """
     if identify_file(path) in (FileKind.CSV, FileKind.PARQUET):
         table = read_table(path, label)

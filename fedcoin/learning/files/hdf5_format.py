@@ -37,7 +37,7 @@ KERAS_KIND = "Keras weights"
 """The kind of files whose variables are numbered."""
 
 MAX_DEPTH = 64
-"""Levels of nested groups."""
+"""The largest number of levels of nested groups."""
 
 MAX_CONFIG_BYTES = 4 << 20
 """The largest size of the architecture in a `.keras` file, in bytes."""
@@ -54,7 +54,7 @@ def open_hdf5(path: Path) -> Iterator[StoredArrays]:
     """Open a file of weights that Keras wrote in HDF5.
 
     Args:
-        path: The file.
+        path: The HDF5 file.
 
     Yields:
         The model's weights; an optimizer's state is left out.
@@ -78,7 +78,7 @@ def open_keras(path: Path) -> Iterator[StoredArrays]:
         The model's weights, as `open_hdf5` gives them.
 
     Raises:
-        RefusalError: UNREADABLE_FILE.
+        RefusalError: UNREADABLE_FILE when the file is no Keras archive, or its weights are damaged.
     """
     with extract_weights(path) as weights, _open(weights, path) as stored:
         yield stored
@@ -95,7 +95,7 @@ def extract_weights(path: Path) -> Iterator[Path]:
         The path of a `.weights.h5` file, which is deleted at the end of the context.
 
     Raises:
-        RefusalError: UNREADABLE_FILE.
+        RefusalError: UNREADABLE_FILE when the file is no Keras archive or holds no weights.
     """
     with tempfile.TemporaryDirectory(prefix="fedcoin-keras-") as folder:
         target = Path(folder) / _WEIGHTS_MEMBER
@@ -113,7 +113,8 @@ def read_architecture(path: Path) -> str:
         Keras' JSON, as `model.to_json()` gives it, without how the model was compiled.
 
     Raises:
-        RefusalError: UNREADABLE_FILE.
+        RefusalError: UNREADABLE_FILE when the file is no Keras archive or its architecture is
+            damaged.
     """
     raw = _read_member(path, _CONFIG_MEMBER, MAX_CONFIG_BYTES)
     with refusing_damage(path, "a Keras file"):

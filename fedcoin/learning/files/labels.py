@@ -30,8 +30,9 @@ def read_labels(
         Labels (m,) from 0, and what was changed, a phrase each.
 
     Raises:
-        RefusalError: WRONG_SHAPE; WRONG_DTYPE when labels are text or not whole;
-            LABEL_OUT_OF_RANGE.
+        RefusalError: WRONG_SHAPE when the array is neither labels nor one-hot rows; WRONG_DTYPE
+            when labels are text or not whole; LABEL_OUT_OF_RANGE when one is negative or not below
+            `MAX_CLASSES`.
     """
     if array.dtype.kind in "US":
         shown = ", ".join(repr(str(label)) for label in np.unique(array)[:3])

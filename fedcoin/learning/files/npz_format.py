@@ -34,13 +34,13 @@ def open_npz(path: Path) -> Iterator[StoredArrays]:
     """Open an `.npz` file.
 
     Args:
-        path: The file.
+        path: The `.npz` file.
 
     Yields:
         Its arrays. An array of Python objects is listed, but refused when it is read.
 
     Raises:
-        RefusalError: UNREADABLE_FILE.
+        RefusalError: UNREADABLE_FILE when the file is no zip archive of arrays, or is damaged.
     """
     with refusing_damage(path, _KIND):
         archive = zipfile.ZipFile(path)

@@ -30,7 +30,7 @@ from fedcoin.learning.files.stored_arrays import (
 )
 
 MAX_HEADER_BYTES = 16 << 20
-"""The largest size of a header."""
+"""The largest size of a header, in bytes."""
 
 _KIND = "a safetensors file"
 _DTYPES = {
@@ -47,13 +47,14 @@ def open_safetensors(path: Path) -> Iterator[StoredArrays]:
     """Open a `.safetensors` file.
 
     Args:
-        path: The file.
+        path: The `.safetensors` file.
 
     Yields:
         Its arrays.
 
     Raises:
-        RefusalError: UNREADABLE_FILE.
+        RefusalError: UNREADABLE_FILE when the header is damaged or too large, or does not fit the
+            file.
     """
     with refusing_damage(path, _KIND), path.open("rb") as file:
         size = path.stat().st_size

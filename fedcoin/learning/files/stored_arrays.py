@@ -82,7 +82,7 @@ class StoredArrays:
         """Read some of the arrays.
 
         Args:
-            names: Their names.
+            names: The names of the arrays to read, all of them in `arrays`.
 
         Returns:
             The arrays by name, in the order of `names`.
@@ -141,7 +141,7 @@ def refusing_damage(path: Path, kind: str) -> Iterator[None]:
         kind: What the file is, such as "an .npz file".
 
     Yields:
-        Once.
+        Nothing; exceptions inside the `with` block are turned into refusals.
 
     Raises:
         RefusalError: UNREADABLE_FILE in place of any other exception.
@@ -162,7 +162,7 @@ def check_dimensions(path: Path, name: str, shape: tuple[int, ...], dtype: np.dt
         path: The file.
         name: The array's name.
         shape: The shape that the file states.
-        dtype: The dtype.
+        dtype: The dtype in which the array would be held.
 
     Raises:
         RefusalError: UNREADABLE_FILE when a size is negative, or the array has too many dimensions

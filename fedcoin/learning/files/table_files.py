@@ -24,7 +24,7 @@ LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 """The names, in any case, of a column that is taken for the labels without being named."""
 
 MAX_FILE_BYTES = 1 << 30
-"""The largest size of a CSV file."""
+"""The largest size of a CSV file, in bytes."""
 
 MAX_COLUMNS = 20_000
 """The largest number of columns."""
@@ -60,12 +60,13 @@ def read_table(path: Path, label: str = "") -> ExampleTable:
         label: The column of the labels; empty for the one column with a name in `LABEL_COLUMNS`.
 
     Returns:
-        The table.
+        The columns of numbers and the column of labels, rows in the file's order.
 
     Raises:
         RefusalError: WRONG_NAMES when the labels' column cannot be told; WRONG_DTYPE when another
-            column holds text; NOT_FINITE when a cell is empty; UNREADABLE_FILE; NO_FILE;
-            MISSING_PACKAGE for a Parquet file without pyarrow.
+            column holds text; NOT_FINITE when a cell is empty; NO_FILE when there is no file;
+            UNREADABLE_FILE when it is damaged or too large; MISSING_PACKAGE for a Parquet file
+            without pyarrow.
     """
     if identify_file(path) is FileKind.PARQUET:
         return _read_parquet(path, label)

@@ -33,7 +33,7 @@ def open_torch(path: Path) -> Iterator[StoredArrays]:
     """Open a file of `torch.save(model.state_dict(), path)`, or a checkpoint that holds one.
 
     Args:
-        path: The file.
+        path: The file of tensors.
 
     Yields:
         The tensors of the state dict.

@@ -42,7 +42,7 @@ def is_variance(name: str) -> bool:
         name: The weight's name in Keras or PyTorch.
 
     Returns:
-        Whether it is one.
+        True when its last part is the name that Keras or PyTorch gives a moving variance.
     """
     return name.replace("/", ".").rpartition(".")[2] in _VARIANCES
 
@@ -55,12 +55,13 @@ def read_named_weights(stored: StoredArrays, shapes: Shapes) -> NamedWeights:
         shapes: The shapes of the model's weights by name, in order.
 
     Returns:
-        The weights.
+        The weights in float32, with what was changed or left out.
 
     Raises:
         RefusalError: WRONG_NAMES when weights are missing, or floating-point arrays are left over;
-            WRONG_SHAPE; WRONG_DTYPE when a weight is not of floating-point numbers; NOT_FINITE;
-            OUT_OF_RANGE when a moving variance is negative; UNREADABLE_FILE.
+            WRONG_SHAPE when a weight has another shape; WRONG_DTYPE when a weight is not of
+            floating-point numbers; NOT_FINITE when one holds NaN or infinity; OUT_OF_RANGE when a
+            moving variance is negative; UNREADABLE_FILE when the file is damaged.
     """
     sources, remarks = match_names(stored, shapes)
     for name, source in sources.items():
@@ -148,7 +149,8 @@ def to_float32(path: Path, name: str, array: npt.NDArray[np.generic]) -> npt.NDA
         The same numbers as float32, in C order.
 
     Raises:
-        RefusalError: NOT_FINITE; OUT_OF_RANGE when a moving variance is negative.
+        RefusalError: NOT_FINITE when a number is NaN, infinite or too large for float32;
+            OUT_OF_RANGE when a moving variance is negative.
     """
     with np.errstate(over="ignore"):
         floats = np.ascontiguousarray(array, np.float32).reshape(array.shape)

@@ -38,7 +38,7 @@ class BalancedAccuracy:
 
     @property
     def num_statistics(self) -> int:
-        """t_c of each class."""
+        """One for each class: t_c, its examples that are answered right."""
         return len(self.facts)
 
     @property
@@ -73,7 +73,7 @@ class MacroF1:
 
     @property
     def num_statistics(self) -> int:
-        """t_c of each class, then p_c of each class."""
+        """Two for each class: t_c (answered right) of all classes, then p_c (answers naming it)."""
         return 2 * len(self.facts)
 
     @property
@@ -111,7 +111,7 @@ def count_labels(labels: Targets, num_classes: int) -> Facts:
         num_classes: The number of classes.
 
     Returns:
-        float64 (num_classes,).
+        The number of labels of each class, float64 (num_classes,).
     """
     flat = labels.reshape(-1).astype(np.int64)
     return np.bincount(flat[flat >= 0], minlength=num_classes).astype(np.float64)

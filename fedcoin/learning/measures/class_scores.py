@@ -32,7 +32,7 @@ class ProbabilityProbe:
 
     @property
     def facts(self) -> Facts:
-        """Nothing."""
+        """An empty array: the probe needs to know nothing about the evaluation set."""
         return np.zeros(0)
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
@@ -78,11 +78,11 @@ def log_odds(outputs: Outputs, index: int, *, are_probabilities: bool) -> Scores
 
     Args:
         outputs: float32 (m, classes, examples), at least two classes.
-        index: The class.
+        index: The class whose odds are computed, from 0.
         are_probabilities: Whether the outputs are probabilities, otherwise logits.
 
     Returns:
-        float64 (m, examples), natural logarithms.
+        float64 (m, examples), natural logarithms of p / (1 - p), p the class's probability.
     """
     own = outputs[:, index].astype(np.float64)
     others = np.delete(outputs, index, axis=1).astype(np.float64)

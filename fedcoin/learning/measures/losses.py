@@ -64,7 +64,7 @@ class Perplexity:
     """The inverse of the perplexity. Implements `measure.Measure`."""
 
     facts: Facts
-    """As in `LogLoss`."""
+    """float64 (2,): the number of labels, and whether outputs are probabilities, 1 or 0."""
 
     num_statistics = 1
     needs_values = True
@@ -117,7 +117,7 @@ def sum_qualities(qualities: Scores) -> Statistics:
         qualities: float64 (m, examples). Clipped to 0 to 1 here; NaN is 0.
 
     Returns:
-        int64 (m, 1), in 2^-QUANTUM_BITS.
+        The sum of each model's qualities, int64 (m, 1), in units of 2^-QUANTUM_BITS.
     """
     clipped = np.clip(np.nan_to_num(qualities, nan=0.0), 0.0, 1.0)
     total: Statistics = np.rint(clipped * (1 << QUANTUM_BITS)).astype(np.int64).sum(axis=1)
@@ -128,11 +128,11 @@ def mean_quality(sums: Utilities, examples: int) -> Utilities:
     """Compute the mean quality in millionths, rounded down.
 
     Args:
-        sums: int64 (m,), in 2^-QUANTUM_BITS.
+        sums: The sum of each model's qualities, int64 (m,), in units of 2^-QUANTUM_BITS.
         examples: How many examples were added up.
 
     Returns:
-        int64 (m,).
+        The mean of each model, int64 (m,), 0 to 1,000,000.
     """
     # Divided first, because the sum times a million does not fit 64 bits.
     mean: Utilities = (sums // examples * MILLIONTHS) >> QUANTUM_BITS

@@ -85,15 +85,16 @@ class AreaUnderCurve:
 
 
 def describe_classes(labels: Targets, num_classes: int, *, are_probabilities: bool) -> Facts:
-    """Compute `AreaUnderCurve.facts`.
+    """Compute what the area needs to know about the evaluation set (`AreaUnderCurve.facts`).
 
     Args:
-        labels: Integers (examples,).
+        labels: The label of each example, integers (examples,) from 0.
         num_classes: The number of classes.
         are_probabilities: Whether the model's outputs are probabilities, otherwise logits.
 
     Returns:
-        float64 (1 + num_classes,).
+        float64 (1 + num_classes,): 1 for probabilities or 0 for logits, then the number of examples
+        of each class.
     """
     counts = np.bincount(labels.astype(np.int64), minlength=num_classes)
     return np.concatenate([[float(are_probabilities)], counts.astype(np.float64)])

@@ -87,13 +87,13 @@ class RSquared:
 
 
 def describe_range(targets: Targets) -> Facts:
-    """Compute `MeanSquaredError.facts`.
+    """Compute what the mean squared error needs to know about the targets.
 
     Args:
         targets: float32 (examples,) or (examples, d).
 
     Returns:
-        float64 (2,).
+        float64 (2,), `MeanSquaredError.facts`: the number of examples, and d r^2.
     """
     numbers = _as_rows(targets)
     spread = float(numbers.max()) - float(numbers.min())
@@ -101,13 +101,14 @@ def describe_range(targets: Targets) -> Facts:
 
 
 def describe_variation(targets: Targets) -> Facts:
-    """Compute `RSquared.facts`.
+    """Compute what R squared needs to know about the targets.
 
     Args:
         targets: float32 (examples,) or (examples, d).
 
     Returns:
-        float64 (2,).
+        float64 (2,), `RSquared.facts`: the number of examples, and the targets' squared deviations
+        from their mean, added up.
     """
     numbers = _as_rows(targets)
     return np.array([len(numbers), np.square(numbers - numbers.mean(axis=0)).sum()])

@@ -78,7 +78,7 @@ def find_right(outputs: Outputs, labels: Targets) -> npt.NDArray[np.bool_]:
         labels: Integers (examples,), below the number of classes.
 
     Returns:
-        Bool (m, examples).
+        Bool (m, examples), true where the model's highest output is at the example's label.
     """
     own = outputs[:, labels, np.arange(len(labels))]
     right: npt.NDArray[np.bool_] = outputs.argmax(axis=1) == labels

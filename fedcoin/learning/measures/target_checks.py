@@ -26,8 +26,11 @@ def check_targets(utility: int, targets: Targets, num_classes: int) -> None:
         num_classes: How many outputs the model has.
 
     Raises:
-        RefusalError: WRONG_SHAPE; WRONG_DTYPE; NOT_FINITE; LABEL_OUT_OF_RANGE; UNFIT_MEASURE when
-            the measure says nothing on such a set.
+        RefusalError: WRONG_SHAPE when the targets do not have one of these shapes; WRONG_DTYPE when
+            labels are not of `LABEL_DTYPES` or regression targets not float32; NOT_FINITE when a
+            target is NaN or infinite; LABEL_OUT_OF_RANGE when a label is no class of the model;
+            UNFIT_MEASURE when the measure says nothing on such a set, for example because it has
+            one class.
     """
     if utility in TARGET_UTILITIES:
         _check_numbers(utility, targets, num_classes)

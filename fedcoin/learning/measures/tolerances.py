@@ -25,10 +25,11 @@ def count_borderline(num_answers: int, per_ten_thousand: int) -> int:
 
     Args:
         num_answers: The answers of the evaluation set, at least 0.
-        per_ten_thousand: The network parameter `utility_tolerance`.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent of
+            the answers.
 
     Returns:
-        Their part, rounded up.
+        The number of answers that the parameter allows, rounded up.
     """
     return -(-num_answers * per_ten_thousand // 10_000)
 
@@ -38,10 +39,10 @@ def tolerate_mean(num_answers: int, per_ten_thousand: int) -> int:
 
     Args:
         num_answers: The answers of the evaluation set, at least 1.
-        per_ten_thousand: As in `count_borderline`.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
 
     Returns:
-        What the borderline answers are of the mean, in millionths, rounded up.
+        The part of the mean that the borderline answers make up, in millionths, rounded up.
     """
     return -(-count_borderline(num_answers, per_ten_thousand) * MILLIONTHS // num_answers)
 
@@ -50,10 +51,11 @@ def tolerate_smooth(per_ten_thousand: int) -> int:
     """Compute the tolerance of a utility without borders, such as a mean loss.
 
     Args:
-        per_ten_thousand: As in `count_borderline`.
+        per_ten_thousand: The network parameter `utility_tolerance`.
 
     Returns:
-        Millionths, whatever the number of examples.
+        The largest accepted difference in millionths: `SMOOTH_MILLIONTHS` times the parameter,
+        whatever the number of examples.
     """
     return SMOOTH_MILLIONTHS * per_ten_thousand
 
@@ -66,7 +68,7 @@ def tolerate_classes(counts: npt.NDArray[np.int64], per_ten_thousand: int, effec
 
     Args:
         counts: The examples of each class, int64 (classes,), one of them at least 1.
-        per_ten_thousand: As in `count_borderline`.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
         effects: By how many times 1 / (examples of the class) one answer moves a class' rate.
 
     Returns:

@@ -25,7 +25,7 @@ Weights = Mapping[str, npt.NDArray[np.generic]]
 """A model's weights by name, in the model's order."""
 
 MAX_NUM_SAMPLES = 1_000_000_000
-"""How many training examples one client may claim."""
+"""The largest number of training examples that one client may claim."""
 
 
 def federated_average(
@@ -38,7 +38,7 @@ def federated_average(
         num_samples: Training examples of each client, each from 1 to `MAX_NUM_SAMPLES`.
 
     Returns:
-        The average by name.
+        The average, float32 by name.
 
     Raises:
         RefusalError: NO_CLIENTS when there are none; BAD_SAMPLES when a number is out of range or
@@ -99,9 +99,10 @@ def average_files(paths: Sequence[Path], num_samples: Sequence[int]) -> bytes:
         The average as encoded tensors.
 
     Raises:
-        RefusalError: NO_CLIENTS, BAD_SAMPLES, WRONG_NAMES or WRONG_SHAPE, as in
-            `federated_average`; BAD_TENSOR when a file does not hold weights, as in
-            `decode_tensors`.
+        RefusalError: NO_CLIENTS when there are none; BAD_SAMPLES when a number is out of range or
+            the two lists differ in length; WRONG_NAMES or WRONG_SHAPE when a client's weights
+            differ from the first client's in names or shapes; BAD_TENSOR when a file does not hold
+            encoded tensors.
         OSError: A file cannot be read.
     """
     return encode_tensors(federated_average(WeightFiles(paths), num_samples))

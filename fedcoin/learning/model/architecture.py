@@ -29,9 +29,10 @@ def read_graph(spec: artifact_pb2.ModelSpec) -> Graph | None:
         The graph from the input to the outputs, or None when NumPy cannot compute the model.
 
     Raises:
-        RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec
-            lists; BAD_MODEL when its width is not `num_classes`; for an ONNX graph as in
-            `layer_graph.read_layer_graph`.
+        RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec lists;
+            BAD_MODEL when its width is not `num_classes`; for an ONNX graph BAD_MODEL when its
+            operators do not fit together, and WRONG_DTYPE when a value has a type that is not
+            allowed.
     """
     if is_onnx(spec):
         return layer_graph.read_layer_graph(graph_checks.read_onnx(spec), spec.num_classes)

@@ -21,7 +21,7 @@ def max_weights_bytes(spec: artifact_pb2.ModelSpec) -> int:
         spec: The model, checked by `spec.check_spec`.
 
     Returns:
-        Bytes.
+        The size in bytes: four for each weight, and room for names and shapes.
     """
     return _max_file_bytes(4 * math.prod(shape) for shape in weight_shapes(spec).values())
 
@@ -39,8 +39,8 @@ def max_evaluation_bytes(
         utility: The `Utility` that it is for.
 
     Returns:
-        Bytes: inputs of four bytes a number, labels of eight; targets of regression four for each
-        output of the model, and labels of tokens eight for each number of the input.
+        The size in bytes: inputs of four bytes a number, labels of eight; targets of regression
+        four for each output of the model, and labels of tokens eight for each number of the input.
     """
     target_bytes = 8
     if utility in TARGET_UTILITIES:

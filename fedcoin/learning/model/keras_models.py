@@ -85,7 +85,8 @@ def spec_from_model(model: Any) -> bytes:
 
     Raises:
         RefusalError: MODEL_TOO_LARGE when the model is too large; FORBIDDEN_LAYER or WRONG_DTYPE
-            when it has layers or dtypes that are not allowed; otherwise as in `spec.check_spec`.
+            when it has layers or dtypes that are not allowed; BAD_MODEL or WRONG_SHAPE when its
+            inputs, outputs or weights have no shape that a ModelSpec allows.
     """
     config = json.loads(model.to_json())
     config.pop("compile_config", None)
@@ -121,8 +122,10 @@ def model_from_spec(raw: bytes) -> Any:
         The Keras model with initial weights.
 
     Raises:
-        RefusalError: As in `spec.parse_spec`; BAD_MODEL when Keras cannot build it or its inputs or
-            outputs differ from the spec; WRONG_SHAPE when its weights differ from the spec.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER, WRONG_DTYPE or WRONG_SHAPE when
+            the spec is not accepted (`spec.parse_spec`); BAD_MODEL when Keras cannot build it or
+            its inputs or outputs differ from the spec; WRONG_SHAPE when its weights differ from the
+            spec.
     """
     spec = parse_spec(raw)
     model = model_from_json(spec.keras_json)
@@ -158,8 +161,9 @@ def model_from_json(keras_json: str) -> Any:
         The Keras model with initial weights.
 
     Raises:
-        RefusalError: As in `spec.parse_architecture`; BAD_MODEL when Keras cannot build the model
-            or it has several inputs or outputs.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER or WRONG_DTYPE when the
+            architecture is not accepted (`spec.parse_architecture`); BAD_MODEL when Keras cannot
+            build the model or it has several inputs or outputs.
     """
     config = parse_architecture(keras_json)
     _check_inputs_and_outputs(config)
@@ -210,10 +214,10 @@ def named_weights(model: Any, spec: artifact_pb2.ModelSpec) -> dict[str, npt.NDA
 
     Args:
         model: The Keras model.
-        spec: Its ModelSpec.
+        spec: The ModelSpec that describes the model.
 
     Returns:
-        The weights in the spec's order.
+        float32 weights by name, in the spec's order.
     """
     arrays = [np.asarray(weight.numpy(), np.float32) for weight in float_weights(model)]
     return dict(zip(weight_shapes(spec), arrays, strict=True))

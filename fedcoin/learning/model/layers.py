@@ -176,7 +176,7 @@ def is_softmax(layer: Layer) -> bool:
     """Tell whether a layer is one of `SOFTMAXES`.
 
     Args:
-        layer: The layer.
+        layer: Any layer of a graph.
 
     Returns:
         True when it leaves the order of a vector's numbers as it is, and depends on all of them.
@@ -188,7 +188,7 @@ def sequential_layers(graph: Graph) -> tuple[Layer, ...] | None:
     """List the layers of a graph in which each node reads the output of the one before it.
 
     Args:
-        graph: The graph.
+        graph: The graph of a whole model.
 
     Returns:
         The layers in order, or None when a node reads anything else.

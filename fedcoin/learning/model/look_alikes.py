@@ -88,8 +88,8 @@ def group_updates(similarities: Similarities, limit: float) -> tuple[int, ...]:
     as long as these members have the limit.
 
     Args:
-        similarities: float64 (n, n).
-        limit: The least similarity within a group.
+        similarities: float64 (n, n), from `measure_similarities`.
+        limit: The smallest similarity within a group, 0 to 1.
 
     Returns:
         For each update the index of its group's first update.
@@ -113,13 +113,13 @@ def group_files(base: Path, updates: Sequence[Path], limit: float) -> tuple[int,
     Args:
         base: The tensors of the weights from which the clients started.
         updates: The tensors of each client's weights.
-        limit: The least similarity within a group.
+        limit: The smallest similarity within a group, 0 to 1.
 
     Returns:
-        As in `group_updates`.
+        For each update the index of its group's first update.
 
     Raises:
-        RefusalError: BAD_TENSOR when a file does not hold weights, as in `decode_tensors`.
+        RefusalError: BAD_TENSOR when a file does not hold encoded tensors.
         OSError: A file cannot be read.
     """
     weights = decode_tensors(base.read_bytes())
@@ -131,8 +131,8 @@ def check_groups(groups: Sequence[int], similarities: Similarities, limit: float
 
     Args:
         groups: For each update the index of its group's first update.
-        similarities: float64 (n, n).
-        limit: The least similarity within a group.
+        similarities: float64 (n, n), from `measure_similarities`.
+        limit: The smallest similarity within a group, 0 to 1.
 
     Raises:
         RefusalError: WRONG_GROUPS when a pair in one group is less similar, or when two groups

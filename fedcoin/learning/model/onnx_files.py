@@ -48,10 +48,11 @@ def read_onnx_file(path: str) -> OnnxNetwork:
         path: The file. Weights beside it that it names (external data) are read as well.
 
     Returns:
-        The network.
+        The architecture and the weights of the file.
 
     Raises:
-        RefusalError: UNKNOWN_MODEL when the file cannot be read; otherwise as in `from_onnx`.
+        RefusalError: UNKNOWN_MODEL when the file cannot be read; a code of `from_onnx`, such as
+            BAD_MODEL or FORBIDDEN_LAYER, when the model is not accepted.
     """
     import onnx
 
@@ -79,8 +80,10 @@ def from_onnx(model: Any, weight_names: Collection[str] | None = None) -> OnnxNe
         The network. The weights keep the order of the initializers.
 
     Raises:
-        RefusalError: BAD_MODEL when the model has several inputs or outputs; otherwise as in
-            `spec.check_spec`.
+        RefusalError: BAD_MODEL when the model has several inputs or outputs, or its graph has a
+            form that is not allowed; MODEL_TOO_LARGE, FORBIDDEN_LAYER, WRONG_DTYPE or WRONG_SHAPE
+            when it is too large, or uses operators, types or shapes that are not allowed
+            (`spec.check_spec`).
     """
     import onnx
     from onnx import numpy_helper
@@ -113,7 +116,7 @@ def to_onnx_file(network: OnnxNetwork) -> bytes:
     """Write a network as a file for tools that read ONNX, and for `read_onnx_file`.
 
     Args:
-        network: The network.
+        network: The architecture with its weights.
 
     Returns:
         A serialised ModelProto with the weights as initializers.
@@ -133,7 +136,7 @@ def read_onnx_spec(path: str) -> bytes:
     """Read only the architecture from a file, for a worker process.
 
     Args:
-        path: As in `read_onnx_file`.
+        path: A file that an exporter wrote, with external data beside it if it names any.
 
     Returns:
         The serialised ModelSpec.
@@ -151,7 +154,7 @@ def create_onnx_model(
     """Read a campaign's first model from a file, for a worker process.
 
     Args:
-        path: As in `read_onnx_file`.
+        path: A file that an exporter wrote, with external data beside it if it names any.
         input_shape: The shape of one example of the data set.
         num_classes: How many classes the data set has.
 

@@ -29,28 +29,28 @@ from fedcoin.learning.model.onnx_models import graph_checks
 from fedcoin.v1 import artifact_pb2
 
 MAX_JSON_BYTES = 1 << 20
-"""Size of the architecture's JSON in bytes."""
+"""The largest size of the architecture's JSON, in bytes."""
 
 MAX_SPEC_BYTES = MAX_JSON_BYTES + (1 << 20)
-"""Size of the serialised ModelSpec in bytes."""
+"""The largest size of the serialised ModelSpec, in bytes."""
 
 MAX_WEIGHTS = 4096
-"""Number of weight tensors."""
+"""The largest number of weight tensors."""
 
 MAX_DIMENSIONS = 8
-"""Dimensions of a weight tensor, and of a batch of inputs."""
+"""The largest number of dimensions of a weight tensor, and of a batch of inputs."""
 
 MAX_PARAMETERS = 1 << 29
-"""Numbers in all weight tensors together."""
+"""The largest number of elements of all weight tensors together."""
 
 MAX_CLASSES = 100_000
-"""Number of classes, or of outputs; a model of regression may have one."""
+"""The largest number of classes, or of outputs; a model of regression may have one."""
 
 MAX_INTEGER = 1 << 20
-"""Absolute value of an integer in an architecture, such as a layer's width."""
+"""The largest absolute value of an integer in an architecture, such as a layer's width."""
 
 MAX_DEPTH = 64
-"""Levels of nesting in the architecture's JSON."""
+"""The largest number of levels of nesting in the architecture's JSON."""
 
 
 def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
@@ -82,11 +82,13 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
     """Check a ModelSpec that was parsed or built already.
 
     Args:
-        spec: The ModelSpec.
+        spec: A ModelSpec, whose fields may have any values.
 
     Raises:
-        RefusalError: MODEL_TOO_LARGE, BAD_MODEL, FORBIDDEN_LAYER, WRONG_DTYPE or WRONG_SHAPE, as in
-            `parse_spec`.
+        RefusalError: MODEL_TOO_LARGE when a limit of this module is exceeded; BAD_MODEL when a
+            field is invalid; FORBIDDEN_LAYER when the architecture names a class or an operator
+            that is not allowed; WRONG_DTYPE when it computes in or stores anything but float32;
+            WRONG_SHAPE when a weight has an invalid shape.
     """
     if not 1 <= len(spec.input_shape) < MAX_DIMENSIONS:
         raise _bad("input_shape", f"an example must have 1 to {MAX_DIMENSIONS - 1} dimensions")

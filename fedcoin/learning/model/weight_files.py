@@ -47,10 +47,11 @@ def needs_keras(path: Path) -> bool:
         path: The file.
 
     Returns:
-        Whether its variables are numbered, as Keras 3 writes them.
+        True when its variables are numbered, as Keras 3 writes them.
 
     Raises:
-        RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE, as in `open_arrays`.
+        RefusalError: NO_FILE when there is no file; UNREADABLE_FILE when it is damaged or in
+            another format; MISSING_PACKAGE when its format needs a package that is not installed.
     """
     if identify_file(path) not in (FileKind.HDF5, FileKind.KERAS):
         return False
@@ -67,11 +68,13 @@ def read_weights_file(path: Path, spec_raw: bytes) -> WeightsFile:
         spec_raw: The serialised ModelSpec.
 
     Returns:
-        The weights.
+        The encoded weights, the number of examples if the file has it, and what was changed.
 
     Raises:
-        RefusalError: BAD_SAMPLES when `num_samples` is not an integer in range; otherwise as in
-            `open_arrays`, `read_named_weights` and `parse_spec`.
+        RefusalError: BAD_SAMPLES when `num_samples` is not an integer in range; NO_FILE,
+            UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened; WRONG_NAMES,
+            WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when its arrays are not the model's
+            weights; MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted.
     """
     spec = parse_spec(spec_raw)
     with open_arrays(path) as stored:

@@ -30,8 +30,9 @@ many as of 2,000 such cores. A task that needs more cannot be meant to be mined.
 
 
 STEP_WORK = 20_000
-"""What a step of a recurrent layer counts for at least: TensorFlow was measured to take 55 us for a
-step, however small, of a batch, which has 16 examples when a model's values are large."""
+"""The fewest multiply-adds that a step of a recurrent layer counts for: TensorFlow was measured to
+take 55 us for a step, however small, of a batch, which has 16 examples when a model's values are
+large."""
 
 _PRODUCTS = frozenset({"Matmul", "Dot", "Tensordot", "Einsum", "Outer", "DotProductAttention"})
 """Operations of `keras.ops` that multiply their inputs with each other."""
@@ -46,7 +47,7 @@ def max_coalition_work(window_s: float, num_coalitions: int, limit: int) -> int:
         limit: The number of multiply-adds that this node accepts for one coalition.
 
     Returns:
-        Multiply-adds on the whole evaluation set.
+        The largest number of multiply-adds on the whole evaluation set, at most `limit`.
     """
     return min(limit, int(window_s * TASK_WORK_PER_SECOND) // max(1, num_coalitions))
 
@@ -60,8 +61,8 @@ def check_work(spec: artifact_pb2.ModelSpec, num_examples: int, max_work: int) -
         max_work: The largest number of multiply-adds of one coalition on the whole set.
 
     Raises:
-        RefusalError: TOO_SLOW when it takes more; otherwise as in `read_graph` and
-            `keras_models.model_from_spec`.
+        RefusalError: TOO_SLOW when it takes more than `max_work`; a code of `count_work` when the
+            model cannot be built.
     """
     work = count_work(spec) * num_examples
     if work > max_work:
@@ -81,11 +82,12 @@ def count_work(spec: artifact_pb2.ModelSpec) -> int:
         spec: The model, checked by `spec.check_spec`.
 
     Returns:
-        Multiply-adds, and one for each number that a layer makes.
+        The number of multiply-adds, plus one for each number that a layer makes.
 
     Raises:
-        RefusalError: WRONG_SHAPE or BAD_MODEL, as in `read_graph`; for a model that NumPy cannot
-            compute, a code of `keras_models.model_from_spec` or `value_shapes.shape_graph`.
+        RefusalError: WRONG_SHAPE or BAD_MODEL when the architecture does not fit the spec's weights
+            and classes; for a model that NumPy cannot compute, also WRONG_DTYPE or MODEL_TOO_LARGE,
+            as `keras_models.model_from_spec` and `value_shapes.shape_graph` say.
     """
     graph = read_graph(spec)
     if graph is not None:

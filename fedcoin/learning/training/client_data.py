@@ -81,8 +81,9 @@ def prepare_training(data: ClientData) -> DataSummary:
         The number of training examples and the range of the inputs.
 
     Raises:
-        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
-            be loaded, as in `load_client_dataset`.
+        RefusalError: UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when its
+            arrays or the scale are invalid; BAD_SHARE or BAD_PARTITION when the data cannot be
+            divided so.
     """
     dataset = load_client_dataset(data)
     if not (data.is_free_rider or data.allow_numpy):
@@ -99,9 +100,9 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
 
     Raises:
         RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
-            be loaded, as in `load_client_dataset`; WRONG_SHAPE, LABEL_OUT_OF_RANGE or OUT_OF_RANGE
-            when they do not fit the model; a code of `parse_spec`, such as BAD_MODEL, when the
-            model is not accepted.
+            be loaded or divided (`load_client_dataset`); WRONG_SHAPE, LABEL_OUT_OF_RANGE or
+            OUT_OF_RANGE when they do not fit the model; a code of `parse_spec`, such as BAD_MODEL,
+            when the model is not accepted.
     """
     if not data.is_free_rider:
         check_fit(data.dataset, load_client_dataset(data), spec_raw)
@@ -124,9 +125,9 @@ def compute_update(
 
     Raises:
         RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
-            be loaded, as in `load_client_dataset`; BAD_TENSOR when the base weights cannot be
+            be loaded or divided (`load_client_dataset`); BAD_TENSOR when the base weights cannot be
             decoded; NOT_FINITE when the training diverges; NOT_TRAINABLE when the model cannot be
-            trained here; otherwise as in `sgd.train`.
+            trained here; another code of `sgd.train` when model, weights or data are not valid.
     """
     dataset = load_client_dataset(data)
     if data.is_free_rider:

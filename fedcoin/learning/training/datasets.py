@@ -189,7 +189,7 @@ def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Replace some of the training labels by other, wrong ones.
 
     Args:
-        dataset: The data set.
+        dataset: The data set, which is not changed.
         fraction: The fraction of the labels to replace, 0 to 1.
         seed: Seeds the choice of examples and labels.
 
@@ -238,17 +238,19 @@ def load_evaluation_set(
     A file with `x` and `y` alone, or a table, is an evaluation set as a whole.
 
     Args:
-        name: As in `load_dataset`.
+        name: `digits`, `mnist`, or the path of a file that `files.examples` reads.
         size: How many examples; 0 for all.
         num_shards: The number of shards.
-        scale: As in `load_dataset`.
+        scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
+            nothing.
 
     Returns:
         The evaluation set.
 
     Raises:
-        RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`; otherwise
-            as in `load_dataset`.
+        RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`;
+            UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when its arrays or
+            `scale` are invalid.
     """
     if scale:
         check_divisor(scale)

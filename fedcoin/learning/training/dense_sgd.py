@@ -42,7 +42,8 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
 
     Raises:
         RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec lists;
-            BAD_MODEL when its width is not `num_classes`; otherwise as in `read_graph`.
+            BAD_MODEL when its width is not `num_classes` or an ONNX graph's operators do not fit
+            together; WRONG_DTYPE when one of its values has a type that is not allowed.
     """
     graph = read_graph(spec)
     layers = sequential_layers(graph) if graph is not None else None
@@ -73,7 +74,7 @@ def fit_dense(
     """Train by plain SGD on the cross-entropy.
 
     Args:
-        layers: As from `read_dense_layers`.
+        layers: The layers up to the logits, from `read_dense_layers`.
         base: float32 weights by name to start from.
         x: Inputs (m, ...), float32 or int32, which are flattened.
         y: Labels (m,), uint8, int32 or int64.

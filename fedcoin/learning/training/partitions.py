@@ -44,7 +44,7 @@ def take_share(
 
     Raises:
         RefusalError: BAD_SHARE when there is no such client or there are fewer examples than
-            shares; BAD_PARTITION as in `draw_partition`.
+            shares; BAD_PARTITION when the data have too few classes or examples for the division.
     """
     shares = draw_partition(dataset.y_train, num_clients, seed, partition)
     if not 0 <= index < num_clients:

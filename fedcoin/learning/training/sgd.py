@@ -45,8 +45,9 @@ def train(
 
     Raises:
         RefusalError: NOT_FINITE when the training diverged; NOT_TRAINABLE for an ONNX graph of
-            other layers than `read_dense_layers` reads; otherwise as in `parse_spec`,
-            `check_weights` and `check_evaluation_set`.
+            other layers than `read_dense_layers` reads; MODEL_TOO_LARGE, BAD_MODEL or
+            FORBIDDEN_LAYER when the model is not accepted; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE,
+            OUT_OF_RANGE or LABEL_OUT_OF_RANGE when weights or examples do not fit it.
     """
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")

@@ -63,10 +63,10 @@ def decode_training_plan(message: pb.TrainingPlan) -> TrainingPlan:
     """Decode the message that a coordinator sent.
 
     Args:
-        message: The message.
+        message: The message, whose fields may have any values.
 
     Returns:
-        The plan.
+        The plan, whose numbers are in range.
 
     Raises:
         RefusalError: BAD_PLAN when a number is out of range.

@@ -90,10 +90,11 @@ def pack_coalitions(coalitions: Coalitions) -> list[bytes]:
     """Compute the keys of coalitions in a memo.
 
     Args:
-        coalitions: Bool (m, n).
+        coalitions: Bool (m, n), n the number of the job's clients.
 
     Returns:
-        m keys, of a bit for each client.
+        m keys of n bits each, the first client's the highest of the first byte, padded to whole
+        bytes.
     """
     return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
 

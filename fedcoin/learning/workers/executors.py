@@ -59,7 +59,7 @@ class Worker(Protocol):
         """Call `jobs.open_job` with a job whose files lie on this machine.
 
         Args:
-            job: The job.
+            job: The job to open.
             share: The part of the examples that the worker counts on.
 
         Returns:
@@ -68,7 +68,7 @@ class Worker(Protocol):
         Raises:
             RefusalError: The code of what is wrong with the model, weights or evaluation set, such
                 as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
-            WorkerError: As in `call`.
+            WorkerError: A file cannot be read, or the worker is not running or died.
         """
         ...
 
@@ -125,7 +125,7 @@ class LocalExecutor:
 
     @property
     def num_workers(self) -> int:
-        """See `Executor.num_workers`."""
+        """How many workers the pool should have at a time."""
         return self._processes
 
     def create_worker(self) -> Worker:

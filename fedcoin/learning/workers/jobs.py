@@ -68,7 +68,7 @@ def open_job(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> int:
     """Load and check a job's files, unless the job is open already.
 
     Args:
-        job: The job.
+        job: The job to open.
         share: The part of the examples to count on.
 
     Returns:
@@ -115,13 +115,14 @@ def evaluate(job_id: bytes, coalitions: Coalitions) -> Statistics:
 
     Args:
         job_id: The id of an open job.
-        coalitions: Bool (m, n).
+        coalitions: Bool (m, n), n the number of the job's clients.
 
     Returns:
         The statistics of the job's measure, int64 (m, k).
 
     Raises:
-        RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS as in `check_coalitions`.
+        RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when the coalitions are
+            not bool or not (m, n).
     """
     entry = _find_job(job_id)
     rows = check_coalitions(coalitions, len(entry.job.updates))
@@ -132,7 +133,7 @@ def measure_all(job: UtilityJob) -> int:
     """Compute the utility of the coalition of all clients, without opening the job.
 
     Args:
-        job: The job.
+        job: The job, whose files are loaded and checked.
 
     Returns:
         The utility on all examples.
@@ -151,14 +152,15 @@ def check_job(
     """Check that a job's files and its aggregate fit together.
 
     Args:
-        job: The job.
+        job: The job, whose files are checked; it need not be open.
         aggregate: The tensors of the averaged weights.
         evaluation_size: How many examples the evaluation set must have.
         max_work: The largest number of multiply-adds of one coalition on the whole set.
 
     Raises:
-        RefusalError: TOO_SLOW when the model takes more; otherwise as in
-            `job_checks.check_job_files` and `onnx_evaluator.start_session`.
+        RefusalError: TOO_SLOW when the model takes more than `max_work`; MISSING_PACKAGE when an
+            ONNX graph needs onnxruntime; a code of `job_checks.check_job_files`, such as BAD_MODEL,
+            WRONG_SHAPE or WRONG_AGGREGATE, when a file is invalid or they do not fit together.
         OSError: A file cannot be read.
     """
     # First, so that nothing else is read for a model that would take for ever.
@@ -203,7 +205,7 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     """Load a job's files, check them, and choose the fastest evaluator for its model.
 
     Args:
-        job: The job.
+        job: The job, whose files are read.
         share: The part of the examples to count on.
 
     Returns:
@@ -280,7 +282,7 @@ def unknown_job_error(job_id: bytes) -> RefusalError:
         job_id: The id that was asked about.
 
     Returns:
-        A RefusalError UNKNOWN_JOB.
+        A refusal with code UNKNOWN_JOB.
     """
     return RefusalError(
         LearningCode.UNKNOWN_JOB,

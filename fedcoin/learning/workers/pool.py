@@ -134,7 +134,7 @@ class WorkerPool:
         """Load and check a job's files in every worker. Does nothing when the job is open.
 
         Args:
-            job: The job.
+            job: The job to open.
 
         Raises:
             RefusalError: The code of what is wrong with the model, weights or evaluation set, such
@@ -230,7 +230,7 @@ class WorkerPool:
         """Return counts that were evaluated before. The job need not be open.
 
         Args:
-            job_id: The id of a job.
+            job_id: The id of a job that was evaluated before.
             coalitions: Bool (m, n), n the number of the job's clients.
 
         Returns:
@@ -265,7 +265,7 @@ class WorkerPool:
             job_id: The job's id.
 
         Raises:
-            WorkerError: As in `close_job`.
+            WorkerError: A worker died twice.
         """
         self._memo.forget(job_id)
         await self.close_job(job_id)
@@ -287,7 +287,9 @@ class WorkerPool:
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more, or the check takes longer than a
-                request may; otherwise as in `job_checks.check_job_files`.
+                request may; MISSING_PACKAGE when an ONNX graph needs onnxruntime; a code of
+                `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
+                when a file is invalid or they do not fit together.
             WorkerError: A file cannot be read, or the worker died twice.
         """
         activity = f"while checking job {job.job_id.hex()[:16]}"

@@ -85,7 +85,7 @@ class RayExecutor:
 
     @property
     def num_workers(self) -> int:
-        """See `Executor.num_workers`."""
+        """How many workers the pool should have at a time."""
         return self._num_workers
 
     def create_worker(self) -> Worker:

@@ -26,7 +26,7 @@ PROGRAM = "bwrap"
 """The program of bubblewrap; version 0.7 or later."""
 
 SANDBOX_MODES = ("auto", "off", "require")
-"""Where it works; never; or fail without it."""
+"""The values of the setting: a sandbox where it works, never one, or an error without one."""
 
 TMP = "/tmp"  # noqa: S108 - a folder of the sandbox's own, which no other user can reach
 """The only folder in the sandbox that can be written."""
@@ -35,7 +35,7 @@ TMP_BYTES = 16 << 20
 """The size of `TMP`, in bytes."""
 
 PROBE_SECONDS = 20.0
-"""How long the trial of a sandbox may take."""
+"""How long the trial of a sandbox may take, in seconds."""
 
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _LIBRARY_CACHE = "/etc/ld.so.cache"
@@ -130,8 +130,8 @@ def choose_sandbox(
 
     Args:
         mode: One of `SANDBOX_MODES`.
-        readable: As in `find_sandbox`.
-        hidden: As in `find_sandbox`.
+        readable: Folders and files that the workers must read; they must exist.
+        hidden: Folders that the workers must not read, such as the folder of the node's keys.
 
     Returns:
         The sandbox or None, and a phrase for status and log: `bubblewrap`, or `none: ` and the

@@ -69,14 +69,15 @@ class WorkerSlot:
         Args:
             activity: A phrase for error messages, such as "while averaging".
             function: A function of a module, which the worker imports by name.
-            *arguments: Its arguments.
+            *arguments: The function's arguments, which are pickled.
 
         Returns:
             The function's result.
 
         Raises:
-            RefusalError: The function's own, or TOO_SLOW when it took longer than allowed.
-            WorkerError: The function failed, or the worker died twice.
+            RefusalError: The one that the function raised, or TOO_SLOW when it took longer than
+                allowed.
+            WorkerError: The function raised another exception, or the worker died twice.
         """
         return await self._with_one_retry(
             activity, lambda worker: worker.call(function, *arguments)
@@ -86,8 +87,8 @@ class WorkerSlot:
         """Open a job in the worker.
 
         Args:
-            activity: A phrase for error messages.
-            job: The job.
+            activity: A phrase for error messages, such as "while opening job 12".
+            job: The job to open.
 
         Returns:
             The most coalitions to evaluate at a time, as `jobs.open_job` returns it.
@@ -96,7 +97,7 @@ class WorkerSlot:
             RefusalError: TOO_SLOW when the worker needs too long; the code of what is wrong with
                 the model, weights or evaluation set, such as BAD_MODEL, WRONG_SHAPE or NOT_FINITE;
                 all are listed at `jobs.load_evaluator`.
-            WorkerError: As in `call`.
+            WorkerError: A file cannot be read, or the worker died twice.
         """
         return await self._with_one_retry(
             activity, lambda worker: worker.open_job(job, self._share)
@@ -183,7 +184,7 @@ def too_slow_error(activity: str, seconds: float) -> RefusalError:
         seconds: How long it was allowed to take, in seconds.
 
     Returns:
-        A RefusalError TOO_SLOW.
+        A refusal with code TOO_SLOW.
     """
     return RefusalError(
         LearningCode.TOO_SLOW,
@@ -198,7 +199,7 @@ async def run_together(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
     """Run coroutines concurrently; when one fails, cancel the others and wait for their end.
 
     Args:
-        *coroutines: The coroutines.
+        *coroutines: The coroutines, which are all started at once.
 
     Returns:
         Their results, in order.

@@ -38,11 +38,11 @@ def open_evaluation_set(path: Path) -> tuple[MappedArray | Array, Array]:
         path: A file with the tensors `x` and `y`.
 
     Returns:
-        `x`, which stays in the file until it is read, and `y`.
+        `x`, which stays in the file until it is read, and `y`, in memory; of any dtype and shape.
 
     Raises:
         RefusalError: WRONG_NAMES when the arrays are not exactly `x` and `y`; BAD_TENSOR when the
-            file does not hold tensors, as in `map_tensors`.
+            file does not hold encoded tensors.
         OSError: The file cannot be read.
     """
     x, y = evaluation_arrays(map_tensors(path))
@@ -53,14 +53,15 @@ def sample_input_range(path: Path) -> tuple[float, float]:
     """Measure the range of the first inputs of one's own evaluation set.
 
     Args:
-        path: As in `open_evaluation_set`.
+        path: A file with the tensors `x` and `y`.
 
     Returns:
         The smallest and the largest number of at most 1 MiB of inputs, or of one example; 0 and 0
         when the file is not there any more.
 
     Raises:
-        RefusalError: WRONG_NAMES or BAD_TENSOR, as in `open_evaluation_set`.
+        RefusalError: WRONG_NAMES when the arrays are not exactly `x` and `y`; BAD_TENSOR when the
+            file does not hold encoded tensors.
     """
     try:
         x, _ = open_evaluation_set(path)
@@ -102,7 +103,7 @@ def check_evaluation_set(
     """Check that an evaluation set fits the model and the measure, and has its declared size.
 
     Args:
-        spec: The model.
+        spec: The model, checked by `spec.check_spec`.
         x: Inputs, which must be float32 or int32 of shape (m, *input_shape).
         y: Targets, as `check_targets` describes them: with the accuracy uint8, int32 or int64
             labels (m,), from 0 to num_classes - 1.
@@ -111,9 +112,11 @@ def check_evaluation_set(
 
     Raises:
         RefusalError: WRONG_SHAPE when shapes differ or the set is empty; WRONG_SIZE when m is not
-            `evaluation_size`; WRONG_DTYPE; NOT_FINITE; OUT_OF_RANGE when an input's absolute value
-            exceeds `MAX_MAGNITUDE`, or it is an id beyond the model's vocabulary;
-            LABEL_OUT_OF_RANGE and UNFIT_MEASURE as in `check_targets`.
+            `evaluation_size`; WRONG_DTYPE when inputs or targets have another dtype; NOT_FINITE
+            when one is NaN or infinite; OUT_OF_RANGE when an input's absolute value exceeds
+            `MAX_MAGNITUDE`, or it is an id beyond the model's vocabulary; LABEL_OUT_OF_RANGE when a
+            label is no class of the model; UNFIT_MEASURE when the measure says nothing on such a
+            set.
     """
     if not y.ndim or x.shape != (len(y), *spec.input_shape) or not len(y):
         raise RefusalError(
@@ -152,8 +155,10 @@ def check_shards(
         utility: The `Utility` of the campaign.
 
     Raises:
-        RefusalError: WRONG_SHAPE; NOT_FINITE; OUT_OF_RANGE as in `check_evaluation_set`; otherwise
-            as in `check_targets`, `parse_spec` and `decode_tensors`.
+        RefusalError: WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE, OUT_OF_RANGE, LABEL_OUT_OF_RANGE or
+            UNFIT_MEASURE when a shard does not fit, as `check_evaluation_set` says; WRONG_NAMES or
+            BAD_TENSOR when it does not hold exactly `x` and `y`; MODEL_TOO_LARGE, BAD_MODEL or
+            FORBIDDEN_LAYER when the model is not accepted.
     """
     spec = parse_spec(model)
     for shard in shards:

@@ -47,9 +47,9 @@ def check_job_artifacts(
 
     Args:
         spec: The model, checked by `spec.check_spec`.
-        base: The base weights by name.
-        aggregate: The averaged weights by name.
-        updates: Each client's weights by name.
+        base: The base weights by name, which must be float32.
+        aggregate: The averaged weights by name, which must be float32.
+        updates: Each client's weights by name, which must be float32.
         x: The evaluation set's inputs; dtype and shape as in `check_evaluation_set`.
         y: The evaluation set's labels; dtype and shape as in `check_evaluation_set`.
         evaluation_size: The number of examples that the set must have; None for any number.
@@ -57,12 +57,16 @@ def check_job_artifacts(
             aggregate must be the updates' average; without it, only its shapes and numbers are
             checked.
         groups: The groups of look-alikes, one number for each update; empty for none.
-        similarity_limit: The limit for which the groups must be sound.
+        similarity_limit: The smallest similarity within a group, for which the groups must be sound
+            (`look_alikes`).
         utility: The `Utility` that the evaluation set is for.
 
     Raises:
-        RefusalError: NO_CLIENTS when there are no updates; otherwise as in `check_weights`,
-            `check_evaluation_set`, `look_alikes.check_groups` and `check_aggregate`.
+        RefusalError: NO_CLIENTS when there are no updates; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE,
+            NOT_FINITE or OUT_OF_RANGE when weights are invalid (`check_weights`); these,
+            WRONG_SIZE, LABEL_OUT_OF_RANGE or UNFIT_MEASURE when the evaluation set is
+            (`check_evaluation_set`); WRONG_GROUPS when groups are not sound for the limit;
+            WRONG_AGGREGATE or BAD_SAMPLES when the aggregate is not the updates' average.
     """
     if not updates:
         raise RefusalError(LearningCode.NO_CLIENTS, "there are no updates", field="updates")
@@ -105,10 +109,10 @@ def check_job_files(
         utility: As in `check_job_artifacts`.
 
     Raises:
-        RefusalError: NO_CLIENTS when there are no updates; MODEL_TOO_LARGE, BAD_MODEL or
-            FORBIDDEN_LAYER when the model is not accepted; BAD_TENSOR, WRONG_NAMES, WRONG_SHAPE,
-            WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when weights or examples are invalid; otherwise
-            as in `check_job_artifacts`.
+        RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
+            BAD_TENSOR when a file does not hold encoded tensors; a code of `check_job_artifacts`,
+            such as WRONG_SHAPE, NOT_FINITE or WRONG_AGGREGATE, when they are invalid or do not fit
+            together.
         OSError: A file cannot be read.
     """
     spec = parse_spec(model.read_bytes())
@@ -138,7 +142,7 @@ def check_update_file(model: Path, update: Path) -> None:
     Raises:
         RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
             BAD_TENSOR, WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE when
-            weights are invalid, as in `parse_spec` and `check_weights`.
+            weights are invalid.
         OSError: A file cannot be read.
     """
     spec = parse_spec(model.read_bytes())

@@ -18,7 +18,8 @@ from fedcoin.learning.model.spec import weight_shapes
 from fedcoin.v1 import artifact_pb2
 
 MAX_MAGNITUDE = 1e9
-"""Absolute value of a weight or an input. Larger ones overflow float32 in a layer's sums."""
+"""The largest absolute value of a weight or an input. Larger ones overflow float32 in a layer's
+sums."""
 
 AGGREGATE_TOLERANCE = 1e-5
 """How far a weight of the aggregate may be from the federated average, relative to the larger of 1
@@ -33,14 +34,15 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: s
     """Check that weights are a model's, and finite.
 
     Args:
-        spec: The model.
+        spec: The model, checked by `spec.check_spec`.
         weights: The weights by name.
         description: What they are, for error messages, such as "base".
 
     Raises:
-        RefusalError: WRONG_NAMES when names or their order differ from the spec; WRONG_SHAPE;
-            WRONG_DTYPE when a tensor is not float32; NOT_FINITE; OUT_OF_RANGE when a number's
-            absolute value exceeds `MAX_MAGNITUDE`, or a variance is negative.
+        RefusalError: WRONG_NAMES when names or their order differ from the spec; WRONG_SHAPE when a
+            tensor has another shape than the spec's; WRONG_DTYPE when it is not float32; NOT_FINITE
+            when it holds NaN or infinity; OUT_OF_RANGE when a number's absolute value exceeds
+            `MAX_MAGNITUDE`, or a variance is negative.
     """
     shapes = weight_shapes(spec)
     if list(weights) != list(shapes):
@@ -73,7 +75,8 @@ def check_aggregate(
 
     Raises:
         RefusalError: WRONG_AGGREGATE when a weight differs by more than `AGGREGATE_TOLERANCE`
-            allows; BAD_SAMPLES as in `federated_average`.
+            allows; BAD_SAMPLES when `num_samples` is out of range or not one number for each
+            update.
     """
     expected = federated_average(updates, num_samples)
     for name, array in expected.items():

@@ -31,8 +31,8 @@ def create_initial_model(
         input_shape: The shape of one example.
         num_classes: How many classes the data set has.
         seed: Seeds the initial weights.
-        divisor: As in `keras_models.build_named_model`; a model from JSON takes the inputs as they
-            are.
+        divisor: What the first layer of a built-in model divides the inputs by; a model from JSON
+            takes the inputs as they are.
 
     Returns:
         The serialised ModelSpec, the initial weights as encoded tensors, and what was changed in
@@ -40,8 +40,8 @@ def create_initial_model(
 
     Raises:
         RefusalError: UNKNOWN_MODEL when there is no model of that name; BAD_MODEL when it does not
-            fit the data set; otherwise as in `keras_models.build_named_model`, `import_model` and
-            `keras_models.spec_from_model`.
+            fit the data set; MODEL_TOO_LARGE, FORBIDDEN_LAYER or WRONG_DTYPE when it is too large,
+            or has layers or dtypes that are not allowed.
     """
     changes: tuple[str, ...] = ()
     if name_or_json.lstrip().startswith("{"):
@@ -71,8 +71,8 @@ def import_model(
     """Build a Keras model from an architecture as people have it.
 
     Args:
-        keras_json: As in `keras_json.normalise_json`. A model with one output, for two classes,
-            gets a second one.
+        keras_json: What `model.to_json()` returned, in Keras 3 or 2. A model with one output, for
+            two classes, gets a second one.
         input_shape: The shape of one example; empty if unknown.
         has_classes: Whether it is a classifier; false for regression, which may have one output.
 
@@ -80,8 +80,9 @@ def import_model(
         The model with initial weights, and what was changed, each in a few words.
 
     Raises:
-        RefusalError: BAD_MODEL when the outputs are not one number for each class; otherwise as in
-            `keras_models.model_from_json`.
+        RefusalError: BAD_MODEL when the outputs are not one number for each class, or Keras cannot
+            build the model; MODEL_TOO_LARGE, FORBIDDEN_LAYER or WRONG_DTYPE when it is too large,
+            or has layers or dtypes that are not allowed.
     """
     normalised = normalise_json(keras_json, input_shape)
     model = keras_models.model_from_json(normalised.keras_json)

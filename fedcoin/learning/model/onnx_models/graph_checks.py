@@ -26,10 +26,10 @@ from fedcoin.learning.model.onnx_models.operators import (
 from fedcoin.v1 import artifact_pb2
 
 MAX_ONNX_BYTES = 1 << 20
-"""Size of the serialised ModelProto in bytes, constants included."""
+"""The largest size of the serialised ModelProto in bytes, constants included."""
 
 MAX_NODES = 10_000
-"""Number of nodes in a graph."""
+"""The largest number of nodes in a graph."""
 
 INPUT_TYPES = ("FLOAT", "INT32", "INT64")
 """Element types that the input of the examples may have, as ONNX names them."""
@@ -182,10 +182,10 @@ def bad_graph(sentence: str) -> RefusalError:
     """Describe a graph that is not accepted.
 
     Args:
-        sentence: What is wrong, what is allowed.
+        sentence: What is wrong and what is allowed, as a sentence.
 
     Returns:
-        A RefusalError BAD_MODEL.
+        A refusal with code BAD_MODEL.
     """
     return RefusalError(LearningCode.BAD_MODEL, f"onnx: {sentence}", field="onnx")
 
@@ -194,11 +194,11 @@ def too_large(value: str, limit: str) -> RefusalError:
     """Describe a graph that exceeds a limit.
 
     Args:
-        value: What it has.
-        limit: What it may have.
+        value: The size that the graph has, in words.
+        limit: The largest size allowed, in words.
 
     Returns:
-        A RefusalError MODEL_TOO_LARGE.
+        A refusal with code MODEL_TOO_LARGE.
     """
     sentence = f"the ONNX graph has {value}; the limit is {limit}"
     return RefusalError(LearningCode.MODEL_TOO_LARGE, sentence, field="onnx", limit=limit)
@@ -208,11 +208,11 @@ def wrong_type(what: str, data_type: int) -> RefusalError:
     """Describe a value whose element type is not allowed.
 
     Args:
-        what: The value.
+        what: The name of the value for the message.
         data_type: Its `onnx.TensorProto.DataType`.
 
     Returns:
-        A RefusalError WRONG_DTYPE.
+        A refusal with code WRONG_DTYPE.
     """
     return RefusalError(
         LearningCode.WRONG_DTYPE,

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_LIVE_NUMBERS = 1 << 30
-"""Numbers at a time: 4 GiB in float32, half of what a worker process may take by default."""
+"""The largest count of numbers at a time: 4 GiB in float32, half of what a worker process may take
+by default."""
 
 
 def count_live(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -67,7 +67,7 @@ class NodeAttributes:
         """Return whole numbers that a node takes as an input which is a constant of the graph.
 
         Args:
-            index: Which input.
+            index: The index of the input, from 0.
 
         Returns:
             The numbers; empty when the node has no such input or it is no constant.

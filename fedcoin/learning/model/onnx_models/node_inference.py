@@ -17,7 +17,8 @@ from fedcoin.learning.model.onnx_models.graph_checks import bad_graph, element_s
 from fedcoin.learning.model.onnx_models.operators import list_words
 
 MAX_CONSTANT_NUMBERS = 1024
-"""Numbers up to which a constant is computed; only shapes depend on constants, which are small."""
+"""The largest number of elements of a constant that is computed: only those that shapes depend on
+are needed, which are small."""
 
 _SHAPE_OPERATORS = list_words(
     """

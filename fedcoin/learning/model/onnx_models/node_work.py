@@ -19,18 +19,18 @@ from fedcoin.learning.model.onnx_models.operators import (
 from fedcoin.learning.model.onnx_models.value_shapes import ShapedGraph, Shapes
 
 SLOW_FACTOR = 20
-"""What a number of an operator in `SLOW_OPERATORS` counts for."""
+"""The multiply-adds that one element of an operator in `SLOW_OPERATORS` counts for."""
 
 MOVING_FACTOR = 8
-"""What a number of an operator in `MOVING_OPERATORS` counts for."""
+"""The multiply-adds that one element of an operator in `MOVING_OPERATORS` counts for."""
 
 CUBIC_WORK = 400
-"""What a number made by a cubic `Resize` counts for: onnxruntime was measured to make 12 million a
-second and core."""
+"""The multiply-adds that one element made by a cubic `Resize` counts for: onnxruntime was measured
+to make 12 million a second and core."""
 
 NODE_WORK = 20_000
-"""What a node counts for at least in each batch, and a step of a recurrent one: calling an operator
-takes some microseconds however small its inputs are."""
+"""The fewest multiply-adds that a node counts for in each batch, and a step of a recurrent one:
+calling an operator takes some microseconds however small its inputs are."""
 
 
 def count_graph(shaped: ShapedGraph) -> int:
@@ -40,7 +40,7 @@ def count_graph(shaped: ShapedGraph) -> int:
         shaped: The graph with its shapes for a batch.
 
     Returns:
-        Multiply-adds, and one for each number that an operator reads or makes.
+        The number of multiply-adds, plus one for each number that an operator reads or makes.
 
     Raises:
         RefusalError: BAD_MODEL when an Einsum's equation cannot be read.

@@ -26,7 +26,7 @@ MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 256
 """Examples in a batch."""
 
 MAX_VALUE_NUMBERS = 1 << 24
-"""Numbers in the largest value of one example."""
+"""The largest number of elements of a value of one example."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -130,7 +130,8 @@ def check_output(shaped: ShapedGraph, num_classes: int) -> None:
         num_classes: The number of classes.
 
     Raises:
-        RefusalError: BAD_MODEL when the output has another shape, WRONG_DTYPE another type.
+        RefusalError: BAD_MODEL when the output's shape is not (batch, `num_classes`), with
+            positions between them for a model of tokens; WRONG_DTYPE when its type is not float32.
     """
     made, expected = shaped.output_shape, (shaped.batch_size, num_classes)
     # A language model has a row of outputs for each position.
