@@ -48,7 +48,7 @@ async def run_clients(
     """Run clients until the campaign is over; the first failure of one ends all.
 
     Args:
-        clients: The clients.
+        clients: What each client trains and signs with, at least one.
         server: The coordinator's `host:port`.
         genesis_hash: The genesis hash of the network to sign for, 32 bytes.
         processes: In how many worker processes they train, at least 1.
@@ -58,10 +58,13 @@ async def run_clients(
         The payments of each client, as `Trainer.run` returns them, in the order of `clients`.
 
     Raises:
-        RefusalError: The code of a fault in the client's data or of data that do not fit the model;
-            BAD_PLAN, WRONG_NETWORK, BAD_RECEIPT, NOT_FINITE or PROGRAM_FAILED, as in `Trainer.run`.
-        RpcError: As in `Trainer.run`.
-        WorkerError: As in `Trainer.run`.
+        RefusalError: A code such as BAD_DATASET or WRONG_SHAPE when a client's data are faulty or
+            do not fit the model; BAD_PLAN when the coordinator's training plan is out of range;
+            WRONG_NETWORK when the coordinator belongs to another network; BAD_RECEIPT when it
+            answers an update without a valid receipt; NOT_FINITE when a training diverges.
+        RpcError: The coordinator refuses a client, or could not be reached for `trainer.PATIENCE_S`
+            seconds.
+        WorkerError: A training process died twice in a round.
     """
     training = TrainingPool(processes)
     trainers = [

@@ -90,7 +90,7 @@ class LocalTraining:
         """Train for a round, once, even if this is called again after it was cancelled.
 
         Args:
-            work: The round.
+            work: What the round is trained from.
             until_over: Ends when the round takes no more updates; a program is stopped then.
 
         Returns:
@@ -99,7 +99,9 @@ class LocalTraining:
 
         Raises:
             RefusalError: NOT_FINITE when the training diverges; PROGRAM_FAILED when an own program
-                fails; and others as in `compute_update` and `train_by_program`.
+                fails; a code of `compute_update` or `read_weights_file`, such as BAD_DATASET,
+                WRONG_NAMES or WRONG_SHAPE, when the data or what a program wrote do not fit the
+                model.
             WorkerError: The training process died twice.
         """
         if self._running is None or self._round != (work.round, work.base):

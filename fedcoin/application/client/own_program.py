@@ -109,8 +109,8 @@ async def train_by_program(
     """Run a program for a round, and read what it wrote.
 
     Args:
-        program: The program.
-        work: The round.
+        program: The command and its time limit.
+        work: What the round is trained from.
         training: Reads the program's file in a worker process.
         report: Gets the program's output, line by line.
 
@@ -119,7 +119,9 @@ async def train_by_program(
 
     Raises:
         RefusalError: PROGRAM_FAILED when the program cannot be started, fails, takes too long, or
-            writes no file or several; otherwise as in `read_weights_file`.
+            writes no file or several; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or
+            BAD_SAMPLES when its file does not hold the model's weights and a number of examples
+            (`read_weights_file`).
         WorkerError: The file's reader died twice.
     """
     with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as name:
@@ -153,7 +155,7 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
 
     Args:
         folder: An empty folder.
-        work: The round.
+        work: What the round is trained from.
 
     Returns:
         The values of `VARIABLES`.

@@ -48,11 +48,11 @@ def find_receipt(
     Args:
         folder: The home's receipts.
         campaign_id: The campaign's id, 32 bytes.
-        round: The round's number.
+        round: The round's number, from 1.
         address: The client's address, 20 bytes.
 
     Returns:
-        The receipt.
+        The receipt with its update.
 
     Raises:
         RefusalError: NO_RECEIPT when there is none; BAD_RECEIPT when a file is damaged.
@@ -75,13 +75,13 @@ def build_registration(
     """Build the action that registers a receipt.
 
     Args:
-        kept: The receipt.
+        kept: The receipt with its update.
         listed: The campaign's list of clients; empty without one.
         task_id: The task that the server opened for the update's round, 32 bytes; empty before it
             has.
 
     Returns:
-        The action.
+        The action, for a transaction of the client.
     """
     action = RegisterReceipt(
         update=kept.update.envelope, receipt=kept.receipt.envelope, task_id=task_id

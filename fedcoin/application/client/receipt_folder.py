@@ -49,7 +49,7 @@ def check_receipt(
     """Check what a coordinator answered to an update.
 
     Args:
-        envelope: The signed receipt.
+        envelope: The signed receipt, as it was received.
         update: The client's own update.
         genesis_hash: The genesis hash of the network, 32 bytes.
         server: The address of the campaign's server on the chain, 20 bytes; None when the client
@@ -120,7 +120,7 @@ class ReceiptFolder:
         """Write a receipt and the weights that it is for. Both are on the disk when this returns.
 
         Args:
-            kept: The receipt.
+            kept: The receipt with its update.
             weights: The content of the update's artifact.
 
         Returns:
@@ -158,7 +158,7 @@ class ReceiptFolder:
         """Name the file of an update's weights.
 
         Args:
-            update: The update.
+            update: An update whose receipt was saved.
 
         Returns:
             The file, which exists until `drop_weights`.
@@ -169,7 +169,7 @@ class ReceiptFolder:
         """Delete the weights of an update whose round was paid; the receipt stays.
 
         Args:
-            update: The update.
+            update: An update whose receipt was saved.
         """
         self.weights_path(update).unlink(missing_ok=True)
 

@@ -192,9 +192,11 @@ class Trainer:
 
         Raises:
             RefusalError: The code of any fault in the client's data, or of data that do not fit the
-                campaign's model, before the client joins; BAD_PLAN; WRONG_NETWORK; BAD_RECEIPT when
-                the coordinator answers an update without a receipt of its server for it; NOT_FINITE
-                when the training diverges; PROGRAM_FAILED.
+                campaign's model, before the client joins; BAD_PLAN when the coordinator's training
+                plan is out of range; WRONG_NETWORK when it belongs to another network than
+                `genesis_hash`; BAD_RECEIPT when the coordinator answers an update without a receipt
+                of its server for it; NOT_FINITE when the training diverges; PROGRAM_FAILED when the
+                client's program fails.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.

@@ -188,11 +188,12 @@ def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:
 
     Args:
         name: The setting, such as `api.listen`.
-        listen: Its value, as host:port.
+        listen: The setting's value, as host:port.
         tls: The TLS settings.
 
     Raises:
-        RefusalError: EXPOSED when it is such a listener.
+        RefusalError: EXPOSED when the address is not loopback, there are no TLS files, and
+            plaintext was not allowed.
     """
     if tls.enabled or tls.insecure or endpoint_of(listen).loopback:
         return

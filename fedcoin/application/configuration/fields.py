@@ -61,7 +61,7 @@ def refuse(name: str, value: object, problem: str) -> RefusalError:
         problem: The end of the sentence: "it must be ...".
 
     Returns:
-        A `RefusalError` BAD_CONFIG for the caller to raise.
+        A refusal with code BAD_CONFIG, which the caller raises.
     """
     return RefusalError(
         ApplicationCode.BAD_CONFIG, f"{name} is {value!r}, but {problem}", field=name, limit=problem
@@ -106,7 +106,7 @@ def choice(*allowed: str) -> Kind:
     """Describe a setting that is one of a few words.
 
     Args:
-        *allowed: The words.
+        *allowed: The words that are accepted.
 
     Returns:
         The parser and the writer of such a setting.

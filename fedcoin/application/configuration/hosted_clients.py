@@ -38,7 +38,7 @@ def write_hosted_clients(path: Path, clients: Sequence[HostedClient]) -> None:
     """Write the list.
 
     Args:
-        path: The file.
+        path: The file, which is created or replaced.
         clients: The clients; their paths lie below the file's folder.
 
     Raises:
@@ -59,7 +59,7 @@ def read_hosted_clients(path: Path) -> tuple[HostedClient, ...]:
     """Read the list.
 
     Args:
-        path: The file.
+        path: A file as `write_hosted_clients` writes it.
 
     Returns:
         The clients, 1 to `MAX_HOSTED_CLIENTS`, each with another home.

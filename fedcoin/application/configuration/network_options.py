@@ -14,7 +14,7 @@ def tls_files(config: NodeConfig) -> Tls | None:
     """Name the TLS files.
 
     Args:
-        config: The settings.
+        config: The settings of a node.
 
     Returns:
         The files; None without TLS.
@@ -27,10 +27,10 @@ def tls_files(config: NodeConfig) -> Tls | None:
 
 
 def host_groups(config: NodeConfig) -> HostGroups:
-    """Say which hosts have no limits of their own.
+    """List the hosts that have no limits of their own.
 
     Args:
-        config: The settings.
+        config: The settings of a node.
 
     Returns:
         The groups of hosts for the limits of all listeners.
@@ -42,10 +42,10 @@ def peer_options(config: NodeConfig) -> PeerOptions:
     """Collect the settings of the connections to peers.
 
     Args:
-        config: The settings.
+        config: The settings of a node.
 
     Returns:
-        The options.
+        The same settings, with addresses, keys and networks parsed.
     """
     return PeerOptions(
         listen=config.peers.listen,

@@ -210,8 +210,10 @@ class Campaign:
             Its position in the order of the round's announcements, from 1.
 
         Raises:
-            RefusalError: NOT_REGISTERED, WRONG_CAMPAIGN, WRONG_ROUND, WRONG_BASE, ROUND_NOT_OPEN or
-                ALREADY_SUBMITTED, as in `check_update`.
+            RefusalError: NOT_REGISTERED when the client has not joined; WRONG_CAMPAIGN, WRONG_ROUND
+                or WRONG_BASE when the update was signed for another one; ROUND_NOT_OPEN when the
+                round accepts no updates; ALREADY_SUBMITTED when the client has submitted another
+                update for it.
         """
         self._check_expected(update)
         if self.announced.get(update.address) != update:
@@ -223,7 +225,7 @@ class Campaign:
         """Check that weights may be uploaded now.
 
         Args:
-            artifact: Their artifact id, 32 bytes.
+            artifact: The artifact id of the weights, 32 bytes.
 
         Raises:
             RefusalError: NOT_ANNOUNCED when no client has announced them for the present round.
@@ -247,10 +249,10 @@ class Campaign:
             True for a new update; False for one that was accepted before.
 
         Raises:
-            RefusalError: NOT_REGISTERED; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
-                signed for another one; ROUND_NOT_OPEN when the round accepts no updates;
-                ALREADY_SUBMITTED when the client has submitted another update for this round;
-                NOT_ANNOUNCED when it is not the one that the client announced last.
+            RefusalError: NOT_REGISTERED when the client has not joined; WRONG_CAMPAIGN, WRONG_ROUND
+                or WRONG_BASE when it was signed for another one; ROUND_NOT_OPEN when the round
+                accepts no updates; ALREADY_SUBMITTED when the client has submitted another update
+                for this round; NOT_ANNOUNCED when it is not the one that the client announced last.
         """
         is_new = self._check_expected(update)
         if is_new and self.announced.get(update.address) != update:
@@ -263,7 +265,7 @@ class Campaign:
         return is_new
 
     def accept_update(self, update: Update) -> None:
-        """Add an update to the present round.
+        """Add an update to the present round, in place of the client's announcement.
 
         Args:
             update: An update for which `check_update` returned True.

@@ -50,10 +50,10 @@ async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> Refus
 
 
 def explain_giving_up(campaign: Campaign, join_seconds: float, receipt_seconds: float) -> str:
-    """Say why a coordinator closed its campaign, and when the rest of the budget returns.
+    """Explain why a coordinator closed its campaign, and when the rest of the budget returns.
 
     Args:
-        campaign: The campaign.
+        campaign: The state of the campaign, which no client joined in time.
         join_seconds: How long the coordinator waited for clients, in seconds.
         receipt_seconds: How long clients may register receipts, in seconds; 0 for no receipts.
 

@@ -45,7 +45,7 @@ class CampaignFile:
     """Reads and writes one campaign's state; concurrent saves happen one after the other.
 
     Args:
-        path: The file.
+        path: The file; `save` creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class CampaignFile:
         """Write the campaign as it is at this moment. Returns once it is on the disk.
 
         Args:
-            campaign: The campaign.
+            campaign: The whole state to write.
         """
         content = json.dumps(campaign_to_json(campaign), indent=1).encode()
         async with self._lock:
@@ -90,7 +90,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
     """Convert a campaign to JSON's types.
 
     Args:
-        campaign: The campaign.
+        campaign: The whole state of a campaign.
 
     Returns:
         A dictionary that `campaign_from_json` reads.
@@ -123,7 +123,8 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
         ValueError: A value has the right type but is invalid.
         KeyError: A field is missing.
         TypeError: A value has another type.
-        RefusalError: An update or its signature is invalid (codes of `decode_update`).
+        RefusalError: MALFORMED, TOO_LARGE, BAD_ADDRESS or BAD_SIGNATURE when an update or its
+            signature is invalid.
     """
     if content["version"] != _VERSION:
         raise ValueError(f"version {content['version']} is not {_VERSION}")

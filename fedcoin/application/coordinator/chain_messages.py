@@ -64,7 +64,7 @@ def build_open_campaign(
         campaign: Model, initial weights, number of rounds and evaluation shards.
 
     Returns:
-        The action.
+        The action, for a transaction of the requester.
     """
     terms = task_pb2.OpenCampaign(
         server=server,
@@ -130,7 +130,7 @@ def build_open_task(
         groups: The group of each update, where the settings have a similarity limit.
 
     Returns:
-        The action.
+        The action, for a transaction of the server.
     """
     terms = _build_payment_terms(config, campaign.rounds)
     fund = split_budget(terms).training - campaign.total_payouts()

@@ -134,7 +134,8 @@ class Coordinator:
             RefusalError: BAD_STATE when the campaign's file is damaged or artifacts are missing;
                 WRONG_CHAIN when its state belongs to another network, WRONG_NETWORK when the node
                 does; OTHER_SETTINGS when it was begun with other settings; PORT_IN_USE or BAD_HOST
-                when it cannot listen; otherwise as in `prepare_campaign`.
+                when it cannot listen; a code of `prepare_campaign`, such as UNKNOWN_DATASET or
+                BAD_MODEL, when a new campaign's data set or model cannot be used.
             RpcError: The node refuses to tell its status.
             WorkerError: The worker process cannot be started.
         """
@@ -153,13 +154,14 @@ class Coordinator:
         """Run the campaign to its end. Returns at once when it is finished.
 
         Returns:
-            All rounds.
+            The outcome of every round, in order.
 
         Raises:
             RefusalError: GAVE_UP when no client came in time; the campaign has been closed and the
                 rest of its budget returned. CAMPAIGN_FINISHED when its requester closed it,
                 OTHER_SETTINGS when it was opened with another key. UNMINED_ROUND when no miner
-                takes a round's tasks. TOO_LARGE as in `upload_first`.
+                takes a round's tasks. TOO_LARGE when the node does not store an artifact as large
+                as a shard of the evaluation set.
             RpcError: The chain refuses a transaction.
             WorkerError: The worker process died twice on the same work.
         """

@@ -92,8 +92,10 @@ async def build_initial_artifacts(
         RefusalError: UNKNOWN_DATASET or BAD_DATASET when the data set is missing or invalid, or
             `scale` is no divisor; BAD_SHARE when it has fewer examples than `evaluation_size` or
             `num_shards`; UNKNOWN_MODEL, NO_FILE or UNREADABLE_FILE when the model's file cannot be
-            read; BAD_MODEL when it does not fit the data; otherwise as in `create_initial_model`,
-            `create_onnx_model` and `check_shards`.
+            read; BAD_MODEL when it does not fit the data; MODEL_TOO_LARGE, FORBIDDEN_LAYER or
+            WRONG_DTYPE when it is not accepted; WRONG_SHAPE, NOT_FINITE, OUT_OF_RANGE,
+            LABEL_OUT_OF_RANGE or UNFIT_MEASURE when the evaluation set fits neither model nor
+            measure.
         WorkerError: The process died.
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
@@ -135,13 +137,14 @@ async def prepare_campaign(
         report: Called with sentences about the evaluation set's inputs and the model.
 
     Returns:
-        The campaign.
+        The campaign's state, in phase WAITING of round 1.
 
     Raises:
-        RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE, UNKNOWN_MODEL or BAD_MODEL, and
-            others as in `build_initial_artifacts`; BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the
-            store does not take an artifact, as in `ArtifactStore.put`.
-        WorkerError: As in `build_initial_artifacts`.
+        RefusalError: UNKNOWN_DATASET, BAD_DATASET or BAD_SHARE when the data set is missing,
+            invalid or too small; UNKNOWN_MODEL or BAD_MODEL when the model cannot be read or does
+            not fit it; another code of `build_initial_artifacts` when they are not accepted;
+            BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an artifact.
+        WorkerError: The process that imports TensorFlow died.
     """
     artifacts = await build_initial_artifacts(
         config.dataset,
@@ -169,15 +172,14 @@ def create_campaign(
         config: The coordinator's settings.
         chain: The network.
         store: Where the artifacts are put.
-        artifacts: Their contents.
+        artifacts: The contents of the artifacts.
 
     Returns:
         The campaign.
 
     Raises:
-        RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
-            artifact, as in `ArtifactStore.put`; BAD_CONFIG when the file of clients is invalid, as
-            in `read_clients_file`.
+        RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when an artifact is empty, too large or
+            has no room in the store; BAD_CONFIG when the file of clients is missing or invalid.
     """
     weights = store.put(artifacts.weights)
     evaluation = artifacts.evaluation

@@ -64,7 +64,7 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
         max_harm_nano: The largest harm, in nano-utility (`chain_messages.compute_max_harm`).
 
     Raises:
-        RefusalError: LEFT_OUT when there is more.
+        RefusalError: LEFT_OUT when the harm is larger than `max_harm_nano`.
     """
     if harm > max_harm_nano:
         raise RefusalError(

@@ -76,7 +76,7 @@ class RoundEventLog:
         """Add the present phase of the present round.
 
         Args:
-            campaign: The campaign.
+            campaign: The state of the campaign, as it is now.
             task_id: The round's task, 32 bytes, once it is open.
         """
         message = pb.WatchRoundsResponse(
@@ -94,7 +94,7 @@ class RoundEventLog:
         """Add the event that a round was settled or failed.
 
         Args:
-            campaign: The campaign.
+            campaign: The state of the campaign.
             record: The outcome of the round.
         """
         self._last_settlement = len(self._events)
@@ -136,11 +136,11 @@ class RoundEventLog:
         """Wait until clients have got the event that the campaign is finished.
 
         Args:
-            addresses: The clients' addresses.
+            addresses: The clients' addresses, 20 bytes each.
             seconds: How long to wait, in seconds.
 
         Returns:
-            Whether all of them have got it in time.
+            True when all of them have got it in time.
         """
         try:
             await run_within(seconds, self._wait_until_informed(set(addresses)))

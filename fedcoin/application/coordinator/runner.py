@@ -58,10 +58,11 @@ async def open_coordinator(
         The coordinator, which listens; the caller runs it.
 
     Raises:
-        RefusalError: HOME_IN_USE when another process runs the home's campaign; BAD_CONFIG when
-            a sandbox is required and does not work; otherwise as in `Coordinator.start`.
-        RpcError: As in `Coordinator.start`.
-        WorkerError: As in `Coordinator.start`.
+        RefusalError: HOME_IN_USE when another process runs the home's campaign; BAD_CONFIG when a
+            sandbox is required and does not work; a code of `Coordinator.start`, such as BAD_STATE,
+            OTHER_SETTINGS or PORT_IN_USE, when the campaign cannot go on or listen.
+        RpcError: The node refuses to tell its status.
+        WorkerError: The worker process cannot be started.
     """
     with home.campaign_locked():
         archive = await _archive_finished_campaign(home) if new else None
@@ -104,10 +105,10 @@ def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
 
     Args:
         config: The home's settings: limits on sizes.
-        home: The home.
+        home: The home of the coordinator.
 
     Returns:
-        The store.
+        The store in the home's folder `campaign`.
     """
     folder, limits = home.campaign_path / "artifacts", config.limits
     return ArtifactStore(folder.absolute(), limits.artifacts_total_bytes, limits.artifact_bytes)
@@ -127,17 +128,17 @@ async def run_node_campaign(
 
     Args:
         config: The home's settings.
-        home: The home.
+        home: The home of the node.
         api_address: `host:port` of the node's own API.
         artifacts: The node's own artifacts.
         new: Whether to begin a new campaign when the home's is finished.
 
     Raises:
-        RefusalError: HOME_IN_USE, BAD_CONFIG, BAD_STATE, WRONG_CHAIN, OTHER_SETTINGS or
-            PORT_IN_USE, and others as in `open_coordinator`, when the campaign cannot start;
-            NO_KEY, NO_PASSPHRASE, BAD_KEY_FILE or WRONG_PASSPHRASE when the key cannot be opened.
-        RpcError: As in `open_coordinator`.
-        WorkerError: As in `open_coordinator`.
+        RefusalError: A code of `open_coordinator`, such as HOME_IN_USE, BAD_STATE, OTHER_SETTINGS
+            or PORT_IN_USE, when the campaign cannot start; NO_KEY, NO_PASSPHRASE, BAD_KEY_FILE or
+            WRONG_PASSPHRASE when the key cannot be opened.
+        RpcError: The node refuses to tell its status.
+        WorkerError: The worker process cannot be started.
     """
     key, chain = home.key(config.coordinator.key), home.genesis().identity
     async with (

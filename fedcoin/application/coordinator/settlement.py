@@ -36,7 +36,7 @@ from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY, TASK_PH
 from fedcoin.v1.views_pb2 import TaskView
 
 MAX_OUTAGE_SECONDS = 24 * 3600.0
-"""How long a node that cannot be reached while it mines a task is waited for."""
+"""How long a node that cannot be reached while it mines a task is waited for, in seconds."""
 
 FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
 # The pauses before a round whose task was displaced, or failed, is opened again.
@@ -85,9 +85,9 @@ class RoundSettlement:
             campaign: Its `aggregate` and `utility` are set.
 
         Raises:
-            RefusalError: NO_CLIENTS, BAD_SAMPLES, WRONG_NAMES, WRONG_SHAPE or BAD_TENSOR when
-                updates cannot be averaged, as in `average_files`; BAD_ARTIFACT, TOO_LARGE or
-                STORE_FULL when the store does not take an artifact, as in `ArtifactStore.put`.
+            RefusalError: NO_CLIENTS when the round has no update; BAD_SAMPLES, WRONG_NAMES,
+                WRONG_SHAPE or BAD_TENSOR when updates cannot be averaged; TOO_LARGE or STORE_FULL
+                when the store does not take the average.
             WorkerError: The worker process died twice.
         """
         updates = campaign.sorted_updates()
@@ -166,7 +166,7 @@ class RoundSettlement:
         """Wait until the round's task is closed.
 
         Args:
-            campaign: The campaign.
+            campaign: The state of the campaign, in phase SETTLING.
             task_id: The present round's task, 32 bytes.
 
         Returns:
@@ -195,11 +195,11 @@ class RoundSettlement:
         """Wait a while, as only clients may open the round after this server's task failed.
 
         Args:
-            campaign: The campaign.
+            campaign: The state of the campaign, in phase SETTLING.
             refusal: The node's refusal of this server's task.
 
         Raises:
-            RpcError: The refusal, when it has another reason.
+            RpcError: `refusal` itself, when its code is another than CLIENTS_TURN.
         """
         if refusal.code != LedgerCode.CLIENTS_TURN.name:
             raise refusal
@@ -238,15 +238,17 @@ class RoundSettlement:
 
         Args:
             campaign: The campaign; its `aggregate` and `utility` are set when the round ends.
-            view: The task.
+            view: The task as a node shows it.
 
         Returns:
-            The outcome of the round; None when the round goes on, as in `wait_for_end`.
+            The outcome of the round; None when the round goes on, because the task was displaced or
+            failed without work by miners.
 
         Raises:
-            RpcError: The node does not have the average, or as in `wait_for_end`.
-            RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
-                artifact, as in `ArtifactStore.put`.
+            RpcError: The node does not have the average or does not know the task, or could not be
+                reached for `MAX_OUTAGE_SECONDS`.
+            RefusalError: BAD_ARTIFACT when the node sent something else than the average; TOO_LARGE
+                or STORE_FULL when the store does not take it.
             WorkerError: The worker process died twice.
         """
         aggregate, evaluation = bytes.fromhex(view.aggregate), bytes.fromhex(view.evaluation)

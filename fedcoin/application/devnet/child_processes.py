@@ -23,7 +23,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 STOP_SECONDS = 10.0
-"""How long processes may take to stop before they are killed."""
+"""How long processes may take to stop before they are killed, in seconds."""
 
 COMMAND_LINE = "fedcoin.application.cli"
 """The module that runs `fedcoin-node`, as in `python -m fedcoin.application.cli`."""
@@ -120,7 +120,8 @@ class ChildProcesses:
         """Check all processes every 100 ms, until one fails or this task is cancelled.
 
         Raises:
-            RefusalError: PROCESS_FAILED, as `check` does.
+            RefusalError: PROCESS_FAILED, with the end of the log, when a process ended with an exit
+                code other than 0, or a lasting one ended.
         """
         while True:
             self.check()
@@ -134,7 +135,8 @@ class ChildProcesses:
             seconds: How long to wait, in seconds; less than zero counts as zero.
 
         Raises:
-            RefusalError: PROCESS_FAILED when the process runs on for longer, and as `check` does.
+            RefusalError: PROCESS_FAILED when the process runs on for longer, when it or another one
+                ended with an exit code other than 0, or when a lasting one ended.
         """
         running = self._latest(name)
         try:

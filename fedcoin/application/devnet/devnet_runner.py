@@ -24,7 +24,7 @@ from fedcoin.v1.views_pb2 import TaskView
 _T = TypeVar("_T")
 
 FINISH_SECONDS = 30.0
-"""How long the coordinator and the clients may take to end after the last payment."""
+"""How long the coordinator and the clients may take to end after the last payment, in seconds."""
 
 
 async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> DevnetResult:
@@ -39,9 +39,11 @@ async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> Devn
         The results, after all checks of them passed.
 
     Raises:
-        RefusalError: The codes of `create_devnet`; PROCESS_FAILED, with the end of its log, when a
-            process fails; DISAGREEMENT when the nodes hold different states or the supply changed
-            (the results are written before).
+        RefusalError: BAD_ARGUMENT when the options are out of range; PORT_IN_USE when too few ports
+            are free; a code such as UNKNOWN_DATASET or BAD_PARTITION when the data cannot be loaded
+            or divided; PROCESS_FAILED, with the end of its log, when a process fails; DISAGREEMENT
+            when the nodes hold different states or the supply changed (the results are written
+            before).
         RpcError: A node does not answer.
     """
     started = time.monotonic()

@@ -101,8 +101,9 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
         The plan of the devnet, ready to be started.
 
     Raises:
-        RefusalError: BAD_ARGUMENT when the options are out of range, PORT_IN_USE when too few
-            ports are free, and the codes of `datasets.load_dataset` and `draw_partition`.
+        RefusalError: BAD_ARGUMENT when the options are out of range, PORT_IN_USE when too few ports
+            are free, UNKNOWN_DATASET or BAD_DATASET when the data set is missing or invalid;
+            BAD_SHARE or BAD_PARTITION when it cannot be divided so.
     """
     options.check()
     dataset = datasets.load_dataset(options.dataset)

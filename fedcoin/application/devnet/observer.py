@@ -33,10 +33,10 @@ from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.views_pb2 import TaskView
 
 START_SECONDS = 60.0
-"""How long a node may take from its start until it serves."""
+"""How long a node may take from its start until it serves, in seconds."""
 
 AGREE_SECONDS = 20.0
-"""How long all nodes may take after the last payment to reach the same state."""
+"""How long all nodes may take after the last payment to reach the same state, in seconds."""
 
 POLL_SECONDS = 0.2
 """The pause between two calls of an API, in seconds."""
@@ -64,7 +64,7 @@ class Observer:
         """Remember the plan; connections are opened when the context is entered.
 
         Args:
-            plan: The devnet.
+            plan: The devnet, whose processes need not have started.
             report: Shows one line of progress.
         """
         self._plan = plan

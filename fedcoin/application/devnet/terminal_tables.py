@@ -31,7 +31,7 @@ def print_result(result: DevnetResult, console: Console | None = None) -> None:
     """Print a devnet's results: a table for each round and one for the nodes, then a summary.
 
     Args:
-        result: The results.
+        result: The results of a devnet.
         console: Where to print; by default standard output, in the terminal's width.
     """
     if console is None:

@@ -24,7 +24,7 @@ class CampaignQuota:
 
     Args:
         store: The node's artifacts.
-        max_bytes: The largest size of what is kept of the files fetched for one campaign.
+        max_bytes: The largest size of what is kept of the files fetched for one campaign, in bytes.
         needed: Lists the artifacts that open tasks and campaigns refer to.
         path: The file that keeps the ids of what was fetched, so that a restart does not give each
             campaign a whole quota again.

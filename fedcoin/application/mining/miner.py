@@ -63,13 +63,13 @@ MAX_TRIES = 3
 samples is tried until the window ends."""
 
 RETRY_SECONDS = 1.0
-"""The pause before a step is tried again; it doubles with each try."""
+"""The pause before a step is tried again, in seconds; it doubles with each try."""
 
 MAX_RETRY_SECONDS = 10.0
-"""The longest pause before a step is tried again."""
+"""The longest pause before a step is tried again, in seconds."""
 
 LOG_INTERVAL_MS = 5_000
-"""The time between two log lines about the progress of a task."""
+"""The time between two log lines about the progress of a task, in ms."""
 
 
 def _is_due(task: TaskState, miner: MinerState) -> bool:

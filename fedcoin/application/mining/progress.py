@@ -23,7 +23,7 @@ class Progress:
     """The L2 norm of the standard errors of the Shapley values, in nano-utility; infinite while
     there are too few samples, 0 under EXACT."""
     seconds_left: float
-    """An estimate of the time left, at most until the deadline."""
+    """An estimate of the time left, at most until the deadline, in seconds."""
 
     def __str__(self) -> str:
         left = f"about {self.seconds_left:.0f} s left"

@@ -57,9 +57,9 @@ class Samples:
     utilities: Ints
     """int64 (N, m), N leaves of m coalitions each, with implied utilities filled in."""
     grand: int
-    """The utility of the grand coalition."""
+    """The utility of the grand coalition, in units of the measure."""
     empty: int
-    """The utility of the empty coalition."""
+    """The utility of the empty coalition, in units of the measure."""
 
 
 async def gather(
@@ -91,8 +91,9 @@ async def gather(
         The samples; None when the time was too short for a commitment.
 
     Raises:
-        RefusalError: The worker refused a request.
-        WorkerError: The worker processes failed.
+        RefusalError: A code of `WorkerPool.evaluate`: UNKNOWN_JOB when the job is not open,
+            TOO_SLOW when a batch took too long.
+        WorkerError: A worker process died twice on the same request.
     """
     reporter = ProgressReporter(plan, difficulty_nano, clock, end_ms, report)
     if known is None:

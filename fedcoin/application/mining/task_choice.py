@@ -12,7 +12,7 @@ DEFAULT_FLOOR_PRICE: Final = 1_000
 """In sap for each million of evaluations, of which one core makes some 10 million in a second."""
 
 PREEMPTION_FACTOR: Final = 2
-"""How many times the offer of a task under way another must offer to take its place."""
+"""A task takes the place of one under way when it offers this many times as much for its work."""
 
 _TRANSACTIONS: Final = 3
 _MILLION: Final = 1_000_000
@@ -24,8 +24,8 @@ def is_worth_mining(
     """Tell whether a miner's share of the mining price covers its fees and its floor price.
 
     Args:
-        task: The task.
-        mining_price: Its mining price in sap.
+        task: The record of an open task.
+        mining_price: The task's mining price in sap.
         power: The miner's power in the task, in sap.
         rules: The network's parameters.
         floor_price: What the miner asks for each million of evaluations, in sap; 0 takes any task.

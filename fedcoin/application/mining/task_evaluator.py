@@ -43,7 +43,7 @@ class CoalitionEvaluator(Protocol):
         """Load a job. A job that is open already stays open.
 
         Args:
-            job: The job.
+            job: The files and terms of a task.
         """
         ...
 
@@ -70,11 +70,11 @@ class CoalitionEvaluator(Protocol):
 
         Args:
             job_id: The id of an open job.
-            coalitions: Shape (m, n), bool.
+            coalitions: Bool (m, n), n the number of the job's clients.
             urgent: Whether callers that are not urgent wait until this call is done.
 
         Returns:
-            The utilities, shape (m,), int64.
+            The utilities, int64 (m,), in units of the measure.
         """
         ...
 
@@ -90,8 +90,9 @@ class CoalitionEvaluator(Protocol):
             max_work: The largest number of multiply-adds of one coalition on the whole set.
 
         Raises:
-            RefusalError: TOO_SLOW when the model takes more; otherwise as in
-                `job_checks.check_job_files`.
+            RefusalError: TOO_SLOW when the model takes more than `max_work`; a code of
+                `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
+                when a file is invalid or they do not fit together.
         """
         ...
 
@@ -99,7 +100,7 @@ class CoalitionEvaluator(Protocol):
         """Close a job. Its counts are remembered.
 
         Args:
-            job_id: The job's id.
+            job_id: The id of a job; one that is not open is ignored.
         """
         ...
 
@@ -238,8 +239,9 @@ class TaskJobs:
             timeout_s: How long missing artifacts are fetched, in seconds.
 
         Raises:
-            RefusalError: UNKNOWN_ARTIFACT when one is missing, TOO_SLOW when the model takes too
-                long to be mined, or the code of a wrong artifact.
+            RefusalError: UNKNOWN_ARTIFACT when one cannot be fetched in time; STORE_FULL when the
+                campaign's quota has no room; TOO_SLOW when the model takes too long to be mined; a
+                code of `job_checks.check_job_files` when an artifact is not valid.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
@@ -269,7 +271,9 @@ class TaskJobs:
             The utility of the task's coalitions.
 
         Raises:
-            RefusalError: UNKNOWN_ARTIFACT when an artifact cannot be fetched in time.
+            RefusalError: UNKNOWN_ARTIFACT when an artifact cannot be fetched in time; STORE_FULL
+                when the campaign's quota has no room; a code of `WorkerPool.open_job` when one is
+                not valid.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)

@@ -51,8 +51,8 @@ class WorkFolder:
         """Write a task's work durably, in place of earlier work.
 
         Args:
-            task_id: The task, 32 bytes.
-            work: The work.
+            task_id: The task's id, 32 bytes.
+            work: The attempt, salt and samples to keep.
         """
         samples = work.samples
         ends = [work.attempt, samples.grand, samples.empty]
@@ -69,7 +69,7 @@ class WorkFolder:
         """Read a task's work.
 
         Args:
-            task_id: The task, 32 bytes.
+            task_id: The task's id, 32 bytes.
 
         Returns:
             The work; None when there is no file, or when it cannot be read.
@@ -90,7 +90,7 @@ class WorkFolder:
         """Delete a task's file, if it exists.
 
         Args:
-            task_id: The task, 32 bytes.
+            task_id: The task's id, 32 bytes.
         """
         self._path(task_id).unlink(missing_ok=True)
 

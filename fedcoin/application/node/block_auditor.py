@@ -32,7 +32,7 @@ from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.v1.task_pb2 import OpenCampaign
 
 ARTIFACT_SECONDS = 30.0
-"""How long to wait for a task's artifacts before voting against it."""
+"""How long to wait for a task's artifacts before voting against it, in seconds."""
 
 REMEMBERED = 1024
 """The number of transactions whose audit result is kept in memory."""
@@ -69,7 +69,7 @@ class Auditor:
     Args:
         chain: The node's chain.
         jobs: Opens tasks in the worker processes.
-        artifact_seconds: How long to wait for a task's artifacts.
+        artifact_seconds: How long to wait for a task's artifacts, in seconds.
     """
 
     def __init__(
@@ -96,10 +96,12 @@ class Auditor:
 
         Raises:
             RefusalError: The ledger's code when an OpenTask cannot be paid for with the latest
-                state, TOO_MANY_DOWNLOADS. Otherwise this node would vote against a block with it:
-                UNKNOWN_ARTIFACT or a code of `artifact_checks` for an OpenTask, RECEIPT_LEFT_OUT
-                for one by a client that lacks a registered update, AUDIT_FAILED for a
-                RevealShapley, PROCESS_FAILED when the worker processes failed.
+                state; TOO_MANY_DOWNLOADS when this node has downloaded for too many like it.
+                Otherwise this node would vote against a block with it: UNKNOWN_ARTIFACT when an
+                artifact of an OpenTask cannot be fetched; a code of `job_checks.check_job_files`,
+                such as WRONG_AGGREGATE, when one is not valid; RECEIPT_LEFT_OUT when a client's
+                OpenTask lacks a registered update; AUDIT_FAILED when a utility of a RevealShapley
+                is wrong; PROCESS_FAILED when the worker processes failed.
         """
         if transaction.body.WhichOneof("action") == _OPEN_TASK:
             await self._admit_download(transaction)
@@ -113,7 +115,8 @@ class Auditor:
                 without an error.
 
         Raises:
-            RefusalError: This node must vote against the block; codes as in `check_transaction`.
+            RefusalError: A code of `check_transaction`, such as UNKNOWN_ARTIFACT or AUDIT_FAILED:
+                this node must vote against the block.
         """
         opened = {
             transaction.hash: transaction.body.open_campaign

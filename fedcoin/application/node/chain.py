@@ -105,7 +105,7 @@ class Chain:
         self._jump_listeners: list[Callable[[], None]] = []
 
     def height(self) -> int:
-        """Say how long the chain is.
+        """Return how long the chain is.
 
         Returns:
             The height of the last final block; 0 before the first.
@@ -121,7 +121,7 @@ class Chain:
         return self._header
 
     def time_ms(self) -> int:
-        """Say when the last final block was made.
+        """Return when the last final block was made.
 
         Returns:
             Unix ms; the time of genesis before the first block.
@@ -201,14 +201,15 @@ class Chain:
         The execution is kept in memory for the case that the network decides on the block.
 
         Args:
-            block: The block.
-            round: The round in which it was proposed.
+            block: A decoded block of the next height.
+            round: The round in which it was proposed, from 0.
 
         Returns:
             The result of executing the block.
 
         Raises:
-            RefusalError: The codes of `contract.blocks.validation.check_block`.
+            RefusalError: A code of `validation.check_block`, such as WRONG_APP_HASH, for a bad
+                block.
         """
         async with self._lock:
             return await self._execute(block, round)
@@ -250,7 +251,7 @@ class Chain:
         Args:
             proposer: The address of the proposer, 20 bytes.
             candidates: The transactions to put in, as many as apply and fit, in this order.
-            round: The round for which it is built.
+            round: The round for which it is built, from 0.
             left_out_reveals: Whether reveals on which validators may differ are left out.
 
         Returns:
@@ -264,15 +265,16 @@ class Chain:
         """Append a block that the network decided on.
 
         Args:
-            block: The block.
+            block: A decoded block of the next height, or of an earlier one.
             certificate: The serialised Certificate of the block; it must have been verified.
-            round: The round in which the block was decided.
+            round: The round in which the block was decided, from 0.
 
         Returns:
             True when the block was appended, False when it was final already.
 
         Raises:
-            RefusalError: The codes of `contract.blocks.validation.check_block`.
+            RefusalError: A code of `validation.check_block`, such as WRONG_APP_HASH, for a bad
+                block.
         """
         async with self._lock:
             if block.header.height <= self._height:

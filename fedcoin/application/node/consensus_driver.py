@@ -60,7 +60,8 @@ class BlockAudit(Protocol):
             transactions: All transactions of the block, in order.
 
         Raises:
-            RefusalError: This node must vote against the block.
+            RefusalError: A code of `Auditor.check_transaction`, such as UNKNOWN_ARTIFACT or
+                AUDIT_FAILED: this node must vote against the block.
         """
 
 

@@ -23,7 +23,7 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask, SignedUpdate
 
 LEFT_OUT_SECONDS: Final = 5.0
-"""How long to wait for the weights of an update that a client's task leaves out."""
+"""How long to wait for the weights of an update that a client's task leaves out, in seconds."""
 
 MAX_AT_ONCE: Final = 16
 """How many such updates are looked for at a time. A server can register as many as a task has

@@ -23,7 +23,7 @@ from fedcoin.v1.transaction_relay_service_pb2 import RelayTransactionsRequest
 log = logging.getLogger(__name__)
 
 SAVE_SECONDS: Final = 5.0
-"""The time between two looks at whether the file must be written again."""
+"""The time between two looks at whether the file must be written again, in seconds."""
 
 
 class WaitingTransactions(Protocol):
@@ -43,7 +43,8 @@ class WaitingTransactions(Protocol):
             The transaction.
 
         Raises:
-            RefusalError: It is not valid.
+            RefusalError: A code of `decode_transaction`, such as MALFORMED or BAD_SIGNATURE, when
+                it is not valid.
         """
         ...
 
@@ -57,7 +58,8 @@ class WaitingTransactions(Protocol):
             True when it is new.
 
         Raises:
-            RefusalError: It cannot be applied any more, or there is no room for it.
+            RefusalError: A code of the ledger when it cannot be applied any more; TOO_MANY_PENDING
+                or POOL_FULL when there is no room for it.
         """
         ...
 

@@ -80,8 +80,8 @@ class Node:
     """One node of one home, which `open_node` makes, starts and stops.
 
     Args:
-        config: The settings.
-        home: The home.
+        config: All settings of the node.
+        home: The folder with the node's keys and files.
         store: The node's database.
         stopping: Set when the node should stop.
         components: The replaceable parts.
@@ -201,8 +201,8 @@ class Node:
             stack: Gets the callbacks that stop them, in reverse order.
 
         Raises:
-            RefusalError: PORT_IN_USE, or NOT_SECURE for a plaintext listener that other machines
-                can reach.
+            RefusalError: PORT_IN_USE when an address cannot be bound; NOT_SECURE for a plaintext
+                listener that other machines can reach.
         """
         stack.push_async_callback(self.worker.stop)
         stack.callback(self._mempool_file.save)
@@ -321,17 +321,17 @@ async def open_node(
     """Run a node while the `with` block runs.
 
     Args:
-        config: The settings.
-        home: The home.
-        stopping: Set by the operator when the node should stop.
+        config: All settings of the node.
+        home: The folder with the node's keys and files, which is locked meanwhile.
+        stopping: Set when the node should stop.
         components: The replaceable parts; the default ones are honest.
 
     Yields:
         The running node.
 
     Raises:
-        RefusalError: HOME_IN_USE, PORT_IN_USE, or the code of a fault in home, keys, genesis or
-            database.
+        RefusalError: HOME_IN_USE when another process uses the home; PORT_IN_USE when an address
+            cannot be bound; a code such as BAD_GENESIS, NO_KEY or BAD_STORE for a bad file.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(home.locked())
@@ -365,8 +365,8 @@ async def run_node(
     """Run a node, and its campaign if it coordinates, until it should stop.
 
     Args:
-        config: The settings.
-        home: The home.
+        config: All settings of the node.
+        home: The folder with the node's keys and files, which is locked meanwhile.
         stop: Set when the node should stop.
         new_campaign: Start another campaign if the last one is finished.
         read_config: Reads the settings again when `config.toml` changes; None to keep those given.
@@ -374,7 +374,7 @@ async def run_node(
         on_failure: Called when the node begins to end because it cannot work any more.
 
     Raises:
-        RefusalError: The reason for which the node or the campaign cannot start.
+        RefusalError: A code of `open_node` or `run_node_campaign` when one of them cannot start.
         NodeFailedError: The node could not store, sync, vote or mine any more, and has stopped.
     """
 

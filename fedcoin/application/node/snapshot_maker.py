@@ -42,8 +42,9 @@ def restore_snapshot(
         The verifier, which holds what was checked.
 
     Raises:
-        RefusalError: CHAIN_EXISTS when there are blocks, or the code of a fault in the file. Then
-            nothing has changed.
+        RefusalError: CHAIN_EXISTS when there are blocks; BAD_SNAPSHOT when the file is damaged; a
+            code of `SnapshotVerifier`, such as WRONG_CHUNK or BAD_CERTIFICATE, when its content is
+            not valid. Then nothing has changed.
     """
     refuse_chain(store)
     check = SnapshotVerifier(genesis)
@@ -83,7 +84,8 @@ def check_snapshot(
         The verifier, which holds what was checked.
 
     Raises:
-        RefusalError: The code of a fault in the file.
+        RefusalError: BAD_SNAPSHOT when the file is damaged; a code of `SnapshotVerifier`, such as
+            WRONG_CHUNK or BAD_CERTIFICATE, when its content is not valid.
     """
     check = SnapshotVerifier(genesis)
     for _ in read_verified_entries(path, check, on_part):

@@ -46,8 +46,8 @@ class TransactionAudit(Protocol):
             transaction: The decoded and verified transaction.
 
         Raises:
-            RefusalError: The reason for which this node would vote against a block with this
-                transaction.
+            RefusalError: A code of `Auditor.check_transaction`, such as UNKNOWN_ARTIFACT or
+                AUDIT_FAILED: this node would vote against a block with this transaction.
         """
 
 
@@ -69,7 +69,7 @@ class TransactionIntake:
         """Connect a mempool to a chain.
 
         Args:
-            mempool: The mempool.
+            mempool: The waiting transactions; only this object changes it.
             chain: The chain; it will look for the transactions of blocks in the mempool.
             audit: Checks whether this node would vote for a block with a transaction.
             owner: Runs the audits.
@@ -115,7 +115,8 @@ class TransactionIntake:
             The transaction.
 
         Raises:
-            RefusalError: As `data.messages.transactions.decode_transaction`.
+            RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE when it
+                is not a valid transaction of this network (`decode_transaction`).
         """
         known = self._chain.find_transaction(raw)
         if known is not None:
@@ -142,7 +143,8 @@ class TransactionIntake:
             transaction: The decoded and verified transaction.
 
         Raises:
-            RefusalError: What `submit_all` returns.
+            RefusalError: The refusal that `TransactionPort.submit_all` would return, such as
+                POOL_FULL or a code of the ledger or of the audit.
         """
         self._admit(transaction, hold=False)
         refusal = await self._wait_for_audit(transaction)

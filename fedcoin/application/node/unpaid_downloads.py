@@ -27,10 +27,11 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.background_tasks import run_within
 
 MAX_DOWNLOADS: Final = 4
-"""For how many different transactions of one campaign's round a node downloads anything."""
+"""The number of different transactions of one campaign's round for which a node downloads
+anything."""
 MAX_OWNER_DOWNLOADS: Final = 16
-"""For how many transactions of one requester that are in no block a node downloads in an hour, and
-for one more for each FDC in the campaign's escrow."""
+"""The number of transactions of one requester that are in no block for which a node downloads in an
+hour; one more for each FDC in the campaign's escrow."""
 
 _MAX_ROUNDS: Final = 4_096
 _MAX_OWNERS: Final = 4_096
@@ -48,7 +49,8 @@ async def wait_until_payable(chain: Chain, transaction: Transaction, timeout_s: 
         timeout_s: How long to wait for blocks with what it depends on, in seconds.
 
     Raises:
-        RefusalError: The code with which the ledger refuses it, at once or after that time.
+        RefusalError: The code with which the ledger refuses it, such as INSUFFICIENT_BALANCE: at
+            once when blocks cannot help, else after that time.
     """
     refusal: RefusalError | None = None
 

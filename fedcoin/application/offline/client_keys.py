@@ -27,7 +27,8 @@ def open_client_key(home: Home, folder: Path, passphrase: str | None, row: Table
 
     Raises:
         RefusalError: NO_FILE when the row names a file that is missing; NO_KEY when the home has no
-            key of that name or address; otherwise as in `load_key` and `Home.key`.
+            key of that name or address; NO_PASSPHRASE, WRONG_PASSPHRASE or BAD_KEY_FILE when the
+            key cannot be opened.
     """
     if not row.key:
         return home.key(_find_name(home, row), passphrase)

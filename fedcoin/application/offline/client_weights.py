@@ -26,10 +26,13 @@ async def load_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsF
         spec: The serialised ModelSpec.
 
     Returns:
-        The weights.
+        The encoded weights, the number of examples if the file has it, and what was changed.
 
     Raises:
-        RefusalError: As in `needs_keras` and `read_weights_file`.
+        RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened;
+            WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or BAD_SAMPLES when it does not hold
+            the model's weights; MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not
+            accepted.
         WorkerError: A worker process died twice.
     """
     if await asyncio.to_thread(needs_keras, path):

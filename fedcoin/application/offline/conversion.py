@@ -94,8 +94,10 @@ async def convert_file(
 
     Raises:
         RefusalError: BAD_FORMAT when both files are one, when Keras' numbered variables come
-            without a model, or `rules` are given for a file that holds no data; otherwise as in
-            `open_arrays`, `read_examples`, `read_labels`, `read_weights_file` and `write_arrays`.
+            without a model, `rules` are given for a file that holds no data, or the ending of
+            `target` names no format; NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when `source`
+            cannot be read; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or LABEL_OUT_OF_RANGE
+            when it does not hold such weights or data.
         WorkerError: A worker process died twice.
     """
     kind = identify_file(source)

@@ -82,11 +82,12 @@ def value_federation(
             pixels to about 0 to 1.
         y_parts: Each client's labels, (m_k,) integers from 0.
         x_test: The inputs of the evaluation set, (m, ...).
-        y_test: Its labels, (m,).
+        y_test: The labels of the evaluation set, (m,) integers from 0.
         hidden_units: Units of each hidden layer, with ReLU; the default is the model `mlp`.
         rounds: Number of rounds, at least 1.
-        method: As in `shapley.estimate`.
-        budget: As in `shapley.estimate`, for each round.
+        method: A key of `shapley.METHODS`, or `auto`.
+        budget: The limit on distinct coalitions to evaluate in each round; None for the method's
+            default.
         seed: Seeds initial weights, the order of examples and the choice of coalitions.
         plan: How each client trains in a round.
         utility: What models are measured by: a value of the enum `Utility` that is about labels.
@@ -97,7 +98,8 @@ def value_federation(
     Raises:
         RefusalError: NO_CLIENTS, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or LABEL_OUT_OF_RANGE when
             the arrays are none as above; NOT_FINITE when the training diverged; BAD_ARGUMENT when
-            `rounds` or `hidden_units` is below 1; otherwise as in `shapley.estimate`.
+            `rounds` or `hidden_units` is below 1; BAD_METHOD or BAD_BUDGET when the method is
+            unknown or needs a larger budget; BAD_GAME when there are too many clients for it.
     """
     if rounds < 1 or min(hidden_units, default=1) < 1:
         raise RefusalError(

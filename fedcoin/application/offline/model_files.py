@@ -26,15 +26,16 @@ async def load_spec(
         path: A file as `read_model` reads.
         content: What `read_model` returned for it; None to read it here.
         report: Called with what was changed in the architecture, a few words each.
-        has_classes: As in `keras_import.import_model`.
+        has_classes: Whether the model is a classifier; false for regression, which may have one
+            output.
 
     Returns:
         The serialised ModelSpec, which is not checked if the file held one.
 
     Raises:
         RefusalError: NO_FILE or UNREADABLE_FILE when the file cannot be read; UNKNOWN_MODEL,
-            BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted; and others as in
-            `keras_import.import_model` and `read_onnx_file`.
+            BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted; MODEL_TOO_LARGE,
+            WRONG_DTYPE or WRONG_SHAPE when a size, dtype or shape of it is not.
         WorkerError: A worker process died twice.
     """
     content = read_model(path) if content is None else content

@@ -35,7 +35,7 @@ def list_client_files(folder: Path) -> list[Path]:
     """List the clients' files of a folder.
 
     Args:
-        folder: The folder. Hidden files in it (`.name`) are ignored.
+        folder: A folder with one file for each client. Hidden files in it (`.name`) are ignored.
 
     Returns:
         The files, sorted by name.
@@ -73,7 +73,7 @@ def client_name(file: Path) -> str:
     """Name the client of a file of weights.
 
     Args:
-        file: The file.
+        file: The path of a client's file of weights.
 
     Returns:
         The file's name without its ending.
@@ -85,7 +85,7 @@ def read_model(path: Path) -> bytes:
     """Read a model's file.
 
     Args:
-        path: The file.
+        path: A file with Keras' JSON, a `.keras` archive, an ONNX model or a serialised ModelSpec.
 
     Returns:
         The content of the file; of a `.keras` file only the architecture, as Keras' JSON.
@@ -116,7 +116,7 @@ class EvaluationFile:
     tensors."""
     num_examples: int
     labels: Array
-    """`y`."""
+    """`y`, int64 (m,) or (m, positions), or float32 for a measure of regression."""
     inputs: InputRange
     """The range of the inputs in the file, and what they were divided by."""
 
@@ -138,8 +138,10 @@ def read_evaluation(
         The evaluation set.
 
     Raises:
-        RefusalError: WRONG_SHAPE when arrays are empty; NOT_FINITE; BAD_DATASET when the scale is
-            no number to divide by; otherwise as in `read_examples` and `read_labels`.
+        RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened;
+            WRONG_NAMES when it has no inputs or no labels; WRONG_SHAPE when arrays are empty or do
+            not match; WRONG_DTYPE or LABEL_OUT_OF_RANGE when labels are no classes; NOT_FINITE when
+            an input is NaN or infinite; BAD_DATASET when the scale is no number to divide by.
     """
     examples = read_examples(path, (ALL, TEST))
     part = ALL if ALL in examples.parts else TEST

@@ -102,10 +102,11 @@ async def publish_folder(
 
     Raises:
         RefusalError: BAD_STATE when the folder is incomplete or damaged; BAD_KEY_FILE or
-            WRONG_PASSPHRASE when the key of a client of the folder cannot be opened; otherwise as
-            in `publish`.
-        RpcError: As in `publish`.
-        WorkerError: As in `publish`.
+            WRONG_PASSPHRASE when the key of a client of the folder cannot be opened; BAD_CONFIG,
+            NOT_LISTED, WRONG_NAMES or WRONG_SHAPE when the list of clients or the weights do not
+            fit, as `publish` says.
+        RpcError: The chain refuses a transaction, or the node an upload.
+        WorkerError: The worker process that averages the weights died twice.
     """
     publication = await asyncio.to_thread(_read_folder, folder)
     return await publish(publication, node, key, chain, config, report=report)
@@ -126,11 +127,12 @@ async def publish(
 
     Args:
         publication: The artifacts and the clients.
-        node: As in `publish_folder`.
-        key: As in `publish_folder`.
-        chain: As in `publish_folder`.
-        config: As in `publish_folder`.
-        report: As in `publish_folder`.
+        node: A connected client of the node to which transactions and artifacts go.
+        key: Pays the budget as the model requester, and is the campaign's server.
+        chain: The network that the key signs for.
+        config: Budget, prices, sampling, windows and the list of clients; the other settings are
+            not used.
+        report: Takes one line of text for each event worth logging.
 
     Returns:
         The ids of both.

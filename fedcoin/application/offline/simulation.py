@@ -98,7 +98,9 @@ async def simulate(
     Raises:
         RefusalError: BAD_SHARE when the roles do not fit the clients or the data set cannot be
             divided; BAD_PARTITION when it does not fit the partition; BAD_STATE when the folder is
-            not empty; otherwise as in `build_initial_artifacts` and `client_data.compute_update`.
+            not empty; UNKNOWN_DATASET, BAD_DATASET, UNKNOWN_MODEL or BAD_MODEL when the data set or
+            the model cannot be used (`build_initial_artifacts`); NOT_FINITE or NOT_TRAINABLE when a
+            client cannot be trained.
         WorkerError: A worker process died.
     """
     client_roles = _complete_roles(roles, num_clients)

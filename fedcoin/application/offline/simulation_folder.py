@@ -101,7 +101,7 @@ def write_manifest(folder: Path, manifest: SimulationManifest) -> None:
     """Write the manifest, last of all files.
 
     Args:
-        folder: The folder.
+        folder: A folder that holds all files of the simulation but the manifest.
         manifest: Its content.
 
     Raises:
@@ -115,7 +115,7 @@ def read_manifest(folder: Path) -> SimulationManifest:
     """Read the manifest, and check that the files are those that it describes.
 
     Args:
-        folder: The folder.
+        folder: A folder that `simulation.simulate` wrote.
 
     Returns:
         The manifest.

@@ -16,7 +16,8 @@ from fedcoin.shapley.game import Game
 Floats = npt.NDArray[np.float64]
 
 UPDATE_SECONDS = 2.0
-"""How often the standard error is computed anew: with many clients it takes a part of a second."""
+"""The time between two computations of the standard error, in seconds: with many clients one takes
+a part of a second."""
 
 _WALKING_METHODS = ("permutation", "antithetic", "truncated")
 
@@ -75,7 +76,8 @@ class StandardErrorTracker:
         """Return the result of `compute`, at most `UPDATE_SECONDS` old.
 
         Returns:
-            As `compute`; None until `UPDATE_SECONDS` after the start.
+            The largest standard error in the utility's unit; None when no estimate is possible, and
+            until `UPDATE_SECONDS` after the start.
         """
         if self._clock() >= self._next_update:
             self._latest = self.compute()

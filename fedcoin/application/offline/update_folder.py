@@ -69,20 +69,23 @@ async def publish_updates(
     Everything is read, checked and uploaded before the budget goes into escrow.
 
     Args:
-        files: The files.
+        files: The model, base weights, updates, evaluation set and table of a round.
         open_key: Opens the clients' keys, which sign the updates.
-        node: As in `publication.publish`.
-        key: As in `publication.publish`.
-        chain: As in `publication.publish`.
-        config: As in `publication.publish`, and the measure and the scale of the inputs.
+        node: A connected client of the node to which transactions and artifacts go.
+        key: Pays the budget as the model requester, and is the campaign's server.
+        chain: The network that the key signs for.
+        config: Budget, prices, sampling, windows, the list of clients, the measure and the scale of
+            the inputs.
         report: Takes one line of text for each event worth logging.
 
     Returns:
         The ids of both.
 
     Raises:
-        RefusalError: As in `prepare_publication` and `publication.publish`.
-        RpcError: As in `publication.publish`.
+        RefusalError: A code of `prepare_publication`, such as BAD_ARGUMENT or WRONG_SHAPE, when a
+            file is not valid; BAD_CONFIG or NOT_LISTED when the list of clients is invalid or does
+            not hold a client.
+        RpcError: The chain refuses a transaction, or the node an upload.
         WorkerError: A worker process died twice.
     """
     with TemporaryDirectory(prefix="fedcoin-publish-") as folder:
@@ -109,7 +112,7 @@ async def prepare_publication(
     """Read and check a round's files, and write the artifacts of its task.
 
     Args:
-        files: The files.
+        files: The model, base weights, updates, evaluation set and table of a round.
         folder: An empty folder for the artifacts. It must last until they are published.
         open_key: Opens the clients' keys.
         utility: What models are measured by, a value of the enum `Utility`.
@@ -123,8 +126,10 @@ async def prepare_publication(
     Raises:
         RefusalError: BAD_ARGUMENT when the table is invalid, does not name the folder's files one
             to one, or names a client twice; BAD_SAMPLES when only some clients have a number of
-            examples, or table and file have different ones; otherwise as in `npz_files`,
-            `load_spec`, `load_weights`, `check_shards`, `WorkerPool.measure_model` and `open_key`.
+            examples, or table and file have different ones; NO_UPDATES, NO_FILE or UNREADABLE_FILE
+            when a file is missing or cannot be read; BAD_MODEL, WRONG_NAMES, WRONG_SHAPE,
+            NOT_FINITE or another code of `LearningCode` when model, weights and evaluation set do
+            not fit together; what `open_key` raises.
         WorkerError: A worker process died twice.
     """
     paths = list_client_files(files.updates)

@@ -125,11 +125,14 @@ async def value_files(
             worker processes from another thread.
 
     Returns:
-        The values.
+        Each client's value with its standard error, and what they were computed from.
 
     Raises:
-        RefusalError: As in `npz_files`, `weight_files`, `spec.parse_spec`, `jobs.load_evaluator`,
-            `shapley.plan` and `shapley.estimate`.
+        RefusalError: NO_UPDATES, DUPLICATE_CLIENT, NO_FILE or UNREADABLE_FILE when a file is
+            missing, double or cannot be read; BAD_MODEL, WRONG_NAMES, WRONG_SHAPE, NOT_FINITE,
+            BAD_SAMPLES or another code of `LearningCode` when model, weights and evaluation set do
+            not fit together; BAD_METHOD, BAD_BUDGET, BAD_TOLERANCE or BAD_GAME when the estimator
+            cannot be used so.
         WorkerError: A worker process died twice on the same work.
     """
     if tolerance is not None:

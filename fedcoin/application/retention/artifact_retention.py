@@ -99,7 +99,7 @@ def find_needed(home: Home, state: StateReader) -> set[bytes]:
     """Collect the artifacts that a home needs.
 
     Args:
-        home: The home; its coordinator's campaign needs artifacts, too.
+        home: The folder of a node; its coordinator's campaign needs artifacts, too.
         state: The state after a block.
 
     Returns:
@@ -140,9 +140,9 @@ def remove_idle(
     idle ones first.
 
     Args:
-        store: The store.
+        store: The artifacts of a home, which no other process changes.
         needed: Ids of the artifacts that are needed; the time of their files is set to `now_s`.
-        retention_s: The period, in seconds.
+        retention_s: The retention period, in seconds.
         now_s: The present Unix time, in seconds.
 
     Returns:

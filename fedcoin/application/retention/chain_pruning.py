@@ -48,15 +48,16 @@ def prune_chain(home: Home, on_block: Callable[[int], None] = lambda height: Non
     """Delete the blocks up to the latest snapshot of a home. Hold the home's lock.
 
     Args:
-        home: The home.
+        home: The folder of a node that does not run.
         on_block: Called with the height of each block that is executed into the new database.
 
     Returns:
         What was deleted.
 
     Raises:
-        RefusalError: NO_SNAPSHOT when there is no snapshot above the first stored block, the code
-            of a fault in it, or BAD_CHAIN when the blocks above it lead to another state.
+        RefusalError: NO_SNAPSHOT when there is no snapshot above the first stored block;
+            BAD_SNAPSHOT or a code of `SnapshotVerifier` when it is damaged or not valid; BAD_CHAIN
+            when the blocks above it lead to another state.
     """
     genesis, path = home.genesis(), home.chain_path
     draft = path.with_name("pruned.sqlite")

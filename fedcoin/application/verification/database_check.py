@@ -42,7 +42,7 @@ def bad_chain(sentence: str) -> RefusalError:
         sentence: The disagreement, as a sentence without a full stop.
 
     Returns:
-        A `RefusalError` BAD_CHAIN for the caller to raise.
+        A refusal with code BAD_CHAIN, which the caller raises.
     """
     return RefusalError(
         ApplicationCode.BAD_CHAIN,
@@ -120,7 +120,7 @@ def check_block_columns(store: ChainStore, block: Block) -> None:
 
     Args:
         store: The database.
-        block: A block of it.
+        block: A block that the database holds, decoded.
 
     Raises:
         RefusalError: BAD_CHAIN when one of them is not the block's.

@@ -30,8 +30,9 @@ def check_payment_proof(
 
     Raises:
         RefusalError: MALFORMED when a part cannot be read or the receipt is not of a payment,
-            WRONG_CHAIN, BAD_CERTIFICATE, and BAD_ROOT when the path does not lead from the receipt
-            to the header's `receipts_root`.
+            WRONG_CHAIN when the header names another chain; BAD_CERTIFICATE when the validators did
+            not make it final; BAD_ROOT when the path does not lead from the receipt to the header's
+            `receipts_root`.
     """
     header = decode_header(proof.header)
     if header.chain_id != genesis.chain_id:

@@ -62,7 +62,7 @@ class ProvedPayment:
     """A payment, with the hash and header of the block that made it."""
 
     block_hash: bytes
-    """32 bytes."""
+    """The hash of the block that paid, 32 bytes."""
     header: BlockHeader
     """The header of the block that paid; validators' signatures make it final."""
     payment: PaymentReceipt
@@ -222,9 +222,11 @@ def check_file(raw: bytes, genesis: Genesis) -> ProvedPayments:
         The payments that it proves.
 
     Raises:
-        RefusalError: The first fault, with its place as `field`: TOO_LARGE, MALFORMED, WRONG_CHAIN,
-            WRONG_GENESIS, WRONG_VALIDATORS_HASH, BAD_CERTIFICATE, BAD_ROOT, or BAD_PROOF for a
-            member that differs from what is proved.
+        RefusalError: The first fault, with its place in the document as `field`: TOO_LARGE when the
+            file has more than `MAX_BYTES`; MALFORMED when it is not such a document; WRONG_CHAIN or
+            WRONG_GENESIS when it is of another network; WRONG_VALIDATORS_HASH or BAD_CERTIFICATE
+            when a header commits to other validators or is not certified; BAD_ROOT when a path does
+            not lead to a header; BAD_PROOF when a member for reading differs from what is proved.
     """
     given = parse_object(raw, "proof", MAX_BYTES)
     _check_network(given, genesis)

@@ -83,8 +83,8 @@ def replay(
 
     Raises:
         RefusalError: The code of the rule that a block breaks; BAD_CHAIN when a table differs from
-            what the blocks lead to; NO_SNAPSHOT when the snapshot is missing; the code of any fault
-            in it.
+            what the blocks lead to; NO_SNAPSHOT when the snapshot is missing; BAD_SNAPSHOT or a
+            code of `SnapshotVerifier` when it is damaged or not valid.
     """
     faults = store.integrity_faults()
     if faults:

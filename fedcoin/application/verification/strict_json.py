@@ -20,13 +20,14 @@ def parse_object(raw: bytes, name: str, max_bytes: int) -> dict[str, Any]:
     Args:
         raw: The text in UTF-8.
         name: The document's name, for error sentences.
-        max_bytes: The largest size that is parsed.
+        max_bytes: The largest size that is parsed, in bytes.
 
     Returns:
         The object.
 
     Raises:
-        RefusalError: TOO_LARGE, or MALFORMED when it is not a JSON object or has a name twice.
+        RefusalError: TOO_LARGE when the text has more than `max_bytes` bytes; MALFORMED when it is
+            not a JSON object or has a name twice.
     """
     if len(raw) > max_bytes:
         raise RefusalError(
@@ -97,7 +98,7 @@ def malformed(field: str, problem: str) -> RefusalError:
         problem: The end of a sentence that begins with the path.
 
     Returns:
-        A `RefusalError` MALFORMED for the caller to raise.
+        A refusal with code MALFORMED, which the caller raises.
     """
     return RefusalError(NetworkCode.MALFORMED, f"{field} {problem}", field=field)
 

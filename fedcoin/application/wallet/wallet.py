@@ -46,7 +46,8 @@ class Wallet(TransactionSubmitter):
             The transaction, with its block.
 
         Raises:
-            RpcError: DROPPED, with the reason; TIMED_OUT; or the node stayed lost.
+            RpcError: DROPPED, with the reason, when it can no longer become final; TIMED_OUT after
+                `timeout` seconds; or the node stayed lost.
         """
         return await self._node.wait_until_final(transaction.hash, timeout)
 
@@ -61,7 +62,8 @@ class Wallet(TransactionSubmitter):
             The transaction, with its block.
 
         Raises:
-            RpcError: As `submit` and `wait_until_final` do.
+            RpcError: The ledger's code when the node refused the transaction; DROPPED when it can
+                no longer become final; TIMED_OUT after `timeout` seconds; or the node stayed lost.
         """
         return await self.wait_until_final(await self.submit(action), timeout)
 

@@ -27,7 +27,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run the asynchronous part of a command.
 
     Args:
-        work: The coroutine.
+        work: The coroutine, which is run on a new event loop.
 
     Returns:
         The result of the coroutine.
@@ -76,7 +76,7 @@ def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable
     Args:
         home: The home of the command.
         node: The value of `--node`; None when it was not given.
-        question: Makes the call.
+        question: Takes the client and makes one call.
 
     Returns:
         The result of the call.
@@ -115,7 +115,9 @@ async def open_wallet(
         The wallet and the client.
 
     Raises:
-        RefusalError: The codes of `trusted_chain` and of `Home.key`.
+        RefusalError: WRONG_NETWORK when the node belongs to another network than the home signs
+            for; BAD_GENESIS or BAD_STATE when the home's genesis or pin is malformed; NO_KEY,
+            NO_PASSPHRASE, BAD_KEY_FILE or WRONG_PASSPHRASE when the key cannot be opened.
         RpcError: The node cannot be reached.
     """
     from fedcoin.application.wallet.wallet import Wallet
@@ -133,16 +135,17 @@ async def trusted_chain(
     A home without a genesis keeps the first network that it uses, and refuses all others later.
 
     Args:
-        home: The home.
+        home: The home whose key signs.
         client: A client of the node that takes the transactions.
         genesis_hash: The value of `--genesis`, 32 bytes; None when it was not given.
 
     Returns:
-        The network.
+        The network's name and genesis hash.
 
     Raises:
-        RefusalError: WRONG_NETWORK when the node belongs to another network, and the codes of
-            `find_genesis_hash`.
+        RefusalError: WRONG_NETWORK when the node belongs to another network, or `genesis_hash`
+            differs from the home's; BAD_GENESIS or BAD_STATE when the home's genesis or pin is
+            malformed.
         RpcError: The node cannot be reached.
     """
     from fedcoin.application.configuration.pinned_genesis import (

@@ -62,7 +62,7 @@ class BackgroundHandler(logging.Handler):
         """Queue a record's line, or drop it when too many wait.
 
         Args:
-            record: The record.
+            record: What a logger made of one call.
         """
         try:
             self._waiting.put_nowait(self.format(record))
@@ -123,7 +123,7 @@ class TextLines(logging.Formatter):
         """Format a record.
 
         Args:
-            record: The record.
+            record: What a logger made of one call.
 
         Returns:
             One line, followed by the traceback if there is one.
@@ -139,7 +139,7 @@ class JsonLines(logging.Formatter):
         """Format a record.
 
         Args:
-            record: The record.
+            record: What a logger made of one call.
 
         Returns:
             A JSON object.

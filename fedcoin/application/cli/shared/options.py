@@ -99,7 +99,7 @@ def home_option(command: F) -> F:
     Else a mistyped name would be a home with the default settings, whose node is another one.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -111,7 +111,7 @@ def new_home_option(command: F) -> F:
     """Add `--home DIR` to a command that makes the folder where it is missing.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -149,7 +149,7 @@ def node_option(command: F) -> F:
     """Add `--node HOST:PORT`, whose value is None when it was not given.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -168,7 +168,7 @@ def json_option(command: F) -> F:
     """Add `--json`, as the parameter `as_json`.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -186,7 +186,7 @@ def genesis_option(command: F) -> F:
     """Add `--genesis FILE|HASH`, whose value is a genesis hash, or None when it was not given.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -206,7 +206,7 @@ def server_option(command: F) -> F:
     """Add `--server` (`server`), the coordinator that a client trains for.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -243,7 +243,7 @@ def new_campaign_option(command: F) -> F:
     """Add `--new-campaign`, short `--new`.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -279,7 +279,7 @@ def example(*lines: str) -> str:
         *lines: Command lines.
 
     Returns:
-        The text.
+        The text for click's `epilog`.
     """
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
@@ -293,7 +293,7 @@ def pairs(name: str, read_key: Callable[[str], Any], read_value: Callable[[str],
         read_value: Reads the text after it.
 
     Returns:
-        The type.
+        The type, for a click option.
     """
 
     def parse(value: str) -> tuple[Any, Any]:

@@ -71,7 +71,7 @@ def passphrase_option(command: F) -> F:
     Without the option, the value is the variable FEDCOIN_PASSPHRASE, or None if that is not set.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.
@@ -97,7 +97,7 @@ def encrypt_option(command: F) -> F:
     """Add `--encrypt/--no-encrypt`, None when neither was given.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.

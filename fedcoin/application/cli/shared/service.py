@@ -63,8 +63,8 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
     """Run work, and cancel it when an event is set first.
 
     Args:
-        stop: The event.
-        work: The coroutine.
+        stop: Set when the work should end before it is done.
+        work: The coroutine; its exceptions are passed on.
 
     Returns:
         The work's result; None when it was cancelled.
@@ -110,7 +110,7 @@ def parent_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add the flag `--stop-with-stdin`, by which a parent process ends the command.
 
     Args:
-        command: The command.
+        command: The function that becomes a click command.
 
     Returns:
         The command with the option.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 FIRST_SECONDS: Final = 4.0
-"""How long a command waits in silence; a block usually takes less than a second."""
+"""How long a command waits in silence, in seconds; a block usually takes less than one."""
 
 REPEAT_SECONDS: Final = 20.0
-"""Time between two explanations."""
+"""The time between two explanations, in seconds."""
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def explained_wait(client: NodeClient) -> AsyncIterator[None]:
         client: A client of the node that the transaction was submitted to.
 
     Yields:
-        Nothing.
+        Nothing; the command waits inside the `with` block.
     """
     explaining = asyncio.create_task(_explain(client))
     try:

@@ -33,7 +33,7 @@ def open_signer(
         peers: Lists the connected peers.
 
     Returns:
-        The signer.
+        A signer that stays silent while the database may lack votes of the key.
     """
 
     def read_bonding_time() -> int:

@@ -101,7 +101,7 @@ class SigningGuard:
         return height > header.height and header.time_ms > self._started_ms + ahead_ms
 
     def explain(self) -> str:
-        """Say why the validator is silent, and until when."""
+        """Explain in a sentence why the validator is silent, and until when."""
         if self._mark is not None:
             return (
                 f"the database lacks a {self._mark.kind} at height {self._mark.height} that this "
@@ -135,7 +135,7 @@ class SigningGuard:
         """Write down the latest vote; call it when the vote is in the database. Blocks.
 
         Args:
-            vote: The vote.
+            vote: A signed vote of a height that `prepare` covered.
         """
         assert self._mark is not None, "nothing is signed before `prepare`"
         self._mark = replace(self._mark, kind=vote.kind, height=vote.height, round=vote.round)

@@ -130,7 +130,7 @@ class VoteSigner:
         """Read the votes of a height that were signed before a restart.
 
         Args:
-            height: The height.
+            height: The height that is being decided.
 
         Returns:
             The signed messages, and the lock: the block that the validator is bound to, if any.

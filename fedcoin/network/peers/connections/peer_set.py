@@ -119,8 +119,8 @@ class PeerSet:
             host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED when the key or its host is banned; KEY_REFUSED when the operator's
-                settings refuse the key; NO_ROOM when all inbound places are taken.
+            RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
+                the key; NO_ROOM when all inbound places are taken.
         """
         self.check_ban(key, host)
         self._leaver_for(key, host)
@@ -139,8 +139,8 @@ class PeerSet:
             host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED when the key or host is banned; KEY_REFUSED when the operator's
-                settings refuse the key.
+            RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
+                it.
         """
         self.refused.check(key)
         now = self._clocks.wall()
@@ -202,8 +202,8 @@ class PeerSet:
             The peer.
 
         Raises:
-            RefusalError: BANNED when the key or its host is banned; KEY_REFUSED when the operator's
-                settings refuse the key.
+            RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
+                it.
         """
         self.check_ban(link.identity.node_key, link.endpoint.host)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)

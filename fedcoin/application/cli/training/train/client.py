@@ -52,7 +52,7 @@ def parse_share(value: str) -> tuple[int, int]:
     """Read a share I/N, such as 2/5 for the second of five shares.
 
     Args:
-        value: The text.
+        value: The text, such as `2/5`.
 
     Returns:
         The share's number, from 1, and the number of shares.
@@ -270,10 +270,12 @@ def trusted_genesis(home: Home, given: bytes | None) -> bytes:
         given: The value of `--genesis`, 32 bytes, if it was given.
 
     Returns:
-        32 bytes.
+        The genesis hash, 32 bytes.
 
     Raises:
-        RefusalError: NO_GENESIS when neither the home nor the caller knows it.
+        RefusalError: NO_GENESIS when neither the home nor the caller knows it; WRONG_NETWORK when
+            `given` differs from the home's; BAD_GENESIS or BAD_STATE when the home's genesis or pin
+            is malformed.
     """
     from fedcoin.application.configuration.pinned_genesis import find_genesis_hash, pin_genesis
 
