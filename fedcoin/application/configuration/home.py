@@ -28,10 +28,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.config_sources import load_config, render_config
+from fedcoin.application.configuration.private_folders import lock_folder, make_folder
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.key_files import KeyFileInfo, inspect_key, load_key, save_key
 from fedcoin.data.crypto.keys import KeyPair
@@ -147,7 +146,8 @@ class Home:
             The settings; defaults where this home has no config.toml.
 
         Raises:
-            RefusalError: BAD_CONFIG, UNKNOWN_SETTING or EXPOSED, as `load_config`.
+            RefusalError: BAD_CONFIG for a wrong value; UNKNOWN_SETTING for a name that does not
+                exist; EXPOSED for a listener without TLS that other machines can reach.
         """
         return load_config(self.config_path, environment, flags)
 
@@ -228,7 +228,8 @@ class Home:
 
         Raises:
             RefusalError: NO_KEY when there is none of that name, NO_PASSPHRASE when it is encrypted
-                and no passphrase is known, and the codes of `key_files.load_key`.
+                and no passphrase is known; BAD_KEY_FILE when others can read the file or it is
+                malformed; WRONG_PASSPHRASE when the passphrase does not open it.
         """
         path = self._existing_key(name)
         known = passphrase or self.passphrase
@@ -364,40 +365,3 @@ class Home:
         make_folder(self.campaign_path)
         with lock_folder(self.campaign_path):
             yield
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the file `lock` in a folder.
-
-    Args:
-        folder: An existing folder.
-
-    Yields:
-        Nothing; the lock is held inside the `with` block.
-
-    Raises:
-        RefusalError: HOME_IN_USE when another process holds it.
-    """
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RefusalError(
-            ApplicationCode.HOME_IN_USE,
-            f"another process works on {folder}: stop it, or choose another home with --home",
-            field="home",
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder that only its owner can read, and its parents.
-
-    Args:
-        path: The folder. It may exist.
-    """
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from fedcoin.application.configuration.home import Home, make_folder
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.configuration.private_folders import make_folder
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.crypto.hashing import HASH_BYTES
@@ -56,8 +57,8 @@ def find_genesis_hash(home: Home, given: bytes | None) -> bytes | None:
     """Find the genesis hash that a home's signatures must cover.
 
     Args:
-        home: The home.
-        given: The value of `--genesis`; None when it was not given.
+        home: The home whose keys sign.
+        given: The value of `--genesis`, 32 bytes; None when it was not given.
 
     Returns:
         The hash, 32 bytes: that of the home's genesis.json, else `given`, else the pinned one; None
@@ -83,8 +84,8 @@ def pin_genesis(home: Home, genesis_hash: bytes) -> None:
     """Keep a genesis hash for later commands, unless the home has a genesis.json.
 
     Args:
-        home: The home.
-        genesis_hash: The hash, 32 bytes.
+        home: The home whose keys sign.
+        genesis_hash: The genesis hash to keep, 32 bytes.
     """
     if home.is_initialised or home.pinned_genesis_path.exists():
         return
@@ -98,7 +99,7 @@ def check_network(genesis_hash: bytes, status: NetworkStatus, server: str) -> No
     Args:
         genesis_hash: The genesis hash that signatures cover, 32 bytes.
         status: What the server says about its network.
-        server: The server, for the error.
+        server: The server's name or address, for the error.
 
     Raises:
         RefusalError: WRONG_NETWORK when it names another genesis hash.

@@ -16,8 +16,8 @@ from typing import Final
 import grpc
 
 from fedcoin.application.configuration.config import CoordinatorConfig
-from fedcoin.application.configuration.home import lock_folder, make_folder
 from fedcoin.application.configuration.pinned_genesis import check_network
+from fedcoin.application.configuration.private_folders import lock_folder, make_folder
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
