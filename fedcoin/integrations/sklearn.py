@@ -68,8 +68,8 @@ def weights(classifier: Any, spec: bytes) -> dict[str, Floats]:
 
     Raises:
         RefusalError: WRONG_NAMES when the classifier has other weights than the exported one;
-            WRONG_SHAPE when it has other numbers of features or classes; otherwise as in `export`
-            and `parse_spec`.
+            WRONG_SHAPE when it has other numbers of features or classes; BAD_MODEL when it is
+            another estimator or not fitted, or `spec` is not accepted.
     """
     arrays = _read_arrays(classifier)
     shapes = weight_shapes(parse_spec(spec))

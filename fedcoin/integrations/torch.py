@@ -56,13 +56,13 @@ def export(model: Any, example: Any) -> ExportedNetwork:
         example: A tensor of at least one example, (m, *input_shape), float32, int32 or int64.
 
     Returns:
-        The network.
+        The ModelSpec, the weights by the state dict's names, and what was left out.
 
     Raises:
         RefusalError: WRONG_DTYPE when the example or a weight has another dtype; BAD_MODEL when
             PyTorch cannot write the network as ONNX, when the graph does not hold the network's
-            tensors one to one, or gives other outputs than the network; otherwise as in
-            `onnx_files.from_onnx`.
+            tensors one to one, or gives other outputs than the network; MODEL_TOO_LARGE or
+            FORBIDDEN_LAYER when the graph is too large or uses an operator that is not allowed.
         ImportError: PyTorch is not installed.
     """
     import torch
@@ -115,7 +115,8 @@ def weights(state_dict: Mapping[str, Any], spec: bytes) -> dict[str, Floats]:
 
     Raises:
         RefusalError: WRONG_NAMES when one is missing; WRONG_SHAPE when one has another shape;
-            WRONG_DTYPE when one is not of floating-point numbers; otherwise as in `parse_spec`.
+            WRONG_DTYPE when one is not of floating-point numbers; BAD_MODEL or MODEL_TOO_LARGE when
+            `spec` is not accepted.
     """
     shapes = weight_shapes(parse_spec(spec))
     prefix = next(

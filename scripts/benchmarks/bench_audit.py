@@ -47,7 +47,8 @@ LIMITS = {
     "K = 10: audit, CPU seconds (10,000 images)": 1.0,
     "K = 100: audit, % of mining": 1.0,
 }
-"""CPU seconds of the one thread that works, which is its time on a core of its own."""
+"""The largest value of each number: CPU seconds of the one thread that works (its time on a core of
+its own), or percent."""
 LEAVES = 44
 TOLERANCE = 2
 DIFFICULTY = 20_000_000

@@ -49,7 +49,7 @@ from scripts.benchmarks import keras_architectures
 Report = dict[str, Any]
 MEBIBYTE = 1 << 20
 MAX_CLIENTS = 12
-"""Up to this many clients, `--all` evaluates all coalitions."""
+"""The largest number of clients with which `--all` evaluates all coalitions."""
 
 
 @dataclass(frozen=True)

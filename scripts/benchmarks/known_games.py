@@ -92,7 +92,7 @@ def make_voting_game(
 
     Args:
         name: The game's name.
-        weights: As for `compute_voting_values`, and the other arguments too.
+        weights: The players' weights, at least 0.
         quota: The weight from which on a coalition wins.
         min_members: The number of members that a winning coalition needs.
         enough_members: The number of members that win whatever they weigh, or None.

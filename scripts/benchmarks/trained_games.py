@@ -128,7 +128,7 @@ def retrain_ridge(data: ClientShares) -> Floats:
         data: The clients' data.
 
     Returns:
-        Accuracies, float64 (2^n,).
+        The accuracy of each coalition's classifier, 0 to 1, float64 (2^n,), by bit mask.
     """
     targets = np.eye(data.num_classes)
     inputs = [np.column_stack([x, np.ones(len(x))]).astype(float) for x, _ in data.shares]
@@ -157,7 +157,8 @@ def retrain_logistic(data: ClientShares, num_clients: int = 10, steps: int = 6) 
         steps: Newton steps of each training, from zero.
 
     Returns:
-        Mean log-likelihoods, float64 (2^num_clients,).
+        The mean log-likelihood of the test set by each coalition's model, in nats, float64
+        (2^num_clients,), by bit mask.
     """
     parts = [
         (np.column_stack([x, np.ones(len(x))]).astype(float), y)
@@ -186,7 +187,7 @@ def vote_of_neighbours(data: ClientShares) -> Floats:
         data: The clients' data.
 
     Returns:
-        Accuracies, float64 (2^n,).
+        The accuracy of each coalition's vote, 0 to 1, float64 (2^n,), by bit mask.
     """
     x = np.concatenate([inputs for inputs, _ in data.shares])
     labels = np.concatenate([y for _, y in data.shares])

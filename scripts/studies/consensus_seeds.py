@@ -41,10 +41,10 @@ class SeedResult:
 
 
 def run_seed(seed: int) -> SeedResult:
-    """Run one seed.
+    """Simulate the scenario that a seed draws.
 
     Args:
-        seed: The seed.
+        seed: The number from which everything that goes wrong is drawn.
 
     Returns:
         What the run showed.

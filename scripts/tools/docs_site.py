@@ -126,7 +126,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     Args:
         markdown: A page's text.
-        page: The page.
+        page: mkdocs' object of that page, with its path.
         config: mkdocs' configuration.
         files: All files of the site.
 

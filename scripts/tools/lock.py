@@ -60,7 +60,7 @@ def _compile_lock(name: str, requirements: list[str], constraints: str | None = 
 
 
 def main() -> None:
-    """Write all three locks from pyproject.toml."""
+    """Write the locks of use, development and building from pyproject.toml."""
     metadata: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     runtime = metadata["project"]["dependencies"]
     extras = metadata["project"]["optional-dependencies"]

@@ -111,7 +111,7 @@ def main() -> int:
     """Write the page, or compare it.
 
     Returns:
-        The exit status.
+        The exit status: 1 when `--check` finds another page than would be written.
     """
     page = PAGE.read_text(encoding="utf-8")
     updated = update_page(page)

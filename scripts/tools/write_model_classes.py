@@ -34,7 +34,7 @@ def main() -> int:
     """Write or check the page.
 
     Returns:
-        The exit status.
+        The exit status: 1 when `--check` finds another page than would be written.
     """
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)

@@ -40,7 +40,7 @@ def load_share(index: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         count: How many clients there are.
 
     Returns:
-        Images (m, 8, 8) from 0 to 16, and labels (m,).
+        Images float32 (m, 8, 8) from 0 to 16, and labels int64 (m,) from 0 to 9.
     """
     digits = load_dataset("digits")
     images, labels = digits.x_train[index::count], digits.y_train[index::count]
@@ -51,9 +51,9 @@ def train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs
     """Train a network in place.
 
     Args:
-        network: The network.
-        images: The client's images.
-        labels: The client's labels.
+        network: The network to train, as `make_network` makes it.
+        images: The client's images, float32 (m, 8, 8), from 0 to 16.
+        labels: The client's labels, int64 (m,), from 0 to 9.
         epochs: Passes over the images.
 
     Returns:

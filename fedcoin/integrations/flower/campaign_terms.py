@@ -31,7 +31,7 @@ def read_terms_of_campaign(campaign: Mapping[str, object]) -> CoordinatorConfig:
 
     Raises:
         RefusalError: BAD_CONFIG for a wrong value, and for a setting that Flower decides;
-            UNKNOWN_SETTING.
+            UNKNOWN_SETTING for a name that does not exist.
     """
     unused = sorted(UNUSED & set(campaign))
     if unused:

@@ -37,7 +37,7 @@ class CoalitionModels:
         """Return a coalition's model.
 
         Args:
-            members: (n,), true for members.
+            members: Bool (n,), true for the coalition's members among the n clients.
 
         Returns:
             The members' average, or the base for the empty coalition.

@@ -42,7 +42,7 @@ class EventLoopThread:
             coroutine: The coroutine. It is cancelled when the wait is interrupted.
 
         Returns:
-            The result.
+            The result of the coroutine.
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:

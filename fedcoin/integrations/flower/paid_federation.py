@@ -66,7 +66,8 @@ class PaidFederation(WrappedStrategy):
         examples_key: The metric that holds a client's number of examples.
 
     Raises:
-        RefusalError: BAD_CONFIG, UNKNOWN_SETTING, BAD_GENESIS.
+        RefusalError: BAD_CONFIG or UNKNOWN_SETTING for a wrong value or name in `campaign`;
+            BAD_GENESIS when the genesis file is malformed.
     """
 
     def __init__(
@@ -128,9 +129,10 @@ class PaidFederation(WrappedStrategy):
             initial_arrays: The model that a new campaign starts from.
             num_rounds: How many rounds to run; None for all that the campaign has left.
             timeout: How long to wait for replies, in seconds.
-            train_config: As in Flower.
-            evaluate_config: As in Flower.
-            evaluate_fn: As in Flower.
+            train_config: Settings that Flower sends to clients for training; None for none.
+            evaluate_config: Settings that Flower sends to clients for evaluation; None for none.
+            evaluate_fn: Takes a round and the model's arrays, and returns metrics; None evaluates
+                nothing on the server.
 
         Returns:
             Flower's result. Metrics of training hold each client's `shapley:ADDRESS` and
@@ -138,9 +140,10 @@ class PaidFederation(WrappedStrategy):
             long the round waited for its values and payment.
 
         Raises:
-            RefusalError: CAMPAIGN_FINISHED when the campaign has fewer rounds left;
-                WRONG_NAMES or WRONG_SHAPE when the arrays are not the model's; and the codes of
-                `PaidRounds`.
+            RefusalError: CAMPAIGN_FINISHED when the campaign has fewer rounds left; WRONG_NAMES or
+                WRONG_SHAPE when the arrays are not the model's; a code of `PaidRounds`, such as
+                HOME_IN_USE, WRONG_NETWORK or BAD_DATASET, when the campaign cannot be opened or go
+                on.
             RpcError: The chain refuses a transaction, or the node a call.
             WorkerError: A worker process died twice on the same work.
         """
@@ -172,8 +175,9 @@ class PaidFederation(WrappedStrategy):
         """Close a campaign whose rounds are not all run; the rest of its budget is returned.
 
         Raises:
-            RefusalError: HOME_IN_USE; WRONG_NETWORK; BAD_STATE or WRONG_CHAIN when the saved
-                campaign is damaged or another network's.
+            RefusalError: HOME_IN_USE when another process uses the folder; WRONG_NETWORK when the
+                node belongs to another network; BAD_STATE or WRONG_CHAIN when the saved campaign is
+                damaged or another network's.
             RpcError: The chain refuses the transaction.
         """
         with EventLoopThread() as loop:

@@ -99,8 +99,9 @@ class PaidRounds:
         """Connect to the node, and load the campaign; a round that waits for its end is ended.
 
         Raises:
-            RefusalError: HOME_IN_USE; WRONG_NETWORK; BAD_STATE and WRONG_CHAIN when the saved
-                campaign is damaged or another network's.
+            RefusalError: HOME_IN_USE when another process uses the folder; WRONG_NETWORK when the
+                node belongs to another network; BAD_STATE or WRONG_CHAIN when the saved campaign is
+                damaged or another network's.
             RpcError: The node refuses a call.
         """
         # Anew for each run, as they belong to the run's event loop.
@@ -133,12 +134,13 @@ class PaidRounds:
         """Build the model and the evaluation set, or read them from the saved campaign.
 
         Returns:
-            The model.
+            The ModelSpec, which was checked.
 
         Raises:
-            RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE, UNKNOWN_MODEL or BAD_MODEL, and
-                others as in `build_initial_artifacts`.
-            WorkerError: As in `build_initial_artifacts`.
+            RefusalError: UNKNOWN_DATASET, BAD_DATASET or BAD_SHARE when the data set is missing,
+                invalid or too small; UNKNOWN_MODEL or BAD_MODEL when the model cannot be read or
+                does not fit it.
+            WorkerError: The process that builds them died.
         """
         if not self._model:
             config = self._config
@@ -207,9 +209,9 @@ class PaidRounds:
                 an open one.
 
         Raises:
-            RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when the store does not take an
-                artifact, as in `ArtifactStore.put`; BAD_CONFIG when the file of clients is invalid,
-                as in `read_clients_file`.
+            RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when an artifact is empty, too large
+                or has no room in the store; BAD_CONFIG when the file of clients is missing or
+                invalid.
             RpcError: The chain refuses a transaction.
         """
         campaign = self._campaign
@@ -236,8 +238,9 @@ class PaidRounds:
 
         Returns:
             For each update None, or why it is not accepted: ALREADY_SUBMITTED when its client has
-            an update in this round; otherwise as in `Campaign.register`, `Campaign.check_update`
-            and `ArtifactStore.put`.
+            an update in this round; NOT_LISTED, LEFT_OUT, CAMPAIGN_FULL or CAMPAIGN_FINISHED when
+            the client may not take part; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
+            signed for another one; STORE_FULL when the store has no room for its weights.
         """
         taken: set[bytes] = set()
         writing: list[Awaitable[RefusalError | None]] = []
@@ -277,7 +280,8 @@ class PaidRounds:
             The outcome; None when no client submitted an update: the round can begin again.
 
         Raises:
-            RefusalError: UNMINED_ROUND, as in `RoundSettlement`.
+            RefusalError: UNMINED_ROUND when the round's tasks failed too often without work by
+                miners.
             RpcError: The chain refuses the task.
             WorkerError: The worker process died twice on the same work.
         """

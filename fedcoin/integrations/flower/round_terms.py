@@ -85,8 +85,8 @@ def add_update(content: RecordDict, signed: SignedUpdate) -> None:
     """Add a signed update to the content of a reply.
 
     Args:
-        content: The content, which is changed.
-        signed: The update.
+        content: The content of the reply, which is changed.
+        signed: The signed update, which goes into the record `fedcoin`.
     """
     content[RECORD] = ConfigRecord({"update": signed.SerializeToString()})
 
@@ -95,8 +95,8 @@ def take_update(content: RecordDict) -> SignedUpdate:
     """Take the signed update out of the content of a reply.
 
     Args:
-        content: The content; the record is removed, so that the strategy sees what it would
-            see without FedCoin.
+        content: The content of the reply; the record is removed, so that the strategy sees what it
+            would see without FedCoin.
 
     Returns:
         The update as it travelled; its signature is not checked.

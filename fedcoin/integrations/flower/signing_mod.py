@@ -41,7 +41,8 @@ def context_key(context: Context) -> KeyPair:
         The key.
 
     Raises:
-        RefusalError: BAD_ARGUMENT when the config has no such entry; as in `load_key`.
+        RefusalError: BAD_ARGUMENT when the config has no such entry; BAD_KEY_FILE when others can
+            read the file or it is malformed; WRONG_PASSPHRASE when it is encrypted.
     """
     return load_key(Path(_read_option(context, KEY_OPTION)))
 

@@ -33,13 +33,14 @@ class TensorLayout:
         """Encode the model's tensors.
 
         Args:
-            arrays: The record; arrays that are no tensors of the model are left out.
+            arrays: A record of Flower; arrays that are no tensors of the model are left out.
 
         Returns:
             The content of the artifact.
 
         Raises:
-            RefusalError: WRONG_NAMES when a key is missing; BAD_TENSOR as in `encode_tensors`.
+            RefusalError: WRONG_NAMES when a key is missing; BAD_TENSOR when an array has no dtype
+                or shape that an artifact can hold.
         """
         return encode_tensors(self.read(arrays))
 
@@ -47,7 +48,7 @@ class TensorLayout:
         """Read the model's tensors.
 
         Args:
-            arrays: The record; arrays that are no tensors of the model are left out.
+            arrays: A record of Flower; arrays that are no tensors of the model are left out.
 
         Returns:
             The tensors by name, in the model's order, as float32.
@@ -77,7 +78,7 @@ class TensorLayout:
             A new record with the keys of `like`, in its order.
 
         Raises:
-            RefusalError: BAD_TENSOR as in `decode_tensors`.
+            RefusalError: BAD_TENSOR when the content is not a file of named tensors.
         """
         tensors = decode_tensors(raw)
         named = dict(zip(self.keys, self.names, strict=True))
@@ -92,10 +93,10 @@ class TensorLayout:
         """Tell whether an artifact holds a record's numbers as they are.
 
         Args:
-            arrays: The record.
+            arrays: A record of Flower.
 
         Returns:
-            Whether all arrays that are tensors of the model are float32.
+            True when all arrays that are tensors of the model are float32.
         """
         return all(arrays[key].dtype == "float32" for key in self.keys)
 
@@ -111,10 +112,11 @@ def match_layout(spec: ModelSpec, arrays: ArrayRecord) -> TensorLayout:
         arrays: The record of the global model.
 
     Returns:
-        The layout.
+        For each tensor of the model the key of its array.
 
     Raises:
-        RefusalError: WRONG_NAMES when a tensor has no array; WRONG_SHAPE.
+        RefusalError: WRONG_NAMES when a tensor has no array; WRONG_SHAPE when its array has another
+            shape.
     """
     shapes = weight_shapes(spec)
     names = tuple(shapes)

@@ -97,7 +97,8 @@ def check_same_arrays(arrays: ArrayRecord, base: ArrayRecord) -> Mapping[str, np
         The client's arrays by key, in the global model's order.
 
     Raises:
-        RefusalError: WRONG_NAMES, WRONG_SHAPE, or NOT_FINITE when a number is NaN or infinite.
+        RefusalError: WRONG_NAMES when the keys differ; WRONG_SHAPE when a shape differs; NOT_FINITE
+            when a number is NaN or infinite.
     """
     if set(arrays) != set(base):
         different = sorted(set(arrays) ^ set(base))[:4]

@@ -75,12 +75,13 @@ class ValuedFederation(WrappedStrategy):
 
     Args:
         strategy: The wrapped strategy, which is asked everything that it would be asked alone.
-        utility: Says what a model is worth.
+        utility: Takes a model's arrays and returns what the model is worth, a finite number.
         is_weighted: Whether a client counts by its number of examples in averages, as in FedAvg;
             else all count the same.
-        method: As in `shapley.estimate`.
+        method: A key of `shapley.METHODS`, or `auto`.
         budget: The most coalitions to evaluate in a round; None for the method's default.
-        tolerance: As in `shapley.estimate`.
+        tolerance: Half the width, in the utility's unit, of the widest 95 % interval to accept;
+            None spends the budget.
         seed: Seeds the choice of coalitions; each round adds its number.
         name_client: Names the sender of a reply. By default the reply's node id as text: node ids
             are as large as 2^64, so that no float holds them, and new in each run.

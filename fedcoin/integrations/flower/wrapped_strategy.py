@@ -56,7 +56,8 @@ class WrappedStrategy(Strategy):
             replies: The replies, in any order.
 
         Returns:
-            The new global model and the round's metrics; None for each that there is not.
+            The new global model and the round's metrics; None in the place of one that the strategy
+            does not give.
         """
         aggregate: tuple[ArrayRecord | None, MetricRecord | None] = self.strategy.aggregate_train(
             server_round, replies
@@ -92,7 +93,7 @@ class WrappedStrategy(Strategy):
             replies: The replies, in any order.
 
         Returns:
-            The metrics, or None.
+            The metrics; None when the strategy gives none.
         """
         return self.strategy.aggregate_evaluate(server_round, replies)
 

@@ -30,7 +30,7 @@ TRANSACTION_BYTES: Final = 250
 """The size of a transaction: that of a signed transfer, and a multiple that the load can make."""
 
 OFFERED: Final = 4_000
-"""Transactions a second that are sent to all nodes together."""
+"""The number of transactions a second that are sent to all nodes together."""
 
 _MODULE: Final = "github.com/cometbft/cometbft"
 _FOLDER: Final = ROOT / "build" / "cometbft"

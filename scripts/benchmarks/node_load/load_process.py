@@ -151,7 +151,7 @@ class Node:
         """Follow a transfer until it is in a final block.
 
         Args:
-            hash: The transfer's hash in hex.
+            hash: The transfer's hash, 64 hex digits.
         """
         request = pb.WatchTransactionRequest(hash=hash).SerializeToString()
         watch: Any = self.channel.unary_stream(self._method("WatchTransaction"))

@@ -20,7 +20,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 """The root of this checkout."""
 
 PACED_RATE: Final = 100
-"""Transfers a second while latencies are measured."""
+"""The number of transfers a second while latencies are measured."""
 
 _HERE: Final = Path(__file__).resolve().parent
 _FLOOD_SENDERS, _PACED_SENDERS = 640, 100

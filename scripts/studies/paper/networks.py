@@ -143,14 +143,15 @@ def run_network(options: DevnetOptions, folder: Path) -> Network:
     """Run a devnet, unless the folder holds one that has ended.
 
     Args:
-        options: The devnet.
-        folder: Its folder.
+        options: Who takes part, and the settings of the campaign.
+        folder: The devnet's folder, which is created when it is missing.
 
     Returns:
-        What it left.
+        The results and artifacts of the devnet.
 
     Raises:
-        RefusalError: As in `run_devnet`.
+        RefusalError: BAD_ARGUMENT when the options are out of range; PROCESS_FAILED when a process
+            fails; DISAGREEMENT when the nodes end in different states.
     """
     if not (folder / "result.json").exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,12 @@ KEYS = [KeyPair.from_seed(sha256(b"vector key %d" % i)) for i in range(3)]
 
 
 def hash_of(name: str) -> bytes:
-    """Make up a hash.
+    """Derive a hash that stands for an object which does not exist.
 
     Args:
-        name: What it stands for.
+        name: The object's name.
 
     Returns:
-        32 bytes.
+        SHA-256 of the name, 32 bytes.
     """
     return sha256(b"vector ", name.encode())
