@@ -117,7 +117,7 @@ class CampaignOutcome:
         """Add the settlements, payments and waits of a final block to the counts.
 
         Args:
-            block: The block.
+            block: The final block.
             execution: The result of executing the block.
             state: The state after the block.
         """

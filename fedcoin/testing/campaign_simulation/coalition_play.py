@@ -34,6 +34,8 @@ from fedcoin.v1.task_pb2 import OpenTask
 from fedcoin.v1.transaction_pb2 import Bond, CommitShapley, RevealShapley
 
 HONEST_MINERS = 9
+"""The number of honest miners, each with one key."""
+
 HONEST_BOND = 100 * SAP_PER_FDC
 """What each honest miner has bonded, in sap; the owner has as much as one of them."""
 
@@ -41,7 +43,7 @@ LATE_BOND = 10 * SAP_PER_FDC
 """What the owner bonds when the challenge is known, in sap."""
 
 SAMPLES = 60
-"""Samples of each miner under sampled schedules."""
+"""The number of samples of each miner under sampled schedules."""
 
 _COMMIT = block_pb2.TASK_PHASE_COMMIT
 _CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
@@ -312,7 +314,7 @@ def subsets(keys: Sequence[bytes], largest: int) -> Iterator[tuple[bytes, ...]]:
         largest: The largest size.
 
     Yields:
-        The sets.
+        Each set as a tuple, smaller ones first.
     """
     for size in range(largest + 1):
         yield from combinations(keys, size)

@@ -50,7 +50,7 @@ class CampaignEnvironment(Protocol):
         """React to a block that became final on a node.
 
         Args:
-            node: The node.
+            node: The validator whose ledger has adopted the block.
             execution: The block's execution.
         """
         ...

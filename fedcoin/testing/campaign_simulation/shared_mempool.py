@@ -125,7 +125,7 @@ class SharedMempool:
         """List the transactions that could be in a node's next block.
 
         Args:
-            node: The node.
+            node: The node that builds a block.
 
         Returns:
             Transactions that the other validators would accept, and all of the node's own ones.

@@ -71,7 +71,7 @@ class UnvotedLedger:
             The block's payments.
 
         Raises:
-            RefusalError: The ledger refuses an action.
+            RefusalError: The code of the ledger's rule that an action breaks.
         """
         transactions = [self._sign(signer, action) for signer, action in actions]
         self.height += 1

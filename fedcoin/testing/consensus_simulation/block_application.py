@@ -62,7 +62,7 @@ class BlockApplication(Protocol):
             failed: Blocks of earlier rounds of the height that got no polka.
 
         Returns:
-            The block.
+            A block whose transactions this node found applicable.
         """
 
     def decode(self, raw: bytes) -> Block:
@@ -79,7 +79,7 @@ class BlockApplication(Protocol):
         """Tell whether a block of the next height is valid, by the block and the chain alone.
 
         Args:
-            block: The block.
+            block: A decoded block.
             round: The round of its proposal or certificate.
 
         Returns:
@@ -90,7 +90,7 @@ class BlockApplication(Protocol):
         """Judge a newly proposed, valid block by facts that other nodes may see otherwise.
 
         Args:
-            block: The block.
+            block: A decoded block that `check` found valid.
             now_ms: Virtual time in ms.
 
         Returns:

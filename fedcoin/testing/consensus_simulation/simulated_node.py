@@ -293,7 +293,7 @@ class SimulatedNode:
         """Sign and store a proposal, then handle it as the others will.
 
         Args:
-            effect: The proposal.
+            effect: The engine's request, with the block to propose.
         """
         for prevote in effect.polka:
             self.send_message(prevote, self.peers)
@@ -313,7 +313,7 @@ class SimulatedNode:
         """Send a proposal or vote.
 
         Args:
-            message: The message.
+            message: A signed proposal or vote.
             receivers: The receivers' indices.
         """
         for receiver in receivers:
@@ -324,7 +324,7 @@ class SimulatedNode:
 
         Args:
             receiver: The receiver's index.
-            packet: The packet.
+            packet: What the receiver gets.
         """
         self.environment.send(self.index, receiver, packet)
 
@@ -340,7 +340,7 @@ class SimulatedNode:
             audited: What the vote says if it is a prevote for a block.
 
         Returns:
-            The vote.
+            The signed vote, which is not stored yet.
         """
         assert self.engine is not None, "a node signs only while it is up"
         return sign_vote(
@@ -360,7 +360,7 @@ class SimulatedNode:
             effect: The engine's request, with the block to propose.
 
         Returns:
-            The proposal.
+            The signed proposal, which is not stored yet.
         """
         assert self.engine is not None, "a node signs only while it is up"
         return sign_proposal(

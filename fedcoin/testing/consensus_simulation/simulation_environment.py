@@ -73,7 +73,7 @@ class SimulationEnvironment(Protocol):
 
         Args:
             index: The node's index.
-            final: The block.
+            final: The block and its certificate.
         """
 
     def note_equivocation(self, index: int, effect: Equivocation) -> None:
@@ -81,5 +81,5 @@ class SimulationEnvironment(Protocol):
 
         Args:
             index: The index of the node that found them.
-            effect: The two messages.
+            effect: The two contradicting messages.
         """

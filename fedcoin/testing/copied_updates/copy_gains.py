@@ -39,7 +39,8 @@ RULES = ("none", *(f"limit {limit}" for limit in LIMITS), "discount", "banzhaf")
 ROUNDS = 2
 
 GAIN = 0.01
-"""A round in which owner and copies get more than this above the owner's pay counts as a gain."""
+"""A round counts as a gain when owner and copies get more than the owner's pay by this fraction of
+it."""
 
 
 @dataclass(frozen=True, slots=True)

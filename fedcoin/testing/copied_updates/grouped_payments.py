@@ -23,8 +23,8 @@ def pay_groups(
     """Pay each update its part of its group's value.
 
     Args:
-        federation: Evaluates.
-        trained: The round.
+        federation: Evaluates the coalitions of the groups.
+        trained: The round's base and updates.
         groups: For each update the index of its group's first update.
 
     Returns:

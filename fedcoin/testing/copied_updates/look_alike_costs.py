@@ -186,8 +186,8 @@ def group_by_single_linkage(similarities: Similarities, limit: float) -> tuple[i
     """Group updates by the transitive closure of "has at least the limit".
 
     Args:
-        similarities: float64 (n, n).
-        limit: The least similarity of a link.
+        similarities: float64 (n, n), from `look_alikes.measure_similarities`.
+        limit: The smallest similarity of two updates that are linked, at most 1.
 
     Returns:
         For each update the index of its group's first update.

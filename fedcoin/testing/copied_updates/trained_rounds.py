@@ -22,7 +22,7 @@ from fedcoin.testing.measurements.evaluated_network import EvaluatedNetwork, Wei
 from fedcoin.v1 import task_pb2
 
 MAX_EXAMPLES = 300
-"""How many examples each client has at most."""
+"""The largest number of examples of a client."""
 
 MAX_EVALUATION_SIZE = 1_000
 
@@ -83,12 +83,12 @@ class TrainedFederation:
         """Compute the accuracy of all coalitions with a fixed denominator.
 
         Args:
-            base: The round's base.
+            base: The weights from which the round starts.
             updates: The update of each player.
             weights: How much each counts in the average; an integer each.
 
         Returns:
-            float64 (2^n,), by bit mask.
+            The accuracy of each coalition of the n players, 0 to 1, float64 (2^n,), by bit mask.
         """
         counts = self._network.count_right_answers(
             base, updates, weights, task_pb2.AVERAGING_FIXED_DENOMINATOR

@@ -31,7 +31,7 @@ from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
 log = logging.getLogger(__name__)
 
 MAX_BLOCKS_BACK = 200
-"""In how many of the latest blocks it looks for the last settled values."""
+"""The number of the latest blocks in which it looks for the last settled values."""
 
 
 class DishonestMiner(Miner):

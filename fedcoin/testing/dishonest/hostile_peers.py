@@ -39,13 +39,13 @@ from fedcoin.v1.transaction_relay_service_pb2 import RelayTransactionsRequest
 from fedcoin.v1.vote_pb2 import Certificate
 
 BLOCKS_WITH_VISITS = 5
-"""After how many of the first blocks each peer is visited."""
+"""The number of first blocks after each of which each peer is visited."""
 
 MESSAGES_UNTIL_BAN = 5
 """The number of bad messages in a row, of any kind, that get a peer banned."""
 
 MAX_OLD_BLOCKS = 20
-"""From how many of the latest blocks old messages are taken."""
+"""The number of the latest blocks from which old messages are taken."""
 
 TIMEOUT_S = 5.0
 """The deadline of each call, in seconds."""
@@ -81,7 +81,7 @@ class HostilePeer:
             A link, which is closed afterwards.
 
         Raises:
-            RefusalError: The node refuses the handshake, with the node's code.
+            RefusalError: The code with which the node refuses the handshake, such as BANNED.
         """
         link = await open_link(
             parse_node_address(address).endpoint,
@@ -120,7 +120,7 @@ class HostilePeer:
             The name of the code with which the node ends the stream; empty when it accepts all.
 
         Raises:
-            RefusalError: The node refuses the handshake, with the node's code.
+            RefusalError: The code with which the node refuses the handshake, such as BANNED.
         """
         async with self.connect(address) as link:
             try:
@@ -146,7 +146,8 @@ class HostilePeer:
             messages: Proposals and votes.
 
         Returns:
-            The name of the last code, which is that of a refused handshake after a ban.
+            The name of the error code of the last answer: BANNED when the node then refuses a
+            handshake; empty when it accepted all messages.
         """
         code = ""
         for message in messages:
@@ -168,7 +169,7 @@ class HostilePeer:
             which it refused the call.
 
         Raises:
-            RefusalError: The node refuses the handshake, with the node's code.
+            RefusalError: The code with which the node refuses the handshake, such as BANNED.
         """
         request = RelayTransactionsRequest(transactions=transactions)
         async with self.connect(address) as link:

@@ -30,7 +30,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 TOLERANCE: Final = 2
 """The default of the parameter `utility_tolerance`."""
 UNITS: Final = 8
-"""Units of the hidden layer of the network of regression."""
+"""The number of units of the hidden layer of the network of regression."""
 REGRESSION: Final = "regression"
 """The folder of the job of regression, within that of the others."""
 
@@ -105,10 +105,10 @@ def find_refused_lines(truth: Ints, tolerance: int) -> float:
 
     Args:
         truth: The utility of each coalition of `CLIENTS` clients by bit mask, int64 (2^CLIENTS,).
-        tolerance: What an audit accepts.
+        tolerance: The largest difference that an audit accepts, in units of the utility.
 
     Returns:
-        The part of the coalitions, but the empty and the grand one, that is refused.
+        The part of the coalitions, but the empty and the grand one, that is refused, 0 to 1.
     """
     return _refused(truth, _on_a_line(truth), tolerance)
 
@@ -117,11 +117,11 @@ def find_refused_swaps(truth: Ints, tolerance: int) -> float:
     """Find how many claims of another coalition's utility an audit refuses.
 
     Args:
-        truth: As in `find_refused_lines`.
-        tolerance: What an audit accepts.
+        truth: The utility of each coalition of `CLIENTS` clients by bit mask, int64 (2^CLIENTS,).
+        tolerance: The largest difference that an audit accepts, in units of the utility.
 
     Returns:
-        As in `find_refused_lines`.
+        The part of the coalitions, but the empty and the grand one, that is refused, 0 to 1.
     """
     return _refused(truth, _of_others(truth), tolerance)
 

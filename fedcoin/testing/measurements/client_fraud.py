@@ -30,7 +30,7 @@ DISHONEST, VICTIM = 4, 0
 
 ROUNDS = 3
 MAX_EXAMPLES = 300
-"""How many examples each client has at most."""
+"""The largest number of examples of a client."""
 
 MAX_EVALUATION_SIZE = 2_000
 

@@ -36,7 +36,7 @@ class RetargetingResponse:
             tolerance: How far a time may be off, as a share of the target.
 
         Returns:
-            The task's number, from 1; 0 if there is none.
+            The number of that task after the change, from 1; 0 if there is none.
         """
         is_near = [abs(time / self.target - 1) <= tolerance for time in self.after]
         return next((i + 1 for i in range(len(is_near)) if all(is_near[i:])), 0)

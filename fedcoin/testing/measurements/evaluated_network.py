@@ -44,7 +44,7 @@ class EvaluatedNetwork:
         """Draw uniform kernels (Glorot and Bengio 2010), and zero biases.
 
         Args:
-            seed: Of the draw.
+            seed: Seeds NumPy's PCG64, from which the kernels are drawn.
 
         Returns:
             float32 weights by name.
@@ -63,13 +63,13 @@ class EvaluatedNetwork:
         """Count the right answers of all coalitions. The empty one is the base model.
 
         Args:
-            base: The round's base.
+            base: The weights from which the round starts.
             updates: The update of each player.
-            num_samples: How much each counts in the average.
+            num_samples: The number of examples of each player, its weight in the average.
             averaging: How updates are averaged, an `Averaging`.
 
         Returns:
-            int64 (2^n,), by bit mask.
+            The right answers of each coalition of the n players, int64 (2^n,), by bit mask.
         """
         files = {"base": base, **{f"update-{i}": update for i, update in enumerate(updates)}}
         for name, weights in files.items():

@@ -138,7 +138,7 @@ def measure_subtree_bias(trials: int, fraction: float) -> UndetectedBias:
         fraction: The share of the leaves below the subtree.
 
     Returns:
-        The bias.
+        How often the forgery went undetected, and by how much it then raised the value.
     """
     game = SaturatingGame(5)
     plan = make_walk_plan(game, 0, SAMPLES)
@@ -161,10 +161,10 @@ def measure_tolerance_bias(trials: int, size: int) -> UndetectedBias:
 
     Args:
         trials: How many challenges to try.
-        size: The size of the evaluation set.
+        size: The number of examples in the evaluation set.
 
     Returns:
-        The bias.
+        How often the forgery went undetected, and by how much it then raised the value.
     """
     game = SaturatingGame(5, size=size)
     plan = make_walk_plan(game, 0, SAMPLES)

@@ -26,7 +26,7 @@ def make_walk_plan(game: SaturatingGame, number: int, max_samples: int) -> Sampl
         max_samples: How many samples the task allows.
 
     Returns:
-        The plan.
+        A plan, which depends on the arguments alone.
     """
     return SamplingPlan(
         schedule=task_pb2.SCHEDULE_PERMUTATION,
