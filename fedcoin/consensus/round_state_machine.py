@@ -55,8 +55,11 @@ class RoundStep(IntEnum):
     """The step of a round that a validator is in."""
 
     PROPOSE = 0
+    """Waits for the round's proposal."""
     PREVOTE = 1
+    """Has prevoted, and waits for the prevotes of the others."""
     PRECOMMIT = 2
+    """Has precommitted, and waits for the precommits of the others."""
 
 
 class RoundStateMachine:

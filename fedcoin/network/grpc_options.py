@@ -11,6 +11,7 @@ PAGE_BYTES = 1024 * 1024
 """The longest page of a list, in bytes."""
 
 GrpcOptions = Sequence[tuple[str, int | str]]
+"""Names and values of gRPC's channel arguments."""
 
 
 def server_options(max_message_bytes: int) -> GrpcOptions:

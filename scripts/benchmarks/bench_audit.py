@@ -50,11 +50,23 @@ LIMITS = {
 """The largest value of each number: CPU seconds of the one thread that works (its time on a core of
 its own), or percent."""
 LEAVES = 44
+"""The default of the parameter `challenge_leaves`."""
+
 TOLERANCE = 2
+"""The default of the parameter `utility_tolerance`, in units of the utility."""
+
 DIFFICULTY = 20_000_000
+"""D, in nano-utility."""
+
 FLOAT32 = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+"""Keras' configuration of a layer whose numbers are float32."""
+
 CHALLENGE = hashlib.sha256(b"challenge").digest()
+"""What the challenged leaves are drawn from."""
+
 HIDDEN = 128
+"""The number of units of the network's hidden layer."""
+
 REQUEST_ROWS = 2_048
 """The number of coalitions in one request of the miner."""
 
@@ -62,6 +74,7 @@ MORE_REVEALS = 4
 """The number of other miners' reveals that are audited after the first."""
 
 Weights = dict[str, NDArray[Any]]
+"""The arrays of one network by name."""
 
 
 def _spec_of(shape: tuple[int, ...], classes: int) -> artifact_pb2.ModelSpec:

@@ -48,15 +48,20 @@ from scripts.benchmarks.estimator_methods import Method, Utility, fingerprint, m
 
 CROWD_BUDGETS, CROWD_SEEDS = (1_000, 3_000, 10_000), 2
 CROWD_METHODS = ("permutation", "antithetic", "complementary", "auto")
+"""The methods that are tried on games of very many players."""
+
 QUICK_GAMES = (
     "mnist-label-skew-3", "clubs", "hospitals-acc-1", "digits-loss-3", "retrain-neighbours",
     "UN Security Council, 15", "airport, 30",
 )  # fmt: skip
+"""The games that `--quick` measures."""
+
 LARGE = 15
 """The number of players from which on a game is large."""
 MAX_BYTES = 10 << 30
 """The limit on a worker's address space: some methods' matrices grow with n^3 m."""
 Row = dict[str, Any]
+"""What is known of one run, by the name of the number."""
 
 
 class _TimeLimitError(Exception):

@@ -39,8 +39,13 @@ from fedcoin.integrations.torch import export
 from fedcoin.learning.training.datasets import load_dataset
 
 LIMIT_PERCENT = 10.0
+"""By how many percent a paid round may take longer than one of plain Flower."""
+
 CLIENTS = 4
+"""The number of Flower's clients."""
+
 COMMAND = [sys.executable, "-m", "fedcoin.application.cli"]
+"""Runs the command line."""
 
 
 def make_network(width: int) -> nn.Module:

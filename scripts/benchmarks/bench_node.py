@@ -45,7 +45,10 @@ LIMITS = {
     "open to settled, seconds (slowest round)": 5.0,
     "transfer final, seconds (median)": 1.0,
 }
+"""The largest value of each number; None where there is no limit."""
+
 TRANSFERS = 30
+"""The number of transfers that are timed."""
 
 
 def _measure_demo() -> dict[str, float]:

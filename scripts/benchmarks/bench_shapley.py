@@ -47,7 +47,11 @@ from fedcoin.v1 import task_pb2
 from scripts.benchmarks import keras_architectures
 
 Report = dict[str, Any]
+"""Measured numbers by their names."""
+
 MEBIBYTE = 1 << 20
+"""In bytes."""
+
 MAX_CLIENTS = 12
 """The largest number of clients with which `--all` evaluates all coalitions."""
 
@@ -106,6 +110,7 @@ CASES = {
     "residual": _Case(keras_architectures.residual, 10, 10_000, _some(32), 4, 16, 3),
     "k100": _Case(keras_architectures.mlp, 100, 2_000, _prefixes(2_500), 4, 16, 1),
 }
+"""What is measured, by name."""
 
 
 class _Federation:

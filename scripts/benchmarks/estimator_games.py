@@ -21,9 +21,16 @@ from scripts.benchmarks.known_games import make_known_games
 from scripts.benchmarks.trained_games import list_coalitions, make_trained_games
 
 TABLES = Path(__file__).resolve().parents[2] / "tests/shapley/mnist.npz"
+"""The worth of all coalitions of MNIST's games."""
+
 SMALL_BUDGETS = (50, 100, 200, 400)
+"""The numbers of evaluations that small games are tried with."""
+
 COUNCIL_BUDGETS = (50, 100, 200, 400, 1_000, 3_000, 10_000)
+"""The numbers of evaluations that voting games of 15 players are tried with."""
+
 LARGE_BUDGETS = (400, 1_000, 3_000, 10_000)
+"""The numbers of evaluations that games of more players are tried with."""
 
 FAMILIES = {
     "MNIST": "accuracies of averaged networks, MNIST, 10 clients",
@@ -37,6 +44,7 @@ FAMILIES = {
 """Families of games, with what they are."""
 
 HELD_OUT = ("natural clients", "digits", "retraining")
+"""The families that no estimator was developed with."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,17 @@ class BenchGame:
     """A game with its exact values."""
 
     name: str
+    """Unique."""
     family: str
     """A key of `FAMILIES`."""
     n: int
+    """The number of players."""
     utility: Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+    """Takes coalitions, bool (m, n), and returns their worth, float64 (m,)."""
     values: NDArray[np.float64]
     """The Shapley values, float64 (n,)."""
     budgets: tuple[int, ...]
+    """The numbers of evaluations to try."""
 
 
 def _of_table(name: str, family: str, worth: NDArray[np.float64]) -> BenchGame:

@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 from fedcoin import shapley
 
 Utility = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
+"""Takes coalitions, bool (m, n), and returns their worth, float64 (m,)."""
+
 Method = Callable[[Utility, int, int, int], tuple[Any, Any, int]]
+"""Takes a utility, the number of players, the number of evaluations and a seed; returns the values,
+their standard errors or None, and how many coalitions were evaluated but the empty and the grand
+one."""
 
 PACKAGES = ("numpy", "pyDVL", "shapiq", "xgboost", "lightgbm", "scikit-learn")
 """Packages whose versions the results depend on."""

@@ -14,14 +14,19 @@ from scripts.benchmarks.estimator_games import FAMILIES, HELD_OUT
 from scripts.benchmarks.estimator_methods import describe_versions
 
 Rows = list[dict[str, Any]]
+"""What is known of each run, by the name of the number."""
+
 Cells = dict[tuple[str, int], dict[str, float]]
 """By game and budget, the median error of each method."""
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+"""The folder of the pages."""
+
 BEGIN, END = "<!-- measured by bench_estimators.py -->", "<!-- end of measurement -->"
 FLOOR = 1e-6
 """Smaller errors count as this one: several methods are exact there up to rounding."""
 HEADINGS = {True: "held out", False: "in view of the developers"}
+"""The tables' headings, by whether their families are in `HELD_OUT`."""
 
 
 def _picked(rows: Rows, **wanted: Any) -> Rows:

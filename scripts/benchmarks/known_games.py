@@ -17,6 +17,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Utility = Callable[[Bools], Floats]
+"""Takes coalitions, bool (m, n), and returns their worth, float64 (m,)."""
 
 # The Council's members and their populations in units of 100,000 (Eurostat, 1 January 2024).
 EU_POPULATIONS = {
@@ -39,6 +40,7 @@ class KnownGame:
     """A cooperative game with its exact Shapley values."""
 
     name: str
+    """Unique."""
     utility: Utility
     """Takes coalitions, bool (m, n), and returns their worth, float64 (m,)."""
     values: Floats

@@ -28,9 +28,12 @@ from scripts.tools.make_mnist_games import Weights, train
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Tables = dict[str, Floats]
+"""By a game's name, the worth of all its coalitions, by bit mask."""
 
 HIDDEN, EPOCHS, KEPT_ROUNDS = 32, 3, (1, 3, 10)
 NEIGHBOURS = 5
+"""How many of the nearest examples vote on a label."""
+
 MIN_CHANCE = 1e-6
 """The log-likelihood takes smaller probabilities for this one."""
 

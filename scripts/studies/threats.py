@@ -24,6 +24,8 @@ from scripts.studies.security.markdown_table import render_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "THREATS.md"
+"""The page with the table."""
+
 TABLE = "attacks"
 """The name of the table in the page."""
 

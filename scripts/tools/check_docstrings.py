@@ -24,9 +24,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECTION = re.compile(r"^(Args|Returns|Yields|Raises):$", re.MULTILINE)
+"""Matches the heading of a section."""
+
 IMPLEMENTS = re.compile(r"Implement `[\w.]+`")
+"""Matches the summary of a method that another class documents."""
+
 RPC_METHOD = re.compile(r"[A-Z][A-Za-z]+$")
+"""Matches the name of a method that serves an RPC."""
+
 EXEMPT_DECORATORS = ("property", "cached_property", "overload", "command", "group", "setter")
+"""Functions with one of these need no sections."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -29,7 +29,10 @@ TOP_PAGES = {
     "SECURITY.md": "SECURITY.md",
     "CHANGELOG.md": "CHANGELOG.md",
 }
+"""The pages of the repository's root, with their paths on the site."""
+
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+"""Matches a link of Markdown: its text and its target."""
 
 
 def folders() -> Iterator[Path]:

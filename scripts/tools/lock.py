@@ -24,8 +24,13 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "# Written by `make lock` from pyproject.toml; do not edit.\n"
+"""The first lines of each lock."""
+
 OLDEST_PYTHON = "3.10"
+"""The oldest version that the locks' packages must support."""
+
 EXTRAS = ("test", "docs", "dev")
+"""The extras whose requirements are locked for development."""
 
 
 def _compile_lock(name: str, requirements: list[str], constraints: str | None = None) -> None:

@@ -33,7 +33,10 @@ INDEX_TYPES = (
 """Media types of an index of platforms."""
 
 MAX_INDEX_BYTES = 1 << 20
+"""The longest reply of a registry, in bytes."""
+
 TIMEOUT_SECONDS = 60
+"""How long a request may take, in seconds."""
 
 
 def fetch_digest(registry: str, name: str, tag: str) -> str:

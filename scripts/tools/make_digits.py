@@ -19,8 +19,13 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 TARGET = Path(__file__).resolve().parents[2] / "fedcoin" / "learning" / "training" / "digits.npz"
+"""The file that is written."""
+
 TEST_IMAGES = 360
+"""The number of images of the test set."""
+
 SEED = 2002
+"""Seed of the order of the images."""
 
 
 def _split(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

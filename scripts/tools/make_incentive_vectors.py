@@ -20,6 +20,8 @@ from fedcoin.incentive.proof.walk_layout import WalkLayout
 from fedcoin.v1 import task_pb2
 
 TARGET = Path(__file__).parents[2] / "tests" / "vectors" / "incentive.json"
+"""The file that is written."""
+
 TASK = bytes(range(32))
 KEY = bytes(range(64, 96))
 SALT = bytes(range(128, 160))

@@ -23,9 +23,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Share = tuple[Floats, Ints]
+"""One client's images and labels."""
+
 Weights = tuple[Floats, Floats, Floats, Floats]
 
 SPLITS = ("iid", "label-skew", "unequal-sizes", "label-noise", "feature-noise", "few-labels")
+"""The ways to divide the training images among clients."""
+
 CLIENTS, HIDDEN, ROUNDS, KEPT = 10, 128, 3, (1, 3)
 BATCH, RATE = 32, np.float32(0.1)
 

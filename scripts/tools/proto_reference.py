@@ -27,7 +27,10 @@ FIELDS, NESTED, NESTED_ENUMS = 2, 3, 4  # fields of DescriptorProto
 MEMBERS = 2  # methods of a service, values of an enum
 
 Path_ = tuple[int, ...]
+"""Field numbers and indices that lead from a file to one of its declarations."""
+
 Comments = dict[Path_, str]
+"""The comment before each declaration."""
 
 
 def pages(proto: Path) -> Iterator[tuple[str, str]]:

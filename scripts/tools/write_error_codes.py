@@ -17,6 +17,7 @@ from fedcoin.network.error_statuses import LAYERS, STATUS_OF
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/API.md"
+"""The page with the table."""
 
 BEGIN = "<!-- error codes: written by `make error-codes` -->"
 END = "<!-- end of the error codes -->"

@@ -38,7 +38,10 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
 
 NODE_KEY = "node"
+"""The name of the key that a node signs its votes with."""
+
 KEY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""The names that a key may have."""
 
 
 @dataclass(frozen=True, slots=True)

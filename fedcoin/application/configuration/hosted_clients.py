@@ -20,6 +20,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 MAX_HOSTED_CLIENTS = 1000
+"""The largest number of clients of one process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class InitialArtifacts:
     weights: bytes
     """The initial weights, as `tensors.encode_tensors` encodes them."""
     evaluation: EvaluationSet
+    """The examples that utilities are counted on."""
     model_divisor: float = 1.0
     """What the first layer of a built-in model divides the inputs by; 1 for other models."""
 

@@ -19,6 +19,7 @@ from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.terms import NAMES, TERMS
 
 ROLE_STYLES = {HONEST: "default", MISLABELLED: "yellow", FREE_RIDER: "bright_black"}
+"""The colour of each role of a client."""
 
 FILE_WIDTH = 110
 """Columns where the output is not a terminal."""

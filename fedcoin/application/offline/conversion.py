@@ -47,6 +47,7 @@ class ConvertedArray:
     source: str
     """Its name in the file that was read."""
     shape: tuple[int, ...]
+    """The shape that was written."""
     dtype: str
     """The dtype that was written."""
     low: float | None
@@ -62,6 +63,7 @@ class Conversion:
     kind: str
     """The format of the file that was read."""
     arrays: tuple[ConvertedArray, ...]
+    """In the order in which they were written."""
     remarks: tuple[str, ...]
     """What was changed or left out, a phrase each."""
 

@@ -87,6 +87,7 @@ class ValuationProgress:
 
 
 ReportProgress = Callable[[ValuationProgress], None]
+"""Called after each batch of coalitions."""
 
 
 async def value_files(

@@ -26,6 +26,7 @@ from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.v1.block_pb2 import BlockHeader, Settlement
 
 Decoder = Callable[[bytes], Transaction]
+"""Decodes and checks the bytes of a transaction."""
 
 _MAX_CLOCK_ROUND: Final = 16
 """The round from which on the bound by the voters' clocks no longer grows."""

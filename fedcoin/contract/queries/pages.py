@@ -16,6 +16,7 @@ class Page(Generic[T]):
     """A page of a list."""
 
     items: list[T]
+    """What was asked for, in the list's order."""
     locations: list[Location]
     """The location of each item."""
     next: Location | None

@@ -14,12 +14,19 @@ class SigningContext(str, Enum):
     """The purpose of a signature. A signature for one purpose is not valid for another."""
 
     TX = "fedcoin/tx/v2"
+    """A transaction, by its sender."""
     VOTE = "fedcoin/vote/v2"
+    """A prevote or precommit, by a validator."""
     PROPOSAL = "fedcoin/proposal/v2"
+    """A proposed block, by the proposer."""
     UPDATE = "fedcoin/update/v2"
+    """A trained update, by a client."""
     RECEIPT = "fedcoin/receipt/v2"
+    """The receipt of an update, by the coordinator."""
     HELLO = "fedcoin/hello/v2"
+    """A handshake, by a node."""
     REGISTER = "fedcoin/register/v2"
+    """The registration of a client with a coordinator, by the client."""
 
 
 def sha256(*parts: bytes) -> bytes:

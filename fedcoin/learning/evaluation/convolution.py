@@ -38,6 +38,7 @@ class ConvolutionStage:
     """A convolution, the max-pooling of its maps, and activations: what is computed in one go."""
 
     conv: Conv
+    """The convolution, which comes first."""
     pool_size: tuple[int, int] = (1, 1)
     """Rows and columns of a pooling field; (1, 1) for no pooling."""
     activations: tuple[Activation, ...] = ()

@@ -17,12 +17,19 @@ class FileKind(Enum):
     """The formats that are read; the value names the format for messages."""
 
     NPZ = "npz"
+    """NumPy's archive of arrays."""
     SAFETENSORS = "safetensors"
+    """A header in JSON, then the bytes of the arrays."""
     TORCH = "PyTorch"
+    """A state dict, as `torch.save` writes it."""
     KERAS = "Keras model"
+    """Keras' archive of a model, `.keras`."""
     HDF5 = "HDF5"
+    """Datasets by path, which Keras' `.h5` files are too."""
     CSV = "CSV"
+    """A table as text, with commas, tabs or other separators."""
     PARQUET = "Parquet"
+    """A table by columns."""
 
 
 _HEAD_BYTES = 512

@@ -38,6 +38,7 @@ class StoredArray:
     """One array of a file, which is read only when `load` is called."""
 
     shape: tuple[int, ...]
+    """The size of each axis."""
     dtype: np.dtype[Any]
     """The dtype of what `load` returns, in the machine's byte order."""
     stored_as: str
@@ -56,6 +57,7 @@ class StoredArrays:
     """The arrays of an open file."""
 
     path: Path
+    """The file."""
     kind: str
     """What the file is, for messages, such as "safetensors"."""
     arrays: Mapping[str, StoredArray]

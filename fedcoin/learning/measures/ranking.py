@@ -27,7 +27,11 @@ from fedcoin.learning.measures.terms import MILLIONTHS
 from fedcoin.learning.measures.tolerances import tolerate_mean
 
 SCORE_CLIP: Final = 16
+"""Scores are log-odds; those beyond plus or minus this count as this."""
+
 BINS_PER_UNIT: Final = 32
+"""How many bins of a histogram divide a score's range of 1."""
+
 NUM_BINS: Final = 2 * SCORE_CLIP * BINS_PER_UNIT
 """Bins of a histogram of scores."""
 

@@ -13,8 +13,10 @@ SOFTMAXES = frozenset({"softmax", "log_softmax"})
 """Activations that run over the last axis, and keep the order of its numbers."""
 
 ACTIVATIONS = frozenset({"linear", "relu", "tanh", "sigmoid"}) | SOFTMAXES
+"""The names of the activation functions that are evaluated."""
 
 Shape = tuple[int, ...]
+"""The size of each axis of one example's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ class Permute:
 
 
 Layer = Scale | Activation | Dense | Conv | BatchNorm | Pooling | Add | Concatenate | Permute
+"""Everything that a node of a graph may compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class GraphNode:
     """A layer in a graph."""
 
     layer: Layer
+    """What the node computes."""
     inputs: tuple[int, ...]
     """Indices of the values that the layer reads: 0 for the model's input, k for node k - 1."""
     shape: Shape
@@ -170,6 +174,7 @@ class GraphNode:
 
 
 Graph = tuple[GraphNode, ...]
+"""The nodes in order; each reads only values that come before its own."""
 
 
 def is_softmax(layer: Layer) -> bool:

@@ -62,6 +62,7 @@ class NoiseRange:
 
 
 NO_NOISE = NoiseRange()
+"""Strength 0 for every client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Partition:
     """A division of training data among clients, and what is changed in the shares."""
 
     division: Division = Division.LINEAR
+    """How the examples are divided."""
     parameter: float = 0.0
     """The division's parameter (see `Division`); 0 where it has none."""
     copies: int = 1

@@ -9,7 +9,10 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 
 MAX_EPOCHS = 10_000
+"""The largest number of passes over the data in a round."""
+
 MAX_BATCH_SIZE = 1 << 20
+"""The largest number of examples in a step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ class ProposerPolicy:
 
 
 HONEST_PROPOSER = ProposerPolicy()
+"""Takes all candidates, and sets the time that its clock shows."""
+
 CENSORING_PROPOSER = ProposerPolicy(censors=True)
+"""Leaves out other miners' commitments, openings and reveals."""
+
 HASTY_CENSORING_PROPOSER = ProposerPolicy(censors=True, ahead_ms=5_000)
+"""Leaves them out, and sets its blocks' time 5 s ahead."""
+
 GRINDING_PROPOSER = ProposerPolicy(grinds=True)
+"""Searches for a block whose challenge lets it win."""

@@ -36,8 +36,10 @@ MAX_MINING_ACTIONS = 200
 """How many of the latest commitments and reveals miners can copy from."""
 
 EXPIRY_BLOCKS = 900
+"""After how many blocks a transaction expires."""
 
 MiningAction = CommitShapley | RevealShapley
+"""A commitment or reveal of a miner."""
 
 
 class LedgerHolder(Protocol):

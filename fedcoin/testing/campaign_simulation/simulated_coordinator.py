@@ -35,6 +35,8 @@ ROUND_PRICE = 100 * SAP_PER_FDC
 """The price of a round, in sap."""
 
 SPLIT = PriceSplit(training=7, aggregation=1, mining=2)
+"""The parts of the price, in tenths."""
+
 _SHARD = sha256(b"shard")
 _WEIGHTS = sha256(b"weights")
 

@@ -35,8 +35,10 @@ LIMITS = (0.95, 0.9)
 """The similarity limits that copies are measured with."""
 
 RULES = ("none", *(f"limit {limit}" for limit in LIMITS), "discount", "banzhaf")
+"""The ways to pay that are compared, by name."""
 
 ROUNDS = 2
+"""The number of rounds that each federation trains."""
 
 GAIN = 0.01
 """A round counts as a gain when owner and copies get more than the owner's pay by this fraction of

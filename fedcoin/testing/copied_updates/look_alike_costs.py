@@ -18,6 +18,7 @@ from fedcoin.testing.copied_updates.trained_rounds import TrainedFederation, Tra
 from fedcoin.testing.measurements.evaluated_network import Weights
 
 ROUNDS = 2
+"""The number of rounds that each federation trains."""
 
 
 @dataclass(frozen=True, slots=True)

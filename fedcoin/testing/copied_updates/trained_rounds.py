@@ -25,6 +25,7 @@ MAX_EXAMPLES = 300
 """The largest number of examples of a client."""
 
 MAX_EVALUATION_SIZE = 1_000
+"""The largest number of test examples that accuracies are measured on."""
 
 PARTITIONS = {"iid": "iid", "label-skew": "dirichlet:0.3", "twins": "iid+copies:2"}
 """Specifications of `partition_spec` by name; of twins, each pair trains on the same data, in two

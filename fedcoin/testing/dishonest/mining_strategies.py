@@ -183,6 +183,7 @@ def _claim_favourable_count(computed: ComputedSamples) -> EvidenceTree:
 
 
 HONEST_STRATEGY = MiningStrategy("honest")
+"""Evaluates, commits and reveals as the protocol asks."""
 
 MINING_STRATEGIES: dict[str, MiningStrategy] = {
     strategy.kind: strategy

@@ -32,6 +32,7 @@ DIMENSIONS: dict[str, tuple[Any, ...]] = {
 """What the owner can choose, by the field of `Reply`."""
 
 HONEST_REPLY = Reply()
+"""Plays as the protocol asks."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from fedcoin.incentive.proof.challenge import derive_challenge, draw_challenged_
 from fedcoin.v1.vote_pb2 import SignedVote
 
 GENESIS_HASH = sha256(b"the study's network")
+"""The genesis hash that the study's votes sign."""
+
 SAMPLES = 500
 """The number of leaves of each miner."""
 CHALLENGED_LEAVES = 44

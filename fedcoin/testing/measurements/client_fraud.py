@@ -25,26 +25,38 @@ from fedcoin.testing.measurements.evaluated_network import EvaluatedNetwork, Wei
 from fedcoin.v1 import task_pb2
 
 CLIENTS = 5
+"""The number of clients of each campaign, the dishonest ones included."""
+
 DISHONEST, VICTIM = 4, 0
 """The indices of the dishonest client, and of the client whose data a replicator uses."""
 
 ROUNDS = 3
+"""The number of rounds of each campaign."""
+
 MAX_EXAMPLES = 300
 """The largest number of examples of a client."""
 
 MAX_EVALUATION_SIZE = 2_000
+"""The largest number of test examples that accuracies are measured on."""
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 3, 32, 0.1
 
 NUM_CLONES = 5
+"""From how many addresses a client with clones sends its update."""
+
 OVERSTATEMENT = 10
+"""The factor by which a client overstates its number of examples."""
+
 TRAINING_PRICE = 100 * SAP_PER_FDC
+"""What all clients of a round get together, in sap."""
 
 AVERAGINGS = {
     "renormalised": task_pb2.AVERAGING_RENORMALISED,
     "fixed": task_pb2.AVERAGING_FIXED_DENOMINATOR,
     "equal": task_pb2.AVERAGING_EQUAL,
 }
+"""The rules for the weights of updates in averages, by name."""
+
 _SAME_AGGREGATE = (("renormalised", "fixed"), ("equal",))
 # Keys of `AVERAGINGS` in groups: within one, all clients together make the same model, so that the
 # same updates follow in the next round.

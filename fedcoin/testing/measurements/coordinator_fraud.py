@@ -31,7 +31,10 @@ from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask
 from fedcoin.v1.transaction_pb2 import TransactionBody
 
 CLIENTS = 5
+"""The number of clients of the campaign."""
+
 MAX_TRANSACTION_BYTES = 1 << 20
+"""The longest transaction of the network, in bytes."""
 
 
 @dataclass(frozen=True)

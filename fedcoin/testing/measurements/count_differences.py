@@ -20,7 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLIENTS = 8
+"""The number of clients, so that there are 2^8 coalitions."""
+
 REFERENCE = "one thread, batches of 256"
+"""The variant with which the others are compared."""
+
 _ROOT = Path(__file__).resolve().parents[3]
 
 VARIANTS: dict[str, tuple[dict[str, str], str]] = {

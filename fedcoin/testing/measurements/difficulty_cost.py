@@ -17,6 +17,7 @@ from fedcoin.testing.measurements.sampled_walks import count_samples_until_stop
 from fedcoin.testing.paper_protocol.race import estimate_variance, run_race
 
 DISTANCES = (0.1, 0.056, 0.03, 0.018, 0.01)
+"""The tried values of D, as shares of the evaluation set."""
 
 
 @dataclass(frozen=True)

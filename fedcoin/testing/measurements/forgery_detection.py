@@ -33,6 +33,7 @@ SAMPLES = 500
 """N, how many leaves each miner claims."""
 
 FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""The tried fractions of forged leaves."""
 
 CHALLENGES_PER_TREE = 40
 """How many challenges each forged tree is tried against."""

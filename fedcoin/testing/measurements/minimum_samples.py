@@ -23,6 +23,7 @@ from fedcoin.testing.measurements.sampled_walks import (
 )
 
 FEW_SAMPLES = (1, 4, 8, 16, 32, 64)
+"""The tried numbers of samples of a miner."""
 
 DISTANCES = (0.2, 0.1, 0.05, 0.02, 0.01)
 """Values of D, as shares of the evaluation set. The first is more than a network allows whose

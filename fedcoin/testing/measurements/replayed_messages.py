@@ -44,6 +44,8 @@ from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
 
 OTHER_CHAIN_ID = "another-network"
+"""The chain id of another network."""
+
 OTHER_GENESIS_HASH = sha256(b"another network")
 """The genesis hash of an earlier launch, whose chain id, keys and validators are the same."""
 

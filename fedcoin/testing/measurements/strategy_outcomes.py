@@ -17,7 +17,11 @@ from fedcoin.testing.paper_protocol.broadcast_strategies import make_broadcast_s
 from fedcoin.testing.paper_protocol.race import compute_payouts, run_race
 
 MINERS = 5
+"""The number of miners, the dishonest one included."""
+
 PAPER_D = 0.03
+"""D of the paper's race, as a share of the evaluation set."""
+
 TRAINING_PRICE, MINING_PRICE = 70.0, 20.0
 """In FDC, of the 100 FDC that a round pays; the coordinator gets the other 10."""
 

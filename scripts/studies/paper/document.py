@@ -17,6 +17,7 @@ from scripts.studies.security.markdown_table import render_table
 
 BEGIN, END = "<!-- measured by paper_study.py -->", "<!-- end of the paper's measurement -->"
 FIGURES = ("paper-values", "paper-accuracy", "paper-iterations")
+"""The names of the drawings, without `.svg`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,10 @@ from fedcoin.application.devnet.report_plots import (
 )
 
 GREY = "#808890"
+"""The colour of axes and labels."""
+
 COLOURS = ("#3b82d0", "#d9822b", "#4a9d5b")
+"""The colours of the series, in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,11 @@ from scripts.studies.paper.games import build_table, exact_values, measure_accur
 from scripts.studies.paper.networks import Network, clients_by_type
 
 RACE_MINERS = 5
+"""R, the number of miners of the paper's race."""
+
 RACE_SEEDS = 11
+"""How many times each race is run."""
+
 DIFFICULTIES = tuple(10 ** (-quarter / 4) for quarter in range(4, 13))
 """From 0.1 to 0.001, four in each power of ten."""
 

@@ -42,7 +42,10 @@ class Scale:
 
 
 WHOLE = Scale("mnist", 100, 500, 20, 2_000, 400_000)
+"""The experiment as it is documented."""
+
 QUICK = Scale("digits", 10, 100, 5, 0, 2_000)
+"""An experiment of minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NUM_TYPES = 10
+"""The number of types of clients: T0 to T9."""
 
 VALUES_BY_TYPE = (0.022, 0.020, 0.017, 0.015, 0.008, 0.005, -0.003, -0.010, -0.017, -0.018)
 """Figure 4: the mean Shapley value of a client of types T0 to T9."""
@@ -16,6 +17,8 @@ ITERATIONS = ((1.0, 1.0), (1.6, 500.0), (2.0, 1500.0), (2.5, 2400.0), (3.0, 2500
 
 PROTOTYPE_CLIENTS, PROTOTYPE_MINERS = 7, 5
 PROTOTYPE_DIFFICULTY = 1.5
+"""D of the prototype's race."""
+
 PROTOTYPE_PRICE = 1000
 """The whole price of a task in coins, split 7 : 1 : 2."""
 

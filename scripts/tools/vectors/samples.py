@@ -6,8 +6,13 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 
 CHAIN = "fedcoin-vectors"
+"""The chain id of the vectors' network."""
+
 GENESIS_HASH = sha256(b"vector genesis")
+"""The genesis hash of the vectors' network."""
+
 KEYS = [KeyPair.from_seed(sha256(b"vector key %d" % i)) for i in range(3)]
+"""Keys with fixed seeds."""
 
 
 def hash_of(name: str) -> bytes:

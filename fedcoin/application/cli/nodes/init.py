@@ -36,6 +36,7 @@ from fedcoin.data.messages.genesis import parse_genesis
 
 _Whose = KeyPair | KeyFileInfo
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
+"""Matches a public key as 64 lower-case hex digits."""
 
 
 def _public_key(value: str) -> bytes:

@@ -34,6 +34,7 @@ def _parse_block(value: str) -> int | str:
 
 
 BLOCK = Parsed("height or hash", _parse_block)
+"""Reads an int for a height, or a str of 64 hex digits for a hash."""
 
 
 @click.command(

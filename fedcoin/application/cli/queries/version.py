@@ -16,6 +16,7 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.data.errors import RefusalError
 
 LIBRARIES = ("grpcio", "protobuf", "pynacl", "numpy", "tensorflow")
+"""The distributions whose installed versions are shown."""
 
 
 @click.command(epilog=example("fedcoin-node version --json"))

@@ -15,6 +15,7 @@ from fedcoin.data.errors import RefusalError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Adds options to a command's function."""
 
 
 if TYPE_CHECKING:
@@ -87,10 +88,19 @@ def _parse_node_address(value: str) -> str:
 
 
 AMOUNT = Parsed("amount", _parse_amount)
+"""Reads an int, in sap."""
+
 ADDRESS = Parsed("address", _parse_address)
+"""Reads the 20 bytes of an address."""
+
 HASH = Parsed("hash", _parse_hash)
+"""Reads a str of 64 lower-case hex digits."""
+
 ENDPOINT = Parsed("host:port", _parse_endpoint)
+"""Checks a str of the form host:port, and returns it unchanged."""
+
 NODE_ADDRESS = Parsed("key@host:port", _parse_node_address)
+"""Checks a str of the form key@host:port, and returns it unchanged."""
 
 
 def home_option(command: F) -> F:

@@ -19,6 +19,7 @@ GRACE_SECONDS = 15.0
 """How long a program may take to stop after its parent has ended, in seconds."""
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
+"""A program's work; the event that it is passed is set when it should stop."""
 
 
 def serve(work: Work, *, with_stdin: bool = False) -> None:

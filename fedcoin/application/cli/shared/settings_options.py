@@ -18,6 +18,7 @@ def _parse_setting(value: str) -> tuple[str, str]:
 
 
 SETTING = Parsed("setting", _parse_setting)
+"""Reads a tuple of the setting's dotted name and its value as text."""
 
 set_option = click.option(
     "--set",
@@ -27,6 +28,7 @@ set_option = click.option(
     metavar="TABLE.NAME=VALUE",
     help="Any other setting of config.toml. Repeatable.",
 )
+"""Adds `--set`; the command gets `settings`, a tuple of what `SETTING` reads."""
 
 
 def flags_of(

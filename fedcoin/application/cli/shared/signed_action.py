@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 Command = Callable[..., None]
+"""A function that becomes a click command."""
 
 
 def signing_options(command: Command) -> Command:

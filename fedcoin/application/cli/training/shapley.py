@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 NORMAL_95 = 1.96
+"""How many standard errors wide each side of a 95 % interval of a normal distribution is."""
+
 PLOTS = (".png", ".svg", ".pdf")
+"""The file name extensions that `--plot` takes."""
 
 
 @click.command(

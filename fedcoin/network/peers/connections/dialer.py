@@ -55,6 +55,7 @@ TICK_S = 0.5
 """How often addresses that are due are looked for at least, in seconds."""
 
 KeepLink = Callable[[Peer, Link], Coroutine[Any, Any, None]]
+"""Keeps a connection in use, and returns when it has ended."""
 
 
 @dataclass(slots=True)

@@ -52,7 +52,9 @@ class Role(bytes, Enum):
     """The role of a proof's signer in the handshake."""
 
     SERVER = b"\x01"
+    """The node that was dialled."""
     CALLER = b"\x02"
+    """The node that dialled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,25 @@ class Offence(str, Enum):
     """The misbehaviour of a peer that costs it the points in `POINTS`."""
 
     BAD_BLOCK = "BAD_BLOCK"
+    """A synced block is not what its certificate or header says."""
     BAD_HEADERS = "BAD_HEADERS"
+    """A chain of headers and certificates that does not hold."""
     BAD_SIGNATURE = "BAD_SIGNATURE"
+    """A message with an invalid signature."""
     BAD_CHUNK = "BAD_CHUNK"
+    """A chunk of an artifact or snapshot whose bytes have another hash than it should."""
     MALFORMED = "MALFORMED"
+    """A message that cannot be decoded, or breaks the rules of its form."""
     TOO_LARGE = "TOO_LARGE"
+    """A message longer than its kind may be."""
     SLOW = "SLOW"
+    """The peer does not read its stream, or does not send what it was asked for in time."""
     REFUSED_MESSAGE = "REFUSED_MESSAGE"
+    """A proposal or vote that this node refused."""
     BROKEN_PROMISE = "BROKEN_PROMISE"
+    """The peer said that it has a height, block or snapshot, and did not send it."""
     TOO_FAST = "TOO_FAST"
+    """More messages or calls than the limits of rates allow."""
 
 
 POINTS: Mapping[Offence, int] = MappingProxyType(

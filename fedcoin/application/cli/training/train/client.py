@@ -68,6 +68,7 @@ def parse_share(value: str) -> tuple[int, int]:
 
 
 SHARE = Parsed("I/N", parse_share)
+"""Reads what `parse_share` returns."""
 
 
 def _parse_name(value: str) -> str:
@@ -78,6 +79,7 @@ def _parse_name(value: str) -> str:
 
 
 NAME = Parsed("name", _parse_name)
+"""Checks a client's name, and returns it unchanged."""
 
 
 @click.command(
