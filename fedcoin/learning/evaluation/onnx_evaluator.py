@@ -23,6 +23,7 @@ from fedcoin.learning.evaluation.example_batches import (
     check_positions,
     make_batches,
 )
+from fedcoin.learning.evaluation.float_mode import are_subnormals_flushed
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
@@ -159,6 +160,9 @@ def start_session(onnx_model: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
+    # The first session of a process sets its mode, and would undo that of a worker.
+    flushed = str(int(are_subnormals_flushed()))
+    options.add_session_config_entry("session.set_denormal_as_zero", flushed)
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedcoin.learning.errors import WorkerError
+from fedcoin.learning.evaluation.float_mode import flush_subnormals
 from fedcoin.learning.training.datasets import MNIST_VARIABLE
 from fedcoin.learning.workers.frames import (
     FRAME_LENGTH,
@@ -47,10 +48,16 @@ KEEP_KERNELS_VARIABLE = "FEDCOIN_KEEP_KERNELS"
 _POLL_SECONDS = 0.01
 _STDERR_LINES = 20
 _MAX_STDERR_CHARACTERS = 2000
-# Without the current folder, which `-c` puts first on the import path.
-_COMMAND = (
-    "import sys; del sys.path[0]; from fedcoin.learning.workers.child_main import main; main()"
-)
+# Without the current folder, which `-c` puts first on the import path; and with the mode of floats
+# set before NumPy is imported, whose BLAS starts threads.
+_COMMAND = f"""
+import sys
+del sys.path[0]
+from {flush_subnormals.__module__} import {flush_subnormals.__name__}
+{flush_subnormals.__name__}()
+from fedcoin.learning.workers.child_main import main
+main()
+"""
 
 
 class WorkerDiedError(WorkerError):
