@@ -61,7 +61,7 @@ class Home:
 
     @property
     def genesis_path(self) -> Path:
-        """The file genesis.json. A folder that has one is a home."""
+        """The file genesis.json."""
         return self.root / "genesis.json"
 
     @property
@@ -113,6 +113,12 @@ class Home:
     def admin_socket(self) -> Path:
         """The operator's Unix socket."""
         return self.root / "admin.sock"
+
+    @property
+    def is_home(self) -> bool:
+        """True when this folder has settings, a genesis, the hash of one, or keys."""
+        paths = (self.config_path, self.genesis_path, self.pinned_genesis_path, self.keys_path)
+        return any(path.exists() for path in paths)
 
     @property
     def is_initialised(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import platform
 import subprocess
@@ -95,7 +96,7 @@ class _Library:
 
 @pytest.fixture
 def other_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(float_mode.ctypes, "CDLL", lambda name: _Library())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: _Library())
 
 
 def test_what_has_no_effect_is_not_claimed(

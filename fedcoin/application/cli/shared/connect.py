@@ -6,14 +6,18 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fedcoin.application.cli.shared.options import DEFAULT_HOME
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.cli.shared.passphrases import find_passphrase
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
 
 if TYPE_CHECKING:
     from fedcoin.application.wallet.wallet import Wallet
@@ -45,9 +49,20 @@ def node_address(home: Home, node: str | None, config: NodeConfig) -> str:
 
     Returns:
         `node`, or the API address of the home's own node, as host:port.
+
+    Raises:
+        RefusalError: NO_HOME when `node` was not given, and the folder that was named as home
+            holds no file of one, so that its node would be the one at the default address.
     """
     if node:
         return node
+    if not home.is_home and home.root != Path(DEFAULT_HOME).expanduser():
+        raise RefusalError(
+            ApplicationCode.NO_HOME,
+            f"{home.root} holds no config.toml, genesis.json or keys, so that no node belongs to"
+            " it: name the home of a node with --home, or a node with --node",
+            field="home",
+        )
     return dialable(config.api.listen)
 
 

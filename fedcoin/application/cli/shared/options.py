@@ -13,6 +13,10 @@ from fedcoin.application.configuration.fields import check_node_address, endpoin
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
+DEFAULT_HOME = "~/.fedcoin"
+"""The home of a command that is told of none. It need not exist: a node on this machine can be
+asked without one."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Adds options to a command's function."""
@@ -147,7 +151,7 @@ def _add_home_option(command: F, *, is_made: bool) -> F:
     return click.option(
         "--home",
         envvar="FEDCOIN_HOME",
-        default="~/.fedcoin",
+        default=DEFAULT_HOME,
         show_default=True,
         metavar="DIR",
         callback=make,
@@ -183,7 +187,8 @@ def json_option(command: F) -> F:
     Returns:
         The command with the option.
     """
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+    text = "Print JSON; amounts are in sap."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
 
 
 def _parse_genesis(value: str) -> bytes:
