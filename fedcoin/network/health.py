@@ -2,7 +2,7 @@
 
 A listener is NOT_SERVING from the moment it is bound until its owner says that everything behind
 it works, and again from the moment it begins to stop. A node's API says SERVING as soon as the node
-has started, also while it fetches blocks.
+has started, also while it fetches blocks, and NOT_SERVING while a validator's vote is overdue.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class ListenerHealth:
     async def set_serving(self) -> None:
         """Say SERVING: everything behind the listener works."""
         await self._set(_SERVING)
+
+    async def set_not_serving(self) -> None:
+        """Say NOT_SERVING, until `set_serving` is called again."""
+        await self._set(_NOT_SERVING)
 
     async def set_stopping(self) -> None:
         """Answer NOT_SERVING from now on, whatever is set later: the listener is about to stop."""

@@ -106,6 +106,14 @@ class Listener:
         """Have the health service say SERVING."""
         await self._health.set_serving()
 
+    async def set_voting(self, is_voting: bool) -> None:
+        """Have the health service say SERVING, or NOT_SERVING while a vote is overdue.
+
+        Args:
+            is_voting: False while a vote is overdue.
+        """
+        await (self._health.set_serving() if is_voting else self._health.set_not_serving())
+
     async def set_not_serving(self) -> None:
         """Have the health service answer NOT_SERVING until the process ends.
 

@@ -22,7 +22,7 @@ from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.block_tables import StoredBlock
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.api.api_server import ApiServer
-from fedcoin.network.api.backend import ApiBackend
+from fedcoin.network.api.backend import ApiBackend, OwnVotes
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
@@ -206,6 +206,9 @@ class FakeNodeFacts:
 
     def connected_power(self) -> int:
         return self.power
+
+    def own_votes(self) -> OwnVotes:
+        return OwnVotes(last_height=7, last_ms=1_700_000_000_000, is_overdue=True)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 _EXPLAINED_BY_THEMSELVES = (
-    ("fedcoin.application.node.failure", "NodeFailedError", ApplicationCode.NODE_FAILED),
+    ("fedcoin.application.node.watching.failure", "NodeFailedError", ApplicationCode.NODE_FAILED),
     ("fedcoin.learning.errors", "WorkerError", ApplicationCode.WORKER_FAILED),
 )
 # Modules, their exceptions, and the codes of these.

@@ -3,7 +3,7 @@
 This folder decides how the parts of a node are connected, started and stopped, and carries out what
 the pure layers ask for: it stores, signs, sends and keeps time. It holds no rules of its own.
 
-* `node`: all parts of a node, started in order
+* `node`: all parts of a node, started in order; `node_runner`: runs it until it should stop
 * `chain`: store and ledger, which move together
 * `transaction_intake`: admission, audit and relay of transactions
 * `mempool_file`: the waiting transactions on disk, for the next start
@@ -12,7 +12,7 @@ the pure layers ask for: it stores, signs, sends and keeps time. It holds no rul
   its checks of a client's task, and of tasks that are not in a block yet
 * `disputed_transactions`: what a proposer leaves out after a round without agreement
 * `snapshot_maker`: make snapshots, and start a chain from one
-* `failure`: how a node ends that cannot work any more
+* `watching`: whether the node fails, votes, and reaches enough validators
 * `node_facts`, `local_access`: what the API and the node's own wallet ask the node
-* `validator_presence`, `components`, `process_age`: small parts of the node
+* `components`, `process_age`: small parts of the node
 """

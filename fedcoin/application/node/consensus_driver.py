@@ -101,6 +101,7 @@ class ConsensusDriver:
         self._early = EarlyMessages(parameters.max_block_bytes)
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
+        self._own_vote_listeners: list[Callable[[Vote], None]] = []
         self._voting = self._next_voting()
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
@@ -121,6 +122,19 @@ class ConsensusDriver:
             listener: Called with each vote that arrives from a peer.
         """
         self._vote_listeners.append(listener)
+
+    def on_own_vote(self, listener: Callable[[Vote], None]) -> None:
+        """Register a listener for this node's own votes.
+
+        Args:
+            listener: Called with each vote that this node has signed and sends.
+        """
+        self._own_vote_listeners.append(listener)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the voting on the next height has begun; between blocks it has not."""
+        return self._voting.is_started
 
     def start(self, outlet: Broadcaster) -> None:
         """Start to take part in voting; stopping the owner of the tasks ends it.
@@ -287,6 +301,8 @@ class ConsensusDriver:
             return
         if isinstance(message, Vote):
             self._chain.verified_votes.add(message)
+            for listener in self._own_vote_listeners:
+                listener(message)
         self._feed(message)
         if isinstance(effect, SendProposal):
             # Peers that lack the polka could not vote for the proposal.

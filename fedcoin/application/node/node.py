@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from fedcoin import __version__
 from fedcoin.application.configuration.config import NodeConfig, SnapshotsConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import host_groups, peer_options, tls_files
-from fedcoin.application.configuration.settings_watch import SettingsWatch
 from fedcoin.application.configuration.worker_bounds import choose_bounds
 from fedcoin.application.mining.campaign_quota import CampaignQuota
 from fedcoin.application.mining.executor import make_pool, start_early
@@ -33,15 +32,21 @@ from fedcoin.application.node.block_auditor import Auditor, ObserverAudit
 from fedcoin.application.node.chain import NewBlock
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
-from fedcoin.application.node.failure import FailureWatch
 from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.node.mempool_file import MempoolFile
 from fedcoin.application.node.node_facts import Facts, NodeOperator
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.validator_presence import ValidatorPresence
 from fedcoin.application.node.voting.guarded_signer import open_signer
+from fedcoin.application.node.watching.failure import FailureWatch
+from fedcoin.application.node.watching.validator_presence import ValidatorPresence
+from fedcoin.application.node.watching.vote_watch import (
+    VoteWatch,
+    VotingPosition,
+    longest_vote_ms,
+    watch_votes,
+)
 from fedcoin.application.retention.artifact_retention import ArtifactKeeper, find_needed
 from fedcoin.application.wallet.transaction_submitter import TransactionSubmitter
 from fedcoin.contract.blocks.ledger import Ledger
@@ -59,7 +64,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
-from fedcoin.network.background_tasks import BackgroundTasks, run_until_first
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
@@ -151,11 +156,14 @@ class Node:
             unix_ms,
         )
         self.agreement.on_vote(self.presence.note_vote)
+        self.votes = VoteWatch(longest_vote_ms(genesis.parameters), unix_ms)
+        self.agreement.on_own_vote(self.votes.note_vote)
         self.facts = Facts(
             node_key=self.key.public_key,
             address=(self.miner_key or self.key).address,
             mining=mining,
             presence=self.presence,
+            votes=self.votes,
             worker_sandbox=sandbox,
             max_artifact_bytes=config.limits.artifact_bytes,
         )
@@ -216,6 +224,8 @@ class Node:
         self.agreement.start(self.network.consensus)
         watch = partial(self.presence.watch, lambda: self.chain.catching_up)
         self.owner.keep_running(watch, name="presence")
+        follow = partial(watch_votes, self.votes, self._voting_position, self.api.set_voting)
+        self.owner.keep_running(follow, name="votes")
         self._mempool_file.load()
         self.owner.keep_running(self._mempool_file.run, name="mempool file")
         if self._keeper is not None:
@@ -245,6 +255,12 @@ class Node:
 
     async def _set_not_serving(self) -> None:
         await asyncio.gather(self.api.set_not_serving(), self.network.set_not_serving())
+
+    def _voting_position(self) -> VotingPosition:
+        at, key = self.agreement.status(), (self.miner_key or self.key).public_key
+        is_validator = self.chain.ledger.validators().by_key(key) is not None
+        is_voting = is_validator and self.miner_key is not None and not self.chain.catching_up
+        return VotingPosition(at.height, at.round, self.agreement.is_started, is_voting)
 
     def _peers(self) -> Sequence[PeerInfo]:
         # The network is made later, from parts that need this function.
@@ -350,52 +366,3 @@ async def open_node(
         )
         yield node
         log.info("stopping at height %d", node.chain.height())
-
-
-async def run_node(
-    config: NodeConfig,
-    home: Home,
-    stop: asyncio.Event,
-    *,
-    new_campaign: bool = False,
-    read_config: Callable[[], NodeConfig] | None = None,
-    components: NodeComponents = HONEST_COMPONENTS,
-    on_failure: Callable[[], None] = lambda: None,
-) -> None:
-    """Run a node, and its campaign if it coordinates, until it should stop.
-
-    Args:
-        config: All settings of the node.
-        home: The folder with the node's keys and files, which is locked meanwhile.
-        stop: Set when the node should stop.
-        new_campaign: Start another campaign if the last one is finished.
-        read_config: Reads the settings again when `config.toml` changes; None to keep those given.
-        components: The replaceable parts; the default ones are honest.
-        on_failure: Called when the node begins to end because it cannot work any more.
-
-    Raises:
-        RefusalError: A code of `open_node` or `run_node_campaign` when one of them cannot start.
-        NodeFailedError: The node could not store, sync, vote or mine any more, and has stopped.
-    """
-
-    async def until_stopped() -> None:
-        await stop.wait()
-
-    async def coordinate(node: Node) -> None:
-        # Imported here so that a node without a campaign stays small.
-        from fedcoin.application.coordinator.runner import run_node_campaign
-
-        await run_node_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
-        await stop.wait()
-
-    async with open_node(config, home, stop, components) as node:
-        node.failures.on_failure(on_failure)
-        if read_config is not None:
-            watch = SettingsWatch(home.config_path, read_config, node.apply_settings)
-            node.owner.keep_running(watch.run, name="settings")
-        if config.coordinator.enabled:
-            await run_until_first(until_stopped(), coordinate(node))
-        else:
-            await until_stopped()
-    if node.failures.failure is not None:
-        raise node.failures.failure

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from fedcoin.application.node.validator_presence import ValidatorPresence
+from fedcoin.application.node.watching.validator_presence import ValidatorPresence
+from fedcoin.application.node.watching.vote_watch import VoteWatch
+from fedcoin.network.api.backend import OwnVotes
 
 
 @dataclass(slots=True)
@@ -21,6 +23,8 @@ class Facts:
     """True when the node mines."""
     presence: ValidatorPresence
     """The connected validators."""
+    votes: VoteWatch
+    """This node's own votes."""
     worker_sandbox: str
     """The sandbox of the worker processes: `bubblewrap`, or `none: ` and the reason."""
     max_artifact_bytes: int
@@ -31,6 +35,10 @@ class Facts:
     def connected_power(self) -> int:
         """Implement `NodeFacts.connected_power`: add up the reachable validators' bonds, in sap."""
         return self.presence.connected_power()
+
+    def own_votes(self) -> OwnVotes:
+        """Implement `NodeFacts.own_votes`: describe the last vote that this node cast."""
+        return self.votes.own_votes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,15 @@ class ApiServer:
         for listener in self._listeners:
             await listener.set_serving()
 
+    async def set_voting(self, is_voting: bool) -> None:
+        """Have the health services say SERVING, or NOT_SERVING while a vote is overdue.
+
+        Args:
+            is_voting: False while a vote is overdue.
+        """
+        for listener in self._listeners:
+            await listener.set_voting(is_voting)
+
     async def set_not_serving(self) -> None:
         """Have the health services answer NOT_SERVING until the process ends.
 

@@ -9,6 +9,18 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.ports import ChainPort, Peers, TransactionPort
 
 
+@dataclass(frozen=True, slots=True)
+class OwnVotes:
+    """The votes that a node has cast as a validator since it started."""
+
+    last_height: int = 0
+    """The height of the last one; 0 when there is none."""
+    last_ms: int = 0
+    """When it was cast, in Unix ms; 0 when there is none."""
+    is_overdue: bool = False
+    """Whether the node has owed a vote for so long that its health says NOT_SERVING."""
+
+
 class NodeFacts(Protocol):
     """Facts about this node that are neither the chain's nor the peers'; read for each call."""
 
@@ -47,6 +59,10 @@ class NodeFacts(Protocol):
 
         A node that is a validator counts itself.
         """
+        ...
+
+    def own_votes(self) -> OwnVotes:
+        """Return what this node knows of its own votes."""
         ...
 
 

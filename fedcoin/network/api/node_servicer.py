@@ -81,6 +81,7 @@ class NodeServicer(NodeServiceServicer):
         height = chain.height()
         header = chain.store.header(height)
         hash = chain.genesis.hash if header is None else _hash_at(chain, height)
+        votes = self._node.own_votes()
         totals, validators = ledger.totals(), ledger.validators()
         return pb.GetStatusResponse(
             chain_id=chain.genesis.chain_id,
@@ -107,6 +108,9 @@ class NodeServicer(NodeServiceServicer):
             connected_power=self._node.connected_power(),
             worker_sandbox=self._node.worker_sandbox,
             max_artifact_bytes=self._node.max_artifact_bytes,
+            last_vote_height=votes.last_height,
+            last_vote_ms=votes.last_ms,
+            vote_overdue=votes.is_overdue,
         )
 
     async def GetVersion(

@@ -19,7 +19,7 @@ from fedcoin.application.cli.shared.options import home_option
 from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.service import parent_option, serve
 from fedcoin.application.configuration.home import Home
-from fedcoin.application.node.node import run_node
+from fedcoin.application.node.node_runner import run_node
 from fedcoin.testing.dishonest.node_components import KINDS, dishonest_components
 
 log = logging.getLogger("fedcoin.testing.dishonest")

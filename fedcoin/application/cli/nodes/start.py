@@ -90,7 +90,7 @@ def start(
     if new_campaign and not config.coordinator.enabled:
         raise click.UsageError("--new-campaign is for a node that coordinates: add --coordinate.")
     configure_logging(config.log.level, config.log.format)
-    from fedcoin.application.node.node import run_node
+    from fedcoin.application.node.node_runner import run_node
 
     names = [NODE_KEY]
     names += [config.miner.key] if config.miner.enabled else []

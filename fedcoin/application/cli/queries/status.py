@@ -18,6 +18,7 @@ from fedcoin.application.cli.shared.output import (
 from fedcoin.application.cli.shared.waiting import power_shortage
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
+from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
 
 @click.command(epilog=example("fedcoin-node status", "fedcoin-node status --node 10.0.0.5:7051"))
@@ -48,6 +49,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "block time": moment(reply.block_time_ms),
             "peers": reply.peers,
             "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
+            "last vote": _last_vote(reply),
             "pending": format_count(reply.pending_transactions, "transaction"),
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
@@ -56,6 +58,15 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )
+    if reply.vote_overdue:
+        note("Warning: this validator owes a vote and casts none: its log says why")
     shortage = power_shortage(reply)
     if shortage:
         note(f"Warning: transactions wait: {shortage}")
+
+
+def _last_vote(reply: GetStatusResponse) -> str:
+    if not reply.last_vote_ms:
+        return "none since the start"
+    overdue = ", another is overdue" if reply.vote_overdue else ""
+    return f"at height {reply.last_vote_height}, {moment(reply.last_vote_ms)}{overdue}"

@@ -13,8 +13,8 @@ import pytest
 from fedcoin.application.mining.miner import Miner
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
-from fedcoin.application.node.failure import FailureWatch, NodeFailedError
-from fedcoin.application.node.node import run_node
+from fedcoin.application.node.node_runner import run_node
+from fedcoin.application.node.watching.failure import FailureWatch, NodeFailedError
 from fedcoin.consensus.effects import CastVote
 from fedcoin.data.messages.blocks import Block
 from tests.support.training_site import node_home

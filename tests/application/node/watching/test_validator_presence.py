@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedcoin.application.node.validator_presence import (
+from fedcoin.application.node.watching.validator_presence import (
     GRACE_MS,
     REPEAT_MS,
     VOTE_MARGIN_MS,
