@@ -42,7 +42,7 @@ class ConsensusEngine(Protocol):
         """Begin to take part. A second call does nothing.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
         """
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
@@ -52,7 +52,7 @@ class ConsensusEngine(Protocol):
             proposal: A proposal whose signature was verified.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
 
         Raises:
             RefusalError: WRONG_HEIGHT when it is for another height; NOT_A_VALIDATOR or
@@ -68,7 +68,7 @@ class ConsensusEngine(Protocol):
             vote: A vote whose signature was verified.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
 
         Raises:
             RefusalError: WRONG_HEIGHT when it is for another height; NOT_A_VALIDATOR when its
@@ -82,7 +82,7 @@ class ConsensusEngine(Protocol):
             timer: The timer, as `StartTimer` gave it.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
         """
 
     def on_block_checked(self, block_hash: bytes, verdict: Verdict) -> list[Effect]:
@@ -93,7 +93,7 @@ class ConsensusEngine(Protocol):
             verdict: Whether the block is valid; `FOUND_FALSE` and `VALID` are final.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
         """
 
     def on_proposal_judged(self, round: int, block_hash: bytes, verdict: Verdict) -> list[Effect]:
@@ -105,7 +105,7 @@ class ConsensusEngine(Protocol):
             verdict: What this node's own facts say of it.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
         """
 
     def on_block_built(self, round: int, block: Block) -> list[Effect]:
@@ -116,7 +116,7 @@ class ConsensusEngine(Protocol):
             block: A block of this engine's height, built by this node.
 
         Returns:
-            Effects for the driver.
+            What the driver must do, in this order (see `effects`).
         """
 
     def messages(self) -> list[Message]:

@@ -65,7 +65,7 @@ class ProposerOrder:
             validators: The validators of the first height.
 
         Returns:
-            The order.
+            An order in which no validator has had a turn.
         """
         return cls(validators, (0,) * len(validators))
 
@@ -109,7 +109,7 @@ class ProposerOrder:
                 address. Such a validator starts no further ahead than it left.
 
         Returns:
-            The order.
+            A new order; this one is not changed.
         """
         if not validators.members:
             return ProposerOrder(validators, ())

@@ -32,7 +32,7 @@ class Validator:
             power: The voting power in sap.
 
         Returns:
-            The validator.
+            A validator that has not been checked against a set.
         """
         return cls(derive_address(public_key), public_key, power)
 
@@ -70,7 +70,7 @@ class ValidatorSet:
             members: The validators, in any order.
 
         Returns:
-            The set.
+            The set, sorted by address.
         """
         return cls(tuple(members))
 

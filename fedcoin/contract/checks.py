@@ -15,7 +15,7 @@ def check_amount(amount: int, field: str) -> int:
         field: The field's name, for the refusal.
 
     Returns:
-        The amount.
+        `amount`, unchanged.
 
     Raises:
         RefusalError: ZERO_AMOUNT when it is 0, AMOUNT_OVERFLOW when it is larger than any supply.

@@ -24,7 +24,7 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
         max_message_bytes: The longest message that is sent or received, in bytes.
 
     Returns:
-        The options.
+        Options for `grpc.aio.server`.
     """
     return (
         ("grpc.so_reuseport", 0),

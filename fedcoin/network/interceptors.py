@@ -324,7 +324,7 @@ def with_behaviour(handler: RpcHandler, behaviour: Callable[..., Any]) -> RpcHan
             call's context.
 
     Returns:
-        The handler.
+        A handler that passes requests on without decoding them, and encodes replies as before.
     """
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,

@@ -55,7 +55,7 @@ def make_network(width: int) -> nn.Module:
         width: The width of both hidden layers.
 
     Returns:
-        The network.
+        A network from 64 inputs to 10 logits, with random weights.
     """
     return nn.Sequential(
         nn.Flatten(),

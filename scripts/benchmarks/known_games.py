@@ -100,7 +100,7 @@ def make_voting_game(
         enough_members: The number of members that win whatever they weigh, or None.
 
     Returns:
-        The game.
+        The game with its exact values, computed by counting.
     """
     each = np.array(weights)
 

@@ -62,7 +62,7 @@ def study(quick: bool, seed: int, folder: Path) -> Findings:
         folder: Where the networks' folders are.
 
     Returns:
-        The numbers.
+        What the document's tables and figures show.
     """
     scale = QUICK if quick else WHOLE
     name = "quick" if quick else scale.dataset

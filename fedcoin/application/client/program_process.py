@@ -74,7 +74,7 @@ async def run_program(
         report: Gets its lines of output, cut to `MAX_LINE` characters; not all when there are many.
 
     Returns:
-        How it ended.
+        The exit code, and the program's last lines.
 
     Raises:
         OSError: It cannot be started.

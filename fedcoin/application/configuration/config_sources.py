@@ -47,7 +47,8 @@ def load_config(
             that was not given.
 
     Returns:
-        The configuration.
+        All settings: of each the value of the flag, else of the variable, else of the file, else
+        the default.
 
     Raises:
         RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist,

@@ -303,7 +303,7 @@ def endpoint_of(value: str) -> Endpoint:
         value: `host:port` or `[v6]:port`; the port may be 0.
 
     Returns:
-        The endpoint.
+        Host and port; the host without brackets.
 
     Raises:
         ValueError: The text is not an address. The message is the end of a sentence.

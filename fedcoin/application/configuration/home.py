@@ -182,7 +182,7 @@ class Home:
             name: The key's name: 1 to 63 lower-case letters, digits, - and _.
 
         Returns:
-            The path.
+            A path below `keys/`.
 
         Raises:
             RefusalError: BAD_ARGUMENT when `name` is not of that form.
@@ -269,7 +269,7 @@ class Home:
             name: The new key's name.
 
         Returns:
-            The path.
+            A path below `keys/` at which there is no file.
 
         Raises:
             RefusalError: KEY_EXISTS when there is one, BAD_ARGUMENT when `name` is malformed.

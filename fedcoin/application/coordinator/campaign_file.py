@@ -117,7 +117,7 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
         content: The parsed JSON.
 
     Returns:
-        The campaign.
+        The campaign as it was saved.
 
     Raises:
         ValueError: A value has the right type but is invalid.

@@ -176,7 +176,7 @@ def create_campaign(
         artifacts: The contents of the artifacts.
 
     Returns:
-        The campaign.
+        A campaign without clients, before its first round; it is not on the chain yet.
 
     Raises:
         RefusalError: BAD_ARTIFACT, TOO_LARGE or STORE_FULL when an artifact is empty, too large or

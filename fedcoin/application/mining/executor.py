@@ -44,7 +44,7 @@ def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
         bounds: The bounds of workers of this machine.
 
     Returns:
-        The executor.
+        An executor of child processes with these bounds, or of a Ray cluster.
 
     Raises:
         RefusalError: BAD_CONFIG when Ray is not installed or its cluster cannot be reached.

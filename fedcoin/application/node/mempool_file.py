@@ -40,7 +40,7 @@ class WaitingTransactions(Protocol):
             raw: A serialised SignedTransaction.
 
         Returns:
-            The transaction.
+            The transaction, with its sender and action read.
 
         Raises:
             RefusalError: A code of `decode_transaction`, such as MALFORMED or BAD_SIGNATURE, when

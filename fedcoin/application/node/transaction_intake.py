@@ -112,7 +112,7 @@ class TransactionIntake:
             raw: A serialised SignedTransaction.
 
         Returns:
-            The transaction.
+            The transaction that this node has, or a new one.
 
         Raises:
             RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE when it

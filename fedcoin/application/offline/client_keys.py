@@ -23,7 +23,7 @@ def open_client_key(home: Home, folder: Path, passphrase: str | None, row: Table
         row: The client.
 
     Returns:
-        The key.
+        The client's key pair, decrypted.
 
     Raises:
         RefusalError: NO_FILE when the row names a file that is missing; NO_KEY when the home has no

@@ -135,7 +135,7 @@ def read_evaluation(
             regression, and (m, positions) labels for one of tokens.
 
     Returns:
-        The evaluation set.
+        The encoded tensors, the labels and what is known of the inputs.
 
     Raises:
         RefusalError: NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened;

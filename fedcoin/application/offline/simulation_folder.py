@@ -118,7 +118,7 @@ def read_manifest(folder: Path) -> SimulationManifest:
         folder: A folder that `simulation.simulate` wrote.
 
     Returns:
-        The manifest.
+        What the simulation wrote about its clients, its plan and its files.
 
     Raises:
         RefusalError: BAD_STATE when it is missing or damaged, or a file is missing, has changed or

@@ -121,7 +121,7 @@ async def prepare_publication(
             reading.
 
     Returns:
-        The publication.
+        The artifacts' paths below `folder`, and each client's key, number of examples and update.
 
     Raises:
         RefusalError: BAD_ARGUMENT when the table is invalid, does not name the folder's files one

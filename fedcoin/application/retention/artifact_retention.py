@@ -117,7 +117,7 @@ def list_artifacts(folder: Path, needed: Set[bytes], now_s: float) -> list[Store
         now_s: The present Unix time, in seconds.
 
     Returns:
-        The artifacts.
+        Each artifact with its size and how long it was idle; those that are needed come last.
     """
     found = []
     for path in folder.glob("*.data"):
@@ -146,7 +146,7 @@ def remove_idle(
         now_s: The present Unix time, in seconds.
 
     Returns:
-        The deleted artifacts.
+        The artifacts that were deleted, as they were before.
     """
     removed = []
     for artifact in list_artifacts(store.folder, needed, now_s):
@@ -188,7 +188,7 @@ class ArtifactKeeper:
         """Delete idle artifacts once. Waits for the disk.
 
         Returns:
-            The deleted artifacts.
+            The artifacts that were deleted, as they were before.
         """
         # A block that is appended meanwhile may be seen in part. What it opens or closes was needed
         # a moment ago, so it is not idle.

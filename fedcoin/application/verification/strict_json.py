@@ -23,7 +23,7 @@ def parse_object(raw: bytes, name: str, max_bytes: int) -> dict[str, Any]:
         max_bytes: The largest size that is parsed, in bytes.
 
     Returns:
-        The object.
+        The object's members by name; no name comes twice.
 
     Raises:
         RefusalError: TOO_LARGE when the text has more than `max_bytes` bytes; MALFORMED when it is
@@ -56,7 +56,7 @@ def read_member(item: Any, name: str, kind: type[T]) -> T:
         kind: The Python type that its value must have; bool does not count as int.
 
     Returns:
-        The value.
+        The member's value, of exactly this type.
 
     Raises:
         RefusalError: MALFORMED when it is missing or of another type.
@@ -75,7 +75,7 @@ def read_bytes(item: Any, name: str) -> bytes:
         name: The member's name.
 
     Returns:
-        The bytes.
+        The decoded bytes.
 
     Raises:
         RefusalError: MALFORMED when it is missing or not lower-case hex.

@@ -62,7 +62,7 @@ class NodeAccess(Protocol):
             address: The sender's address, 20 bytes.
 
         Returns:
-            The present terms.
+            The terms at the node's latest block, with the nonce after those of its mempool.
 
         Raises:
             RpcError: The node cannot be reached.
@@ -126,7 +126,7 @@ class TransactionSubmitter:
             replaces: A pending transaction of this key, whose nonce the new one takes.
 
         Returns:
-            The transaction.
+            A signed transaction that expires `EXPIRY_BLOCKS` after the latest block at most.
 
         Raises:
             RpcError: The node cannot be reached.

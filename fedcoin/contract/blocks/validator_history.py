@@ -75,7 +75,7 @@ class TrustPath:
             certificate: The serialised certificate of that block.
 
         Returns:
-            The decoded header.
+            The decoded header, which the certificate makes final.
 
         Raises:
             RefusalError: MALFORMED when the header is malformed; WRONG_CHAIN when it names another
@@ -102,7 +102,7 @@ class TrustPath:
             validators: The new set, which decides from the next height on.
 
         Returns:
-            The decoded header.
+            The decoded header, which the certificate makes final.
 
         Raises:
             RefusalError: MALFORMED when the header is malformed or not above the previous change;

@@ -23,7 +23,7 @@ def get_account(ledger: Ledger, address: bytes) -> AccountView:
         address: The address, 20 bytes.
 
     Returns:
-        The view; all zero for an address that was never used.
+        Amounts in sap and the nonce; all zero for an address that was never used.
     """
     bond = records.BONDS.get(ledger.reader, address) or BondState()
     return account_view(address, ledger.account(address), bond)

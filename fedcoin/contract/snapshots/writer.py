@@ -102,7 +102,7 @@ class ChunkCutter:
             entries: All entries of the state, by bucket and then by key.
 
         Yields:
-            The chunks.
+            Chunks of at most `CHUNK_BYTES` of keys and values, unless one entry is longer.
         """
         chunk, size = SnapshotChunk(), 0
         for bucket, group in groupby(entries, lambda entry: bucket_index(entry[0])):

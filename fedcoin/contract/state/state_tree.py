@@ -142,7 +142,7 @@ class StateTree:
             entries: Keys and values in any order, each key once.
 
         Returns:
-            The tree.
+            A tree with all buckets and nodes computed.
         """
         buckets: defaultdict[int, _Bucket] = defaultdict(_Bucket)
         for key, value in entries:

@@ -81,7 +81,7 @@ class UploadSet:
             manifest: A manifest that was checked, of an artifact that has no upload.
 
         Returns:
-            The upload.
+            A new upload, of which nothing has arrived.
         """
         while len(self._receiving) >= MAX_UPLOADS:
             self.drop_least_recent()

@@ -65,7 +65,7 @@ def decode_block(raw: bytes, max_bytes: int = MAX_BLOCK_BYTES) -> Block:
         max_bytes: The largest size allowed, in bytes.
 
     Returns:
-        The block.
+        The block with its hash and its decoded header; its transactions are not decoded.
 
     Raises:
         RefusalError: TOO_LARGE when it has too many bytes or transactions; MALFORMED when it is
@@ -99,7 +99,7 @@ def decode_header(raw: bytes) -> BlockHeader:
         raw: The serialised BlockHeader.
 
     Returns:
-        The header.
+        The decoded header; whether it is of this chain is not checked.
 
     Raises:
         RefusalError: MALFORMED when it is not a well-formed header.
@@ -130,7 +130,7 @@ def build_block(
         transactions: Serialised SignedTransactions, in order.
 
     Returns:
-        The block.
+        The block with its hash and its serialised form.
     """
     filled = BlockHeader()
     filled.CopyFrom(header)

@@ -40,7 +40,7 @@ def decode(message_type: type[M], raw: bytes, *, code: DataCode = DataCode.MALFO
         code: The code of the refusal.
 
     Returns:
-        The message.
+        A message whose canonical encoding is `raw`.
 
     Raises:
         RefusalError: MALFORMED, or `code`, when the bytes cannot be parsed as the message, or are

@@ -66,7 +66,7 @@ def decode_transaction(
         max_bytes: The largest size allowed, in bytes.
 
     Returns:
-        The transaction.
+        The transaction with its hash and its sender, derived from the key.
 
     Raises:
         RefusalError: Checked in this order: TOO_LARGE when it has more than `max_bytes` bytes;
@@ -117,7 +117,7 @@ def decode_stored_transaction(raw: bytes) -> Transaction:
         raw: A serialised SignedTransaction that `decode_transaction` accepted before it was stored.
 
     Returns:
-        The transaction.
+        What `decode_transaction` returned.
     """
     envelope = SignedTransaction.FromString(raw)
     return _transaction(raw, envelope, TransactionBody.FromString(envelope.body))
@@ -145,7 +145,7 @@ def sign_transaction(body: TransactionBody, key: KeyPair, genesis_hash: bytes) -
         genesis_hash: The network's genesis hash, 32 bytes.
 
     Returns:
-        The transaction.
+        The transaction with its hash and its serialised form.
 
     Raises:
         RefusalError: UNKNOWN_ACTION when the body holds no action.

@@ -72,7 +72,7 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
         genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
 
     Returns:
-        The update.
+        The update's fields, with the signed form in `envelope`.
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not

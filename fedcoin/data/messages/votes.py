@@ -166,7 +166,7 @@ def decode_vote(
         verified: The votes of this chain that were verified before; this one joins them.
 
     Returns:
-        The vote.
+        The vote with its signed form and its voter's key.
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
@@ -262,7 +262,7 @@ def decode_proposal(
         max_block_bytes: The largest size of the block allowed, in bytes.
 
     Returns:
-        The proposal.
+        The proposal with its signed form and its decoded block.
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not

@@ -251,7 +251,7 @@ class SnapshotFolder:
             height: The snapshot's height.
 
         Returns:
-            The new path.
+            The path of the snapshot, whose name is on disk.
         """
         part.replace(self.path(height))
         sync_folder(self._root)

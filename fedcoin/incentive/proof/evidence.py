@@ -129,7 +129,7 @@ def build_evidence_tree(
         empty: u(no client), in units of the utility.
 
     Returns:
-        The tree.
+        A tree with all utilities, from which any leaf can be proved.
 
     Raises:
         RefusalError: BAD_SAMPLES when the task does not allow N samples; BAD_UTILITY when a utility

@@ -38,7 +38,7 @@ def context_key(context: Context) -> KeyPair:
         context: The context of the client app.
 
     Returns:
-        The key.
+        The client's key pair.
 
     Raises:
         RefusalError: BAD_ARGUMENT when the config has no such entry; BAD_KEY_FILE when others can

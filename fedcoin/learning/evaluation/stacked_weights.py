@@ -75,7 +75,7 @@ def stack_batch_norm(layer: BatchNorm, models: Sequence[Weights]) -> StackedBatc
         models: float32 weights by name, one mapping for each model.
 
     Returns:
-        The stack.
+        Arrays float32 (models, channels); None for factors or offsets that the layer does not have.
     """
     means = _stack_vectors(layer.mean, models)
     variances = _stack_vectors(layer.variance, models)

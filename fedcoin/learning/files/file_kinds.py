@@ -61,7 +61,7 @@ def identify_file(path: Path) -> FileKind:
         path: The file.
 
     Returns:
-        The format.
+        The format; the file may still be damaged.
 
     Raises:
         RefusalError: NO_FILE when there is no file; UNREADABLE_FILE when it cannot be opened, is a

@@ -35,7 +35,7 @@ def bind_measure(
             `PROBABILITY_UTILITIES` only.
 
     Returns:
-        The measure.
+        A measure whose facts describe the whole evaluation set, also when it sums up a part of it.
     """
     describe: dict[int, Callable[[], Facts]] = {
         task_pb2.UTILITY_ACCURACY: lambda: np.zeros(0),
@@ -61,7 +61,7 @@ def restore_measure(utility: int, facts: Facts) -> Measure:
         facts: The `Measure.facts` of the other process' measure.
 
     Returns:
-        The measure.
+        A measure equal to the other process'.
     """
     return _MEASURES[utility](facts)
 

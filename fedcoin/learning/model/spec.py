@@ -60,7 +60,7 @@ def parse_spec(raw: bytes) -> artifact_pb2.ModelSpec:
         raw: The bytes of a model artifact.
 
     Returns:
-        The ModelSpec.
+        The decoded message, which `check_spec` accepts.
 
     Raises:
         RefusalError: MODEL_TOO_LARGE when a limit of this module is exceeded; BAD_MODEL when the

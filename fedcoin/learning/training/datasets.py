@@ -85,7 +85,7 @@ def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Da
             nothing.
 
     Returns:
-        The data set.
+        Arrays for training and, where the file has them, for testing; inputs are divided already.
 
     Raises:
         RefusalError: UNKNOWN_DATASET when there is no such data set or file; BAD_DATASET when the
@@ -245,7 +245,7 @@ def load_evaluation_set(
             nothing.
 
     Returns:
-        The evaluation set.
+        The first `size` examples, encoded in `num_shards` parts whose sizes differ by at most one.
 
     Raises:
         RefusalError: BAD_SHARE when there are fewer examples than `size` or `num_shards`;

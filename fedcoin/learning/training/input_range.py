@@ -78,7 +78,7 @@ def measure_inputs(arrays: Sequence[npt.NDArray[np.generic]], divisor: float = 1
         divisor: What they are divided by on reading.
 
     Returns:
-        Their range.
+        The range of all arrays together, before the division.
     """
     filled = [array for array in arrays if array.size]
     return InputRange(

@@ -100,7 +100,7 @@ def find_sandbox(readable: Iterable[Path], hidden: Iterable[Path] = ()) -> Sandb
         hidden: Folders that the workers must not read, such as the folder of the node's keys.
 
     Returns:
-        The sandbox.
+        A sandbox in which Python has run once.
 
     Raises:
         NoSandboxError: There is no bubblewrap, or it does not work.

@@ -37,7 +37,7 @@ def encode_token(list_name: str, position: bytes) -> str:
         position: The position of the last item of the page before, in the list's own encoding.
 
     Returns:
-        The token.
+        An opaque text for the `page_token` of the next request.
     """
     token = base64.urlsafe_b64encode(_check(list_name, position) + position)
     return token.decode().rstrip("=")

@@ -74,7 +74,7 @@ def check_height(value: int, field: str) -> int:
         field: The request's field, for the refusal.
 
     Returns:
-        The height.
+        `value`, unchanged.
 
     Raises:
         RefusalError: MALFORMED when it is 0 or above `MAX_HEIGHT`.

@@ -56,7 +56,7 @@ class ArtifactClient:
             max_bytes: The longest content that is accepted, in bytes.
 
         Returns:
-            The content.
+            The content, whose hash is the artifact's id.
 
         Raises:
             RpcError: ARTIFACT_NOT_FOUND when the server does not hold it; another code when it

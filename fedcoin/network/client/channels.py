@@ -132,7 +132,7 @@ def channel_options(max_message_bytes: int) -> GrpcOptions:
         max_message_bytes: The longest message that may be sent or received, in bytes.
 
     Returns:
-        The options.
+        Options for `grpc.aio.insecure_channel` and `secure_channel`.
     """
     return (
         ("grpc.max_receive_message_length", max_message_bytes),

@@ -167,7 +167,7 @@ class FederatedClient(GrpcClient):
             max_bytes: The longest content that is accepted, in bytes.
 
         Returns:
-            The content.
+            The content, whose hash is the artifact's id.
 
         Raises:
             RpcError: The call failed.

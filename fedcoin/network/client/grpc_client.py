@@ -203,7 +203,7 @@ class GrpcClient:
             timeout: The deadline in seconds; None takes the client's.
 
         Returns:
-            The reply.
+            The decoded reply, of the method's reply type.
 
         Raises:
             RpcError: The server refused, cannot be reached, or did not answer in time.
@@ -227,7 +227,7 @@ class GrpcClient:
             timeout: The deadline of the whole call, in seconds.
 
         Returns:
-            The reply.
+            The decoded reply, of the method's reply type.
 
         Raises:
             RpcError: The server refused, cannot be reached, or did not answer in time.

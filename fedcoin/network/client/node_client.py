@@ -89,7 +89,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
             max_bytes: The longest content that is accepted, in bytes.
 
         Returns:
-            The content.
+            The content, whose hash is the artifact's id.
 
         Raises:
             RpcError: The call failed.

@@ -89,7 +89,7 @@ class TransactionCalls(GrpcClient):
             limit: How many to read at most.
 
         Returns:
-            The transactions.
+            At most `limit` transactions, amounts in sap.
 
         Raises:
             RpcError: The call failed.

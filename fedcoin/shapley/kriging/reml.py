@@ -107,7 +107,7 @@ def project(covariance: Floats, sizes: Floats) -> RemlProjection:
         sizes: X, the indicators of k sizes, (m, k).
 
     Returns:
-        The projection.
+        P, (m, m), and log det V + log det X' V^-1 X.
 
     Raises:
         numpy.linalg.LinAlgError: V is not positive definite.
@@ -157,7 +157,7 @@ def project_with_jitter(covariance: Floats, sizes: Floats) -> RemlProjection:
         sizes: X, the indicators of k sizes, (m, k).
 
     Returns:
-        The projection.
+        P, (m, m), and log det V + log det X' V^-1 X.
     """
     jitter = 1e-12 * max(float(np.diag(covariance).mean()), _MIN_VARIANCE)
     while True:
@@ -180,7 +180,7 @@ def fit_hyperparameters(
         tells_players_apart: Whether the part h is modelled.
 
     Returns:
-        The hyperparameters.
+        A local maximum of the density; the same for the same arguments.
     """
     fit = _Fit(coalitions, worth, max_degree, tells_players_apart=tells_players_apart)
     theta = fit.start

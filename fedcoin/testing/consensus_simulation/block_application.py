@@ -195,7 +195,8 @@ class SimulatedLedger:
             claims: The claims, nine bytes each (see `local_facts.make_claim`).
 
         Returns:
-            The block.
+            A block of the next height, not proposed yet, which differs from all others of this
+            ledger.
         """
         self._num_built += 1
         number = self._index.to_bytes(4, "big") + self._num_built.to_bytes(8, "big")

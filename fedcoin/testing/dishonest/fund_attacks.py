@@ -85,7 +85,7 @@ class Purse:
             factor: How many times the minimum fee it pays.
 
         Returns:
-            The transaction.
+            A signed transaction that expires after 100 blocks; it is not submitted.
         """
         genesis = self.chain.genesis
         body = TransactionBody(

@@ -91,7 +91,7 @@ def paper_partition(scale: Scale) -> Partition:
         scale: How many examples a client has.
 
     Returns:
-        The partition.
+        A division by types, with at most `scale.examples` examples for each client.
     """
     types = Division.TYPES
     return Partition(types, published.NUM_TYPES, max_examples=scale.examples)

@@ -75,7 +75,7 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
         node: The value of `--node`; None when it was not given.
 
     Yields:
-        The client.
+        A client of `--node`, else of the home's own node; it is closed when the `with` block ends.
     """
     from fedcoin.network.client.node_client import NodeClient
 

@@ -51,7 +51,7 @@ class Parsed(_AnyParamType):
             ctx: The command's context, for the error.
 
         Returns:
-            The value.
+            What `parse` made of the text; a value that is no text, unchanged.
         """
         if not isinstance(value, str):
             return value

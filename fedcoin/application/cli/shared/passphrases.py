@@ -31,7 +31,7 @@ def read_passphrase_file(path: Path) -> str:
         path: The file, or a pipe. Line ends at its end are not part of the passphrase.
 
     Returns:
-        The passphrase.
+        The text of the file, without line ends at its end; not empty.
 
     Raises:
         RefusalError: BAD_PASSPHRASE_FILE when others than the owner can read or write the file, or
@@ -146,7 +146,7 @@ def find_passphrase(home: Home, names: Sequence[str], passphrase: str | None) ->
         passphrase: From a file or variable; None when there is none.
 
     Returns:
-        The passphrase, or None.
+        `passphrase`, or what was entered; None when none is needed or there is no terminal.
     """
     if passphrase is not None or not is_interactive():
         return passphrase

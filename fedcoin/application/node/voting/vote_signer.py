@@ -86,7 +86,7 @@ class VoteSigner:
             effect: What the engine wants to send.
 
         Returns:
-            The signed message.
+            The signed message, which may be sent: it is on disk.
 
         Raises:
             RefusalError: CONFLICTING_VOTE when another one was signed for the same kind, height and

@@ -25,7 +25,7 @@ def list_words(text: str) -> frozenset[str]:
         text: Names with white space between them.
 
     Returns:
-        The names.
+        The names, each once.
     """
     return frozenset(text.split())
 

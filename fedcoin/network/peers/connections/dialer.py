@@ -129,7 +129,7 @@ class Dialer:
                 before, or else any key, which is pinned.
 
         Returns:
-            The connected peer.
+            The connected peer, which may have been connected already under another address.
 
         Raises:
             RefusalError: BANNED when the node or its host is banned; SELF_CONNECTION when it is

@@ -101,7 +101,7 @@ class Peer:
             now: The present time in seconds on the monotonic clock.
 
         Returns:
-            The description.
+            What `AdminService.ListPeers` shows of the peer.
         """
         return PeerInfo(
             node_key=self.key,

@@ -199,7 +199,7 @@ class PeerSet:
             outbound: Whether a new peer counts as outbound.
 
         Returns:
-            The peer.
+            The peer with its new link; one that had called this node already, if it had.
 
         Raises:
             RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
@@ -236,7 +236,7 @@ class PeerSet:
             context: gRPC's context of the call, with its metadata.
 
         Returns:
-            The peer.
+            The peer whose session the call names.
 
         Raises:
             RefusalError: NO_SESSION when the call has no session of this connection.

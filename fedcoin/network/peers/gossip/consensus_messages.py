@@ -74,7 +74,7 @@ def read(raw: bytes) -> Received:
         raw: A serialised `ExchangeRequest`.
 
     Returns:
-        The message.
+        The parsed message with its kind; its signature and contents are not checked.
 
     Raises:
         RefusalError: MALFORMED when the bytes are not a message of a known kind; TOO_LARGE when

@@ -152,7 +152,7 @@ def decode_bans(records: Iterable[Mapping[str, str | float]]) -> Bans:
         records: What `Bans.encode` returned, as read from JSON.
 
     Returns:
-        The bans.
+        All bans of the file, also those that have ended.
 
     Raises:
         ValueError: A field of a record is malformed.
