@@ -275,8 +275,8 @@ class HeightVoteSet:
         """Find the latest later round that a correct validator must have reached.
 
         Returns:
-            The latest round after the current one that validators with a third of the power have
-            reached; None when there is none.
+            The latest round after the current one that validators with at least a third of the
+            power have reached; None when there is none.
         """
         later = [(round, key) for key, round in self._latest_rounds.items() if round > self.round]
         power = 0

@@ -48,7 +48,7 @@ class SigningState:
         return True
 
     def note_proposal(self, round: int) -> None:
-        """Record a proposal.
+        """Record that this validator signed a proposal in a round.
 
         Args:
             round: The round, from 0.

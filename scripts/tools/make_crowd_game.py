@@ -48,7 +48,7 @@ SIZES = (*range(1, 25), *range(27, 98, 5), 99)
 
 
 class _Crowd:
-    """Evaluate coalitions of the clients in a file that this program wrote."""
+    """Evaluates coalitions of the clients in a file that this program wrote."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as file:

@@ -55,7 +55,7 @@ class ProgressReporter:
     """Reports the progress of sampling one task.
 
     Args:
-        plan: The miner's samples.
+        plan: The miner's plan for the task: which coalitions its samples hold.
         difficulty_nano: D in nano-utility.
         clock: Gives Unix ms.
         end_ms: When sampling stops, on this clock.

@@ -29,7 +29,7 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One client."""
+    """A row of the table of clients: whose update a file is, and who is paid for it."""
 
     file: str
     """The name of its file of weights within the folder of updates."""

@@ -17,7 +17,7 @@ class EvaluationPace:
         self._batches: list[tuple[int, float]] = []
 
     def add(self, num_coalitions: int, seconds: float) -> None:
-        """Add a batch.
+        """Add the time that a batch took.
 
         Args:
             num_coalitions: How many coalitions it had, at least 1.

@@ -156,7 +156,7 @@ class Ledger:
     # Execution ----------------------------------------------------------------------------
 
     def execute(self, block: BlockContext, transactions: Sequence[Transaction]) -> Execution:
-        """Execute a block.
+        """Execute a block on the state after its parent, which is not changed.
 
         Args:
             block: Height, time, proposer and certificate of the block.

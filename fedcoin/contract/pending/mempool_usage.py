@@ -50,7 +50,7 @@ class MempoolUsage:
         self._count = 0
 
     def add(self, entry: Entry) -> None:
-        """Count a transaction.
+        """Count a transaction, its bytes and its reserved step.
 
         Args:
             entry: The transaction that was added to the mempool.

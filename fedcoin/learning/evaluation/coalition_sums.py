@@ -227,7 +227,7 @@ def _plan_additions(high_subsets: Bools, num_low: int) -> list[tuple[_Addition, 
 
 @dataclass(frozen=True, slots=True)
 class _Update:
-    """Compute a row from the one before it, or from zero, by adding and removing players."""
+    """Computes a row from the one before it, or from zero, by adding and removing players."""
 
     from_zero: bool
     added: tuple[int, ...]

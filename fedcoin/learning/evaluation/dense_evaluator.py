@@ -88,7 +88,7 @@ each pass."""
 
 
 class DenseEvaluator(SummingEvaluator):
-    """Evaluate a sequence of `Dense`, `Scale` and `Activation` layers. Implements `job.Evaluator`.
+    """Evaluates a sequence of `Dense`, `Scale` and `Activation` layers. Implements `job.Evaluator`.
 
     Args:
         layers: The model's layers in order, at least one of them `Dense`.

@@ -66,7 +66,7 @@ MAX_CACHE_BYTES = 512 << 20
 
 
 class GraphEvaluator(SummingEvaluator):
-    """Evaluate the models that `architecture.read_graph` reads. Implements `job.Evaluator`.
+    """Evaluates the models that `architecture.read_graph` reads. Implements `job.Evaluator`.
 
     Args:
         graph: The model's layers.

@@ -44,7 +44,7 @@ _Summarise = Callable[[Sequence[Any], Any, npt.NDArray[np.generic]], Any]
 
 
 class KerasEvaluator(SummingEvaluator):
-    """Evaluate any model that `keras_models.model_from_spec` builds. Implements `job.Evaluator`.
+    """Evaluates any model that `keras_models.model_from_spec` builds. Implements `job.Evaluator`.
 
     Args:
         spec: The model.

@@ -45,7 +45,7 @@ _INPUT_DTYPES: dict[str, type[np.generic]] = {
 
 
 class OnnxEvaluator(SummingEvaluator):
-    """Evaluate any model whose architecture is an ONNX graph. Implements `job.Evaluator`.
+    """Evaluates any model whose architecture is an ONNX graph. Implements `job.Evaluator`.
 
     Args:
         spec: The model.

@@ -19,7 +19,7 @@ class SummingEvaluator(ABC):
         measure: The job's measure, for the whole evaluation set.
 
     Attributes:
-        measure: As in `Evaluator.measure`.
+        measure: The job's measure, bound to its whole evaluation set.
     """
 
     def __init__(self, job: UtilityJob, measure: Measure) -> None:
@@ -27,7 +27,7 @@ class SummingEvaluator(ABC):
         self.measure = measure
 
     def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`."""
+        """Implement `Evaluator.sum_statistics`: zeros for an empty one that counts as zero."""
         statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
         is_zero = ~coalitions.any(axis=1) & (self._job.empty == task_pb2.EMPTY_COALITION_ZERO)
         rows = np.flatnonzero(~is_zero)
@@ -38,7 +38,7 @@ class SummingEvaluator(ABC):
         return statistics
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`."""
+        """Implement `Evaluator.evaluate`: sum up, and finish the measure."""
         statistics = self.sum_statistics(coalitions)
         return finish_utilities(self._job, self.measure, coalitions, statistics)
 

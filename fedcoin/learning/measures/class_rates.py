@@ -48,7 +48,7 @@ class BalancedAccuracy:
         return -(-MILLIONTHS // int(len(occurring) * occurring.min()))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a mean over classes."""
         return tolerate_classes(self.facts.astype(np.int64), per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
@@ -87,7 +87,7 @@ class MacroF1:
         return -(-3 * MILLIONTHS // int(len(occurring) * occurring.min()))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a mean over classes, tripled for each answer."""
         return tolerate_classes(self.facts.astype(np.int64), per_ten_thousand, effects=3)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

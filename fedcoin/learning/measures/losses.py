@@ -45,7 +45,7 @@ class LogLoss:
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a smooth utility."""
         return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
@@ -75,7 +75,7 @@ class Perplexity:
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a smooth utility."""
         return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

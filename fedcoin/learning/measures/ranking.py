@@ -66,7 +66,7 @@ class AreaUnderCurve:
         return -(-MILLIONTHS // int(self.facts[1:].sum()))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a mean over the examples."""
         return tolerate_mean(num_examples, per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

@@ -38,11 +38,11 @@ class MeanSquaredError:
 
     @property
     def step(self) -> int:
-        """The utility of one example from no error to the largest one, in millionths."""
+        """How far one example moves the utility from no error to the largest one, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a smooth utility."""
         return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:
@@ -71,7 +71,7 @@ class RSquared:
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a smooth utility."""
         return tolerate_smooth(per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

@@ -30,7 +30,7 @@ class Accuracy:
         return np.zeros(0)
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: the number of borderline answers."""
         return count_borderline(num_examples, per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

@@ -33,7 +33,7 @@ class NextTokenAccuracy:
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`."""
+        """Implement `Measure.tolerance`: that of a mean over the labelled positions."""
         return tolerate_mean(int(self.facts[0]), per_ten_thousand)
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

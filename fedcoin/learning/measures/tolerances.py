@@ -48,10 +48,10 @@ def tolerate_mean(num_answers: int, per_ten_thousand: int) -> int:
 
 
 def tolerate_smooth(per_ten_thousand: int) -> int:
-    """Compute the tolerance of a utility without borders, such as a mean loss.
+    """Compute the tolerance of a smooth function of the outputs, such as a mean loss.
 
     Args:
-        per_ten_thousand: The network parameter `utility_tolerance`.
+        per_ten_thousand: The network parameter `utility_tolerance`, in hundredths of a percent.
 
     Returns:
         The largest accepted difference in millionths: `SMOOTH_MILLIONTHS` times the parameter,

@@ -83,7 +83,7 @@ class LayerReader:
 
     @property
     def input(self) -> Value:
-        """The model's input."""
+        """The model's input: value 0, with the spec's input shape."""
         return Value(0, tuple(self._spec.input_shape))
 
     def read(self, name: str, config: dict[str, Any], inputs: Sequence[Value]) -> Value | None:

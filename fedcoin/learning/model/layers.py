@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Multiply by `factor`, then add `offset` (Keras: `Rescaling`)."""
+    """Multiplies by `factor`, then adds `offset` (Keras: `Rescaling`)."""
 
     factor: float
     offset: float

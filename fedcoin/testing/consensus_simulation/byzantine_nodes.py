@@ -61,7 +61,7 @@ class ByzantineNode(SimulatedNode):
 
 
 class Equivocator(ByzantineNode):
-    """Propose two blocks, each to some peers, and vote for both."""
+    """Proposes two blocks, each to some peers, and votes for both."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose two blocks in one round."""
@@ -88,7 +88,7 @@ class Equivocator(ByzantineNode):
 
 
 class Withholder(ByzantineNode):
-    """Keep to the protocol, but send each message to some peers only."""
+    """Keeps to the protocol, but sends each message to some peers only."""
 
     def send_message(self, message: Message, receivers: Iterable[int]) -> None:
         """Implement `SimulatedNode.send_message`: leave receivers out at random."""
@@ -108,7 +108,7 @@ class NilVoter(ByzantineNode):
 
 
 class RandomVoter(ByzantineNode):
-    """Vote for random blocks in rounds near the present one, and claim polkas that do not exist."""
+    """Votes for random blocks in rounds near the present one; claims polkas that do not exist."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a random block with a random valid round."""
@@ -132,7 +132,7 @@ class RandomVoter(ByzantineNode):
 
 
 class LockSplitter(ByzantineNode):
-    """Send a prevote to one validator alone, so that only this one locks; send no precommits."""
+    """Sends a prevote to one validator alone, so that only this one locks; sends no precommits."""
 
     def cast(self, effect: CastVote) -> None:
         """Implement `SimulatedNode.cast`: prevote to one peer, and nil to all others."""
@@ -156,7 +156,7 @@ class LockSplitter(ByzantineNode):
 
 
 class Flooder(ByzantineNode):
-    """Send many votes for blocks that do not exist and for rounds that are far away."""
+    """Sends many votes for blocks that do not exist and for rounds that are far away."""
 
     def cast(self, effect: CastVote) -> None:
         """Implement `SimulatedNode.cast`: send twelve useless votes to each peer."""
@@ -171,7 +171,7 @@ class Flooder(ByzantineNode):
 
 
 class ForgetfulNode(ByzantineNode):
-    """Keep to the protocol on a disk that loses everything, and crash often."""
+    """Keeps to the protocol on a disk that loses everything, and crashes often."""
 
     def cast(self, effect: CastVote) -> None:
         """Implement `SimulatedNode.cast`: vote, and sometimes lose the disk and crash."""
@@ -281,7 +281,7 @@ class DecisionSplitter(ByzantineNode):
 
 
 class MisnamingProposer(ByzantineNode):
-    """Propose blocks that name a wrong proposer or a wrong round; vote for them as if valid."""
+    """Proposes blocks that name a wrong proposer or a wrong round; votes for them as if valid."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: change proposer or round of a new block."""
@@ -306,7 +306,7 @@ class MisnamingProposer(ByzantineNode):
 
 
 class Forger(ByzantineNode):
-    """Propose forged claims, and say of every block that it was audited."""
+    """Proposes forged claims, and says of every block that it was audited."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: put a forged claim into a new block."""

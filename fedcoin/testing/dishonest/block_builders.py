@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class CensoringChain(Chain):
-    """Leave other miners' commitments, openings and reveals out of this node's blocks."""
+    """Leaves other miners' commitments, openings and reveals out of this node's blocks."""
 
     async def build(
         self,
@@ -52,7 +52,7 @@ class CensoringChain(Chain):
 
 
 class GrindingChain(Chain):
-    """Build many blocks when a challenge becomes fixed, and propose one that lets this node win."""
+    """Builds many blocks when a challenge becomes fixed; proposes one that lets this node win."""
 
     def choose_content(
         self, context: BlockContext, candidates: tuple[Transaction, ...]

@@ -33,7 +33,7 @@ def contradict_vote(vote: Vote, key: KeyPair, genesis_hash: bytes) -> Vote:
 
 
 class EquivocatingExchange(ConsensusExchange):
-    """Send every second peer a vote that contradicts this node's vote.
+    """Sends every second peer a vote that contradicts this node's vote.
 
     The node itself counts only its first vote, so that it stays in step with the others.
     """

@@ -122,7 +122,7 @@ class PeerServicer(PeerServiceServicer):
         )
 
     async def Ping(self, request: PingRequest, context: CallContext) -> PingResponse:
-        """Exchange heights."""
+        """Note the caller's height, and answer with this node's."""
         self._peers.update_height(self._peers.caller(context), request.height)
         return PingResponse(height=self._introduction.height())
 
