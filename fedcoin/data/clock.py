@@ -1,7 +1,7 @@
 """The wall clock: how every layer asks for the time of day.
 
 Code that needs the time takes a `Clock` as a parameter, so that tests can hand in one of their
-own. Durations are measured with `time.monotonic` instead, which never jumps.
+own. Durations are measured with `time.monotonic` or `steady_ms` instead, which never jump.
 """
 
 from __future__ import annotations
@@ -20,3 +20,12 @@ def unix_ms() -> int:
         The Unix time in ms. It can jump, in both directions, when the clock is set.
     """
     return time.time_ns() // 1_000_000
+
+
+def steady_ms() -> int:
+    """Read a clock that no change of the wall clock moves.
+
+    Returns:
+        The time since some moment of the past, in ms.
+    """
+    return time.monotonic_ns() // 1_000_000

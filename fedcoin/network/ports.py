@@ -323,6 +323,9 @@ class PeerInfo:
     agent: str
     """The peer's program and version."""
 
+    clock_difference_ms: int | None = None
+    """How far its clock is ahead of this node's, in ms; None before it told its time."""
+
 
 class Peers(Protocol):
     """The peers of this node, for the API and the operator."""

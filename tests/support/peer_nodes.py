@@ -89,6 +89,10 @@ class PeerNode(NodeCore):
         """Return a connected peer's penalty score: 0 for a good peer, 100 for one to be banned."""
         return self.peer(other).score.value(self.network.peer_set.now())
 
+    def clock_difference_ms(self) -> int | None:
+        """Return how far its first peer's clock is ahead, in ms; None before that has told."""
+        return self.network.peers()[0].clock_difference_ms
+
     def linked(self) -> int:
         """Return the number of peers that this node can call."""
         return sum(peer.link is not None for peer in self.network.peer_set)

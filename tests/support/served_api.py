@@ -207,6 +207,9 @@ class FakeNodeFacts:
     def connected_power(self) -> int:
         return self.power
 
+    def clock_difference_ms(self) -> int | None:
+        return -250
+
     def own_votes(self) -> OwnVotes:
         return OwnVotes(last_height=7, last_ms=1_700_000_000_000, is_overdue=True)
 

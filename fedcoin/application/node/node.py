@@ -39,6 +39,7 @@ from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.guarded_signer import open_signer
+from fedcoin.application.node.watching.clock_watch import median_difference_ms, watch_clocks
 from fedcoin.application.node.watching.failure import FailureWatch
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
 from fedcoin.application.node.watching.vote_watch import (
@@ -54,7 +55,7 @@ from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.data.clock import unix_ms
+from fedcoin.data.clock import steady_ms, unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -164,6 +165,7 @@ class Node:
             mining=mining,
             presence=self.presence,
             votes=self.votes,
+            read_clocks=lambda: median_difference_ms(self.network.peers()),
             worker_sandbox=sandbox,
             max_artifact_bytes=config.limits.artifact_bytes,
         )
@@ -226,6 +228,10 @@ class Node:
         self.owner.keep_running(watch, name="presence")
         follow = partial(watch_votes, self.votes, self._voting_position, self.api.set_voting)
         self.owner.keep_running(follow, name="votes")
+        # Half of what the other validators tolerate.
+        limit_ms = self.chain.genesis.parameters.max_clock_drift_ms // 2
+        compare = partial(watch_clocks, self.facts.clock_difference_ms, limit_ms, steady_ms)
+        self.owner.keep_running(compare, name="clocks")
         self._mempool_file.load()
         self.owner.keep_running(self._mempool_file.run, name="mempool file")
         if self._keeper is not None:

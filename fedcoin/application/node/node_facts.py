@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
@@ -25,6 +26,8 @@ class Facts:
     """The connected validators."""
     votes: VoteWatch
     """This node's own votes."""
+    read_clocks: Callable[[], int | None]
+    """Returns how far the peers' clocks are ahead, in ms: the median; None when none is known."""
     worker_sandbox: str
     """The sandbox of the worker processes: `bubblewrap`, or `none: ` and the reason."""
     max_artifact_bytes: int
@@ -35,6 +38,10 @@ class Facts:
     def connected_power(self) -> int:
         """Implement `NodeFacts.connected_power`: add up the reachable validators' bonds, in sap."""
         return self.presence.connected_power()
+
+    def clock_difference_ms(self) -> int | None:
+        """Implement `NodeFacts.clock_difference_ms`: compare the clocks, in ms."""
+        return self.read_clocks()
 
     def own_votes(self) -> OwnVotes:
         """Implement `NodeFacts.own_votes`: describe the last vote that this node cast."""

@@ -16,6 +16,7 @@ from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.contract.blocks.ledger import Execution, Ledger
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import BlockContext
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
@@ -181,7 +182,8 @@ def check_clock(
         raise RefusalError(
             LedgerCode.TIME_TOO_FAR_AHEAD,
             f"header.time_ms is {header.time_ms}, {header.time_ms - now_ms} ms ahead of this"
-            f" clock; at most {drift_ms} ms are allowed in round {header.round}",
+            f" clock; at most {drift_ms} ms are allowed in round {header.round}; its proposer"
+            f" {format_address(header.proposer)} or this node has a wrong clock",
             field="header.time_ms",
             limit=str(latest),
         )

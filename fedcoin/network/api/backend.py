@@ -61,6 +61,13 @@ class NodeFacts(Protocol):
         """
         ...
 
+    def clock_difference_ms(self) -> int | None:
+        """Return how far the peers' clocks are ahead of this node's, in ms: their median.
+
+        None while no peer has told its time.
+        """
+        ...
+
     def own_votes(self) -> OwnVotes:
         """Return what this node knows of its own votes."""
         ...

@@ -111,6 +111,7 @@ class NodeServicer(NodeServiceServicer):
             last_vote_height=votes.last_height,
             last_vote_ms=votes.last_ms,
             vote_overdue=votes.is_overdue,
+            clock_difference_ms=self._node.clock_difference_ms(),
         )
 
     async def GetVersion(
@@ -246,6 +247,7 @@ class NodeServicer(NodeServiceServicer):
                     height=peer.height,
                     score=peer.score,
                     agent=peer.agent,
+                    clock_difference_ms=peer.clock_difference_ms,
                 )
                 for peer in sorted(self._peers.peers(), key=lambda peer: peer.address)
             ]

@@ -347,7 +347,8 @@ class PeerNetwork:
         while lost < MAX_LOST_PINGS:
             await asyncio.sleep(self._options.ping_interval_s)
             try:
-                request = PingRequest(height=self._chain.height())
+                asked_ms = self._introduction.clock()
+                request = PingRequest(height=self._chain.height(), time_ms=asked_ms)
                 reply = await link.call(link.peers.Ping, request, timeout=PING_S)
             except RpcError as error:
                 log.debug("%s did not answer a ping: %s", peer, error)
@@ -355,6 +356,8 @@ class PeerNetwork:
             else:
                 lost = 0
                 peer.last_seen = self.peer_set.now()
+                # The peer read its clock about half way between call and reply.
+                peer.learn_time(reply.time_ms, (asked_ms + self._introduction.clock()) // 2)
                 self.peer_set.update_height(peer, reply.height)
 
     async def _reap(self) -> None:

@@ -10,6 +10,7 @@ from fedcoin.consensus.certificates import make_certificate
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.contract.blocks.validation import check_clock, compute_clock_bound
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode
 from fedcoin.data.messages.blocks import Block, build_block
@@ -102,8 +103,9 @@ def test_a_time_too_far_ahead_of_a_voter_s_clock_is_no_part_of_validity(
     block = chain.draft(after_ms=100_000)
     now = block.header.time_ms - drift
     check_clock(block.header, chain.header, chain.genesis, now)
-    with refused(LedgerCode.TIME_TOO_FAR_AHEAD, "header.time_ms"):
+    with refused(LedgerCode.TIME_TOO_FAR_AHEAD, "header.time_ms") as caught:
         check_clock(block.header, chain.header, chain.genesis, now - 1)
+    assert format_address(block.header.proposer) in str(caught.value)
     chain.check(block)
 
 

@@ -76,6 +76,7 @@ async def test_status_after_a_block(live: ServedApi) -> None:
     assert status.peer_address == "127.0.0.1:7050"
     assert status.total_power == live.chain.ledger.validators().total_power
     assert status.connected_power == 5
+    assert status.clock_difference_ms == -250
     votes = (status.last_vote_height, status.last_vote_ms, status.vote_overdue)
     assert votes == (7, 1_700_000_000_000, True)
 

@@ -41,6 +41,10 @@ async def test_both_can_call_each_other_though_one_dialled(tmp_path: Path) -> No
             assert first.network.peers()[0].address == second.network.address
             assert first.network.peers()[0].node_key == MINERS[1].public_key
             assert first.network.peers()[0].agent == "test/1"
+            # Pings tell both sides the other's time; here both read one clock.
+            nodes = (first, second)
+            await until(lambda: all(node.clock_difference_ms() is not None for node in nodes))
+            assert all(abs(node.clock_difference_ms() or 0) < 10_000 for node in nodes)
 
 
 async def test_peers_tell_of_each_other(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "block time": moment(reply.block_time_ms),
             "peers": reply.peers,
             "power": f"{coins(reply.connected_power)} of {coins(reply.total_power)} connected",
+            "clock": _clock(reply),
             "last vote": _last_vote(reply),
             "pending": format_count(reply.pending_transactions, "transaction"),
             "supply": f"{coins(reply.supply)}, burned {coins(reply.burned)}, "
@@ -70,3 +71,11 @@ def _last_vote(reply: GetStatusResponse) -> str:
         return "none since the start"
     overdue = ", another is overdue" if reply.vote_overdue else ""
     return f"at height {reply.last_vote_height}, {moment(reply.last_vote_ms)}{overdue}"
+
+
+def _clock(reply: GetStatusResponse) -> str:
+    if not reply.HasField("clock_difference_ms"):
+        return "no peer has told its time"
+    ahead_ms = reply.clock_difference_ms
+    where = "behind" if ahead_ms > 0 else "ahead of"
+    return f"{abs(ahead_ms) / 1000:.3f} s {where} the median of its peers"

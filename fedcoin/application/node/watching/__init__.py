@@ -6,4 +6,5 @@ is decided elsewhere.
 * `failure`: how a node ends that cannot work any more
 * `vote_watch`: whether a validator casts the votes that it owes
 * `validator_presence`: whether enough validators can be reached
+* `clock_watch`: whether its clock differs from its peers'
 """

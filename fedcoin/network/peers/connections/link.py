@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
+from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
@@ -52,6 +53,8 @@ class Introduction:
     """Gives the address that peers shall dial, as host:port."""
     height: Callable[[], int]
     """Gives the height of the last final block."""
+    clock: Clock = unix_ms
+    """Gives Unix ms."""
 
     def message(self) -> NodeIdentity:
         """Encode the identity with the present address and height."""

@@ -16,6 +16,9 @@ from fedcoin.network.token_bucket import TokenBucket
 RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 """The limit of requests for ranges of blocks, of which this node uses half."""
 
+MAX_TIME_MS = 1 << 53
+"""Times of peers from here on are not believed, in Unix ms: JSON's numbers end here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
@@ -64,6 +67,8 @@ class Peer:
         """gRPC's name of the connection of each session, the oldest first."""
         self.streams = 0
         """The number of consensus streams that it has open with this node."""
+        self.clock_difference_ms: int | None = None
+        """How far its clock is ahead of this node's, in ms; None before it told its time."""
         self.last_seen = now
         self.useful_blocks = 0
         """Blocks that it sent and this node lacked: its rank when blocks are fetched."""
@@ -94,6 +99,16 @@ class Peer:
             # An address that this node dialled is known to work; this one is not.
             self.endpoint = identity.endpoint.seen_from(host)
 
+    def learn_time(self, time_ms: int, own_time_ms: int) -> None:
+        """Compare the peer's clock with this node's.
+
+        Args:
+            time_ms: The peer's time in Unix ms; 0 when it did not say.
+            own_time_ms: This node's time when the peer read its clock, in Unix ms.
+        """
+        if 0 < time_ms < MAX_TIME_MS:
+            self.clock_difference_ms = time_ms - own_time_ms
+
     def info(self, now: float) -> PeerInfo:
         """Describe the peer for the API.
 
@@ -110,4 +125,5 @@ class Peer:
             height=self.height,
             score=round(self.score.value(now)),
             agent=self.agent,
+            clock_difference_ms=self.clock_difference_ms,
         )

@@ -122,9 +122,12 @@ class PeerServicer(PeerServiceServicer):
         )
 
     async def Ping(self, request: PingRequest, context: CallContext) -> PingResponse:
-        """Note the caller's height, and answer with this node's."""
-        self._peers.update_height(self._peers.caller(context), request.height)
-        return PingResponse(height=self._introduction.height())
+        """Note the caller's height and clock, and answer with this node's."""
+        now_ms, caller = self._introduction.clock(), self._peers.caller(context)
+        self._peers.update_height(caller, request.height)
+        if caller.link is None:  # this node's own pings measure it better
+            caller.learn_time(request.time_ms, now_ms)
+        return PingResponse(height=self._introduction.height(), time_ms=now_ms)
 
 
 def _may_share(peer: Peer, caller: Peer) -> bool:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.error_details import read_error_details
@@ -64,6 +65,21 @@ async def test_the_server_proves_itself_and_a_session_opens_the_rest(node: PeerN
         assert node.peer(STRANGER).height == 7
         listed = await link.peers.ListPeers(pb.ListPeersRequest(), metadata=link.metadata)
         assert list(listed.peers) == []
+
+
+async def test_clocks_are_compared(node: PeerNode) -> None:
+    async with visiting(node) as link:
+        assert node.peer(STRANGER).info(0.0).clock_difference_ms is None
+        for ahead_ms in (90_000, -90_000):
+            ping = pb.PingRequest(time_ms=unix_ms() + ahead_ms)
+            reply = await link.peers.Ping(ping, metadata=link.metadata)
+            assert abs(reply.time_ms - unix_ms()) < 30_000
+            found = node.peer(STRANGER).info(0.0).clock_difference_ms
+            assert found is not None
+            assert abs(found - ahead_ms) < 30_000
+        for unsaid in (0, -5, 1 << 62):
+            await link.peers.Ping(pb.PingRequest(time_ms=unsaid), metadata=link.metadata)
+            assert node.peer(STRANGER).info(0.0).clock_difference_ms == found
 
 
 async def test_hello_is_refused_with_the_reason(node: PeerNode) -> None:
