@@ -309,7 +309,8 @@ class LedgerCode(str, Enum):
 
     Wait until the transaction that opens it is final, and use its hash."""
     NOT_A_MINER = "NOT_A_MINER"
-    """The sender had no bond when the task was opened, or the bond was slashed since.
+    """The sender had no bond when the task was opened, or the bond was slashed since, or the sender
+    has declined the task.
 
     Bond at least the minimum before the next task is opened."""
     TOO_EARLY = "TOO_EARLY"

@@ -40,6 +40,7 @@ from fedcoin.v1.transaction_pb2 import (
     Bond,
     CloseCampaign,
     CommitShapley,
+    DeclineTask,
     RegisterReceipt,
     ReportEquivocation,
     RevealShapley,
@@ -61,6 +62,7 @@ _FIELDS: dict[type[Message], str] = {
     SetClients: "set_clients",
     RegisterReceipt: "register_receipt",
     CommitShapley: "commit_shapley",
+    DeclineTask: "decline_task",
     RevealShapley: "reveal_shapley",
     ReportEquivocation: "report_equivocation",
 }

@@ -20,7 +20,7 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.learning.measures.measure import Measure
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import task_pb2
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
 from tests.support.local_chain import LocalChain
 from tests.support.mining_campaign import MiningCampaign
 
@@ -115,7 +115,7 @@ class MiningSite:
         return WorkFolder(self.folder / f"work-{key.address.hex()}")
 
     def miner(self, key: KeyPair, submit: Any = None, **options: Any) -> Miner:
-        async def submit_here(action: CommitShapley | RevealShapley) -> Transaction:
+        async def submit_here(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
             transaction = await self.chain.submit(key, action)
             self.submitted.append(transaction)
             return transaction

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
+from fedcoin.application.mining.declining import HOPELESS_CODES, decline
 from fedcoin.application.mining.progress import Progress, Report
 from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_choice import (
@@ -38,21 +39,18 @@ from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, build_evidence_tree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.learning.errors import LearningCode, WorkerError
+from fedcoin.learning.errors import WorkerError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.ports import ChainPort, TransactionPort
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
 
 log = logging.getLogger(__name__)
 
-Submit = Callable[[CommitShapley | RevealShapley], Awaitable[Transaction]]
+Submit = Callable[[CommitShapley | RevealShapley | DeclineTask], Awaitable[Transaction]]
 """Signs and submits an action with the miner's key; raises RefusalError or RpcError."""
-
-HOPELESS_CODES = frozenset({LearningCode.TOO_SLOW, LearningCode.MISSING_PACKAGE})
-"""Codes after which a task is not tried again."""
 
 MAX_TASKS = 4
 """The number of tasks whose samples are computed at the same time; each holds its weights in the
@@ -253,14 +251,16 @@ class Miner:
                     return
                 except (RefusalError, RpcError, WorkerError) as failure:
                     is_last = tries >= MAX_TRIES and not progress.is_sealed
-                    # What takes too long once takes too long again, and no try installs a package.
-                    is_last |= getattr(failure, "code", None) in HOPELESS_CODES
+                    is_hopeless = getattr(failure, "code", None) in HOPELESS_CODES
+                    is_last |= is_hopeless
                     end = "gave up" if is_last else "will try again"
                     log.warning(
                         "task %s, attempt %d: %s: %s", progress.name, progress.attempt, end, failure
                     )
                 if is_last:
                     progress.given_up = True
+                    if is_hopeless:
+                        await decline(self._submit, progress)
                     return
                 pause = RETRY_SECONDS * 2 ** min(tries - 1, 10)
                 await asyncio.sleep(min(pause, MAX_RETRY_SECONDS))

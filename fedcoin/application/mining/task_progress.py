@@ -40,6 +40,8 @@ class TaskProgress:
     """The hash of the transaction that was submitted last."""
     given_up: bool = False
     """True when this miner does nothing more in this attempt."""
+    has_declined: bool = False
+    """True when this miner has said that it cannot take part, in any attempt."""
 
     @property
     def name(self) -> str:
@@ -76,4 +78,4 @@ class TaskProgress:
             attempt: The attempt's number.
         """
         await self.halt()
-        self.attempt, self.sent, self.given_up = attempt, b"", False
+        self.attempt, self.sent, self.given_up = attempt, b"", self.has_declined

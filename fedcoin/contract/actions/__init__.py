@@ -9,7 +9,7 @@ do, not when windows close or who is paid for a task (`tasks`).
 * `client_receipts`: what servers owe to clients whose updates they took; `left_out_receipts`:
   what it costs to leave one out; `receipt_terms`: what tasks may then ask for.
 * `update_groups`: updates that share one value.
-* `mining`: commitments and reveals of miners.
+* `mining`: commitments and reveals of miners, and that one cannot take part.
 
 A new action gets a message in `transaction.proto`, a function here, and an entry in `ACTIONS`.
 """
@@ -48,6 +48,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "reveal_shapley": mining.reveal_shapley,
         "report_equivocation": equivocation.report_equivocation,
         "set_clients": client_lists.set_clients,
+        "decline_task": mining.decline_task,
         "register_receipt": client_receipts.register_receipt,
     }
 )

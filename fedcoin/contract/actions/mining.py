@@ -1,11 +1,11 @@
-"""CommitShapley and RevealShapley: a miner's commitment to its evidence, and its two reveals."""
+"""CommitShapley, RevealShapley, DeclineTask: a miner's commitment, its two reveals, or neither."""
 
 from __future__ import annotations
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.tasks.frozen_power import read_power
+from fedcoin.contract.tasks.frozen_power import decline_power, read_power
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
@@ -30,24 +30,13 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
     Raises:
         RefusalError: UNKNOWN_TASK when there is no task of this id; TOO_EARLY or TOO_LATE when this
             attempt's commit window is not open yet or any more; NOT_A_MINER when the sender had no
-            bond when the task was opened, or lost it since; BAD_HASH when the commitment does not
-            have 32 bytes; WRONG_DEPOSIT when the deposit is not the task's; ALREADY_COMMITTED when
-            the miner has committed in this attempt; INSUFFICIENT_BALANCE when the balance does not
-            cover the deposit.
+            bond when the task was opened, lost it since, or has declined; BAD_HASH when the
+            commitment does not have 32 bytes; WRONG_DEPOSIT when the deposit is not the task's;
+            ALREADY_COMMITTED when the miner has committed in this attempt; INSUFFICIENT_BALANCE
+            when the balance does not cover the deposit.
     """
     action = transaction.body.commit_shapley
-    task = _read_task(context, action.task_id)
-    _check_phase(task, action.attempt, block_pb2.TASK_PHASE_COMMIT)
-    power = read_power(context.state, action.task_id).get(transaction.sender, 0)
-    if not power:
-        raise RefusalError(
-            LedgerCode.NOT_A_MINER,
-            "only a miner that had a bond when the task was opened, and was not slashed since, may"
-            f" commit: bond at least {format_amount(context.parameters.min_bond)} before the next"
-            " task",
-            field="public_key",
-            limit=str(context.parameters.min_bond),
-        )
+    power = _check_may_act(context, transaction, action.task_id, action.attempt)
     check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
     deposit = _required_deposit(context, action.task_id)
     if action.deposit != deposit:
@@ -57,12 +46,7 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             field="deposit",
             limit=str(deposit),
         )
-    if records.MINERS.get(context.state, action.task_id, transaction.sender) is not None:
-        raise RefusalError(
-            LedgerCode.ALREADY_COMMITTED,
-            "this miner has already committed in this attempt",
-            field="task_id",
-        )
+    _check_uncommitted(context, transaction, action.task_id)
     context.debit(transaction.sender, action.deposit, "deposit")
     miner = MinerState(
         public_key=transaction.public_key,
@@ -72,6 +56,23 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         power=power,
     )
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
+
+
+def decline_task(context: ExecutionContext, transaction: Transaction) -> None:
+    """Take a miner's power in a task away at its own request, while the commit window is open.
+
+    Args:
+        context: The execution of the block.
+        transaction: The decoded transaction; its body holds the action.
+
+    Raises:
+        RefusalError: UNKNOWN_TASK, TOO_EARLY, TOO_LATE and NOT_A_MINER as in `commit_shapley`;
+            ALREADY_COMMITTED when the miner has committed in this attempt.
+    """
+    action = transaction.body.decline_task
+    _check_may_act(context, transaction, action.task_id, action.attempt)
+    _check_uncommitted(context, transaction, action.task_id)
+    decline_power(context.state, action.task_id, transaction.sender)
 
 
 def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
@@ -122,6 +123,33 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
     miner.evidence_root = action.evidence.root
     miner.evaluations = proved.evaluations
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
+
+
+def _check_may_act(
+    context: ExecutionContext, transaction: Transaction, task_id: bytes, attempt: int
+) -> int:
+    """Check that the sender may commit in an attempt; return its power in sap."""
+    _check_phase(_read_task(context, task_id), attempt, block_pb2.TASK_PHASE_COMMIT)
+    power = read_power(context.state, task_id).get(transaction.sender, 0)
+    if not power:
+        raise RefusalError(
+            LedgerCode.NOT_A_MINER,
+            "only a miner that had a bond when the task was opened, was not slashed since and has"
+            " not declined may commit: bond at least"
+            f" {format_amount(context.parameters.min_bond)} before the next task",
+            field="public_key",
+            limit=str(context.parameters.min_bond),
+        )
+    return power
+
+
+def _check_uncommitted(context: ExecutionContext, transaction: Transaction, task_id: bytes) -> None:
+    if records.MINERS.get(context.state, task_id, transaction.sender) is not None:
+        raise RefusalError(
+            LedgerCode.ALREADY_COMMITTED,
+            "this miner has already committed in this attempt",
+            field="task_id",
+        )
 
 
 def _required_deposit(context: ExecutionContext, task_id: bytes) -> int:

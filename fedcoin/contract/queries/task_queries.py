@@ -6,6 +6,7 @@ from fedcoin.contract.queries.pages import Page, make_page
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks import lifecycle
+from fedcoin.contract.tasks.frozen_power import read_declined
 from fedcoin.contract.tasks.settlement import client_values
 from fedcoin.contract.views import (
     campaign_view,
@@ -101,6 +102,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         challenge=task.challenge.hex(),
         total_power=task.total_power,
         unit_price=campaign.terms.unit_price if campaign is not None else 0,
+        declined=map(format_optional_address, read_declined(state, task_id)),
     )
 
 

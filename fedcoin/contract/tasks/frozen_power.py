@@ -41,8 +41,8 @@ def read_power(state: StateReader, task_id: bytes) -> dict[bytes, int]:
         task_id: The task's id, 32 bytes.
 
     Returns:
-        The power in sap by address (20 bytes), 0 for miners whose bond was slashed since; nothing
-        for a closed or unknown task.
+        The power in sap by address (20 bytes), 0 for miners whose bond was slashed since and for
+        those that declined; nothing for a closed or unknown task.
     """
     frozen = records.POWERS.get(state, task_id) or FrozenPowerState()
     return {miner.address: miner.power for miner in frozen.miners}
@@ -68,6 +68,38 @@ def remove_power(state: Overlay, address: bytes) -> None:
         if committed is not None:
             committed.power = 0
             records.MINERS.put(state, task_id, address, record=committed)
+
+
+def decline_power(state: Overlay, task_id: bytes, address: bytes) -> None:
+    """Set a miner's power in one task to 0, because it says that it cannot take part.
+
+    As after a slashing, the totals stay: the others need as much power as before for a quorum.
+
+    Args:
+        state: The state to write to.
+        task_id: The task's id, 32 bytes; the task is open.
+        address: The miner's address, 20 bytes; it has not committed in the present attempt.
+    """
+    frozen = records.POWERS.get(state, task_id)
+    assert frozen is not None, "an open task without frozen power"
+    for miner in frozen.miners:
+        if miner.address == address:
+            miner.power, miner.declined = 0, True
+    records.POWERS.put(state, task_id, record=frozen)
+
+
+def read_declined(state: StateReader, task_id: bytes) -> tuple[bytes, ...]:
+    """Read which miners said that they cannot take part in an open task.
+
+    Args:
+        state: The state to read from.
+        task_id: The task's id, 32 bytes.
+
+    Returns:
+        Their addresses, 20 bytes each; none for a closed or unknown task.
+    """
+    frozen = records.POWERS.get(state, task_id) or FrozenPowerState()
+    return tuple(miner.address for miner in frozen.miners if miner.declined)
 
 
 def note_proved_samples(state: Overlay, task_id: bytes, miners: Mapping[bytes, MinerState]) -> None:

@@ -129,6 +129,7 @@ def transactions() -> list[dict[str, Any]]:
             )
         },
         {"register_receipt": _register_receipt()},
+        {"decline_task": transaction_pb2.DeclineTask(task_id=hash_of("task"), attempt=1)},
     ]
     return [_transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
 

@@ -14,13 +14,13 @@ from fedcoin.application.mining import miner as mining
 from fedcoin.application.mining import task_evaluator
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.transactions import Transaction, action_name
 from fedcoin.incentive.payout import compute_deposit
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
 from tests.support import mining_campaign, onnx_graphs
 from tests.support.keys import ALICE
 from tests.support.mining_campaign import CLASSES, PIXELS
@@ -99,7 +99,7 @@ async def test_a_miner_without_a_package_gives_a_task_up_at_once(
 ) -> None:
     here = site()
     await here.job.open_campaign()
-    await here.job.open_task()
+    opening = await here.job.open_task()
     calls: list[UtilityJob] = []
 
     async def refuse(job: UtilityJob) -> None:
@@ -111,6 +111,15 @@ async def test_a_miner_without_a_package_gives_a_task_up_at_once(
     await until(lambda: "gave up" in caplog.text)
     assert len(calls) == 1
     assert caplog.text.count("install fedcoin[onnx]") == 1
+    # It says so on the chain, once, and does nothing in the next attempt.
+    await until(lambda: here.submitted)
+    await here.chain.produce()
+    await here.chain.produce(after_ms=10_000)
+    task = here.chain.task(opening.hash)
+    assert task.attempt == 1
+    await here.chain.produce()
+    assert [action_name(sent.body) for sent in here.submitted] == ["decline_task"]
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("schedule", [PERMUTATION, ANTITHETIC])
@@ -184,7 +193,7 @@ async def test_work_is_on_disk_before_the_commitment_is_sent(site: OpenMiningSit
     miner = here.chain.miners[0]
     seen: list[Any] = []
 
-    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+    async def submit(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
         seen.append(here.folder_of(miner).load(action.task_id))
         raise asyncio.CancelledError  # The machine goes down.
 
@@ -311,9 +320,9 @@ async def test_another_commitment_of_the_same_key_is_noticed(
     opening = await here.job.open_task()
     deposit = compute_deposit(1, here.job.terms().prices.mining, winner_takes_all=True)
     foreign = CommitShapley(task_id=opening.hash, attempt=0, commitment=bytes(32), deposit=deposit)
-    own: list[CommitShapley | RevealShapley] = []
+    own: list[CommitShapley | RevealShapley | DeclineTask] = []
 
-    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+    async def submit(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
         own.append(action)
         return await here.chain.submit(first, foreign)
 
@@ -347,10 +356,10 @@ async def test_a_refused_submission_is_tried_again(
     here = site()
     await here.job.open_campaign()
     await here.job.open_task()
-    calls: list[CommitShapley | RevealShapley] = []
+    calls: list[CommitShapley | RevealShapley | DeclineTask] = []
     miner = here.chain.miners[0]
 
-    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+    async def submit(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
         calls.append(action)
         if len(calls) == 1:
             raise RefusalError(DataCode.TOO_LARGE, "not now", field="body")
@@ -428,7 +437,7 @@ async def test_a_step_with_samples_is_tried_until_its_window_ends(
     calls = 0
     miner = here.chain.miners[0]
 
-    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+    async def submit(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
         nonlocal calls
         calls += 1
         if calls <= 3 * mining.MAX_TRIES:

@@ -15,7 +15,7 @@ from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.v1 import block_pb2, task_pb2
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
 from tests.conftest import ReportAttack
 from tests.support.mining_site import MiningSite
 
@@ -44,7 +44,7 @@ async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[Callable[...
 
 
 def make_dishonest_miner(here: MiningSite, key: KeyPair, kind: str) -> DishonestMiner:
-    async def submit(action: CommitShapley | RevealShapley) -> Transaction:
+    async def submit(action: CommitShapley | RevealShapley | DeclineTask) -> Transaction:
         return await here.chain.submit(key, action)
 
     return DishonestMiner(

@@ -43,6 +43,7 @@ def describe_progress(view: TaskView) -> str:
     return (
         f"round {view.round}, attempt {view.attempt + 1}: {phase_of(view)}, "
         f"{format_count(committed, 'miner')} committed, {revealed} revealed"
+        + (f", {len(view.declined)} cannot take part" if view.declined else "")
     )
 
 
@@ -74,6 +75,7 @@ def print_task(view: TaskView) -> None:
             f"{format_count(view.evaluation_size, 'example')}",
             "difficulty": nano(view.difficulty_nano),
             "winner": view.winner or "-",
+            **({"cannot take part": ", ".join(view.declined)} if view.declined else {}),
         }
     )
     click.echo()
