@@ -37,6 +37,7 @@ def load_config(
     path: Path | None,
     environment: Mapping[str, str],
     flags: Mapping[str, object] | None = None,
+    recalled: Mapping[str, str] | None = None,
 ) -> NodeConfig:
     """Read the settings in force and check them.
 
@@ -45,6 +46,7 @@ def load_config(
         environment: The environment's variables.
         flags: Values of command-line flags by dotted name, such as `"api.listen"`; None for a flag
             that was not given.
+        recalled: What an earlier start was told, as TOML by dotted name: in place of defaults.
 
     Returns:
         All settings: of each the value of the flag, else of the variable, else of the file, else
@@ -54,12 +56,23 @@ def load_config(
         RefusalError: BAD_CONFIG for a wrong value, UNKNOWN_SETTING for a name that does not exist,
             EXPOSED for a listener without TLS that other machines can reach.
     """
-    given = _read_toml(path) if path is not None and path.exists() else {}
+    given: dict[str, object] = {
+        name: _read_value(name, text) for name, text in (recalled or {}).items()
+    }
+    given.update(_read_toml(path) if path is not None and path.exists() else {})
     given.update(_from_environment(environment))
     given.update({name: value for name, value in (flags or {}).items() if value is not None})
     config = assemble(given)
     _check(config)
     return config
+
+
+def _read_value(name: str, text: str) -> object:
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise refuse(name, text, f"the campaign's file has no TOML for it: {error}") from None
+    return value
 
 
 def _read_toml(path: Path) -> dict[str, object]:

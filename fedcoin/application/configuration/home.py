@@ -143,13 +143,17 @@ class Home:
         return parse_genesis(self.genesis_path.read_bytes())
 
     def config(
-        self, environment: Mapping[str, str], flags: Mapping[str, object] | None = None
+        self,
+        environment: Mapping[str, str],
+        flags: Mapping[str, object] | None = None,
+        recalled: Mapping[str, str] | None = None,
     ) -> NodeConfig:
         """Read the settings in force.
 
         Args:
             environment: The environment's variables.
             flags: Values of command-line flags by dotted name; None for one that was not given.
+            recalled: What an earlier start was told, as in `load_config`.
 
         Returns:
             The settings; defaults where this home has no config.toml.
@@ -158,7 +162,7 @@ class Home:
             RefusalError: BAD_CONFIG for a wrong value; UNKNOWN_SETTING for a name that does not
                 exist; EXPOSED for a listener without TLS that other machines can reach.
         """
-        return load_config(self.config_path, environment, flags)
+        return load_config(self.config_path, environment, flags, recalled)
 
     def peer_address(self, config: NodeConfig) -> str:
         """Compose the address that other nodes dial.

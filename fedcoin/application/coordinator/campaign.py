@@ -100,6 +100,9 @@ class Campaign:
     from the history, so that the campaign's file does not hold it."""
     settings: dict[str, str] = field(default_factory=dict)
     """The settings that the campaign fixes, as TOML by name; none where nothing compares them."""
+    other_settings: dict[str, str] = field(default_factory=dict)
+    """The coordinator's other settings that were no defaults when the campaign was prepared, as
+    TOML by name: a start that does not give them goes on with them."""
     clients: dict[bytes, RegisteredClient] = field(default_factory=dict)
     """The registered clients by address, 20 bytes."""
     announced: dict[bytes, Update] = field(default_factory=dict)

@@ -101,6 +101,7 @@ def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
         **{name: getattr(campaign, name).hex() for name in _HEX_FIELDS},
         "phase": campaign.phase.value,
         "settings": campaign.settings,
+        "other_settings": campaign.other_settings,
         "shards": [[shard.artifact.hex(), shard.size] for shard in campaign.shards],
         "clients": [[c.public_key.hex(), c.missed] for c in campaign.clients.values()],
         "listed": [[c.address.hex(), c.max_samples] for c in campaign.listed],
@@ -137,6 +138,7 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
         **fields,
         phase=CampaignPhase(content["phase"]),
         settings={str(name): str(value) for name, value in content["settings"].items()},
+        other_settings={str(k): str(value) for k, value in content["other_settings"].items()},
         shards=tuple(
             EvaluationShard(bytes.fromhex(artifact), size) for artifact, size in content["shards"]
         ),

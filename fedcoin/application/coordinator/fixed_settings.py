@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Final
 
 from fedcoin.application.configuration.config import CoordinatorConfig
@@ -42,6 +44,46 @@ def render_fixed(config: CoordinatorConfig) -> dict[str, str]:
     """
     kinds = {field.name: field.metadata["kind"] for field in dataclasses.fields(config)}
     return {name: kinds[name].render(getattr(config, name)) for name in FIXED}
+
+
+def render_others(config: CoordinatorConfig) -> dict[str, str]:
+    """Write the other settings that are no defaults, so that a start can go on with them.
+
+    Args:
+        config: The coordinator's settings.
+
+    Returns:
+        The TOML of each value, by the setting's name.
+    """
+    default = CoordinatorConfig()
+    return {
+        entry.name: entry.metadata["kind"].render(getattr(config, entry.name))
+        for entry in dataclasses.fields(config)
+        if entry.name not in (*FIXED, "enabled")
+        and getattr(config, entry.name) != getattr(default, entry.name)
+    }
+
+
+def recall_settings(path: Path, *, new: bool) -> dict[str, str]:
+    """Read the settings that a home's campaign was begun with, before it is opened.
+
+    Args:
+        path: The campaign's file.
+        new: Whether a finished campaign makes way for another one.
+
+    Returns:
+        The TOML of each value, by dotted name, such as `coordinator.rounds`. None where the home
+        has no campaign, where it makes way, and where its file is damaged, which is reported when
+        the campaign is opened.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if new and content["phase"] == CampaignPhase.FINISHED.value:
+            return {}
+        saved = {**content["settings"], **content["other_settings"]}
+        return {f"coordinator.{name}": str(value) for name, value in saved.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def check_fixed(campaign: Campaign, config: CoordinatorConfig) -> None:

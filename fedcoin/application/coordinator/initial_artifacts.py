@@ -10,7 +10,7 @@ from pathlib import Path
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.application.coordinator.clients_file import read_clients_file
-from fedcoin.application.coordinator.fixed_settings import render_fixed
+from fedcoin.application.coordinator.fixed_settings import render_fixed, render_others
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
@@ -199,6 +199,7 @@ def create_campaign(
         shards=tuple(shards),
         listed=read_clients_file(config.clients_file),
         settings=render_fixed(config),
+        other_settings=render_others(config),
     )
 
 

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+from fedcoin.application.configuration.config_sources import load_config
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
-from fedcoin.application.coordinator.fixed_settings import FIXED, check_fixed, render_fixed
+from fedcoin.application.coordinator.fixed_settings import (
+    FIXED,
+    check_fixed,
+    recall_settings,
+    render_fixed,
+)
 from fedcoin.application.coordinator.initial_artifacts import create_campaign
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.wallet import Wallet
@@ -68,6 +74,40 @@ async def test_each_fixed_setting_is_compared_and_named(tmp_path: Path) -> None:
         async with started(here.coordinator(changed)) as again:
             assert again.campaign.max_clients == 7
         assert "going on with round 1: waiting" in here.lines
+
+
+async def test_a_start_without_flags_has_the_settings_of_the_campaign(tmp_path: Path) -> None:
+    begun = settings(rounds=7, budget="31fdc", clients=2, epochs=9, key="coordinator")
+    async with site(tmp_path) as here:
+        campaign = create_campaign(begun, here.chain, here.store(), materials())
+        file = CampaignFile(here.state_path)
+        await file.save(campaign)
+        recalled = recall_settings(here.state_path, new=True)
+        config = load_config(None, {}, {}, recalled).coordinator
+        assert config == begun
+        check_fixed(campaign, config)
+        # What is given now comes first: it is refused where the campaign fixed it.
+        flags = {"coordinator.rounds": 5, "coordinator.epochs": 3}
+        given = load_config(None, {"FEDCOIN_COORDINATOR_CLIENTS": "4"}, flags, recalled).coordinator
+        assert (given.rounds, given.epochs, given.clients) == (5, 3, 4)
+        with pytest.raises(RefusalError, match=r"rounds = 7 \(given: 5\)"):
+            check_fixed(campaign, given)
+        campaign.phase = CampaignPhase.FINISHED
+        await file.save(campaign)
+    assert recall_settings(here.state_path, new=True) == {}
+    assert recall_settings(here.state_path, new=False) == recalled
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 3, "other_settings": {}}'])
+def test_nothing_is_recalled_from_a_damaged_file(tmp_path: Path, content: str) -> None:
+    assert recall_settings(tmp_path / "missing", new=False) == {}
+    (tmp_path / "coordinator.json").write_text(content)
+    assert recall_settings(tmp_path / "coordinator.json", new=False) == {}
+
+
+def test_a_recalled_value_that_is_no_toml_is_refused() -> None:
+    with pytest.raises(RefusalError, match=r"coordinator\.rounds"):
+        load_config(None, {}, {}, {"coordinator.rounds": "= 3"})
 
 
 async def test_a_finished_campaign_names_the_way_to_another(tmp_path: Path) -> None:

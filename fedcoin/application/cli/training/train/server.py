@@ -107,11 +107,13 @@ def server(
     """Run a campaign: open it, wait for clients, and have each round valued and paid.
 
     The command ends with the campaign. When it is stopped before, it continues at the next start,
-    with the same settings; `task close` closes the campaign instead. All other properties of the
-    campaign are [coordinator] settings (--set).
+    with the settings that it was begun with, which need not be given again; `task close` closes the
+    campaign instead. All other properties of the campaign are [coordinator] settings (--set).
     """
-    flags = flags_of(settings, given, SETTINGS)
-    config = home.config(os.environ, flags)
+    from fedcoin.application.coordinator.fixed_settings import recall_settings
+
+    recalled = recall_settings(home.coordinator_path, new=new_campaign)
+    config = home.config(os.environ, flags_of(settings, given, SETTINGS), recalled)
     configure_logging(config.log.level, config.log.format)
     name = config.coordinator.key
     key = home.key(name, find_passphrase(home, [name], passphrase))
