@@ -16,13 +16,15 @@ from fedcoin.shapley.result import Estimate, require_budget
 def estimate_grouped(game: Game, budget: int, rng: np.random.Generator) -> Estimate:
     """Estimate Shapley values from one walk along which players join in groups.
 
+    What a group adds is shared evenly among its players.
+
     Args:
         game: The game whose coalitions are evaluated, of n players.
         budget: The limit on distinct coalitions to evaluate, at least 1; at most n - 1 are.
         rng: Source of randomness.
 
     Returns:
-        The values, with infinite standard errors.
+        The values, whose sum is exact; their standard errors are infinite, because none is known.
 
     Raises:
         RefusalError: BAD_BUDGET when the budget is below 1.

@@ -36,7 +36,7 @@ class HostedClient:
 
 
 def write_hosted_clients(path: Path, clients: Sequence[HostedClient]) -> None:
-    """Write the list.
+    """Write the list of the clients that one process runs.
 
     Args:
         path: The file, which is created or replaced.
@@ -57,7 +57,7 @@ def write_hosted_clients(path: Path, clients: Sequence[HostedClient]) -> None:
 
 
 def read_hosted_clients(path: Path) -> tuple[HostedClient, ...]:
-    """Read the list.
+    """Read the list of the clients that one process runs.
 
     Args:
         path: A file as `write_hosted_clients` writes it.

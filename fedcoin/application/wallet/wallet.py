@@ -63,7 +63,8 @@ class Wallet(TransactionSubmitter):
 
         Raises:
             RpcError: The ledger's code when the node refused the transaction; DROPPED when it can
-                no longer become final; TIMED_OUT after `timeout` seconds; or the node stayed lost.
+                no longer become final; TIMED_OUT after `timeout` seconds; or the node cannot be
+                reached.
         """
         return await self.wait_until_final(await self.submit(action), timeout)
 

@@ -107,7 +107,7 @@ class Layout(Protocol):
         """
 
     def contributions(self, indices: Ints, utilities: Ints, grand: int, empty: int) -> Ints:
-        """Compute the vectors of leaves.
+        """Compute the vectors that leaves contribute to the clients' values.
 
         Args:
             indices: The leaves, int64 (N,).

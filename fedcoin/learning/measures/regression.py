@@ -67,7 +67,7 @@ class RSquared:
 
     @property
     def step(self) -> int:
-        """One example in all, in millionths, as for the mean squared error."""
+        """What one of the examples counts in millionths, as for the mean squared error."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

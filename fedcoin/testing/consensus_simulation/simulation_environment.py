@@ -65,7 +65,7 @@ class SimulationEnvironment(Protocol):
 
         Args:
             index: The node's index.
-            final: The block.
+            final: The block and its certificate.
         """
 
     def note_refused_final(self, index: int, final: FinalBlock) -> None:

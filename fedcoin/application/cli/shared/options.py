@@ -255,7 +255,7 @@ def scale_option(inputs: str) -> Callable[[F], F]:
 
 
 def new_campaign_option(command: F) -> F:
-    """Add `--new-campaign`, short `--new`.
+    """Add `--new-campaign`, short `--new`: begin another campaign when the saved one is over.
 
     Args:
         command: The function that becomes a click command.

@@ -42,7 +42,7 @@ class _Validators(Protocol):
 
 
 class ValidatorPresence:
-    """Estimate the voting power that can be reached from this node.
+    """Estimates the voting power that can be reached from this node.
 
     A validator counts when it is this node, when it is connected under its validator key, or when
     one of its votes arrived lately: validators may sign with another key than their node key, and

@@ -80,7 +80,7 @@ class VoteWatch:
         """Remember a vote that this node has cast.
 
         Args:
-            vote: The vote.
+            vote: A prevote or precommit, as it was sent.
         """
         self._settled = (vote.height, vote.round)
         self._owed_since_ms = None
