@@ -46,9 +46,20 @@ def test_a_narrower_interval_takes_more_evaluations(method: str) -> None:
     assert wide.evaluations <= narrow.evaluations < 3_000
 
 
-@pytest.mark.parametrize("budget", [40, 150, 333, 1_000])
+BUDGETS = [
+    pytest.param(
+        method,
+        budget,
+        # Kriging solves a system of as many equations at each attempt.
+        marks=[pytest.mark.slow] if method == "kriging" and budget == 1_000 else [],
+    )
+    for method in SAMPLED
+    for budget in (40, 150, 333, 1_000)
+]
+
+
 @pytest.mark.parametrize("n", [14, 16])
-@pytest.mark.parametrize("method", SAMPLED)
+@pytest.mark.parametrize(("method", "budget"), BUDGETS)
 def test_all_attempts_together_keep_to_the_budget(method: str, n: int, budget: int) -> None:
     utility = Counted()
     estimate = shapley.estimate(utility, n, method, budget, tolerance=1e-12)
@@ -59,7 +70,7 @@ def test_all_attempts_together_keep_to_the_budget(method: str, n: int, budget: i
 
 
 @pytest.mark.parametrize("method", ["kriging", "complementary"])
-@pytest.mark.parametrize(("n", "budget"), [(14, 600), (24, 900)])
+@pytest.mark.parametrize(("n", "budget"), [(14, 300), (24, 450)])
 def test_attempts_share_what_they_evaluate(method: str, n: int, budget: int) -> None:
     def utility(coalitions: Coalitions) -> NDArray[np.float64]:
         worth: NDArray[np.float64] = np.sqrt(coalitions @ np.linspace(0.2, 1.0, n))
@@ -71,10 +82,10 @@ def test_attempts_share_what_they_evaluate(method: str, n: int, budget: int) -> 
 
 
 def test_auto_is_exact_only_where_nothing_else_suffices() -> None:
-    sampled = shapley.estimate(saturating, 10, tolerance=0.05)
-    exact = shapley.estimate(saturating, 10, tolerance=1e-9)
+    sampled = shapley.estimate(saturating, 8, tolerance=0.05)
+    exact = shapley.estimate(saturating, 8, tolerance=1e-9)
     assert (sampled.method, exact.method) == ("kriging", "exact")
-    assert sampled.evaluations < exact.evaluations == 1022
+    assert sampled.evaluations < exact.evaluations == 254
     assert exact.is_within_tolerance
 
 

@@ -167,7 +167,7 @@ ANY = st.builds(
 
 
 def test_evidence_made_of_anything(liar: Liar) -> None:
-    fuzz(liar, ANY, 200)
+    fuzz(liar, ANY, 60)
 
 
 @pytest.mark.slow

@@ -166,14 +166,25 @@ def test_no_set_of_withheld_salts_is_worth_its_deposits(report_attack: ReportAtt
         "12.7 of 20 FDC a task, against 2.1 for honesty",
         "no set of salts earns more than opening all",
     )
+    for variant in range(2):
+        check_that_opening_all_earns_most(variant)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", range(2, 8))
+def test_opening_all_salts_earns_most_in_other_tasks(variant: int) -> None:
+    check_that_opening_all_earns_most(variant)
+
+
+def check_that_opening_all_earns_most(variant: int) -> None:
     bonds = [54 * FDC, *[FDC] * 6]
     coalition = [key_of(f"miner {i}") for i in range(1, 7)]
-    for variant in range(6):
-        nets = []
-        for size in range(3):
-            for withheld in combinations(coalition, size):
-                nets.append(play_with_withheld_salts(bonds, variant, withheld, coalition))
-        assert nets[0] == max(nets)
+    nets = [
+        play_with_withheld_salts(bonds, variant, withheld, coalition)
+        for size in range(3)
+        for withheld in combinations(coalition, size)
+    ]
+    assert nets[0] == max(nets)
 
 
 def play_with_withheld_salts(

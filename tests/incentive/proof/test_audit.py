@@ -138,11 +138,11 @@ def is_caught(mined: Mined, forged: np.ndarray, trial: int, q: int) -> bool:
 @pytest.mark.parametrize(
     ("schedule", "fraction", "q"),
     [
-        (PERMUTATION, 0.02, 20),
         (PERMUTATION, 0.05, 20),
-        (PERMUTATION, 0.1, 20),
-        (PERMUTATION, 0.1, 44),
         (ANTITHETIC, 0.1, 44),
+        pytest.param(PERMUTATION, 0.02, 20, marks=pytest.mark.slow),
+        pytest.param(PERMUTATION, 0.1, 20, marks=pytest.mark.slow),
+        pytest.param(PERMUTATION, 0.1, 44, marks=pytest.mark.slow),
     ],
 )
 def test_a_forger_is_caught_as_often_as_promised(schedule: int, fraction: float, q: int) -> None:

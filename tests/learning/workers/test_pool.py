@@ -168,7 +168,7 @@ async def test_batches_grow_with_the_pace_and_their_time_is_bounded(long_job: Ut
     try:
         await pool.open_job(long_job)
         times, start = [], 0
-        while start < 1_500:
+        while start < 800:
             size = pool.batch_size(long_job.job_id)
             started = time.monotonic()
             await pool.evaluate(long_job.job_id, rows[start : start + size])
@@ -187,13 +187,13 @@ async def test_batches_grow_with_the_pace_and_their_time_is_bounded(long_job: Ut
 async def test_a_request_of_any_length_is_cut_into_batches(long_job: UtilityJob) -> None:
     executor = RecordingExecutor(2)
     pool = WorkerPool(executor=executor)
-    rows = all_coalitions(13)[:1_000]
+    rows = all_coalitions(13)[:500]
     try:
         await pool.open_job(long_job)
         counts = await pool.evaluate(long_job.job_id, rows)
         sizes = executor.sizes[::2]
         assert sizes == executor.sizes[1::2]  # both workers count every batch
-        assert sum(sizes) == 1_000
+        assert sum(sizes) == 500
         assert sizes[0] == FIRST_BATCH
         assert all(later <= MAX_GROWTH * max(sizes[:k]) for k, later in enumerate(sizes) if k)
         expected = jobs.load_evaluator(long_job).evaluate(rows)
@@ -308,7 +308,7 @@ async def test_counts_are_bounded(job: UtilityJob) -> None:
 
 async def test_a_child_killed_in_the_middle(worker: WorkerPool, long_job: UtilityJob) -> None:
     await worker.open_job(long_job)
-    rows = all_coalitions(13)[:1_000]
+    rows = all_coalitions(13)[:500]
     expected = jobs.load_evaluator(long_job).evaluate(rows)
     first = worker.pids
     asked = asyncio.create_task(worker.evaluate(long_job.job_id, rows))
@@ -316,7 +316,7 @@ async def test_a_child_killed_in_the_middle(worker: WorkerPool, long_job: Utilit
     assert not asked.done()
     os.kill(worker.pids[0], signal.SIGKILL)
     # Batches are sized by time, and a coalition alone in its batch is summed in another order than
-    # among others: coalition 723 then has one right answer less.
+    # among others, which may change one answer.
     assert abs(await asked - expected).max() <= 1
     assert worker.pids != first
 

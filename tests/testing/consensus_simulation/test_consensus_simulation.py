@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +48,25 @@ EQUAL_POWERS = (100, 100, 100, 100)
 
 def violations(scenarios: Iterable[Scenario]) -> list[str]:
     """Run these seeds; returns the violations of each."""
-    reports = (simulate(scenario) for scenario in scenarios)
-    return [str(report) for report in reports if report.violations]
+    return list(broken_rules(scenarios))
+
+
+def broken_rules(scenarios: Iterable[Scenario], *ledgers: type[SimulatedLedger]) -> Iterator[str]:
+    """Run seed after seed, as many as the caller wants; yields the violations of each."""
+    for scenario in scenarios:
+        report = simulate(scenario, *ledgers)
+        if report.violations:
+            yield str(report)
+
+
+def not_found(parts: set[str], lines: Iterable[str]) -> set[str]:
+    """Read lines until each part was in one; returns those that were in none."""
+    missing = parts
+    for line in lines:
+        missing = {part for part in missing if part not in line}
+        if not missing:
+            break
+    return missing
 
 
 def all_with(kind: str, seeds: range) -> Iterable[Scenario]:
@@ -61,26 +78,35 @@ def all_with(kind: str, seeds: range) -> Iterable[Scenario]:
 # Fewer than a third faulty.
 
 
-@pytest.mark.parametrize("hundred", range(3))
-def test_three_hundred_seeds_break_no_rule_and_make_progress(hundred: int) -> None:
-    assert violations(map(draw_scenario, range(100 * hundred, 100 * hundred + 100))) == []
+def test_seventy_seeds_break_no_rule_and_make_progress() -> None:
+    assert violations(map(draw_scenario, range(70))) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("thousand", range(10))
-def test_ten_thousand_seeds(thousand: int) -> None:
-    seeds = range(10_000 + 1_000 * thousand, 11_000 + 1_000 * thousand)
-    assert violations(map(draw_scenario, seeds)) == []
+@pytest.mark.parametrize("first", [0, *range(10_000, 20_000, 1_000)])
+def test_eleven_thousand_seeds(first: int) -> None:
+    assert violations(map(draw_scenario, range(first, first + 1_000))) == []
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_every_kind_of_faulty_validator(kind: str) -> None:
-    assert violations(all_with(kind, range(20))) == []
+    assert violations(all_with(kind, range(7))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAULT_KINDS)
+def test_every_kind_of_faulty_validator_on_many_networks(kind: str) -> None:
+    assert violations(all_with(kind, range(7, 60))) == []
 
 
 def test_two_faulty_of_seven() -> None:
-    assert violations(draw_scenario(seed, nodes=7, faulty=2) for seed in range(20)) == []
+    assert violations(draw_scenario(seed, nodes=7, faulty=2) for seed in range(6)) == []
+
+
+@pytest.mark.slow
+def test_two_faulty_of_seven_on_many_networks() -> None:
+    assert violations(draw_scenario(seed, nodes=7, faulty=2) for seed in range(6, 60)) == []
 
 
 @pytest.mark.slow
@@ -147,7 +173,7 @@ def fingerprint(report: SimulationReport) -> tuple[object, ...]:
 
 
 def test_a_run_depends_on_its_seed_alone() -> None:
-    for seed in range(30):
+    for seed in range(10):
         assert draw_scenario(seed) == draw_scenario(seed)
         first, second = simulate(draw_scenario(seed)), simulate(draw_scenario(seed))
         assert fingerprint(first) == fingerprint(second)
@@ -157,7 +183,7 @@ def test_a_run_depends_on_its_seed_alone() -> None:
 def test_a_run_is_the_same_in_another_process(hash_seed: str) -> None:
     script = (
         "from tests.testing.consensus_simulation.test_consensus_simulation import *\n"
-        "print([fingerprint(simulate(draw_scenario(s))) for s in range(8)])"
+        "print([fingerprint(simulate(draw_scenario(s))) for s in range(4)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -167,7 +193,7 @@ def test_a_run_is_the_same_in_another_process(hash_seed: str) -> None:
         check=True,
         text=True,
     )
-    here = [fingerprint(simulate(draw_scenario(s))) for s in range(8)]
+    here = [fingerprint(simulate(draw_scenario(s))) for s in range(4)]
     assert done.stdout.strip() == str(here)
 
 
@@ -210,9 +236,8 @@ def test_forgetting_own_votes_is_detected(monkeypatch: pytest.MonkeyPatch) -> No
         self.disk.lock = b""
 
     monkeypatch.setattr(SimulatedNode, "crash", forget)
-    found = violations(map(draw_scenario, range(60)))
-    assert any("signed two" in line for line in found)
-    assert any("which is correct" in line for line in found)
+    found = broken_rules(map(draw_scenario, range(60)))
+    assert not_found({"signed two", "which is correct"}, found) == set()
 
 
 @pytest.mark.slow
@@ -225,7 +250,7 @@ def test_ignoring_the_lock_splits_the_chain(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_never_sending_messages_again_stops_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TendermintEngine, "messages", lambda self: [])
-    assert any("no progress" in line for line in violations(map(draw_scenario, range(20))))
+    assert any("no progress" in line for line in broken_rules(map(draw_scenario, range(20))))
 
 
 # Applications other than opaque blocks.
@@ -243,11 +268,10 @@ class Credulous(SimulatedLedger):
 
 
 def test_a_rule_that_only_importing_nodes_check_is_detected() -> None:
-    scenarios = all_with("misnaming-proposer", range(20))
-    reports = [simulate(scenario, Credulous) for scenario in scenarios]
-    found = [line for report in reports for line in report.violations]
-    assert any("node 4 refused the final block" in line for line in found), "it imports meanwhile"
-    assert any("node 5 refused the final block" in line for line in found), "it starts late"
+    found = broken_rules(all_with("misnaming-proposer", range(20)), Credulous)
+    # Node 4 imports meanwhile, and node 5 starts late.
+    refusals = {f"node {index} refused the final block" for index in (4, 5)}
+    assert not_found(refusals, found) == set()
 
 
 def test_local_facts_that_decide_against_a_polka_stop_the_chain(
@@ -262,7 +286,7 @@ def test_local_facts_that_decide_against_a_polka_stop_the_chain(
             self._validity[block_hash] = Verdict.FOUND_FALSE
 
     monkeypatch.setattr(BlockVerdicts, "note_judged", note_for_good)
-    assert any("no progress" in line for line in violations(map(draw_scenario, range(150))))
+    assert any("no progress" in line for line in broken_rules(map(draw_scenario, range(150))))
 
 
 # Facts that differ between nodes.

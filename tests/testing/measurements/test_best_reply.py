@@ -40,8 +40,8 @@ def test_exact_tasks_pay_no_more_than_the_share_of_the_power(reply: Reply) -> No
 
 
 def test_the_deposit_of_a_third_was_too_little_and_the_whole_price_is_enough() -> None:
-    third = measure_withheld_salts(12, 20, 1 / 3)
-    whole = measure_withheld_salts(12, 20, 1.0)
+    third = measure_withheld_salts(12, 10, 1 / 3)
+    whole = measure_withheld_salts(12, 10, 1.0)
     assert third.net > 0.3
     assert third.acting == whole.acting == whole.net < 0.3
 
