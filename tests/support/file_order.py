@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-WAITING = "e2e"
-"""The folder whose tests mostly wait for other processes."""
+WAITING = (
+    "tests/application/client/",
+    "tests/application/coordinator/",
+    "tests/application/devnet/",
+    "tests/e2e/",
+)
+"""The folders whose tests mostly wait: for other processes, for blocks, for windows to close."""
 
 LONG_FIRST = ("testing", "application", "learning", "shapley", "network")
 """The other folders with long files, the longest first."""
@@ -25,9 +30,9 @@ def order_files(paths: Sequence[str]) -> list[str]:
         The same files in another order, which depends on the paths alone.
     """
     ranks = {folder: rank for rank, folder in enumerate(LONG_FIRST)}
-    waiting = sorted(path for path in paths if _folder(path) == WAITING)
+    waiting = sorted(path for path in paths if path.startswith(WAITING))
     computing = sorted(
-        (path for path in paths if _folder(path) != WAITING),
+        (path for path in paths if not path.startswith(WAITING)),
         key=lambda path: (ranks.get(_folder(path), len(ranks)), path),
     )
     if not waiting:

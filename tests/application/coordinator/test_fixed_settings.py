@@ -60,10 +60,14 @@ async def test_each_fixed_setting_is_compared_and_named(tmp_path: Path) -> None:
     assert set(OTHER) == set(FIXED)
     async with site(tmp_path) as here:
         await here.prepared(settings())
+        campaign = await CampaignFile(here.state_path).load()
+        assert campaign is not None
         before = render_fixed(settings())
+        with pytest.raises(RefusalError, match="rounds = 2"):
+            await here.coordinator(settings(rounds=5)).start()
         for name, value in OTHER.items():
             with pytest.raises(RefusalError) as caught:
-                await here.coordinator(settings(**{name: value})).start()
+                check_fixed(campaign, settings(**{name: value}))
             error = caught.value
             assert error.code is ApplicationCode.OTHER_SETTINGS
             given = render_fixed(settings(**{name: value}))[name]

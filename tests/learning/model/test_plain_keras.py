@@ -37,7 +37,9 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
     for row in rows:
         mixed = [sum(c * o[name] for c, o in zip(row, owners, strict=True)) for name in owners[0]]
         model.set_weights(mixed)
-        _, accuracy = model.evaluate(tensors["x"], tensors["y"].astype(np.int64), verbose=0)
+        _, accuracy = model.evaluate(
+            tensors["x"], tensors["y"].astype(np.int64), batch_size=2_000, verbose=0
+        )
         counts.append(round(accuracy * len(tensors["y"])))
     return counts
 
@@ -87,14 +89,16 @@ def test_convolutions_on_the_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "step"),
     [
-        "mlp",
-        pytest.param("cnn", marks=pytest.mark.slow),
-        pytest.param("residual", marks=pytest.mark.slow),
+        ("mlp", 8),
+        pytest.param("mlp", 1, marks=pytest.mark.slow),
+        pytest.param("cnn", 1, marks=pytest.mark.slow),
+        pytest.param("residual", 1, marks=pytest.mark.slow),
     ],
 )
-def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
+def test_all_coalitions_of_ten(tmp_path: Path, name: str, step: int) -> None:
+    """Keras evaluates every `step`-th of them."""
     architecture = built(residual).to_json() if name == "residual" else name
     job = job_for(tmp_path, architecture, datasets.load_dataset("digits", scale=16), 10)
     counts = jobs.load_evaluator(job).evaluate(all_coalitions(10)[1:])
@@ -102,7 +106,7 @@ def test_all_coalitions_of_ten(tmp_path: Path, name: str) -> None:
     owners = [decode_tensors(path.read_bytes()) for path in job.updates]
     tensors = decode_tensors(job.evaluation.read_bytes())
     rows = coalition_coefficients(all_coalitions(10)[1:], job.num_samples, job.averaging)
-    for row, count in zip(rows, counts, strict=True):
+    for row, count in zip(rows[::step], counts[::step], strict=True):
         mixed = [
             np.tensordot(row[:-1].astype(np.float32), np.stack([o[name] for o in owners]), 1)
             for name in owners[0]
@@ -194,9 +198,9 @@ def test_mnist(tmp_path: Path) -> None:
     if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
         pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
     job = job_for(tmp_path, "mlp", datasets.load_dataset("mnist", scale=255), 10)
-    rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:12]]
+    rows = all_coalitions(10)[np.random.default_rng(0).permutation(1024)[:8]]
     evaluator = jobs.load_evaluator(job)
     assert abs(evaluator.evaluate(rows) - plain_counts(job, rows)).max() <= 1
     before = time.process_time()
-    evaluator.evaluate(all_coalitions(10))
-    assert time.process_time() - before < 10  # 1.5 s on an idle machine.
+    evaluator.evaluate(all_coalitions(10)[:512])
+    assert time.process_time() - before < 5  # 0.8 s on an idle machine.
