@@ -305,9 +305,7 @@ class CoordinatorConfig:
 class LimitsConfig:
     """Bounds on what a node keeps."""
 
-    artifact_bytes: int = setting(
-        512 * MIB, number(KIB, 2 * GIB), "The largest artifact, in bytes."
-    )
+    artifact_bytes: int = setting(512 * MIB, number(KIB, 2 * GIB), "The largest artifact in bytes.")
     artifacts_total_bytes: int = setting(
         8 * GIB, number(KIB, 1024 * GIB), "All artifacts together, in bytes."
     )

@@ -75,7 +75,7 @@ class TaskProgress:
         """Start another attempt of the task; the samples are kept.
 
         Args:
-            attempt: The attempt's number.
+            attempt: The attempt's number, from 1 for the second one.
         """
         await self.halt()
         self.attempt, self.sent, self.given_up = attempt, b"", self.has_declined

@@ -208,8 +208,7 @@ class Chain:
             The result of executing the block.
 
         Raises:
-            RefusalError: A code of `validation.check_block`, such as WRONG_APP_HASH, for a bad
-                block.
+            RefusalError: A bad block: a code of `validation.check_block`, such as WRONG_APP_HASH.
         """
         async with self._lock:
             return await self._execute(block, round)
@@ -273,8 +272,7 @@ class Chain:
             True when the block was appended, False when it was final already.
 
         Raises:
-            RefusalError: A code of `validation.check_block`, such as WRONG_APP_HASH, for a bad
-                block.
+            RefusalError: A bad block: a code of `validation.check_block`, such as WRONG_APP_HASH.
         """
         async with self._lock:
             if block.header.height <= self._height:

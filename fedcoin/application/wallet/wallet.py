@@ -47,7 +47,7 @@ class Wallet(TransactionSubmitter):
 
         Raises:
             RpcError: DROPPED, with the reason, when it can no longer become final; TIMED_OUT after
-                `timeout` seconds; or the node stayed lost.
+                `timeout` seconds; or the node cannot be reached.
         """
         return await self._node.wait_until_final(transaction.hash, timeout)
 

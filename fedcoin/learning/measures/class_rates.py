@@ -43,7 +43,7 @@ class BalancedAccuracy:
 
     @property
     def step(self) -> int:
-        """The weight of one example of the rarest class, in millionths."""
+        """How far one example of the rarest class moves the utility, in millionths."""
         occurring = self.facts[self.facts > 0]
         return -(-MILLIONTHS // int(len(occurring) * occurring.min()))
 

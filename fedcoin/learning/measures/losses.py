@@ -41,7 +41,7 @@ class LogLoss:
 
     @property
     def step(self) -> int:
-        """The utility of one label from certainly right to certainly wrong, in millionths."""
+        """How far one label moves the utility from certainly right to wrong, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
@@ -71,7 +71,7 @@ class Perplexity:
 
     @property
     def step(self) -> int:
-        """One label whose loss changes by a nat while the perplexity is about 1, in millionths."""
+        """How far one label's change by a nat moves the utility at perplexity 1, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

@@ -62,7 +62,7 @@ class AreaUnderCurve:
 
     @property
     def step(self) -> int:
-        """One example in all, in millionths, as if the area were a mean over examples."""
+        """How far one example would move a mean over examples, in millionths."""
         return -(-MILLIONTHS // int(self.facts[1:].sum()))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

@@ -67,7 +67,7 @@ class RSquared:
 
     @property
     def step(self) -> int:
-        """What one of the examples counts in millionths, as for the mean squared error."""
+        """How far one example would move a mean over examples, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

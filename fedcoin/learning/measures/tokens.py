@@ -29,7 +29,7 @@ class NextTokenAccuracy:
 
     @property
     def step(self) -> int:
-        """The utility of one label, in millionths."""
+        """How far one label, right or wrong, moves the utility, in millionths."""
         return -(-MILLIONTHS // int(self.facts[0]))
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:

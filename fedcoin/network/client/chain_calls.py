@@ -179,7 +179,7 @@ class ChainCalls(GrpcClient):
 
         Raises:
             RpcError: OUT_OF_RANGE when the height is far above the chain; HISTORY_NOT_KEPT below
-                the snapshot that the node began from; or the stream stayed lost.
+                the snapshot that the node began from; or the node cannot be reached any more.
         """
         wanted = from_height or (await self.get_status()).height + 1
 

@@ -346,7 +346,7 @@ async def resume_stream(
         The replies of all streams.
 
     Raises:
-        RpcError: The stream was refused, or stayed lost for `patience` seconds.
+        RpcError: The server refused the stream, or could not be reached for `patience` seconds.
     """
     heard = time.monotonic()
     backoff = Backoff(_FIRST_PAUSE_S, _MAX_PAUSE_S)

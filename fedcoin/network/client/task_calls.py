@@ -78,8 +78,8 @@ class TaskCalls(GrpcClient):
             The task as it is now, then after each change.
 
         Raises:
-            RpcError: TASK_NOT_FOUND when there is no such task, or the stream stayed lost for
-                `patience` seconds.
+            RpcError: TASK_NOT_FOUND when there is no such task, or the node could not be reached
+                for `patience` seconds.
         """
         request = pb.WatchTaskRequest(task_id=hash_text(task_id))
 

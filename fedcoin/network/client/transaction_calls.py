@@ -112,7 +112,7 @@ class TransactionCalls(GrpcClient):
 
         Raises:
             RpcError: TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain, or
-                the stream stayed lost for `patience` seconds.
+                the node could not be reached for `patience` seconds.
         """
         request = pb.WatchTransactionRequest(hash=hash_text(hash))
 
@@ -135,7 +135,7 @@ class TransactionCalls(GrpcClient):
         Raises:
             RpcError: DROPPED, with the reason, when it can no longer become final; TIMED_OUT after
                 `timeout` seconds; TRANSACTION_NOT_FOUND when it is neither in the mempool nor in
-                the chain; or the stream stayed lost.
+                the chain; or the node cannot be reached any more.
         """
         try:
             last = await run_within(timeout, self._last_view(hash, timeout))

@@ -20,7 +20,7 @@ class GraphValue:
 
     @property
     def layer_shape(self) -> Shape:
-        """The shape that `layers` have for the value."""
+        """The shape of one example as this project's `layers` have it, with the channels last."""
         return (*self.shape[1:], self.shape[0]) if self.has_channels_last else self.shape
 
 

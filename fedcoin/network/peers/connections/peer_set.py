@@ -139,8 +139,7 @@ class PeerSet:
             host: The host of the connection; empty when unknown.
 
         Raises:
-            RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
-                it.
+            RefusalError: BANNED when key or host are banned; KEY_REFUSED when settings refuse it.
         """
         self.refused.check(key)
         now = self._clocks.wall()
@@ -202,8 +201,7 @@ class PeerSet:
             The peer with its new link; one that had called this node already, if it had.
 
         Raises:
-            RefusalError: BANNED when key or host are banned; KEY_REFUSED when the operator refuses
-                it.
+            RefusalError: BANNED when key or host are banned; KEY_REFUSED when settings refuse it.
         """
         self.check_ban(link.identity.node_key, link.endpoint.host)
         peer = self._known(link.identity, link.endpoint.host, outbound=outbound)
