@@ -67,8 +67,9 @@ def charge_left_out(
 ) -> None:
     """Burn the training price of a round whose task left out an update, and end the campaign.
 
-    It comes from what no open task was promised, and what is missing from the training price of the
-    open task or from what is left when the campaign closes.
+    The coins come from the part of the escrow that is not promised to an open task. What is missing
+    there is burned later: from the open task's training price, or from what is left when the
+    campaign closes.
 
     Args:
         context: The execution of the block.

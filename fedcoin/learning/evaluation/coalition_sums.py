@@ -112,7 +112,7 @@ def _count_additions(membership: Bools, may_subtract: Bools) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Addition:
-    """Let the partial sum at `depth` be the one at `depth - 1` plus a player's contribution."""
+    """Makes the partial sum at `depth` the one at `depth - 1` plus a player's contribution."""
 
     depth: int
     player: int

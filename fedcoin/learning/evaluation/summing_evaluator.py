@@ -12,7 +12,7 @@ from fedcoin.v1 import task_pb2
 
 
 class SummingEvaluator(ABC):
-    """Sum up a measure's statistics of coalitions. The base of all classes of `job.Evaluator`.
+    """Sums up a measure's statistics of coalitions. The base of all classes of `job.Evaluator`.
 
     Args:
         job: The job. If it sets the empty coalition's utility to 0, that one is not evaluated.

@@ -97,7 +97,7 @@ class Withholder(ByzantineNode):
 
 
 class NilVoter(ByzantineNode):
-    """Never propose, and vote for nil always."""
+    """Never proposes, and votes for nil always."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: do nothing."""
@@ -183,7 +183,7 @@ class ForgetfulNode(ByzantineNode):
 
 
 class EveryBlockVoter(ByzantineNode):
-    """Prevote and precommit every proposed block, whatever the lock; always propose a new block."""
+    """Prevotes and precommits every proposed block, whatever the lock; proposes new ones only."""
 
     def propose(self, effect: SendProposal) -> None:
         """Implement `SimulatedNode.propose`: propose a new block, even if there is a valid one."""
@@ -210,7 +210,7 @@ class EveryBlockVoter(ByzantineNode):
 
 
 class DecisionSplitter(ByzantineNode):
-    """Help one validator to decide alone, and the others to go on to another block.
+    """Helps one validator to decide alone, and the others to go on to another block.
 
     Its precommit for a block goes to one validator, and the others receive a precommit for nil. It
     prevotes every proposed block, and always proposes a new one.
@@ -328,7 +328,7 @@ class Forger(ByzantineNode):
 
 
 class AuditSplitter(ByzantineNode):
-    """Say to some peers that a block was audited, and to the others that it was not."""
+    """Says to some peers that a block was audited, and to the others that it was not."""
 
     def cast(self, effect: CastVote) -> None:
         """Implement `SimulatedNode.cast`: send two versions of a prevote for a block."""

@@ -38,7 +38,7 @@ class _Face(SimulatedNode):
 
 
 class TwoFacedNode(SimulatedNode):
-    """Be two correct validators with one key, each of them towards one half of the correct nodes.
+    """Acts as two correct validators with one key, each towards one half of the correct nodes.
 
     All two-faced nodes of a run divide the correct nodes into the same halves. The faces that show
     themselves to one half also exchange messages with each other. Two-faced nodes with a third of

@@ -80,7 +80,7 @@ class GrindingChain(Chain):
 
 
 class MisnamingChain(Chain):
-    """Name another validator than this node as the proposer of this node's blocks."""
+    """Names another validator than this node as the proposer of this node's blocks."""
 
     def choose_content(
         self, context: BlockContext, candidates: tuple[Transaction, ...]

@@ -39,7 +39,7 @@ class Findings:
 
 
 def render_tables(findings: Findings) -> str:
-    """Write the tables.
+    """Write the tables of the study's page.
 
     Args:
         findings: The numbers.
@@ -61,7 +61,7 @@ def render_tables(findings: Findings) -> str:
 
 
 def draw_figures(findings: Findings) -> dict[str, str]:
-    """Draw the figures.
+    """Draw the figures of the study's page.
 
     Args:
         findings: The numbers.
