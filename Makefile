@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes model-classes docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes model-classes metrics-table docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ format: $(DEVELOPMENT) ## Put the code into its one format
 
 docs: $(DEVELOPMENT) ## Build the documentation site in build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+metrics-table: $(DEVELOPMENT) ## Write the table of metrics in docs/OPERATIONS.md
+	PYTHONPATH=. $(BIN)/python scripts/tools/write_metrics_table.py
 
 error-codes: $(DEVELOPMENT) ## Write the list of error codes in docs/API.md
 	PYTHONPATH=. $(BIN)/python scripts/tools/write_error_codes.py

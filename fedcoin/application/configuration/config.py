@@ -84,6 +84,17 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """The endpoint for Prometheus."""
+
+    listen: str = setting(
+        "",
+        address(allow_empty=True),
+        "Where Prometheus fetches metrics: by HTTPS with TLS files, else by HTTP; empty for none.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TlsConfig:
     """Mutual TLS for a consortium: all three files, or none."""
 
@@ -390,6 +401,7 @@ class NodeConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
 

@@ -13,6 +13,7 @@ the pure layers ask for: it stores, signs, sends and keeps time. It holds no rul
 * `disputed_transactions`: what a proposer leaves out after a round without agreement
 * `snapshot_maker`: make snapshots, and start a chain from one
 * `watching`: whether the node fails, votes, and reaches enough validators
+* `metrics`: the node's numbers for Prometheus
 * `node_facts`, `local_access`: what the API and the node's own wallet ask the node
 * `components`, `process_age`: small parts of the node
 """

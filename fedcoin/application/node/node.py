@@ -34,6 +34,8 @@ from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.consensus_driver import ConsensusDriver
 from fedcoin.application.node.local_access import LocalAccess
 from fedcoin.application.node.mempool_file import MempoolFile
+from fedcoin.application.node.metrics.declarations import EventCounts, ObservedNode
+from fedcoin.application.node.metrics.metrics_server import MetricsServer
 from fedcoin.application.node.node_facts import Facts, NodeOperator
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
@@ -67,6 +69,7 @@ from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.call_limits import CallLimits
+from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
@@ -198,6 +201,7 @@ class Node:
             if self.miner_key
             else None
         )
+        self.metrics = self._metrics(config, home) if config.metrics.listen else None
         self._warm = config.miner.warm
         self._mempool_file = MempoolFile(home.mempool_path, self.pool)
         self.pool.on_admitted(self.network.transaction_relay.relay)
@@ -222,6 +226,9 @@ class Node:
         stack.push_async_callback(self.api.stop)
         # The API starts first: when its port is taken, no peer has heard of this node yet.
         await self.api.start()
+        if self.metrics is not None:
+            self.metrics.start()
+            stack.push_async_callback(asyncio.to_thread, self.metrics.stop)
         await self.network.start()
         self.agreement.start(self.network.consensus)
         watch = partial(self.presence.watch, lambda: self.chain.catching_up)
@@ -285,6 +292,25 @@ class Node:
 
         chain.on_block(after_block)
         return SnapshotOptions(folder, config.join_behind)
+
+    def _metrics(self, config: NodeConfig, home: Home) -> MetricsServer:
+        events = EventCounts()
+        self.chain.on_block(events.note_block)
+        self.pool.on_admitted(events.note_admitted)
+        observed = ObservedNode(
+            chain=self.chain,
+            pool=self.pool,
+            network=self.network,
+            artifacts=self.artifacts,
+            workers=self.worker,
+            facts=self.facts,
+            database=home.chain_path,
+            events=events,
+        )
+        endpoint = parse_endpoint(config.metrics.listen, "metrics.listen", any_port=True)
+        tls = tls_files(config)
+        Security(tls, insecure=config.tls.insecure).check_listen(endpoint)
+        return MetricsServer(observed, endpoint, tls)
 
     def _miner(self, key: KeyPair, folder: Path, floor_price: int) -> Miner:
         wallet = TransactionSubmitter(
@@ -370,5 +396,7 @@ async def open_node(
             node.chain.height(),
             ", mining" if node.facts.mining else "",
         )
+        if node.metrics is not None:
+            log.info("metrics on %s", node.metrics.address)
         yield node
         log.info("stopping at height %d", node.chain.height())

@@ -89,6 +89,16 @@ class TransactionIntake:
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
 
+    @property
+    def num_transactions(self) -> int:
+        """How many transactions wait for a block."""
+        return len(self._mempool)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the transactions that wait for a block, in bytes."""
+        return self._mempool.num_bytes
+
     def on_admitted(self, listener: Callable[[Transaction], None]) -> None:
         """Have a function called for each transaction that is new in the mempool.
 

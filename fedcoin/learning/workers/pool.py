@@ -116,11 +116,18 @@ class WorkerPool:
             checker = LocalExecutor(bounds=bounds)
             self._check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
         self._urgent_callers = UrgentCallers()
+        self.num_evaluations = 0
+        """How many coalitions the workers evaluated; those that the memo knew do not count."""
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The workers' process ids; 0 for one that has not been started."""
         return tuple(slot.pid for slot in self._slots)
+
+    @property
+    def num_deaths(self) -> int:
+        """How many workers died while they had a request; each was replaced."""
+        return sum(slot.num_deaths for slot in {*self._slots, self._check_slot})
 
     async def start(self) -> None:
         """Start the workers and wait until they answer. Without it, the first calls do so.
@@ -375,6 +382,7 @@ class WorkerPool:
             shares = await run_together(
                 *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
             )
+        self.num_evaluations += len(rows)
         opened.sizer.learn(len(rows), time.monotonic() - started)
         statistics: Statistics = np.sum(shares, axis=0, dtype=np.int64)
         return finish_utilities(opened.job, opened.measure, rows, statistics)

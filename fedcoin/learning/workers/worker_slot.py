@@ -46,6 +46,8 @@ class WorkerSlot:
         self._worker: Worker | None = None
         self._lock = asyncio.Lock()
         self._is_stopped = False
+        self.num_deaths = 0
+        """How many of its workers died while they had a request."""
         # The request that the worker has at hand, whose caller may have given up, and its deadline.
         self._running: asyncio.Future[Any] | None = None
         self._deadline = 0.0
@@ -118,6 +120,7 @@ class WorkerSlot:
                     return await self._request(activity, request)
             except WorkerDiedError as death:
                 num_deaths += 1
+                self.num_deaths += 1
                 if self._is_stopped or num_deaths == 2:
                     raise WorkerError(f"the worker died {activity}: {death}") from death
                 log.warning("another worker takes over %s: %s", activity, death)

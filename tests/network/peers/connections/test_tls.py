@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,6 +19,7 @@ from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.link import open_link
 from fedcoin.network.peers.connections.node_addresses import tls_name
 from fedcoin.network.peers.connections.security import Security
+from tests.support.certificates import issue, make_authority
 from tests.support.handshake_relay import relaying_to
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
@@ -29,33 +29,6 @@ from tests.support.waiting import until
 GENESIS = make_network_genesis()
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the keys")
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(("openssl", *arguments), cwd=folder, check=True, capture_output=True)
-
-
-def make_authority(folder: Path) -> Path:
-    folder.mkdir()
-    openssl(
-        folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-        "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority",
-    )  # fmt: skip
-    return folder
-
-
-def issue(authority: Path, name: str, *names: str) -> Tls:
-    openssl(
-        authority, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-        "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
-    )  # fmt: skip
-    extension = authority / f"{name}.ext"
-    extension.write_text(f"subjectAltName={','.join(names)}\n")
-    openssl(
-        authority, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", extension.name,
-    )  # fmt: skip
-    return Tls(authority / f"{name}.pem", authority / f"{name}.key", authority / "ca.pem")
 
 
 def dns(key: KeyPair) -> str:
