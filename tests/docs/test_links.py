@@ -8,7 +8,14 @@ from pathlib import Path
 from tests.support.documents import EVERY_PAGE, find_anchors, find_inline_code, find_links
 from tests.support.paths import PACKAGE, PROTO, ROOT
 
-WRITTEN_BY_READERS = {"mnist.npz", "mine.npz", "buf.gen.yaml", "base.npz", "update.npz"}
+WRITTEN_BY_READERS = {
+    "mnist.npz",
+    "mine.npz",
+    "buf.gen.yaml",
+    "base.npz",
+    "frozen.npz",
+    "update.npz",
+}
 """Files that a page tells its reader to create, or that a program finds and writes in a round."""
 
 

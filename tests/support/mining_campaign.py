@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import compute_round_prices
 from fedcoin.learning.model.aggregation import federated_average
+from fedcoin.learning.model.frozen_weights import freeze_weights
 from fedcoin.v1 import artifact_pb2, task_pb2
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
@@ -88,6 +90,18 @@ class MiningCampaign:
         self.keys = sorted(keys, key=lambda k: k.address)
         average = federated_average(self.weights, self.num_samples)
         self.aggregate_id = self.store.put(encode_tensors(average))
+
+    def freeze(self, patterns: Sequence[str]) -> bytes:
+        """Train only the weights that patterns name; returns the artifact id of the others."""
+        raw, whole = self.store.read(self.model_id), self.store.read(self.base_id)
+        divided = freeze_weights(raw, whole, patterns)
+        names = list(decode_tensors(divided.trained))
+        self.weights = [{name: weights[name] for name in names} for weights in self.weights]
+        self.model_id, self.base_id = self.store.put(divided.spec), self.store.put(divided.trained)
+        self.update_ids = [self.store.put(encode_tensors(w)) for w in self.weights]
+        average = federated_average(self.weights, self.num_samples)
+        self.aggregate_id = self.store.put(encode_tensors(average))
+        return self.store.put(divided.frozen)
 
     @staticmethod
     def _weights(kernel: np.ndarray) -> dict[str, np.ndarray]:

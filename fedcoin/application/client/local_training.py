@@ -142,4 +142,5 @@ class LocalTraining:
             work.base,
             work.plan,
             work.seed,
+            work.frozen,
         )

@@ -23,7 +23,8 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.files.array_files import write_arrays
-from fedcoin.learning.model.spec import is_onnx, parse_spec
+from fedcoin.learning.model.frozen_weights import load_frozen
+from fedcoin.learning.model.spec import is_onnx, parse_spec, trained_shapes
 from fedcoin.learning.model.weight_files import WeightsFile, read_weights_file
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.training_pool import TrainingPool
@@ -35,8 +36,10 @@ VARIABLES: Final = {
     "FEDCOIN_ROUND_FOLDER": "the round's folder, which is deleted afterwards",
     "FEDCOIN_ROUND_MODEL": "the model: model.json (a Keras architecture) or model.onnx",
     "FEDCOIN_ROUND_BASE": "base.npz: the weights to start from, by name",
+    "FEDCOIN_ROUND_FROZEN": "frozen.npz: the weights that stay as they are, not part of the "
+    "update; not there if all are trained",
     "FEDCOIN_ROUND_SETTINGS": "round.json: round, rounds, epochs, batch_size, learning_rate, seed, "
-    "input_shape, num_classes, weights (name and shape of each)",
+    "input_shape, num_classes, weights (name and shape of each that is trained)",
     "FEDCOIN_ROUND_UPDATE": "update.npz: where the program writes the trained weights, by the same "
     "names, and num_samples; update.safetensors, update.pt and Keras files do as well",
 }
@@ -76,6 +79,8 @@ class RoundWork:
     """How the coordinator asks its clients to train; a program may do otherwise."""
     seed: int
     """The client's own seed."""
+    frozen: Path | None = None
+    """The file of the model's frozen weights, as tensors; None for a model without."""
 
 
 def parse_command(text: str) -> tuple[str, ...]:
@@ -169,6 +174,9 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
     model = folder / ("model.onnx" if is_onnx(spec) else "model.json")
     model.write_bytes(spec.onnx if is_onnx(spec) else spec.keras_json.encode())
     write_arrays(folder / "base.npz", decode_tensors(work.base))
+    frozen = load_frozen(spec, work.frozen)
+    if frozen:
+        write_arrays(folder / "frozen.npz", frozen)
     settings: dict[str, Any] = {
         "round": work.round,
         "rounds": work.rounds,
@@ -178,10 +186,13 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
         "seed": (work.plan.seed + work.seed) % 2**32,
         "input_shape": list(spec.input_shape),
         "num_classes": spec.num_classes,
-        "weights": [{"name": w.name, "shape": list(w.shape)} for w in spec.weights],
+        "weights": [
+            {"name": name, "shape": list(shape)} for name, shape in trained_shapes(spec).items()
+        ],
     }
     (folder / "round.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    paths = (folder, model, folder / "base.npz", folder / "round.json", folder / "update.npz")
+    names = ("base.npz", "frozen.npz", "round.json", "update.npz")
+    paths = (folder, model, *(folder / name for name in names))
     return dict(zip(VARIABLES, map(str, paths), strict=True))
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -31,6 +33,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.training_plan import decode_training_plan
 from fedcoin.learning.workers.training_pool import TrainingPool
@@ -166,6 +169,8 @@ class Trainer:
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
         self._checked = b""
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._frozen_path: Path | None = None
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
@@ -227,6 +232,8 @@ class Trainer:
         await self._local.stop()
         if self._owns_training:
             await self._training.stop()
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.cleanup)
 
     async def _take_part(self) -> None:
         """Join and take part over one connection, until the campaign is over."""
@@ -258,7 +265,20 @@ class Trainer:
             return
         model = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
         await self._local.check_model(model)
+        await self._fetch_frozen(client, model)
         self._model, self._checked = model, artifact
+
+    async def _fetch_frozen(self, client: FederatedClient, model: bytes) -> None:
+        """Fetch the frozen weights of a model into a file, once for all rounds."""
+        artifact = parse_spec(model).frozen
+        self._frozen_path = None
+        if artifact:
+            frozen = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="fedcoin-frozen-")
+            path = Path(self._folder.name) / artifact.hex()
+            await asyncio.to_thread(path.write_bytes, frozen)
+            self._frozen_path = path
 
     async def _watch(self, client: FederatedClient) -> None:
         """Follow the rounds until the last one is over."""
@@ -362,6 +382,7 @@ class Trainer:
                 base_raw,
                 decode_training_plan(self._joined.plan),
                 int.from_bytes(self._key.address[:4], "big"),
+                self._frozen_path,
             )
             done = await self._local.train(work, self._wait_until_over(change.round))
             trained = _TrainedUpdate(change.round, change.base, *done) if done else None

@@ -192,6 +192,12 @@ class CoordinatorConfig:
     model: str = setting(
         "mlp", text(False), "mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX."
     )
+    trained: tuple[str, ...] = setting(
+        (),
+        many(text(False)),
+        "The weights that are trained, by names with `*`, such as *lora*; the others are frozen. "
+        "None: all are trained.",
+    )
     evaluation_size: int = setting(
         0, number(0, 10_000_000), "Test examples that utilities are counted on; 0: all."
     )

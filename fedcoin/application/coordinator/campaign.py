@@ -82,6 +82,8 @@ class Campaign:
     """The shards of the evaluation set, valued on in turn."""
     initial: bytes = b""
     """Artifact id of the weights from which the first round started."""
+    frozen: bytes = b""
+    """Artifact id of the model's frozen weights; empty when all are trained."""
     campaign_id: bytes = b""
     """The hash of the transaction that opened the campaign."""
     phase: CampaignPhase = CampaignPhase.WAITING

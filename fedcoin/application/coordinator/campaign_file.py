@@ -33,6 +33,7 @@ _HEX_FIELDS = (
     "genesis_hash",
     "model",
     "initial",
+    "frozen",
     "base",
     "campaign_id",
     "aggregate",

@@ -14,7 +14,7 @@ from fedcoin.network.client.node_client import NodeClient
 async def upload_first(
     campaign: Campaign, store: ArtifactStore, node: NodeClient, delivery: Delivery
 ) -> None:
-    """Upload the model and the initial weights, and check that the node takes the other artifacts.
+    """Upload the model and its weights, and check that the node takes the other artifacts.
 
     The updates and their averages are as long as the initial weights. The evaluation set is not
     sent: clients must not see it before the first round is over.
@@ -43,6 +43,6 @@ async def upload_first(
                 field="evaluation",
                 limit=str(limit),
             )
-    for artifact in (campaign.model, campaign.initial):
+    for artifact in filter(None, (campaign.model, campaign.frozen, campaign.initial)):
         path = store.path(artifact)
         await delivery.retry_while_away(partial(node.upload_artifact, path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
+from fedcoin.learning.model.frozen_weights import freeze_weights
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
@@ -35,7 +36,7 @@ class InitialArtifacts:
     model: bytes
     """The serialised ModelSpec."""
     weights: bytes
-    """The initial weights, as `tensors.encode_tensors` encodes them."""
+    """The initial weights, as `tensors.encode_tensors` encodes them; the trained ones only."""
     evaluation: EvaluationSet
     """The examples that utilities are counted on."""
     model_divisor: float = 1.0
@@ -43,6 +44,8 @@ class InitialArtifacts:
 
     model_changes: tuple[str, ...] = ()
     """What was changed in the architecture's file, each in a few words."""
+    frozen: bytes = b""
+    """The frozen weights, encoded; empty when all are trained."""
 
     def describe(self) -> tuple[str, ...]:
         """Describe the evaluation set's inputs, and what was changed in the model.
@@ -73,6 +76,7 @@ async def build_initial_artifacts(
     num_shards: int = 1,
     scale: float = 0.0,
     utility: int = task_pb2.UTILITY_ACCURACY,
+    trained: Sequence[str] = (),
 ) -> InitialArtifacts:
     """Build a model and an evaluation set, in a process that imports TensorFlow and then ends.
 
@@ -85,6 +89,7 @@ async def build_initial_artifacts(
         num_shards: How many shards to cut them into.
         scale: What to divide the inputs by, as in `datasets.load_dataset`.
         utility: What models are measured by, a value of the enum `Utility`.
+        trained: Patterns of the names of weights to train (`freeze_weights`); none for all.
 
     Returns:
         The contents of the artifacts.
@@ -117,10 +122,12 @@ async def build_initial_artifacts(
             )
         if model.endswith(".keras"):
             weights = (await process.call(read_weights_file, Path(model), spec)).tensors
+        divided = await process.call(freeze_weights, spec, weights, tuple(trained))
+        spec = divided.spec
         await process.call(check_shards, spec, evaluation.shards, utility)
     finally:
         await process.stop()
-    return InitialArtifacts(spec, weights, evaluation, divisor, changes)
+    return InitialArtifacts(spec, divided.trained, evaluation, divisor, changes, divided.frozen)
 
 
 async def prepare_campaign(
@@ -155,6 +162,7 @@ async def prepare_campaign(
         num_shards=config.evaluation_shards or config.rounds,
         scale=config.input_scale,
         utility=NAMES[config.utility],
+        trained=config.trained,
     )
     for sentence in artifacts.describe():
         report(f"{config.dataset}: {sentence}")
@@ -195,6 +203,7 @@ def create_campaign(
         max_clients=config.max_clients,
         model=store.put(artifacts.model),
         initial=weights,
+        frozen=store.put(artifacts.frozen) if artifacts.frozen else b"",
         base=weights,
         shards=tuple(shards),
         listed=read_clients_file(config.clients_file),

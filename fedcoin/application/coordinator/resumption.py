@@ -37,6 +37,7 @@ def check_resumable(campaign: Campaign, chain: ChainIdentity, store: ArtifactSto
     if campaign.phase is CampaignPhase.FINISHED:
         return
     needed = [campaign.model, campaign.base, *(shard.artifact for shard in campaign.shards)]
+    needed += [campaign.frozen] if campaign.frozen else []
     needed += [update.update for update in campaign.updates.values()]
     missing = [artifact for artifact in needed if not store.has(artifact)]
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign
@@ -111,6 +112,7 @@ class RoundSettlement:
             self._store.path(aggregate),
             self._store.path(campaign.shard.artifact),
             NAMES[self._config.utility],
+            self._frozen(campaign),
         )
         campaign.aggregate = aggregate
         if campaign.round == 1:
@@ -135,6 +137,7 @@ class RoundSettlement:
         updates = campaign.sorted_updates()
         if not campaign.pending:
             needed = [campaign.model, campaign.base, campaign.aggregate, campaign.shard.artifact]
+            needed += [campaign.frozen] if campaign.frozen else []
             needed += [update.update for update in updates]
             for artifact in dict.fromkeys(needed):
                 await self._delivery.retry_while_away(self._upload_call(artifact))
@@ -262,6 +265,7 @@ class RoundSettlement:
             self._store.path(aggregate),
             self._store.path(evaluation),
             view.utility,
+            self._frozen(campaign),
         )
         record = await self.wait_for_end(campaign, bytes.fromhex(view.task_id))
         if record is None:
@@ -275,13 +279,19 @@ class RoundSettlement:
             return
         evaluation = self._store.path(campaign.shard.artifact)
         base_count = await self._workers.measure_model(
-            self._store.path(campaign.model), self._store.path(campaign.base), evaluation
+            self._store.path(campaign.model),
+            self._store.path(campaign.base),
+            evaluation,
+            frozen=self._frozen(campaign),
         )
         explained = await self._workers.run(
             "while counting labels", explain_base, evaluation, base_count
         )
         if explained:
             self._report(explained)
+
+    def _frozen(self, campaign: Campaign) -> Path | None:
+        return self._store.path(campaign.frozen) if campaign.frozen else None
 
     def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
         return lambda: self._node.upload_artifact(self._store.path(artifact))

@@ -20,7 +20,12 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 from fedcoin.learning.measures.measure import Measure
-from fedcoin.learning.model.artifact_sizes import max_evaluation_bytes, max_weights_bytes
+from fedcoin.learning.model.artifact_sizes import (
+    max_evaluation_bytes,
+    max_frozen_bytes,
+    max_weights_bytes,
+)
+from fedcoin.learning.model.frozen_weights import frozen_artifact
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_weights
 from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, max_coalition_work
@@ -138,7 +143,10 @@ class Assignment:
         return num_clients + 1
 
     def artifacts(self) -> list[bytes]:
-        """List the ids of all artifacts, each once."""
+        """List the ids of all artifacts that the chain names, each once.
+
+        The model names one more, if it has frozen weights.
+        """
         updates = [update.update for update in self.updates()]
         terms = self.terms
         ids = [self.model, terms.base, terms.aggregate, terms.evaluation.artifact, *updates]
@@ -229,7 +237,10 @@ class TaskJobs:
         Returns:
             True when all artifacts are in the store.
         """
-        return all(self._store.has(id) for id in assignment.artifacts())
+        if not all(self._store.has(id) for id in assignment.artifacts()):
+            return False
+        frozen = frozen_artifact(self._store.path(assignment.model))
+        return not frozen or self._store.has(frozen)
 
     async def check(self, assignment: Assignment, timeout_s: float) -> None:
         """Check a task's artifacts.
@@ -341,9 +352,11 @@ class TaskJobs:
 
     def _job_of(self, assignment: Assignment) -> UtilityJob:
         terms, updates = assignment.terms, assignment.updates()
+        model = self._store.path(assignment.model)
+        frozen = frozen_artifact(model)
         return UtilityJob(
             job_id=assignment.task_id,
-            model=self._store.path(assignment.model),
+            model=model,
             base=self._store.path(terms.base),
             updates=tuple(self._store.path(update.update) for update in updates),
             num_samples=group_weights(terms.groups)
@@ -357,6 +370,7 @@ class TaskJobs:
             groups=tuple(terms.groups),
             similarity_limit=assignment.similarity_limit_ppm / LIMIT_UNIT,
             utility=terms.utility,
+            frozen=self._store.path(frozen) if frozen else None,
         )
 
 
@@ -364,7 +378,8 @@ def _artifact_limits(assignment: Assignment, spec: ModelSpec) -> dict[bytes, int
     """Return the most bytes of each artifact of a task, by id."""
     weights = max_weights_bytes(spec)
     evaluation = assignment.terms.evaluation
-    limits = dict.fromkeys(assignment.artifacts(), weights)
+    limits = {spec.frozen: max_frozen_bytes(spec)} if spec.frozen else {}
+    limits.update(dict.fromkeys(assignment.artifacts(), weights))
     limits[assignment.model] = MAX_SPEC_BYTES
     limits[evaluation.artifact] = max_evaluation_bytes(
         spec, evaluation.size, assignment.terms.utility

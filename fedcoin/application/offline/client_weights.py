@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model.frozen_weights import freeze_weights
 from fedcoin.learning.model.weight_files import (
     NUM_SAMPLES,
     WeightsFile,
@@ -17,13 +19,16 @@ from fedcoin.learning.model.weight_files import (
 from fedcoin.learning.workers.pool import WorkerPool
 
 
-async def load_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsFile:
+async def load_weights(
+    workers: WorkerPool, path: Path, spec: bytes, *, is_whole: bool = False
+) -> WeightsFile:
     """Read a file of weights, in a worker process where that needs TensorFlow.
 
     Args:
         workers: Worker processes.
         path: A file as `read_weights_file` reads.
         spec: The serialised ModelSpec.
+        is_whole: As in `read_weights_file`.
 
     Returns:
         The encoded weights, the number of examples if the file has it, and what was changed.
@@ -36,8 +41,53 @@ async def load_weights(workers: WorkerPool, path: Path, spec: bytes) -> WeightsF
         WorkerError: A worker process died twice.
     """
     if await asyncio.to_thread(needs_keras, path):
-        return await workers.run("while reading weights", read_weights_file, path, spec)
-    return await asyncio.to_thread(read_weights_file, path, spec)
+        return await workers.run("while reading weights", read_weights_file, path, spec, is_whole)
+    return await asyncio.to_thread(read_weights_file, path, spec, is_whole)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The artifacts of a model in a folder."""
+
+    spec: bytes
+    """The serialised ModelSpec, which `model` holds as well."""
+    model: Path
+    base: Path
+    """The weights from which the clients started; of a model with frozen ones, the others."""
+    frozen: Path | None
+    """The frozen weights; None for a model without."""
+    remarks: tuple[str, ...]
+    """What was changed on reading the base weights, a phrase each."""
+
+
+async def write_model(
+    workers: WorkerPool, folder: Path, spec: bytes, base: Path, trained: Sequence[str]
+) -> ModelFiles:
+    """Write a model's artifacts, divided into trained and frozen weights.
+
+    Args:
+        workers: Worker processes.
+        folder: Where the files `model`, `base` and, for a model with frozen weights, `frozen` go.
+        spec: The serialised ModelSpec.
+        base: A file with all weights of the model, as `read_weights_file` reads.
+        trained: Patterns of the names of the weights that are trained (`freeze_weights`); none for
+            what the ModelSpec says.
+
+    Returns:
+        The files.
+
+    Raises:
+        RefusalError: As in `load_weights` and `freeze_weights`.
+        WorkerError: A worker process died twice.
+    """
+    whole = await load_weights(workers, base, spec, is_whole=True)
+    divided = await asyncio.to_thread(freeze_weights, spec, whole.tensors, trained)
+    frozen = folder / "frozen" if divided.frozen else None
+    contents = {"model": divided.spec, "base": divided.trained, "frozen": divided.frozen}
+    for name, content in contents.items():
+        if content:
+            await asyncio.to_thread((folder / name).write_bytes, content)
+    return ModelFiles(divided.spec, folder / "model", folder / "base", frozen, tuple(whole.remarks))
 
 
 def complete_samples(files: Sequence[Path], num_samples: Sequence[int | None]) -> tuple[int, ...]:

@@ -20,7 +20,13 @@ from fedcoin.application.coordinator.chain_messages import (
 )
 from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.offline.simulation_folder import BASE, EVALUATION, MODEL, read_manifest
+from fedcoin.application.offline.simulation_folder import (
+    BASE,
+    EVALUATION,
+    FROZEN,
+    MODEL,
+    read_manifest,
+)
 from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.crypto.addresses import format_address
@@ -65,6 +71,8 @@ class Publication:
     """Number of evaluation examples."""
     clients: tuple[PublishedClient, ...]
     """The clients, each with another key, in any order."""
+    frozen: Path | None = None
+    """The weights that no client trains, as encoded tensors; None for a model without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,7 @@ async def publish(
     config = replace(config, receipt_seconds=0)
     average, groups = await _average(publication.base, clients, config)
     paths = [publication.model, publication.base, publication.evaluation]
+    paths += [publication.frozen] if publication.frozen else []
     for path in (*paths, *(client.weights for client in clients)):
         await node.upload_artifact(path)
     campaign = await asyncio.to_thread(_campaign_of, publication, chain, listed)
@@ -178,7 +187,8 @@ def _read_folder(folder: Path) -> Publication:
         for client in manifest.clients
     ]
     model, base, evaluation = folder / MODEL, folder / BASE, folder / EVALUATION
-    return Publication(model, base, evaluation, manifest.evaluation_size, tuple(clients))
+    frozen = folder / FROZEN if manifest.frozen_artifact else None
+    return Publication(model, base, evaluation, manifest.evaluation_size, tuple(clients), frozen)
 
 
 def _check_listed(clients: Sequence[PublishedClient], listed: tuple[ListedClient, ...]) -> None:
@@ -228,6 +238,7 @@ def _campaign_of(
         max_clients=len(publication.clients),
         model=compute_artifact_id(publication.model),
         initial=base,
+        frozen=compute_artifact_id(publication.frozen) if publication.frozen else b"",
         base=base,
         shards=(shard,),
         listed=listed,

@@ -19,6 +19,7 @@ from fedcoin.application.coordinator.initial_artifacts import (
 from fedcoin.application.offline.simulation_folder import (
     BASE,
     EVALUATION,
+    FROZEN,
     KEYS,
     MODEL,
     SimulatedClient,
@@ -69,6 +70,7 @@ async def simulate(
     evaluation_size: int = 0,
     scale: float = 0.0,
     utility: int = task_pb2.UTILITY_ACCURACY,
+    trained: Sequence[str] = (),
     processes: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
@@ -88,6 +90,7 @@ async def simulate(
         evaluation_size: How many test examples form the evaluation set; 0 for all.
         scale: What to divide all inputs by, as in `datasets.load_dataset`.
         utility: What each client's model is measured by, a value of the enum `Utility`.
+        trained: Patterns of the names of weights to train (`freeze_weights`); none for all.
         processes: How many clients train at a time, each in a process with its own TensorFlow. The
             weights do not depend on it.
         report: Takes one line of text about the inputs, and one for each client.
@@ -105,7 +108,13 @@ async def simulate(
     """
     client_roles = _complete_roles(roles, num_clients)
     artifacts = await build_initial_artifacts(
-        dataset, model, seed, evaluation_size=evaluation_size, scale=scale, utility=utility
+        dataset,
+        model,
+        seed,
+        evaluation_size=evaluation_size,
+        scale=scale,
+        utility=utility,
+        trained=trained,
     )
     for sentence in artifacts.describe():
         report(f"{dataset}: {sentence}")
@@ -157,6 +166,7 @@ async def simulate(
         evaluation_size=artifacts.evaluation.sizes[0],
         clients=tuple(clients),
         measure=TERMS[utility].name,
+        frozen_artifact=compute_artifact_id(artifacts.frozen).hex() if artifacts.frozen else "",
     )
     await asyncio.to_thread(write_manifest, folder, manifest)
     return manifest
@@ -179,6 +189,8 @@ def _write_artifacts(folder: Path, artifacts: InitialArtifacts) -> None:
     (folder / MODEL).write_bytes(artifacts.model)
     (folder / BASE).write_bytes(artifacts.weights)
     (folder / EVALUATION).write_bytes(artifacts.evaluation.shards[0])
+    if artifacts.frozen:
+        (folder / FROZEN).write_bytes(artifacts.frozen)
 
 
 async def _train(
@@ -192,6 +204,7 @@ async def _train(
     name = f"client-{data.index + 1}"
     key = KeyPair.generate()
     model = folder / MODEL
+    frozen = folder / FROZEN if (folder / FROZEN).exists() else None
     weights, num_samples = await workers.training.run(
         f"while training {name}",
         client_data.compute_update,
@@ -202,6 +215,7 @@ async def _train(
         # In a campaign the client's seed comes from its address. Keys are new in each simulation,
         # but the same seed should give the same weights.
         data.seed + data.index,
+        frozen,
     )
     path = folder / f"{name}.weights"
     path.write_bytes(weights)
@@ -214,5 +228,7 @@ async def _train(
         weights=path.name,
         artifact=compute_artifact_id(weights).hex(),
         key=key_name,
-        utility=await workers.evaluation.measure_model(model, path, folder / EVALUATION, utility),
+        utility=await workers.evaluation.measure_model(
+            model, path, folder / EVALUATION, utility, frozen
+        ),
     )

@@ -4,6 +4,7 @@
 manifest.json         what the folder holds
 model                 the serialised ModelSpec
 base                  the weights from which all clients started
+frozen                the weights that no client trains, if there are any
 evaluation            the evaluation set, as tensors x and y
 client-1.weights ...  each client's trained weights
 keys/client-1.key ... each client's private key, so that it can be paid
@@ -22,7 +23,7 @@ from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.training.training_plan import TrainingPlan
 
-MODEL, BASE, EVALUATION, KEYS = "model", "base", "evaluation", "keys"
+MODEL, BASE, EVALUATION, KEYS, FROZEN = "model", "base", "evaluation", "keys", "frozen"
 """Names within the folder."""
 
 _MANIFEST = "manifest.json"
@@ -75,6 +76,8 @@ class SimulationManifest:
     """How the training set was divided among the clients (`partition_spec`)."""
     measure: str = "accuracy"
     """The name of the measure (`learning.measures.terms`)."""
+    frozen_artifact: str = ""
+    """The frozen weights; empty when all are trained."""
 
 
 def create_folder(folder: Path) -> None:
@@ -149,6 +152,7 @@ def _check_files(folder: Path, manifest: SimulationManifest) -> None:
         BASE: manifest.base_artifact,
         EVALUATION: manifest.evaluation_artifact,
         **{client.weights: client.artifact for client in manifest.clients},
+        **({FROZEN: manifest.frozen_artifact} if manifest.frozen_artifact else {}),
     }
     for name, artifact in files.items():
         if compute_artifact_id(folder / name).hex() != artifact:

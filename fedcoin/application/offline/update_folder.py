@@ -15,7 +15,11 @@ from tempfile import TemporaryDirectory
 from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline.client_table import TableRow, read_client_table
-from fedcoin.application.offline.client_weights import complete_samples, load_weights
+from fedcoin.application.offline.client_weights import (
+    complete_samples,
+    load_weights,
+    write_model,
+)
 from fedcoin.application.offline.model_files import load_spec
 from fedcoin.application.offline.npz_files import list_client_files, read_evaluation
 from fedcoin.application.offline.publication import (
@@ -45,7 +49,8 @@ class UpdateFiles:
     model: Path
     """Keras' JSON, a `.keras` file, an ONNX file, or a serialised ModelSpec."""
     base: Path
-    """The weights from which all clients started, in a format of `array_files.open_arrays`."""
+    """The weights that all clients started from, in a format of `array_files.open_arrays`; frozen
+    ones included."""
     updates: Path
     """A folder with such a file for each client."""
     data: Path
@@ -95,6 +100,7 @@ async def publish_updates(
             open_key,
             utility=NAMES[config.utility],
             scale=config.input_scale,
+            trained=config.trained,
             report=report,
         )
         return await publish(publication, node, key, chain, config, report=report)
@@ -107,6 +113,7 @@ async def prepare_publication(
     *,
     utility: int,
     scale: float = 0.0,
+    trained: Sequence[str] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> Publication:
     """Read and check a round's files, and write the artifacts of its task.
@@ -117,6 +124,8 @@ async def prepare_publication(
         open_key: Opens the clients' keys.
         utility: What models are measured by, a value of the enum `Utility`.
         scale: What to divide the evaluation set's inputs by; 0 for what its file says, or nothing.
+        trained: Patterns of the names of the weights that were trained (`freeze_weights`), which
+            alone are in the clients' files; none for all.
         report: Takes a line of text about the inputs, the model, and each file that was changed on
             reading.
 
@@ -137,22 +146,24 @@ async def prepare_publication(
     keys = await asyncio.to_thread(_open_keys, files, rows, open_key)
     evaluation = await asyncio.to_thread(read_evaluation, files.data, scale, utility)
     report(f"{files.data}: {evaluation.inputs.describe()}")
-    model, base, shard = folder / "model", folder / "base", folder / "evaluation"
+    shard = folder / "evaluation"
     shard.write_bytes(evaluation.tensors)
     workers = WorkerPool()
     try:
         spec = await load_spec(
             workers, files.model, None, report, has_classes=utility not in TARGET_UTILITIES
         )
-        model.write_bytes(spec)
         await workers.run("while checking", check_shards, spec, [evaluation.tensors], utility)
-        await _write_weights(workers, files.base, spec, base, report)
+        written = await write_model(workers, folder, spec, files.base, trained)
+        for remark in written.remarks:
+            report(f"{files.base.name}: {remark}")
+        model, base, frozen = written.model, written.base, written.frozen
         size = evaluation.num_examples
-        worth = await workers.measure_model(model, base, shard, utility)
+        worth = await workers.measure_model(model, base, shard, utility, frozen)
         report(f"{files.base}: {TERMS[utility].title} {format_utility(utility, worth, size)}")
         weights = [folder / f"update-{number}" for number in range(len(paths))]
         counts = [
-            await _write_weights(workers, path, spec, target, report)
+            await _write_weights(workers, path, written.spec, target, report)
             for path, target in zip(paths, weights, strict=True)
         ]
     finally:
@@ -161,7 +172,7 @@ async def prepare_publication(
     names = [row.name for row in rows]
     clients = zip(weights, num_samples, keys, names, strict=True)
     return Publication(
-        model, base, shard, size, tuple(PublishedClient(*client) for client in clients)
+        model, base, shard, size, tuple(PublishedClient(*client) for client in clients), frozen
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin import shapley
-from fedcoin.application.offline.client_weights import complete_samples, load_weights
+from fedcoin.application.offline.client_weights import (
+    complete_samples,
+    load_weights,
+    write_model,
+)
 from fedcoin.application.offline.evaluation_pace import EvaluationPace
 from fedcoin.application.offline.model_files import load_spec
 from fedcoin.application.offline.npz_files import (
@@ -102,6 +106,7 @@ async def value_files(
     tolerance: float | None = None,
     scale: float = 0.0,
     utility: int = task_pb2.UTILITY_ACCURACY,
+    trained: Sequence[str] = (),
     report: ReportProgress,
 ) -> Valuation:
     """Compute the Shapley values of clients from their files.
@@ -109,7 +114,7 @@ async def value_files(
     Args:
         model: A file with Keras' `model.to_json()`, an exporter's `*.onnx`, or a file with a
             serialised ModelSpec.
-        base: A file of the weights from which all clients started, in a format of
+        base: A file of all weights from which the clients started, in a format of
             `array_files.open_arrays`: arrays named as the model's weights or, without names, in
             their order (`np.savez(path, *model.get_weights())`).
         updates: A folder of such files, one for each client. All of them, or none, hold
@@ -122,6 +127,8 @@ async def value_files(
             None to spend the budget. See `shapley.estimate`.
         scale: What to divide the evaluation set's inputs by; 0 for what its file says, or nothing.
         utility: What models are measured by, a value of the enum `Utility`.
+        trained: Patterns of the names of the weights that were trained (`freeze_weights`), which
+            alone are in the clients' files; none for all.
         report: Called once before the first coalition is evaluated, then after each batch of the
             worker processes from another thread.
 
@@ -155,7 +162,7 @@ async def value_files(
             num_examples = evaluation.num_examples
             largest = largest_utility(utility, num_examples)
             job = await _write_job(
-                workers, Path(folder), spec, base, files, evaluation.tensors, utility
+                workers, Path(folder), spec, base, files, evaluation.tensors, utility, trained
             )
             await workers.open_job(job)
 
@@ -203,26 +210,27 @@ async def _write_job(
     files: list[Path],
     evaluation: bytes,
     utility: int,
+    trained: Sequence[str],
 ) -> UtilityJob:
     """Write the files as artifacts into a folder."""
-    (folder / "model").write_bytes(spec)
+    written = await write_model(workers, folder, spec, base, trained)
     (folder / "evaluation").write_bytes(evaluation)
-    (folder / "base").write_bytes((await load_weights(workers, base, spec)).tensors)
     num_samples: list[int | None] = []
     for number, file in enumerate(files):
-        weights = await load_weights(workers, file, spec)
+        weights = await load_weights(workers, file, written.spec)
         (folder / f"update-{number}").write_bytes(weights.tensors)
         num_samples.append(weights.num_samples)
     return UtilityJob(
         job_id=b"valuation".ljust(32, b"\0"),
-        model=folder / "model",
-        base=folder / "base",
+        model=written.model,
+        base=written.base,
         updates=tuple(folder / f"update-{number}" for number in range(len(files))),
         num_samples=complete_samples(files, num_samples),
         evaluation=folder / "evaluation",
         averaging=task_pb2.AVERAGING_RENORMALISED,
         empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         utility=utility,
+        frozen=written.frozen,
     )
 
 

@@ -26,6 +26,7 @@ from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.learning.model.frozen_weights import frozen_artifact
 from fedcoin.v1.task_pb2 import ClientUpdate
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,18 @@ def find_needed(home: Home, state: StateReader) -> set[bytes]:
     Returns:
         Artifact ids, 32 bytes each.
     """
-    return needed_artifacts(state) | artifacts_of_campaign_file(home.coordinator_path)
+    needed = needed_artifacts(state) | artifacts_of_campaign_file(home.coordinator_path)
+    return needed | _frozen_weights(home, state)
+
+
+def _frozen_weights(home: Home, state: StateReader) -> set[bytes]:
+    """Collect the frozen weights that the models of open campaigns name."""
+    found = set()
+    for _, campaign in records.CAMPAIGNS.scan(state):
+        path = home.artifacts_path / f"{campaign.terms.model.hex()}.data"
+        with contextlib.suppress(FileNotFoundError):
+            found |= set() if campaign.closed else {frozen_artifact(path)}
+    return found - {b""}
 
 
 def list_artifacts(folder: Path, needed: Set[bytes], now_s: float) -> list[StoredArtifact]:

@@ -81,7 +81,7 @@ class PaidRounds:
         self._credentials = credentials
         self._campaign: Campaign | None = None
         self._is_round_each = False
-        self._model = b""
+        self._model = self._frozen = b""
         self._shards: tuple[EvaluationShard, ...] = ()
 
     @property
@@ -123,6 +123,7 @@ class PaidRounds:
             check_resumable(self._campaign, self._chain, self._store)
             await self._add_earlier_harm(self._campaign)
             self._model, self._shards = self._campaign.model, self._campaign.shards
+            self._frozen = self._campaign.frozen
             if self._campaign.phase is CampaignPhase.SETTLING:
                 await self._settle(self._campaign)
 
@@ -153,6 +154,7 @@ class PaidRounds:
                 num_shards=config.evaluation_shards or config.rounds,
                 scale=config.input_scale,
                 utility=NAMES[config.utility],
+                trained=config.trained,
             )
             self._report(f"evaluation set {config.dataset}: {built.describe_inputs()}")
             sizes = built.evaluation.sizes
@@ -160,6 +162,7 @@ class PaidRounds:
             pairs = zip(stored, sizes, strict=True)
             self._shards = tuple(EvaluationShard(artifact, size) for artifact, size in pairs)
             self._model = self._store.put(built.model)
+            self._frozen = self._store.put(built.frozen) if built.frozen else b""
         return parse_spec(self._store.read(self._model))
 
     def choose(self, *, is_round_each: bool) -> None:
@@ -322,6 +325,7 @@ class PaidRounds:
             max_clients=config.max_clients,
             model=self._model,
             initial=weights,
+            frozen=self._frozen,
             base=weights,
             shards=self._shards,
             listed=await asyncio.to_thread(read_clients_file, config.clients_file),

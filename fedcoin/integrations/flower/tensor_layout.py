@@ -16,7 +16,7 @@ from flwr.app import Array, ArrayRecord
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.learning.model.spec import trained_shapes
 from fedcoin.v1.artifact_pb2 import ModelSpec
 
 
@@ -118,7 +118,7 @@ def match_layout(spec: ModelSpec, arrays: ArrayRecord) -> TensorLayout:
         RefusalError: WRONG_NAMES when a tensor has no array; WRONG_SHAPE when its array has another
             shape.
     """
-    shapes = weight_shapes(spec)
+    shapes = trained_shapes(spec)
     names = tuple(shapes)
     is_positional = list(arrays) == [str(index) for index in range(len(names))]
     keys = tuple(arrays) if is_positional and not set(names) & set(arrays) else names

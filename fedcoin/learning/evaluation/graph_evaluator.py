@@ -9,6 +9,9 @@ copied once. Its outputs for each client are not kept, as `dense_evaluator` does
 times as large as the images, and adding them up takes as long as computing them from one to three
 channels.
 
+Of a model with frozen weights, the layers before the first trained one are computed once for each
+batch, where all later layers read their result only. All coalitions begin with that result.
+
 The limits below were chosen by hand for cores with 1 to 2 MiB of second-level cache.
 `scripts/benchmarks/bench_shapley.py --case cnn` and `--case residual` show the effect of a change.
 """
@@ -48,8 +51,8 @@ from fedcoin.learning.evaluation.stacked_weights import StackedLayer, apply_in_p
 from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
-from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.layers import Conv, Graph, Permute, Scale, is_softmax
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
+from fedcoin.learning.model.layers import Conv, Graph, Permute, Scale, is_softmax, weight_names
 
 MAX_VALUE_BYTES = 4 << 20
 """About how many bytes the largest value of a batch may take; sets the batch size."""
@@ -70,7 +73,7 @@ class GraphEvaluator(SummingEvaluator):
 
     Args:
         graph: The model's layers.
-        base: float32 weights by name, of the base model.
+        base: float32 weights by name, of the base model; the trained ones only.
         updates: float32 weights by name, of each client's model.
         x: Inputs float32 or int32 (m, *input_shape).
         y: Integer labels (m,).
@@ -78,6 +81,7 @@ class GraphEvaluator(SummingEvaluator):
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
         measure: The job's measure, for the whole evaluation set.
+        frozen: float32 weights by name that all models share.
 
     Attributes:
         measure: As in `Evaluator.measure`.
@@ -94,16 +98,21 @@ class GraphEvaluator(SummingEvaluator):
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
+        frozen: Weights = NO_WEIGHTS,
     ) -> None:
         super().__init__(job, measure)
-        self._first_value = _count_leading_layers(graph)
-        self._leading_layers = [node.layer for node in graph[: self._first_value]]
+        frozen_nodes = count_frozen_nodes(graph, frozen)
+        self._frozen_steps = plan_steps(graph[:frozen_nodes], (), 0, frozen)
+        self._first_value = frozen_nodes or _count_leading_layers(graph)
+        self._leading_layers = [node.layer for node in graph[frozen_nodes : self._first_value]]
         if is_softmax(graph[-1].layer) and not measure.needs_values:
             # It does not change the order of the outputs.
             graph = graph[:-1]
-        self._steps = plan_steps(graph, [*updates, base], self._first_value)
+        self._steps = plan_steps(graph, [*updates, base], self._first_value, frozen)
         self._first_convolution = _only_convolution(self._steps, self._first_value)
         weight_bytes = sum(base[name].nbytes for name in base)
+        if frozen:
+            weight_bytes = max(1, _bytes_per_coalition(self._steps, len(updates) + 1))
         self.max_coalitions = max(1, MAX_WEIGHT_BYTES // weight_bytes)
         self._batches = list(make_batches(x, y, _batch_size(graph), share))
         precompute(self._batches, self._prepare_inputs, MAX_CACHE_BYTES)
@@ -147,6 +156,8 @@ class GraphEvaluator(SummingEvaluator):
         """Compute the value that every coalition's computation begins with."""
         assert batch.inputs is not None, "precomputed values have replaced the inputs"
         inputs = batch.inputs.copy() if self._leading_layers else batch.inputs
+        if self._frozen_steps:
+            inputs = self._compute_frozen(inputs)
         for layer in self._leading_layers:
             if isinstance(layer, Permute):
                 inputs = np.ascontiguousarray(permute(layer, inputs)).reshape(inputs.shape)
@@ -155,6 +166,45 @@ class GraphEvaluator(SummingEvaluator):
         if self._first_convolution is None:
             return inputs
         return convolution.copy_kernel_rows(self._first_convolution, inputs)
+
+    def _compute_frozen(self, inputs: Floats) -> Floats:
+        """Compute the layers that are the same for all coalitions."""
+        values = {0: inputs}
+        for step in self._frozen_steps:
+            buffers = step.operation.allocate(inputs.shape[-1])
+            weights = step.operation.average(np.ones((1, 1), np.float32))
+            step_inputs = [values[index] for index in step.inputs]
+            values[step.output] = step.operation.run(step_inputs, buffers, weights, 0)
+        return np.ascontiguousarray(values[self._frozen_steps[-1].output])
+
+
+def count_frozen_nodes(graph: Graph, frozen: Weights) -> int:
+    """Count the nodes at the start whose result is the same for all coalitions.
+
+    Args:
+        graph: The model's layers.
+        frozen: The frozen weights by name; without any, nothing is counted.
+
+    Returns:
+        The largest k, such that the first k nodes have no trained weights, and later nodes read
+        nothing of them but the value k.
+    """
+    trained = (
+        index
+        for index, node in enumerate(graph)
+        if not all(name in frozen for name in weight_names(node.layer))
+    )
+    count = next(trained, len(graph) - 1) if frozen else 0
+    while any(index < count for node in graph[count:] for index in node.inputs):
+        count -= 1
+    return count
+
+
+def _bytes_per_coalition(steps: Sequence[ComputeStep], num_models: int) -> int:
+    """Count the bytes of one coalition's averaged weights, without frozen ones, which it shares."""
+    layers = [step.operation.average(np.zeros((2, num_models), np.float32)) for step in steps]
+    arrays = [array for layer in layers if layer for array in (layer.kernels, layer.biases)]
+    return sum(array.nbytes // 2 for array in arrays if array is not None and array.strides[0])
 
 
 def _batch_size(graph: Graph) -> int:

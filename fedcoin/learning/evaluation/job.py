@@ -53,6 +53,8 @@ class UtilityJob:
     """The smallest similarity within a group, 0 to 1; used only to check `groups`."""
     utility: int = task_pb2.UTILITY_ACCURACY
     """A value of the enum `Utility` in task.proto."""
+    frozen: Path | None = None
+    """The tensors of the frozen weights; None for a model of which all weights are trained."""
 
     def join_groups(self, coalitions: Coalitions) -> Coalitions:
         """Let all members of a group follow its first client, so that the others add nothing.

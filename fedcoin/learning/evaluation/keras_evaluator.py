@@ -28,7 +28,8 @@ from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY, Accuracy
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
+from fedcoin.learning.model.spec import weight_shapes
 from fedcoin.v1 import artifact_pb2
 
 MAX_VALUE_BYTES = 4 << 20
@@ -48,7 +49,7 @@ class KerasEvaluator(SummingEvaluator):
 
     Args:
         spec: The model.
-        base: float32 weights by name, of the base model.
+        base: float32 weights by name, of the base model; the trained ones only.
         updates: float32 weights by name, of each client's model.
         x: Inputs float32 or int32 (m, *input_shape).
         y: Integer labels (m,).
@@ -56,6 +57,7 @@ class KerasEvaluator(SummingEvaluator):
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
         measure: The job's measure, for the whole evaluation set.
+        frozen: float32 weights by name that all models share.
 
     Attributes:
         measure: As in `Evaluator.measure`.
@@ -75,6 +77,7 @@ class KerasEvaluator(SummingEvaluator):
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
+        frozen: Weights = NO_WEIGHTS,
     ) -> None:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
@@ -95,6 +98,10 @@ class KerasEvaluator(SummingEvaluator):
             )
             for start in starts
         ]
+        # In the model's order: the place of a trained weight is filled for each coalition.
+        self._weights = {name: tf.constant(array) for name, array in frozen.items()}
+        self._names = list(weight_shapes(spec))
+        self._trained = list(base)
         self._average = _compile_average(tf)
         run = _stateless_call(model)
         self._summarise = (
@@ -109,7 +116,9 @@ class KerasEvaluator(SummingEvaluator):
         ).astype(np.float32)
         statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
         for coalition, row in enumerate(coefficients):
-            weights = self._average(row, self._stacks)
+            averaged = dict(zip(self._trained, self._average(row, self._stacks), strict=True))
+            known = {**self._weights, **averaged}
+            weights = [known[name] for name in self._names]
             for x, y in self._batches:
                 statistics[coalition] += self._summarise(weights, x, y)
         return statistics

@@ -1,13 +1,14 @@
 """Measure averaged models that are ONNX graphs, by onnxruntime.
 
 The averaged weights are inputs of the graph, so that one session serves all coalitions. It runs in
-one thread and in a fixed order, as several workers share a machine's cores.
+one thread and in a fixed order, as several workers share a machine's cores. Of a model with frozen
+weights, what does not depend on a trained one is computed once for each batch (`frozen_part`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,16 @@ from fedcoin.learning.evaluation.job import (
 from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
-from fedcoin.learning.model.aggregation import Weights
-from fedcoin.learning.model.onnx_models import graph_checks, value_shapes
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
+from fedcoin.learning.model.onnx_models import frozen_part, graph_checks, value_shapes
 from fedcoin.v1 import artifact_pb2
+
+MAX_CACHE_BYTES = 256 << 20
+"""How many bytes of what does not depend on trained weights are kept; batches beyond it are
+computed for each coalition."""
+
+Values = Mapping[str, npt.NDArray[np.generic]]
+"""Values of a graph by name."""
 
 _INPUT_DTYPES: dict[str, type[np.generic]] = {
     "FLOAT": np.float32,
@@ -49,7 +57,7 @@ class OnnxEvaluator(SummingEvaluator):
 
     Args:
         spec: The model.
-        base: float32 weights by name, of the base model.
+        base: float32 weights by name, of the base model; the trained ones only.
         updates: float32 weights by name, of each client's model.
         x: Inputs float32 or int32 (m, *input_shape).
         y: Integer labels (m,).
@@ -57,6 +65,7 @@ class OnnxEvaluator(SummingEvaluator):
             are not read; the caller must have checked all arrays.
         share: The part of the examples to count on.
         measure: The job's measure, for the whole evaluation set.
+        frozen: float32 weights by name that all models share; each is held once.
 
     Attributes:
         measure: As in `Evaluator.measure`.
@@ -82,27 +91,35 @@ class OnnxEvaluator(SummingEvaluator):
         job: UtilityJob,
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
+        frozen: Weights = NO_WEIGHTS,
     ) -> None:
         model = graph_checks.read_onnx(spec)
         shaped = value_shapes.shape_graph(model, spec.num_classes)
         check_positions(shaped.output_shape, y)
-        self._session = start_session(spec.onnx)
         super().__init__(job, measure)
         examples = model.graph.input[0]
-        self._input_name = examples.name
         dtype = _INPUT_DTYPES[graph_checks.type_name(examples.type.tensor_type.elem_type)]
+        divided = frozen_part.divide_graph(model, shaped, list(base)) if frozen else None
+        self._first = _Part(divided.frozen, frozen) if divided else None
+        self._rest = _Part(divided.trained if divided else spec.onnx, frozen)
         # One matrix (n + 1, numbers) for each name: the clients' weights and, last, the base's.
         models = [*updates, base]
         self._stacks = {
             name: np.stack([weights[name].ravel() for weights in models]) for name in base
         }
         self._shapes = {name: array.shape for name, array in base.items()}
-        self._batches: list[tuple[ExampleBatch, npt.NDArray[np.generic]]] = []
+        self._batches: list[tuple[ExampleBatch, Values]] = []
+        free_bytes = MAX_CACHE_BYTES
         for batch in make_batches(x, y, shaped.batch_size, share):
             assert batch.inputs is not None
             inputs = batch.inputs.T.reshape(-1, *spec.input_shape)
             batch.inputs = None
-            self._batches.append((batch, np.ascontiguousarray(inputs, dtype)))
+            values = {examples.name: np.ascontiguousarray(inputs, dtype)}
+            if self._first is not None:
+                computed = {**values, **self._first.run(values)}
+                free_bytes -= sum(array.nbytes for array in computed.values())
+                values = computed if free_bytes >= 0 else values
+            self._batches.append((batch, values))
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
         coefficients = coalition_coefficients(
@@ -114,22 +131,41 @@ class OnnxEvaluator(SummingEvaluator):
                 name: (row @ stack).reshape(self._shapes[name])
                 for name, stack in self._stacks.items()
             }
-            for batch, inputs in self._batches:
-                outputs = self._run(weights, inputs)[None]
+            for batch, values in self._batches:
+                outputs = self._compute_outputs({**values, **weights})[None]
                 statistics[coalition] += batch.summarise(self.measure, outputs)[0]
         return statistics
 
-    def _run(self, weights: Weights, inputs: npt.NDArray[np.generic]) -> Floats:
+    def _compute_outputs(self, values: Values) -> Floats:
         """Compute the outputs ([positions,] classes, examples) for a batch."""
+        if self._first is not None and not self._first.outputs <= values.keys():
+            values = {**values, **self._first.run(values)}
+        (outputs,) = self._rest.run(values).values()
+        return np.ascontiguousarray(np.moveaxis(outputs, 0, -1), np.float32)
+
+
+class _Part:
+    """A graph or a part of one, loaded into onnxruntime, with its frozen weights."""
+
+    def __init__(self, onnx_model: bytes, frozen: Weights) -> None:
+        self._session = start_session(onnx_model)
+        names = {info.name for info in self._session.get_inputs()}
+        self._frozen = {name: array for name, array in frozen.items() if name in names}
+        self._inputs = names - self._frozen.keys()
+        self.outputs = {info.name for info in self._session.get_outputs()}
+
+    def run(self, values: Values) -> dict[str, npt.NDArray[np.generic]]:
+        """Compute the outputs by name; values that the part does not read are left out."""
+        feed = {**{name: values[name] for name in self._inputs}, **self._frozen}
+        names = [info.name for info in self._session.get_outputs()]
         try:
-            outputs = self._session.run(None, {self._input_name: inputs, **weights})[0]
+            return dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:  # onnxruntime raises classes of its own
             raise RefusalError(
                 LearningCode.BAD_MODEL,
                 f"onnxruntime cannot compute the model: {_first_line(error)}",
                 field="onnx",
             ) from error
-        return np.ascontiguousarray(np.moveaxis(outputs, 0, -1), np.float32)
 
 
 def start_session(onnx_model: bytes) -> Any:

@@ -30,7 +30,7 @@ from fedcoin.learning.evaluation.stacked_weights import (
     stack_batch_norm,
     stack_layer,
 )
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.layers import (
     Activation,
     Add,
@@ -109,7 +109,12 @@ class ComputeStep:
     """Index of the value that it makes."""
 
 
-def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) -> list[ComputeStep]:
+def plan_steps(
+    graph: Graph,
+    models: Sequence[Weights],
+    first_value: int = 0,
+    frozen: Weights = NO_WEIGHTS,
+) -> list[ComputeStep]:
     """Plan the steps that compute a graph.
 
     Args:
@@ -117,6 +122,7 @@ def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) ->
         models: float32 weights by name of the q models that coalitions average.
         first_value: The index of the value to begin with; the nodes before it are left out. The
             steps never change this value.
+        frozen: float32 weights by name that all models share.
 
     Returns:
         The steps in the order in which they are computed; the last one makes the outputs.
@@ -127,7 +133,7 @@ def plan_steps(graph: Graph, models: Sequence[Weights], first_value: int = 0) ->
         nodes = [graph[index] for index in group]
         first_input = nodes[0].inputs[0]
         may_overwrite = first_input > first_value and uses[first_input] == 1
-        operation = _make_operation(nodes, models, may_overwrite)
+        operation = _make_operation(nodes, models, frozen, may_overwrite)
         steps.append(ComputeStep(operation, nodes[0].inputs, group[-1] + 1))
     return steps
 
@@ -163,20 +169,23 @@ def _can_join(nodes: Sequence[GraphNode], node: GraphNode) -> bool:
 
 
 def _make_operation(
-    nodes: Sequence[GraphNode], models: Sequence[Weights], may_overwrite: bool
+    nodes: Sequence[GraphNode], models: Sequence[Weights], frozen: Weights, may_overwrite: bool
 ) -> Operation:
     layers = [node.layer for node in nodes]
     head = layers[0]
-    norms = [stack_batch_norm(layer, models) for layer in layers if isinstance(layer, BatchNorm)]
+    norms = [
+        stack_batch_norm(layer, models, frozen) for layer in layers if isinstance(layer, BatchNorm)
+    ]
     if isinstance(head, Conv):
         pool_size = next(
             (layer.pool_size for layer in layers if isinstance(layer, Pooling)), (1, 1)
         )
         activations = tuple(layer for layer in layers if isinstance(layer, Activation))
         stage = convolution.ConvolutionStage(head, pool_size, activations)
-        return ConvolutionOperation(stage, WeightedLayer(stack_layer(head, models), norms))
+        return ConvolutionOperation(stage, weigh_layer(stack_layer(head, models, frozen), norms))
     if isinstance(head, Dense):
-        return DenseOperation(nodes[0].shape[0], WeightedLayer(stack_layer(head, models), norms))
+        weights = weigh_layer(stack_layer(head, models, frozen), norms)
+        return DenseOperation(nodes[0].shape[0], weights)
     if isinstance(head, BatchNorm):
         return BatchNormOperation(norms[0])
     return WeightlessOperation(nodes[0], may_overwrite)
@@ -199,6 +208,25 @@ class WeightedLayer:
         for norm in self.norms:
             averaged = fold_batch_norm(averaged, average_batch_norm(norm, coefficients))
         return averaged
+
+
+def weigh_layer(stack: StackedLayer, norms: Sequence[StackedBatchNorm]) -> WeightedLayer:
+    """Join a layer and the batch normalisation behind it.
+
+    Args:
+        stack: The layer.
+        norms: The batch normalisation; empty without one.
+
+    Returns:
+        Both; if all their weights are frozen, the normalisation is folded into the layer at once.
+    """
+    weighted = WeightedLayer(stack, norms)
+    arrays = [stack.kernels, *(norm.means for norm in norms)]
+    others = [stack.biases, *(array for norm in norms for array in (norm.gammas, norm.betas))]
+    arrays += [*(array for array in others if array is not None), *(n.variances for n in norms)]
+    if not norms or any(len(array) > 1 for array in arrays):
+        return weighted
+    return WeightedLayer(weighted.average(np.ones((1, 1), np.float32)), ())
 
 
 @dataclass(frozen=True, slots=True)

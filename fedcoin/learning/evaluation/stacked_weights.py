@@ -4,7 +4,8 @@ Notation: `q` models (the clients' and, last, the base), `m` coalitions; `A`, fl
 coefficients of the models in each coalition's average (`coefficients`).
 
 A layer's weights are stacked over models as kernels (q, out, in) and biases (q, out). The weights
-of all coalitions' averaged models are then one matrix product, `A` by the flattened stack.
+of all coalitions' averaged models are then one matrix product, `A` by the flattened stack. A stack
+of frozen weights, which all models share, has one entry; every coalition sees that one.
 
 Batch normalisation outside training maps x to (x - mean) / sqrt(variance + epsilon) * gamma + beta
 (Ioffe and Szegedy, arXiv:1502.03167, Algorithm 2, with the moving averages). It is not linear in
@@ -18,15 +19,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fedcoin.learning.evaluation.example_batches import Floats
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.layers import Activation, BatchNorm, Conv, Dense, Layer, Scale
 
 
 @dataclass(frozen=True, slots=True)
 class StackedLayer:
-    """The weights of one layer in several models."""
+    """The weights of one layer in several models; in one where they are frozen."""
 
     kernels: Floats
     """float32 (models, out, in)."""
@@ -46,12 +48,15 @@ class StackedBatchNorm:
     """Added to the variances (`layers.BatchNorm`)."""
 
 
-def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:
+def stack_layer(
+    layer: Dense | Conv, models: Sequence[Weights], frozen: Weights = NO_WEIGHTS
+) -> StackedLayer:
     """Stack the weights of a dense layer or a convolution.
 
     Args:
         layer: Names the weights.
         models: float32 weights by name, one mapping for each model.
+        frozen: float32 weights by name that all models share.
 
     Returns:
         The stack. The inputs of a convolution's kernel are flattened from (kernel columns, kernel
@@ -62,33 +67,52 @@ def stack_layer(layer: Dense | Conv, models: Sequence[Weights]) -> StackedLayer:
         order = (0, 1) if layer.has_units_first else (1, 0)
     else:
         order = (0, 3, 2, 1) if layer.has_filters_first else (3, 1, 0, 2)
-    kernels = np.stack([model[layer.kernel].transpose(order) for model in models])
+    arrays = _find(layer.kernel, models, frozen)
+    kernels = np.stack([array.transpose(order) for array in arrays])
     flat = kernels.reshape(*kernels.shape[:2], -1).astype(np.float32)
-    return StackedLayer(flat, _stack_vectors(layer.bias, models))
+    return StackedLayer(flat, _stack_vectors(layer.bias, models, frozen))
 
 
-def stack_batch_norm(layer: BatchNorm, models: Sequence[Weights]) -> StackedBatchNorm:
+def stack_batch_norm(
+    layer: BatchNorm, models: Sequence[Weights], frozen: Weights = NO_WEIGHTS
+) -> StackedBatchNorm:
     """Stack the vectors of a batch normalisation.
 
     Args:
         layer: Names the vectors.
         models: float32 weights by name, one mapping for each model.
+        frozen: float32 weights by name that all models share.
 
     Returns:
         Arrays float32 (models, channels); None for factors or offsets that the layer does not have.
     """
-    means = _stack_vectors(layer.mean, models)
-    variances = _stack_vectors(layer.variance, models)
+    means = _stack_vectors(layer.mean, models, frozen)
+    variances = _stack_vectors(layer.variance, models, frozen)
     assert means is not None
     assert variances is not None
-    gammas, betas = _stack_vectors(layer.gamma, models), _stack_vectors(layer.beta, models)
+    gammas = _stack_vectors(layer.gamma, models, frozen)
+    betas = _stack_vectors(layer.beta, models, frozen)
     return StackedBatchNorm(gammas, betas, means, variances, layer.epsilon)
 
 
-def _stack_vectors(name: str, models: Sequence[Weights]) -> Floats | None:
+def _stack_vectors(name: str, models: Sequence[Weights], frozen: Weights) -> Floats | None:
     if not name:
         return None
-    return np.stack([model[name].reshape(-1) for model in models]).astype(np.float32)
+    arrays = _find(name, models, frozen)
+    return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
+
+
+def _find(name: str, models: Sequence[Weights], frozen: Weights) -> list[npt.NDArray[np.generic]]:
+    """List a weight of each model, or once where it is frozen."""
+    return [frozen[name]] if name in frozen else [model[name] for model in models]
+
+
+def _average(stack: Floats, coefficients: Floats) -> Floats:
+    """Average a stack (q, ...) for each coalition; a frozen one is repeated without a copy."""
+    if len(stack) == 1:
+        return np.broadcast_to(stack, (len(coefficients), *stack.shape[1:]))
+    averages: Floats = coefficients @ stack.reshape(len(stack), -1)
+    return averages.reshape(-1, *stack.shape[1:])
 
 
 def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:
@@ -101,9 +125,8 @@ def average_layer(stack: StackedLayer, coefficients: Floats) -> StackedLayer:
     Returns:
         The layer in the averaged models of m coalitions.
     """
-    models, width, features = stack.kernels.shape
-    kernels = (coefficients @ stack.kernels.reshape(models, -1)).reshape(-1, width, features)
-    return StackedLayer(kernels, None if stack.biases is None else coefficients @ stack.biases)
+    biases = None if stack.biases is None else _average(stack.biases, coefficients)
+    return StackedLayer(_average(stack.kernels, coefficients), biases)
 
 
 def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> StackedLayer:
@@ -117,13 +140,15 @@ def average_batch_norm(stack: StackedBatchNorm, coefficients: Floats) -> Stacked
         Kernels float32 (m, channels, 1) and biases float32 (m, channels): x * kernels + biases is
         the normalisation of each averaged model.
     """
-    deviations: Floats = np.sqrt(coefficients @ stack.variances + np.float32(stack.epsilon))
+    deviations: Floats = np.sqrt(
+        _average(stack.variances, coefficients) + np.float32(stack.epsilon)
+    )
     factors: Floats = np.float32(1) / deviations
     if stack.gammas is not None:
-        factors *= coefficients @ stack.gammas
-    offsets: Floats = -(coefficients @ stack.means) * factors
+        factors *= _average(stack.gammas, coefficients)
+    offsets: Floats = -_average(stack.means, coefficients) * factors
     if stack.betas is not None:
-        offsets += coefficients @ stack.betas
+        offsets += _average(stack.betas, coefficients)
     return StackedLayer(factors[:, :, None], offsets)
 
 

@@ -10,6 +10,7 @@ weights are averaged. It knows neither data sets nor coalitions. Only `keras_mod
 * `keras_models`, `keras_runtime`: Keras models from and to a ModelSpec; `keras_classes`: the
   classes that they may name. `keras_format`: architectures as people have them.
 * `aggregation`: federated averaging; `look_alikes`: groups of similar updates.
+* `frozen_weights`: models of which only some weights are trained.
 * `work`: multiply-adds of a model; `artifact_sizes`: the largest sizes of its files.
 * `token_ids`: how many ids a model knows whose inputs are looked up in a table.
 * `weight_files`: a model's weights from a file of any format.

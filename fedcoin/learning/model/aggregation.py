@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import overload
 
 import numpy as np
@@ -23,6 +24,9 @@ from fedcoin.v1 import task_pb2
 
 Weights = Mapping[str, npt.NDArray[np.generic]]
 """A model's weights by name, in the model's order."""
+
+NO_WEIGHTS: Weights = MappingProxyType({})
+"""The frozen weights of a model of which all weights are trained."""
 
 MAX_NUM_SAMPLES = 1_000_000_000
 """The largest number of training examples that one client may claim."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from fedcoin.data.artifacts.tensors import MAX_DIMENSIONS, MAX_NAME_CHARS
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TOKEN_UTILITIES
-from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.learning.model.spec import frozen_shapes, trained_shapes
 from fedcoin.v1 import artifact_pb2, task_pb2
 
 _TENSOR_BYTES = 4 * MAX_NAME_CHARS + 10 * MAX_DIMENSIONS + 64
@@ -15,7 +15,7 @@ _TENSOR_BYTES = 4 * MAX_NAME_CHARS + 10 * MAX_DIMENSIONS + 64
 
 
 def max_weights_bytes(spec: artifact_pb2.ModelSpec) -> int:
-    """Compute the largest size of a model's weights as an artifact.
+    """Compute the largest size of base weights, an update or an average as an artifact.
 
     Args:
         spec: The model, checked by `spec.check_spec`.
@@ -23,7 +23,19 @@ def max_weights_bytes(spec: artifact_pb2.ModelSpec) -> int:
     Returns:
         The size in bytes: four for each weight, and room for names and shapes.
     """
-    return _max_file_bytes(4 * math.prod(shape) for shape in weight_shapes(spec).values())
+    return _max_file_bytes(4 * math.prod(shape) for shape in trained_shapes(spec).values())
+
+
+def max_frozen_bytes(spec: artifact_pb2.ModelSpec) -> int:
+    """Compute the largest size of a model's frozen weights as an artifact.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+
+    Returns:
+        Bytes; 0 when all weights are trained.
+    """
+    return _max_file_bytes(4 * math.prod(shape) for shape in frozen_shapes(spec).values())
 
 
 def max_evaluation_bytes(

@@ -7,7 +7,7 @@ included) in that order, under their Keras paths without the model's own name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -303,6 +303,32 @@ def set_weights(model: Any, weights: Mapping[str, npt.NDArray[np.generic]]) -> N
     for variable, array in zip(float_weights(model), weights.values(), strict=True):
         variable.assign(array)
     refresh_state(model)
+
+
+def freeze_variables(model: Any, spec: artifact_pb2.ModelSpec, frozen: Collection[str]) -> None:
+    """Let training change only the weights of a model that are not frozen.
+
+    A layer of which all weights are frozen runs as outside training, so that a frozen batch
+    normalisation uses its moving averages.
+
+    Args:
+        model: The Keras model, before it is compiled.
+        spec: Its ModelSpec.
+        frozen: The names of the frozen weights.
+    """
+    if not frozen:
+        return
+    names = {
+        id(variable): name
+        for variable, name in zip(float_weights(model), weight_shapes(spec), strict=True)
+    }
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        own = [variable for variable in layer.weights if id(variable) in names]
+        if own and all(names[id(variable)] in frozen for variable in own):
+            layer.trainable = False
+    for variable in float_weights(model):
+        if names[id(variable)] in frozen:
+            variable.trainable = False
 
 
 def _mlp_layers(keras: Any) -> list[Any]:

@@ -177,6 +177,24 @@ Graph = tuple[GraphNode, ...]
 """The nodes in order; each reads only values that come before its own."""
 
 
+def weight_names(layer: Layer) -> tuple[str, ...]:
+    """List the names of a layer's weights.
+
+    Args:
+        layer: The layer.
+
+    Returns:
+        The names, none for a layer without weights.
+    """
+    if isinstance(layer, (Dense, Conv)):
+        names = [layer.kernel, layer.bias]
+    elif isinstance(layer, BatchNorm):
+        names = [layer.gamma, layer.beta, layer.mean, layer.variance]
+    else:
+        names = []
+    return tuple(name for name in names if name)
+
+
 def is_softmax(layer: Layer) -> bool:
     """Tell whether a layer is one of `SOFTMAXES`.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.keras_classes import (
@@ -99,6 +100,7 @@ def check_spec(spec: artifact_pb2.ModelSpec) -> None:
     if not 1 <= spec.num_classes <= MAX_CLASSES:
         raise _bad("num_classes", f"{spec.num_classes} is not 1 to {MAX_CLASSES}")
     _check_weights(spec)
+    _check_trained(spec)
     if is_onnx(spec):
         graph_checks.read_onnx(spec)
     else:
@@ -159,9 +161,37 @@ def weight_shapes(spec: artifact_pb2.ModelSpec) -> dict[str, tuple[int, ...]]:
         spec: The ModelSpec.
 
     Returns:
-        Each weight's shape by name, in the model's order.
+        Each weight's shape by name, in the model's order, whether it is trained or frozen.
     """
     return {weight.name: tuple(weight.shape) for weight in spec.weights}
+
+
+def trained_shapes(spec: artifact_pb2.ModelSpec) -> dict[str, tuple[int, ...]]:
+    """List the shapes of the weights that base, aggregates and updates hold.
+
+    Args:
+        spec: The ModelSpec.
+
+    Returns:
+        Shapes by name, in the model's order: all weights, unless the spec names those that are
+        trained.
+    """
+    trained = frozenset(spec.trained)
+    shapes = weight_shapes(spec)
+    return {name: shapes[name] for name in shapes if name in trained} if trained else shapes
+
+
+def frozen_shapes(spec: artifact_pb2.ModelSpec) -> dict[str, tuple[int, ...]]:
+    """List the shapes of the weights that no client changes, which lie in the artifact `frozen`.
+
+    Args:
+        spec: The ModelSpec.
+
+    Returns:
+        Shapes by name, in the model's order; none when all weights are trained.
+    """
+    trained = trained_shapes(spec)
+    return {name: shape for name, shape in weight_shapes(spec).items() if name not in trained}
 
 
 def _check_weights(spec: artifact_pb2.ModelSpec) -> None:
@@ -194,6 +224,21 @@ def _check_weights(spec: artifact_pb2.ModelSpec) -> None:
         parameters += math.prod(weight.shape)
         if parameters > MAX_PARAMETERS:
             raise _too_large("weights", "too many parameters", f"{MAX_PARAMETERS} parameters")
+
+
+def _check_trained(spec: artifact_pb2.ModelSpec) -> None:
+    """Check that frozen weights are named in one way only: some are trained, the rest is frozen."""
+    trained = list(spec.trained)
+    if not trained and not spec.frozen:
+        return
+    if not trained or len(trained) == len(spec.weights) or trained != list(trained_shapes(spec)):
+        raise _bad(
+            "trained",
+            "it must name some of the weights, not all of them, each once and in their order; "
+            "leave it and `frozen` empty when all weights are trained",
+        )
+    if len(spec.frozen) != HASH_BYTES:
+        raise _bad("frozen", f"it has {len(spec.frozen)} bytes; an artifact id has {HASH_BYTES}")
 
 
 def _walk(value: Any, key: str, depth: int) -> Iterator[tuple[str, Any]]:

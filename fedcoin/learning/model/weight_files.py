@@ -22,7 +22,8 @@ from fedcoin.learning.files.stored_arrays import StoredArrays, unreadable
 from fedcoin.learning.files.weight_names import NamedWeights, read_named_weights, to_float32
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
-from fedcoin.learning.model.spec import is_onnx, parse_spec, weight_shapes
+from fedcoin.learning.model.spec import is_onnx, parse_spec, trained_shapes, weight_shapes
+from fedcoin.v1 import artifact_pb2
 
 NUM_SAMPLES = "num_samples"
 """The array that holds a client's number of training examples beside its weights."""
@@ -59,16 +60,18 @@ def needs_keras(path: Path) -> bool:
         return stored.kind == KERAS_KIND
 
 
-def read_weights_file(path: Path, spec_raw: bytes) -> WeightsFile:
+def read_weights_file(path: Path, spec_raw: bytes, is_whole: bool = False) -> WeightsFile:
     """Read a model's weights.
 
     Args:
         path: A file that `open_arrays` opens, with arrays named as the model's weights or, without
             names, in their order, and possibly `num_samples`.
         spec_raw: The serialised ModelSpec.
+        is_whole: Whether the file holds the frozen weights as well, and they are wanted.
 
     Returns:
-        The encoded weights, the number of examples if the file has it, and what was changed.
+        The encoded weights, of a model with frozen ones the trained ones or all; the number of
+        examples if the file has it; and what was changed.
 
     Raises:
         RefusalError: BAD_SAMPLES when `num_samples` is not an integer in range; NO_FILE,
@@ -85,9 +88,13 @@ def read_weights_file(path: Path, spec_raw: bytes) -> WeightsFile:
                 )
             samples: int | None = None
             named = _read_by_keras(path, stored, spec_raw)
+            if not is_whole:
+                named = _without_frozen(named, spec)
         else:
             samples, rest = _take_num_samples(stored)
-            named = read_named_weights(rest, weight_shapes(spec))
+            named = read_named_weights(
+                rest, weight_shapes(spec) if is_whole else trained_shapes(spec)
+            )
     return WeightsFile(encode_tensors(named.arrays), samples, named.remarks)
 
 
@@ -133,6 +140,15 @@ def _read_by_keras(path: Path, stored: StoredArrays, spec_raw: bytes) -> NamedWe
         for name, array in keras_models.named_weights(model, spec).items()
     }
     return NamedWeights(arrays, (*stored.remarks, "assigned to the model's weights by Keras"))
+
+
+def _without_frozen(named: NamedWeights, spec: artifact_pb2.ModelSpec) -> NamedWeights:
+    """Leave the frozen weights out, which Keras' files of a model always hold."""
+    trained = trained_shapes(spec)
+    if len(trained) == len(named.arrays):
+        return named
+    arrays = {name: named.arrays[name] for name in trained}
+    return NamedWeights(arrays, (*named.remarks, "the frozen weights left out"))
 
 
 def _load(model: Any, path: Path) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.model import keras_runtime
+from fedcoin.learning.model.frozen_weights import load_frozen
+from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.data_fit import check_fit
 from fedcoin.learning.training.datasets import Dataset
@@ -109,7 +112,12 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
 
 
 def compute_update(
-    data: ClientData, spec_raw: bytes, base_raw: bytes, plan: TrainingPlan, seed: int
+    data: ClientData,
+    spec_raw: bytes,
+    base_raw: bytes,
+    plan: TrainingPlan,
+    seed: int,
+    frozen: Path | None = None,
 ) -> tuple[bytes, int]:
     """Compute a client's update of a round.
 
@@ -119,6 +127,7 @@ def compute_update(
         base_raw: The base weights as encoded tensors.
         plan: How to train.
         seed: The client's own seed (see `sgd.train`).
+        frozen: The file of the model's frozen weights; None for a model without.
 
     Returns:
         The trained weights as encoded tensors, and the number of training examples.
@@ -134,5 +143,6 @@ def compute_update(
         return base_raw, len(dataset.y_train)
     base = decode_tensors(base_raw)
     x, y = dataset.x_train, dataset.y_train
-    weights = train(spec_raw, base, x, y, plan, seed, allow_numpy=data.allow_numpy)
+    shared = load_frozen(parse_spec(spec_raw), frozen)
+    weights = train(spec_raw, base, x, y, plan, seed, allow_numpy=data.allow_numpy, frozen=shared)
     return encode_tensors(weights), len(dataset.y_train)

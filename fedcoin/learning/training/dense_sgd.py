@@ -7,12 +7,12 @@ those of another seed do. From the same batch both compute the same step, up to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import (
     Activation,
@@ -70,6 +70,7 @@ def fit_dense(
     y: npt.NDArray[np.int64],
     plan: TrainingPlan,
     seed: int,
+    frozen: Weights = NO_WEIGHTS,
 ) -> dict[str, Floats]:
     """Train by plain SGD on the cross-entropy.
 
@@ -80,11 +81,12 @@ def fit_dense(
         y: Labels (m,), uint8, int32 or int64.
         plan: How to train.
         seed: The client's own seed, which is added to the plan's.
+        frozen: float32 weights by name that stay as they are.
 
     Returns:
         The trained weights by name, in the order of `base`; not finite when the training diverged.
     """
-    weights = {name: np.array(array, np.float32) for name, array in base.items()}
+    weights = {name: np.array(array, np.float32) for name, array in {**frozen, **base}.items()}
     inputs = np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
     # Scales before the first layer with weights are the same in every step.
     first = next(index for index, layer in enumerate(layers) if not isinstance(layer, Scale))
@@ -97,19 +99,20 @@ def fit_dense(
             order = rng.permutation(len(y))
             for start in range(0, len(y), plan.batch_size):
                 rows = order[start : start + plan.batch_size]
-                _step(layers, weights, inputs[rows], y[rows], np.float32(plan.learning_rate))
-    return weights
+                _step(layers, weights, frozen, inputs[rows], y[rows], plan.learning_rate)
+    return {name: weights[name] for name in base}
 
 
 def _step(
     layers: Sequence[Layer],
     weights: dict[str, Floats],
+    frozen: Collection[str],
     x: Floats,
     y: npt.NDArray[np.int64],
-    rate: np.float32,
+    learning_rate: float,
 ) -> None:
     """Change the weights by one step against the gradient of the batch's mean cross-entropy."""
-    values = [x]
+    values, rate = [x], np.float32(learning_rate)
     for layer in layers:
         values.append(_forward(layer, weights, values[-1]))
     logits = values[-1]
@@ -123,8 +126,9 @@ def _step(
             # The gradient of the first layer's inputs is not needed.
             kernel = _kernel(layer, weights)
             below = gradient @ kernel.T if index else gradient
-            kernel -= rate * (values[index].T @ gradient)  # changes the weight, being its view
-            if layer.bias:
+            if layer.kernel not in frozen:
+                kernel -= rate * (values[index].T @ gradient)  # changes the weight, being its view
+            if layer.bias and layer.bias not in frozen:
                 weights[layer.bias] -= rate * gradient.sum(axis=0)
             gradient = below
         elif isinstance(layer, Scale):

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
-from fedcoin.learning.model.aggregation import Weights
+from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_evaluation_set
 from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
-from fedcoin.learning.model.spec import is_onnx, parse_spec
+from fedcoin.learning.model.spec import is_onnx, parse_spec, weight_shapes
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
 from fedcoin.learning.training.training_plan import TrainingPlan
 
@@ -26,12 +26,13 @@ def train(
     seed: int,
     *,
     allow_numpy: bool = False,
+    frozen: Weights = NO_WEIGHTS,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Train from the base weights by plain SGD on the cross-entropy.
 
     Args:
         spec_raw: A serialised ModelSpec.
-        base: float32 weights by name to start from.
+        base: float32 weights by name to start from; of a model with frozen weights, the others.
         x: Inputs (m, *input_shape), float32 or int32.
         y: Labels (m,), uint8, int32 or int64.
         plan: How to train.
@@ -39,9 +40,10 @@ def train(
             what dropout drops, so that the same call gives the same weights on the same machine.
         allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow; all others,
             and without it all, by Keras. ONNX graphs are always trained by `dense_sgd`.
+        frozen: float32 weights by name that stay as they are.
 
     Returns:
-        The trained weights by name.
+        The trained weights by name, without the frozen ones.
 
     Raises:
         RefusalError: NOT_FINITE when the training diverged; NOT_TRAINABLE for an ONNX graph of
@@ -55,7 +57,7 @@ def train(
     labels = y.astype(np.int64)
     layers = read_dense_layers(spec) if allow_numpy or is_onnx(spec) else None
     if layers is not None:
-        weights = fit_dense(layers, base, x, labels, plan, seed)
+        weights = fit_dense(layers, base, x, labels, plan, seed, frozen)
     elif is_onnx(spec):
         raise RefusalError(
             LearningCode.NOT_TRAINABLE,
@@ -64,7 +66,7 @@ def train(
             field="model",
         )
     else:
-        weights = _fit_keras(spec_raw, base, x, labels, plan, seed)
+        weights = _fit_keras(spec_raw, base, x, labels, plan, seed, frozen)
     try:
         check_weights(spec, weights, "trained")
     except RefusalError as refusal:
@@ -84,16 +86,21 @@ def _fit_keras(
     labels: npt.NDArray[np.int64],
     plan: TrainingPlan,
     seed: int,
+    frozen: Weights,
 ) -> dict[str, npt.NDArray[np.float32]]:
     keras = keras_runtime.load_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed((plan.seed + seed) % (1 << 32))
     model = keras_models.model_from_spec(spec_raw)
     has_logits = find_output_kind(model) is OutputKind.LOGITS
-    keras_models.set_weights(model, base)
+    spec = parse_spec(spec_raw)
+    known = {**frozen, **base}
+    keras_models.set_weights(model, {name: known[name] for name in weight_shapes(spec)})
+    keras_models.freeze_variables(model, spec, frozen)
     model.compile(
         optimizer=keras.optimizers.SGD(float(plan.learning_rate)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=has_logits),
     )
     model.fit(x, labels, batch_size=plan.batch_size, epochs=plan.epochs, verbose=0, shuffle=True)
-    return keras_models.named_weights(model, parse_spec(spec_raw))
+    weights = keras_models.named_weights(model, spec)
+    return {name: weights[name] for name in base}

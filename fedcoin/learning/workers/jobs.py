@@ -39,6 +39,7 @@ from fedcoin.learning.model.artifact_checks.evaluation_set_checks import (
     open_evaluation_set,
 )
 from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
+from fedcoin.learning.model.frozen_weights import load_frozen
 from fedcoin.learning.model.layers import Activation, Dense, Scale, sequential_layers
 from fedcoin.learning.model.spec import is_onnx, parse_spec
 from fedcoin.learning.model.work import MAX_COALITION_WORK, check_work
@@ -171,6 +172,7 @@ def check_job(
 
         # A validator that could not evaluate the task must not let it onto the chain.
         start_session(spec.onnx)
+    load_frozen(spec, job.frozen)
     job_checks.check_job_files(
         job.model,
         job.base,
@@ -209,9 +211,9 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         share: The part of the examples to count on.
 
     Returns:
-        A `DenseEvaluator` for a sequence of dense layers, a `GraphEvaluator` for other models that
-        NumPy can compute, otherwise an `OnnxEvaluator`, which imports onnxruntime, or a
-        `KerasEvaluator`, which imports TensorFlow.
+        A `DenseEvaluator` for a sequence of dense layers that are all trained, a `GraphEvaluator`
+        for other models that NumPy can compute, otherwise an `OnnxEvaluator`, which imports
+        onnxruntime, or a `KerasEvaluator`, which imports TensorFlow.
 
     Raises:
         RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
@@ -229,6 +231,7 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     for client, update in enumerate(updates):
         check_weights(spec, update, f"updates[{client}]")
     check_evaluation_set(spec, x, y, utility=job.utility)
+    frozen = load_frozen(spec, job.frozen)
 
     are_probabilities = False
     if job.utility in PROBABILITY_UTILITIES:
@@ -236,11 +239,11 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         asked = replace(job, empty=task_pb2.EMPTY_COALITION_BASE_MODEL)
         few = slice(PROBED_EXAMPLES)
         probe = _build_evaluator(
-            spec, base, updates, x[few], y[few], asked, ALL_EXAMPLES, ProbabilityProbe()
+            spec, base, updates, x[few], y[few], asked, ALL_EXAMPLES, ProbabilityProbe(), frozen
         )
         are_probabilities = bool(probe.evaluate(np.zeros((1, len(updates)), np.bool_))[0])
     measure = bind_measure(job.utility, y, spec.num_classes, are_probabilities=are_probabilities)
-    return _build_evaluator(spec, base, updates, x, y, job, share, measure)
+    return _build_evaluator(spec, base, updates, x, y, job, share, measure, frozen)
 
 
 def _build_evaluator(
@@ -252,20 +255,21 @@ def _build_evaluator(
     job: UtilityJob,
     share: ExampleShare,
     measure: Measure,
+    frozen: Weights,
 ) -> Evaluator:
     graph = read_graph(spec)
     if graph is not None:
-        layers = sequential_layers(graph)
+        layers = None if frozen else sequential_layers(graph)
         if layers and all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers):
             return DenseEvaluator(layers, base, updates, x, y, job, share, measure)
-        return GraphEvaluator(graph, base, updates, x, y, job, share, measure)
+        return GraphEvaluator(graph, base, updates, x, y, job, share, measure, frozen)
     if is_onnx(spec):
         from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator
 
-        return OnnxEvaluator(spec, base, updates, x, y, job, share, measure)
+        return OnnxEvaluator(spec, base, updates, x, y, job, share, measure, frozen)
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
-    return KerasEvaluator(spec, base, updates, x, y, job, share, measure)
+    return KerasEvaluator(spec, base, updates, x, y, job, share, measure, frozen)
 
 
 def _find_job(job_id: bytes) -> _OpenJob:

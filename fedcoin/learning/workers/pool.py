@@ -311,6 +311,7 @@ class WorkerPool:
         weights: Path,
         evaluation: Path,
         utility: int = task_pb2.UTILITY_ACCURACY,
+        frozen: Path | None = None,
     ) -> int:
         """Compute the utility of one model.
 
@@ -319,6 +320,7 @@ class WorkerPool:
             weights: The tensors of the model's weights.
             evaluation: The tensors `x` and `y` of the evaluation set.
             utility: A value of the enum `Utility` in task.proto.
+            frozen: The tensors of the model's frozen weights; None for a model without.
 
         Returns:
             The utility on the whole evaluation set: with the accuracy, the right answers.
@@ -338,6 +340,7 @@ class WorkerPool:
             averaging=task_pb2.AVERAGING_RENORMALISED,
             empty=task_pb2.EMPTY_COALITION_ZERO,
             utility=utility,
+            frozen=frozen,
         )
         activity = f"while evaluating {weights.name}"
         return int(await self._check_slot.call(activity, jobs.measure_all, job))

@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.learning.model.frozen_weights import PartlyTrainedModel
 from fedcoin.learning.model.weight_files import WeightsFile
 from fedcoin.learning.training.datasets import EvaluationSet
 from fedcoin.learning.training.input_range import DataSummary, InputRange
 
 RESULT_TYPES: dict[str, type[Any]] = {
-    made.__name__: made for made in (DataSummary, EvaluationSet, InputRange, WeightsFile)
+    made.__name__: made
+    for made in (DataSummary, EvaluationSet, InputRange, PartlyTrainedModel, WeightsFile)
 }
 """Dataclasses that functions of a worker return, by name."""
 

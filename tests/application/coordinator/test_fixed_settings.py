@@ -40,6 +40,7 @@ OTHER = {
     "dataset": "mnist",
     "input_scale": 255,
     "model": "cnn",
+    "trained": "*kernel*",
     "evaluation_size": 10,
     "evaluation_shards": 2,
     "rounds": 5,

@@ -254,6 +254,35 @@ def scale_option(inputs: str) -> Callable[[F], F]:
     )
 
 
+def trained_option(command: F) -> F:
+    """Add `--trained NAMES`, as the parameter `trained`: None where it is not given.
+
+    Args:
+        command: The command's function.
+
+    Returns:
+        The command's function.
+    """
+    return click.option(
+        "--trained",
+        metavar="NAMES",
+        help="The weights that are trained, by names with *, separated by commas, such as "
+        "'*lora*,head*'; the others are frozen [all].",
+    )(command)
+
+
+def split_list(text: str | None) -> tuple[str, ...]:
+    """Split the value of an option that is a list.
+
+    Args:
+        text: Items separated by commas, or None.
+
+    Returns:
+        The items without spaces around them; none for None.
+    """
+    return tuple(item.strip() for item in (text or "").split(",") if item.strip())
+
+
 def new_campaign_option(command: F) -> F:
     """Add `--new-campaign`, short `--new`: begin another campaign when the saved one is over.
 

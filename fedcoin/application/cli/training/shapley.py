@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedcoin.application.cli.shared.options import example, json_option, scale_option
+from fedcoin.application.cli.shared.options import (
+    example,
+    json_option,
+    scale_option,
+    split_list,
+    trained_option,
+)
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.terms import NAMES, TERMS
@@ -57,6 +63,7 @@ PLOTS = (".png", ".svg", ".pdf")
     show_default=True,
     help="What models are measured by; see docs/MEASURES.md.",
 )
+@trained_option
 @click.option("--plot", type=FILE, help=f"Plot the values to this file: {', '.join(PLOTS)}.")
 @json_option
 def shapley(
@@ -70,6 +77,7 @@ def shapley(
     seed: int,
     tolerance: float | None,
     utility: str,
+    trained: str | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -91,7 +99,8 @@ def shapley(
             value_files(
                 model, base, updates, data,
                 method=method, budget=budget, seed=seed, tolerance=tolerance,
-                scale=scale or 0.0, utility=NAMES[utility], report=report,
+                scale=scale or 0.0, utility=NAMES[utility], trained=split_list(trained),
+                report=report,
             )
         )  # fmt: skip
     for change in found.model_changes:

@@ -5,7 +5,7 @@ The cheap checks come first: names, shapes and dtypes, then the numbers themselv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.weight_names import is_variance
 from fedcoin.learning.model.aggregation import Weights, federated_average
-from fedcoin.learning.model.spec import weight_shapes
+from fedcoin.learning.model.spec import trained_shapes
 from fedcoin.v1 import artifact_pb2
 
 MAX_MAGNITUDE = 1e9
@@ -31,7 +31,7 @@ Array = npt.NDArray[np.generic]
 
 
 def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: str) -> None:
-    """Check that weights are a model's, and finite.
+    """Check that weights are a model's trained ones, and finite.
 
     Args:
         spec: The model, checked by `spec.check_spec`.
@@ -39,17 +39,32 @@ def check_weights(spec: artifact_pb2.ModelSpec, weights: Weights, description: s
         description: What they are, for error messages, such as "base".
 
     Raises:
-        RefusalError: WRONG_NAMES when names or their order differ from the spec; WRONG_SHAPE when a
-            tensor has another shape than the spec's; WRONG_DTYPE when it is not float32; NOT_FINITE
-            when it holds NaN or infinity; OUT_OF_RANGE when a number's absolute value exceeds
+        RefusalError: WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or OUT_OF_RANGE, under the
+            conditions of `check_named_weights`.
+    """
+    check_named_weights(trained_shapes(spec), weights, description)
+
+
+def check_named_weights(
+    shapes: Mapping[str, tuple[int, ...]], weights: Weights, description: str
+) -> None:
+    """Check that weights have the names and shapes that are expected, and are finite.
+
+    Args:
+        shapes: The shapes by name, in order.
+        weights: The weights by name.
+        description: What they are, for error messages, such as "base".
+
+    Raises:
+        RefusalError: WRONG_NAMES when names or their order differ; WRONG_SHAPE when a tensor has
+            another shape; WRONG_DTYPE when it is not float32; NOT_FINITE when it holds NaN or
+            infinity; OUT_OF_RANGE when a number's absolute value exceeds
             `MAX_MAGNITUDE`, or a variance is negative.
     """
-    shapes = weight_shapes(spec)
     if list(weights) != list(shapes):
         raise RefusalError(
             LearningCode.WRONG_NAMES,
-            f"{description} holds {format_names(list(weights))}, but the model's weights are "
-            f"{format_names(list(shapes))}, in this order",
+            f"{description} {_describe_names(list(weights), list(shapes))}",
             field=description,
         )
     for name, shape in shapes.items():
@@ -155,6 +170,18 @@ def check_numbers(array: Array, field: str) -> None:
             field=field,
             limit=f"{MAX_MAGNITUDE:.0e}",
         )
+
+
+def _describe_names(held: list[str], expected: list[str]) -> str:
+    """Say how the names of tensors differ from those that a model expects."""
+    missing = [name for name in expected if name not in held]
+    surplus = [name for name in held if name not in expected]
+    rule = f"it must hold {format_names(expected)} and no others, in this order"
+    if not missing and not surplus:
+        return f"holds {format_names(held)} in another order; {rule}"
+    lacks = [f"lacks {format_names(missing)}"] if missing else []
+    has = [f"holds {format_names(surplus)}, which are not trained"] if surplus else []
+    return f"{' and '.join([*lacks, *has])}; {rule}"
 
 
 def format_names(names: list[str]) -> str:

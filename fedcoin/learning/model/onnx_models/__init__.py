@@ -10,5 +10,6 @@ imports it when it is called, so that a program without such models does not wai
 * `live_values`: numbers that are in memory at a time.
 * `value_shapes`: the shape of every value, and the batch size.
 * `node_work`: multiply-adds of a graph.
+* `frozen_part`: the part of a graph that is the same for all coalitions.
 * `layer_graph`, `graph_values`: graphs of layers that NumPy computes.
 """

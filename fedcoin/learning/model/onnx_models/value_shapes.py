@@ -41,8 +41,13 @@ class ShapedGraph:
     """Examples in a batch."""
     shapes: Shapes
     """The shape of each input, constant and value of the graph, the batch dimension included."""
-    output_type: str
-    """The element type of the output, as ONNX names it."""
+    element_types: Mapping[str, int]
+    """The `onnx.TensorProto.DataType` of each input, constant and value."""
+
+    @property
+    def output_type(self) -> str:
+        """The element type of the output, as ONNX names it."""
+        return type_name(self.element_types[self.graph.output[0].name])
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -118,8 +123,8 @@ def infer_shapes(model: Any, batch_size: int) -> ShapedGraph:
         for name, shape in shapes.items()
         if shape is not None
     }
-    output_type = inference.types[graph.output[0].name].tensor_type.elem_type
-    return ShapedGraph(graph, batch_size, known, type_name(output_type))
+    element_types = {name: kind.tensor_type.elem_type for name, kind in inference.types.items()}
+    return ShapedGraph(graph, batch_size, known, element_types)
 
 
 def check_output(shaped: ShapedGraph, num_classes: int) -> None:

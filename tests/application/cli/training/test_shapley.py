@@ -299,3 +299,20 @@ def test_files_of_keras(fedcoin: Any, files: Path) -> None:
     found = call(fedcoin, files, "--json", "--base", files / "model.keras", model="model.keras")
     assert found.code == 0, found.err
     assert found.json == expected
+
+
+def test_of_a_partly_trained_model_files_hold_the_trained_weights_alone(
+    fedcoin: Any, files: Path
+) -> None:
+    whole = call(fedcoin, files, "--json").json
+    outcome = call(fedcoin, files, "--trained", "kernel")
+    assert outcome.code != 0
+    assert "has 2 arrays without names, but the model has 1 weight: kernel" in outcome.err
+    for path in (files / "updates").iterdir():
+        with np.load(path) as weights:
+            kernel = weights["arr_0"]
+        np.savez(path, kernel=kernel)
+    found = call(fedcoin, files, "--json", "--trained", "ker*").json
+    assert found["clients"] == whole["clients"]
+    wrong = call(fedcoin, files, "--trained", "lora*")
+    assert "no weight is named 'lora*'" in wrong.err

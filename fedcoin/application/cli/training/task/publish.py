@@ -19,6 +19,7 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     node_option,
     scale_option,
+    trained_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
 from fedcoin.application.cli.shared.passphrases import passphrase_option
@@ -39,6 +40,7 @@ SETTINGS = {
     "clients": "coordinator.clients_file",
     "utility": "coordinator.utility",
     "scale": "coordinator.input_scale",
+    "trained": "coordinator.trained",
 }
 """The setting that each flag sets."""
 
@@ -79,6 +81,7 @@ SETTINGS = {
 @click.option("--base", type=FILE, help="With --table: the weights that all clients started from.")
 @click.option("--data", type=FILE, help="With --table: the evaluation set.")
 @scale_option("the evaluation set's inputs")
+@trained_option
 @set_option
 @click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
 @json_option
@@ -139,8 +142,9 @@ def _collect_files(folder: Path, given: Mapping[str, Any]) -> UpdateFiles | None
     files = {name: given[name] for name in ("table", "model", "base", "data")}
     missing = [f"--{name}" for name, path in files.items() if path is None]
     if len(missing) == len(files):
-        if given["scale"] is not None:
-            raise click.UsageError("--scale is for a folder of updates: give --table, too.")
+        for name in ("scale", "trained"):
+            if given[name] is not None:
+                raise click.UsageError(f"--{name} is for a folder of updates: give --table, too.")
         return None
     if missing:
         raise click.UsageError(

@@ -20,6 +20,7 @@ from fedcoin.application.cli.shared.options import (
     new_campaign_option,
     node_option,
     scale_option,
+    trained_option,
 )
 from fedcoin.application.cli.shared.output import coins, note, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import find_passphrase, passphrase_option
@@ -51,6 +52,7 @@ SETTINGS = {
     "dataset": "coordinator.dataset",
     "scale": "coordinator.input_scale",
     "model": "coordinator.model",
+    "trained": "coordinator.trained",
     "epochs": "coordinator.epochs",
     "utility": "coordinator.utility",
     "training_seed": "coordinator.seed",
@@ -80,6 +82,7 @@ SETTINGS = {
 @click.option(
     "--model", help="mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX [mlp]."
 )
+@trained_option
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")
 @click.option(
     "--utility", type=click.Choice(list(NAMES)), help="What models are measured by [accuracy]."

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from fedcoin.application.cli.shared.options import example, json_option, scale_option
+from fedcoin.application.cli.shared.options import (
+    example,
+    json_option,
+    scale_option,
+    split_list,
+    trained_option,
+)
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 
@@ -43,6 +49,7 @@ from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH")
 @scale_option("all inputs")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH")
+@trained_option
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.1)
@@ -93,6 +100,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             evaluation_size=given["evaluation_size"],
             scale=given["scale"] or 0.0,
             utility=NAMES[given["utility"]],
+            trained=split_list(given["trained"]),
             processes=given["processes"] or count_cores(),
             report=note,
         )
