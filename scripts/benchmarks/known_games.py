@@ -100,7 +100,7 @@ def make_voting_game(
         enough_members: The number of members that win whatever they weigh, or None.
 
     Returns:
-        The game with its exact values, computed by counting.
+        The game with its exact values, of `compute_voting_values`.
     """
     each = np.array(weights)
 

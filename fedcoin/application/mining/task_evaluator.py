@@ -251,8 +251,9 @@ class TaskJobs:
 
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when one cannot be fetched in time; STORE_FULL when the
-                campaign's quota has no room; TOO_SLOW when the model takes too long to be mined; a
-                code of `job_checks.check_job_files` when an artifact is not valid.
+                campaign's quota has no room; TOO_SLOW when a coalition takes more work than this
+                miner's setting `max_coalition_work`; a code of `job_checks.check_job_files` when an
+                artifact is not valid.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)

@@ -19,7 +19,7 @@ class TaskProgress:
     assignment: Assignment
     """The task."""
     plan: SamplingPlan
-    """This miner's samples."""
+    """This miner's plan for the task: which coalitions its samples hold."""
     deposit: int
     """What a commitment takes, in sap."""
     offer: int = 0

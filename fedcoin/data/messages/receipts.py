@@ -29,7 +29,7 @@ def decode_receipt(raw: bytes) -> Receipt:
         raw: The serialised Receipt.
 
     Returns:
-        The receipt.
+        The decoded receipt, of a known kind.
 
     Raises:
         RefusalError: MALFORMED when it is not the canonical encoding of a receipt, or of a kind

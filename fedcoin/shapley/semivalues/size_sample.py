@@ -67,7 +67,7 @@ class _Sample:
     """Coalitions of the sizes that were not evaluated completely."""
 
     members: Bools
-    """(m, n)."""
+    """Which players are in each coalition, bool (m, n)."""
     worth: Floats
     """Utilities less the mean of their size in the sample, (m,)."""
     sizes: Ints

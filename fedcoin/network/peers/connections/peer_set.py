@@ -198,7 +198,7 @@ class PeerSet:
             outbound: Whether a new peer counts as outbound.
 
         Returns:
-            The peer with its new link; one that had called this node already, if it had.
+            The peer with its new link; the same object as before when it was connected.
 
         Raises:
             RefusalError: BANNED when key or host are banned; KEY_REFUSED when settings refuse it.
