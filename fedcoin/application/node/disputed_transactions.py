@@ -26,8 +26,7 @@ def is_judged(transaction: Transaction) -> bool:
     Returns:
         True for a task, and for a reveal that shows leaves: an opening claims nothing.
     """
-    name = action_name(transaction.body)
-    return name == "open_task" or is_reveal(transaction)
+    return action_name(transaction.body) == "open_task" or is_reveal(transaction)
 
 
 def is_reveal(transaction: Transaction) -> bool:
@@ -39,7 +38,8 @@ def is_reveal(transaction: Transaction) -> bool:
     Returns:
         True for a reveal with evidence.
     """
-    return len(transaction.body.reveal_shapley.evidence.leaves) > 0
+    body = transaction.body
+    return action_name(body) == "reveal_shapley" and len(body.reveal_shapley.evidence.leaves) > 0
 
 
 def leave_out_disputed(

@@ -82,6 +82,8 @@ class TransactionIntake:
         self._clock = clock
         self._audits: dict[bytes, asyncio.Task[RefusalError | None]] = {}
         self._sound: set[bytes] = set()
+        # By hash, those in the mempool that are audited.
+        self._judged: dict[bytes, Transaction] = {}
         self._unsound: LruDict[bytes, RefusalError] = LruDict(_MAX_UNSOUND)
         self._admission_listeners: list[Callable[[Transaction], None]] = []
         self._ready_listeners: list[Callable[[], None]] = []
@@ -249,17 +251,24 @@ class TransactionIntake:
         """Add a transaction to the mempool; False when it waits or is final already."""
         if self._mempool.get(transaction.hash) is not None:
             return False
-        if self._chain.store.index.find_transaction(transaction.hash) is not None:
+        # A final transaction's nonce is below its sender's next, which costs less to read.
+        is_old = transaction.body.nonce < self._chain.ledger.account(transaction.sender).nonce
+        if is_old and self._chain.store.index.find_transaction(transaction.hash) is not None:
             return False
         unsound = self._unsound.get(transaction.hash)
         if unsound is not None:
             # It is not audited again for every peer that relays it.
             raise copy(unsound)
         ledger, height = self._chain.ledger, self._chain.height()
-        self._mempool.add(transaction, ledger, height, self._next_time(), hold=hold)
+        applies = self._mempool.add(transaction, ledger, height, self._next_time(), hold=hold)
         for listener in self._admission_listeners:
             listener(transaction)
-        self._offer(self._mempool.candidates_of(transaction.sender))
+        if is_judged(transaction):
+            self._judged[transaction.hash] = transaction
+        if self._judged:
+            self._offer(self._mempool.candidates_of(transaction.sender))
+        elif applies:
+            self._tell_ready()
         return True
 
     async def _wait_for_audit(self, transaction: Transaction) -> RefusalError | None:
@@ -295,6 +304,11 @@ class TransactionIntake:
 
     def _offer(self, candidates: Iterable[Transaction]) -> None:
         """Begin the audits that are due, and call the listeners if a transaction is ready."""
+        if self._begin_audits(candidates):
+            self._tell_ready()
+
+    def _begin_audits(self, candidates: Iterable[Transaction]) -> bool:
+        """Audit those that need it; True when any candidate is ready for a block."""
         ready = False
         for transaction in candidates:
             if self._is_sound(transaction):
@@ -302,9 +316,11 @@ class TransactionIntake:
             elif transaction.hash not in self._audits:
                 task = self._owner.start(self._run_audit(transaction), name="audit")
                 self._audits[transaction.hash] = task
-        if ready:
-            for listener in self._ready_listeners:
-                listener()
+        return ready
+
+    def _tell_ready(self) -> None:
+        for listener in self._ready_listeners:
+            listener()
 
     async def _run_audit(self, transaction: Transaction) -> RefusalError | None:
         result: RefusalError | None = None
@@ -330,11 +346,24 @@ class TransactionIntake:
         ledger, height = self._chain.ledger, new.block.height
         self._mempool.after_block(new.execution.transactions, ledger, height, self._next_time())
         self._sound = {hash for hash in self._sound if self._mempool.get(hash) is not None}
-        self._offer(list(self._mempool.unordered_candidates()))
+        self._offer_all()
 
     def _after_jump(self) -> None:
         self.reconsider(self._mempool.pending())
-        self._offer(list(self._mempool.unordered_candidates()))
+        self._offer_all()
+
+    def _offer_all(self) -> None:
+        """Begin the audits that are due, and call the listeners if any transaction is ready."""
+        self._judged = {
+            hash: transaction
+            for hash, transaction in self._judged.items()
+            if self._mempool.get(hash) is not None
+        }
+        # Few transactions are audited, and looking for them among all that wait would take long.
+        for sender in {transaction.sender for transaction in self._judged.values()}:
+            self._begin_audits(self._mempool.candidates_of(sender))
+        if self.has_ready():
+            self._tell_ready()
 
 
 def _says_nothing(refusal: RefusalError) -> bool:

@@ -12,7 +12,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.transactions import Transaction
 
-_MAX_OUTPUTS: Final = 256
+MAX_OUTPUTS: Final = 256
 """The largest number of outputs of a transfer."""
 
 
@@ -37,12 +37,12 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
             field="outputs",
             limit="1",
         )
-    if len(outputs) > _MAX_OUTPUTS:
+    if len(outputs) > MAX_OUTPUTS:
         raise RefusalError(
             LedgerCode.TOO_MANY_OUTPUTS,
-            f"the transfer has {len(outputs)} outputs; at most {_MAX_OUTPUTS} are allowed",
+            f"the transfer has {len(outputs)} outputs; at most {MAX_OUTPUTS} are allowed",
             field="outputs",
-            limit=str(_MAX_OUTPUTS),
+            limit=str(MAX_OUTPUTS),
         )
     total = 0
     for i, output in enumerate(outputs):

@@ -15,6 +15,7 @@ from fedcoin.contract.blocks.transition import (
     end_block,
 )
 from fedcoin.contract.state import records, validators
+from fedcoin.contract.state.cached_state import CachedState
 from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, ResultCache
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
@@ -137,7 +138,7 @@ class Ledger:
 
     def __init__(self, reader: StateReader, genesis: Genesis) -> None:
         self.genesis = genesis
-        self._reader = reader
+        self._reader = CachedState(reader)
         self._tree = StateTree.load(reader.scan(b""))
         self._results = ResultCache()
         self._order = validators.read_proposer_order(reader)
@@ -226,6 +227,7 @@ class Ledger:
         Args:
             execution: The result of executing the block on the state before it.
         """
+        self._reader.apply(execution.changes)
         self._tree.adopt(execution.tree)
         self._last_validators, self._order = self._order.validators, execution.next_order
 

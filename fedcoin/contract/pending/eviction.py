@@ -23,7 +23,7 @@ _MIN_COMPACTED: Final = 256
 class EvictionOrder:
     """The senders in the order in which their last transactions make room.
 
-    A heap with outdated items: each change of a sender's queue adds an item, and an item counts
+    A heap with outdated items: an item is added for each sender whose queue has changed, and counts
     only while it is the sender's latest.
     """
 
@@ -37,6 +37,9 @@ class EvictionOrder:
         self._items: list[tuple[int, int, bytes]] = []
         self._latest: dict[bytes, int] = {}
         self._count = 0
+        # Senders whose queues have changed since the order was last asked for, which is never while
+        # the mempool has room.
+        self._changed: dict[bytes, None] = {}
 
     def note_change(self, sender: bytes) -> None:
         """Follow a change of a sender's queue.
@@ -45,15 +48,10 @@ class EvictionOrder:
             sender: The sender's address, 20 bytes.
         """
         self._latest.pop(sender, None)
-        queue = self._queues.get(sender)
-        suffix = None if queue is None else queue.cheapest_suffix()
-        if suffix is not None:
-            self._count += 1
-            self._latest[sender] = self._count
-            heapq.heappush(self._items, (suffix.fee_rate, self._count, sender))
-        if len(self._items) > _MIN_COMPACTED + 2 * len(self._latest):
-            self._items = [item for item in self._items if self._is_latest(item)]
-            heapq.heapify(self._items)
+        if sender in self._queues:
+            self._changed[sender] = None
+        else:
+            self._changed.pop(sender, None)
 
     def cheapest(self) -> Suffix | None:
         """Find the transactions that make room first; None when no transaction may make room."""
@@ -65,6 +63,7 @@ class EvictionOrder:
 
         The queues must not change until it is closed.
         """
+        self._rank_changed()
         taken = []
         try:
             while self._items:
@@ -78,6 +77,18 @@ class EvictionOrder:
         finally:
             for item in taken:
                 heapq.heappush(self._items, item)
+
+    def _rank_changed(self) -> None:
+        for sender in self._changed:
+            suffix = self._queues[sender].cheapest_suffix()
+            if suffix is not None:
+                self._count += 1
+                self._latest[sender] = self._count
+                heapq.heappush(self._items, (suffix.fee_rate, self._count, sender))
+        self._changed.clear()
+        if len(self._items) > _MIN_COMPACTED + 2 * len(self._latest):
+            self._items = [item for item in self._items if self._is_latest(item)]
+            heapq.heapify(self._items)
 
     def _is_latest(self, item: tuple[int, int, bytes]) -> bool:
         return self._latest.get(item[2]) == item[1]
@@ -114,7 +125,7 @@ def choose_evicted(
             `min_fee_rate_above` of one that would make room.
     """
     evicted: list[Entry] = []
-    if new.step is not None:
+    if new.step is not None or usage.has_room(new.num_bytes):
         return evicted
     is_freed = replaced is not None and replaced.step is None
     num_freed, bytes_freed = (1, replaced.num_bytes) if replaced and is_freed else (0, 0)

@@ -29,6 +29,12 @@ from fedcoin.contract.pending.fee_estimates import (
     estimate_next_block_fee_rate,
 )
 from fedcoin.contract.pending.mempool_usage import MempoolLimits, MempoolUsage
+from fedcoin.contract.pending.quick_checks import (
+    compute_max_cost,
+    still_applies,
+    surely_applies,
+)
+from fedcoin.contract.pending.rechecks import Rechecks
 from fedcoin.contract.pending.refusals import (
     already_pending,
     evicted_by,
@@ -65,6 +71,7 @@ class Mempool:
         self._eviction = EvictionOrder(self._senders)
         self._limits = limits or MempoolLimits()
         self._usage = MempoolUsage(self._limits)
+        self._rechecks = Rechecks()
         self._num_arrived = 0
         self._drop_reasons: LruDict[bytes, RefusalError] = LruDict(_MAX_DROP_REASONS)
 
@@ -110,11 +117,14 @@ class Mempool:
         step = self._find_step(transaction, replaced, ledger)
         if step is None and replaced is None and len(queue.entries) >= self._limits.per_sender:
             raise too_many_pending(len(queue.entries), self._limits.per_sender)
-        entry = Entry(transaction, None, height, step)
+        cost = compute_max_cost(transaction, ledger.genesis.parameters)
+        entry = Entry(transaction, None, height, step, cost=cost)
         evicted = choose_evicted(entry, replaced, self._usage, self._eviction)
         is_last = nonce > max(queue.entries, default=-1)
-        state = self._state_before(nonce, queue, ledger, height, time_ms, is_last=is_last)
-        refusal = entry.early = state.apply(transaction, time_ms)
+        state, refusal = None, None
+        if not surely_applies(transaction, cost, queue, ledger, height):
+            state = queue.state_before(nonce, ledger, height, time_ms)
+            refusal = entry.early = state.apply(transaction, time_ms)
         if refusal is not None:
             # A replacement is never held: a sender without coins could else have any number of
             # transactions relayed, one in place of the other.
@@ -264,13 +274,12 @@ class Mempool:
         for transaction in applied:
             self._drop_reasons.discard(transaction.hash)
             self.remove(transaction.hash)
-        for queue in self._senders.values():
-            queue.state = None
-        senders = {transaction.sender: None for transaction in applied}
-        for entry in self._entries.values():
-            if entry.may_have_changed(height):
-                senders[entry.transaction.sender] = None
-        return self.review(senders, ledger, height, time_ms)
+        due = dict.fromkeys(self._rechecks.senders_due(height))
+        for sender in {transaction.sender for transaction in applied}.difference(due):
+            queue = self._senders.get(sender)
+            if queue is not None and not still_applies(queue, sender, ledger):
+                due[sender] = None
+        return self.review(due, ledger, height, time_ms)
 
     def remove(self, hash: bytes) -> None:
         """Remove a transaction if it waits; the sender's later ones stay.
@@ -299,25 +308,6 @@ class Mempool:
             drop for sender in senders for drop in self._review(sender, ledger, height, time_ms)
         ]
 
-    def _state_before(
-        self,
-        nonce: int,
-        queue: SenderQueue,
-        ledger: Ledger,
-        height: int,
-        time_ms: int,
-        *,
-        is_last: bool,
-    ) -> PendingState:
-        """The state that a new transaction of a sender meets."""
-        if is_last and queue.state is not None and queue.state.follows(ledger, height):
-            return queue.state
-        state = PendingState(ledger, height)
-        for entry in queue.in_order():
-            if entry.transaction.body.nonce < nonce:
-                state.apply(entry.transaction, time_ms)
-        return state
-
     def _review(self, sender: bytes, ledger: Ledger, height: int, time_ms: int) -> list[Dropped]:
         queue = self._senders.get(sender)
         if queue is None:
@@ -335,6 +325,7 @@ class Mempool:
                 entry.held_since = height
             entry.early = refusal
             self._usage.note_early(entry)
+            self._rechecks.note(entry)
         queue.state = state
         return dropped
 
@@ -363,6 +354,8 @@ class Mempool:
     ) -> Step | None:
         """Find the reserved step that a new transaction is, if there is room for it."""
         step = find_step(transaction, ledger.reader)
+        if step is None:
+            return None
         if replaced is not None and step == replaced.step:
             return step
         is_free = step not in self._usage.steps
@@ -377,6 +370,7 @@ class Mempool:
         queue = self._senders.setdefault(transaction.sender, SenderQueue())
         queue.entries[transaction.body.nonce] = entry
         self._usage.add(entry)
+        self._rechecks.add(entry)
         self._eviction.note_change(transaction.sender)
         self._drop_reasons.discard(transaction.hash)
 
@@ -390,6 +384,7 @@ class Mempool:
         if not queue.entries:
             del self._senders[transaction.sender]
         self._usage.remove(entry)
+        self._rechecks.remove(entry)
         self._eviction.note_change(transaction.sender)
 
     def _drop(self, entry: Entry, reason: RefusalError) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from fedcoin.contract.blocks.ledger import PendingState
+from fedcoin.contract.blocks.ledger import Ledger, PendingState
 from fedcoin.contract.pending.reserved_steps import Step
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction, action_name
@@ -44,34 +44,27 @@ class Entry:
     """The reserved step of a miner that it is, if any."""
     arrival: int = 0
     """Its number in the order of arrival."""
+    cost: int = 0
+    """What it takes from its sender's balance at most, in sap; 0 unless it is a transfer."""
     held_rank: tuple[bool, bool, int] = (False, False, 0)
     """While it is too early: it makes room for what has a higher rank."""
+    num_bytes: int = field(init=False)
+    """The bytes of the signed transaction."""
+    fee_rate: int = field(init=False)
+    """Its fee in sap for each KiB."""
 
     @property
-    def num_bytes(self) -> int:
-        """The bytes of the signed transaction."""
-        return len(self.transaction.raw)
+    def depends_on_sender_alone(self) -> bool:
+        """Whether only its sender's own acts, and its expiry, can keep it from being applied.
 
-    def may_have_changed(self, height: int) -> bool:
-        """Tell whether a block may have changed if it applies, its sender's own acts apart.
-
-        A transfer depends on its sender's account alone, so it need not be checked after each
-        block.
-
-        Args:
-            height: The block's height.
-
-        Returns:
-            True when it must be checked again.
+        It is a transfer that could be applied, so it need not be checked after each block.
         """
-        body = self.transaction.body
-        depends_on_sender_alone = action_name(body) == "transfer" and self.early is None
-        return not depends_on_sender_alone or body.expiry_height <= height
+        return self.early is None and action_name(self.transaction.body) == "transfer"
 
-    @property
-    def fee_rate(self) -> int:
-        """Its fee in sap for each KiB."""
-        return compute_fee_rate(self.transaction.body.fee, self.num_bytes)
+    def __post_init__(self) -> None:
+        """Compute what the mempool asks for again and again."""
+        self.num_bytes = len(self.transaction.raw)
+        self.fee_rate = compute_fee_rate(self.transaction.body.fee, self.num_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +96,27 @@ class SenderQueue:
             if entry.early is not None:
                 return
             yield entry
+
+    def state_before(self, nonce: int, ledger: Ledger, height: int, time_ms: int) -> PendingState:
+        """Give the state that a new transaction meets, behind those with lower nonces.
+
+        Args:
+            nonce: The new transaction's nonce.
+            ledger: The ledger after the latest block.
+            height: The height of the latest block.
+            time_ms: The time that the next block may have, Unix ms.
+
+        Returns:
+            The state; for the highest nonce the queue's own, if no block has come since.
+        """
+        is_last = nonce > max(self.entries, default=-1)
+        if is_last and self.state is not None and self.state.follows(ledger, height):
+            return self.state
+        state = PendingState(ledger, height)
+        for entry in self.in_order():
+            if entry.transaction.body.nonce < nonce:
+                state.apply(entry.transaction, time_ms)
+        return state
 
     def num_protected(self) -> int:
         """Count the first transactions, by nonce, that never make room for others.

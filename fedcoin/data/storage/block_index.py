@@ -17,6 +17,10 @@ _MAX_INTEGER: Final = 2**63 - 1
 """The largest integer that SQLite can hold."""
 
 
+_TRANSACTION_TAG: Final = bytes((Receipt.DESCRIPTOR.fields_by_name["transaction"].number << 3 | 2,))
+"""The first byte of a transaction's receipt. Most receipts are one, and need not be decoded."""
+
+
 class Location(NamedTuple):
     """The position of a transaction or a receipt in the chain."""
 
@@ -70,6 +74,8 @@ def write_index(
     for index, transaction in enumerate(transactions):
         _write_opened_or_revealed(connection, height, index, transaction)
     for index, raw in enumerate(receipts):
+        if raw.startswith(_TRANSACTION_TAG):
+            continue
         receipt = Receipt.FromString(raw)
         if receipt.WhichOneof("kind") == "payment":
             payment = receipt.payment

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedcoin.contract.admission import min_fee, min_replacement_fee
 from fedcoin.contract.blocks.ledger import PendingState
 from fedcoin.contract.errors import PREMATURE_CODES, LedgerCode
+from fedcoin.contract.pending import mempool
 from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.data.crypto.keys import KeyPair
@@ -398,22 +399,53 @@ def test_a_transaction_is_found_by_its_signed_bytes(waiting: Waiting) -> None:
     assert waiting.pool.find(held.raw) is None
 
 
-def test_many_of_one_sender_are_each_applied_once(waiting: Waiting) -> None:
-    """Adding a sender's next transaction does not execute its earlier ones again."""
-    applied = 0
+def count_applied(patch: pytest.MonkeyPatch) -> list[Transaction]:
+    """List the transactions that are applied from now on to see whether they apply."""
+    applied: list[Transaction] = []
     apply = PendingState.apply
 
-    def counted(state: PendingState, transaction: Transaction, time_ms: int) -> RefusalError | None:
-        nonlocal applied
-        applied += 1
+    def noted(state: PendingState, transaction: Transaction, time_ms: int) -> RefusalError | None:
+        applied.append(transaction)
         return apply(state, transaction, time_ms)
 
+    patch.setattr(PendingState, "apply", noted)
+    return applied
+
+
+def test_transfers_that_surely_apply_are_not_applied(waiting: Waiting) -> None:
+    """Not when they arrive, and not after a block that holds their sender's first ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PendingState, "apply", counted)
+        applied = count_applied(patch)
         for ahead in range(20):
             assert waiting.add(waiting.pay(ahead=ahead))
-        assert applied == 20
-        # After a block, the state is another one.
         waiting.produce(*waiting.candidates()[:5])
         assert waiting.add(waiting.pay(nonce=20))
+        assert applied == []
     assert [t.body.nonce for t in waiting.candidates()] == list(range(5, 21))
+
+
+def test_many_of_one_sender_are_each_applied_once(waiting: Waiting) -> None:
+    """Adding a sender's next transaction does not execute its earlier ones again."""
+    balance = waiting.chain.ledger.account(ALICE.address).balance
+    # With so few coins left, it takes more to tell whether the others apply.
+    waiting.produce(waiting.pay(amount=balance - 11 * FDC // 10))
+    waiting.produce(waiting.chain.sign(ALICE, transfer_to((BOB.address, 1))))
+    few = [waiting.pay(ahead=ahead, amount=FDC // 30) for ahead in range(20)]
+    with pytest.MonkeyPatch.context() as patch:
+        applied = count_applied(patch)
+        patch.setattr(mempool, "surely_applies", lambda *arguments: False)
+        for transaction in few:
+            assert waiting.add(transaction)
+        assert applied == few
+
+
+def test_a_sender_that_spent_otherwise_is_checked_again(waiting: Waiting) -> None:
+    """Another node's block may hold transactions of the sender that were never here."""
+    balance = waiting.chain.ledger.account(ALICE.address).balance
+    waits = waiting.pay(ahead=1, amount=2 * FDC)
+    elsewhere = waiting.pay(amount=balance - FDC)
+    assert not waiting.add(waits, hold=True)
+    assert waiting.produce(elsewhere) == []
+    # It is held, since its sender may get coins.
+    assert waiting.candidates() == []
+    assert waiting.pool.pending() == [waits]
