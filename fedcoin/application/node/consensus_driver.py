@@ -21,6 +21,7 @@ from fedcoin.application.node.block_auditor import PASSING
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.voting.block_pace import compute_pause_ms
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.consensus.effects import (
@@ -102,6 +103,8 @@ class ConsensusDriver:
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._own_vote_listeners: list[Callable[[Vote], None]] = []
+        # When the last block became final here, Unix ms, and how long the next one waits then.
+        self._paused_ms = self._pause_ms = 0
         self._voting = self._next_voting()
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
@@ -199,6 +202,8 @@ class ConsensusDriver:
         )
 
     def _after_block(self, new: NewBlock) -> None:
+        self._paused_ms = self._clock()
+        self._pause_ms = compute_pause_ms(len(new.block.transactions))
         self._after_jump()
 
     def _after_jump(self) -> None:
@@ -224,9 +229,16 @@ class ConsensusDriver:
         deadline = ledger.next_deadline_ms()
         if deadline is not None:
             due = min(due, deadline)
-        if now >= due or ledger.needs_block() or self._pool.has_ready():
+        if now >= due or ledger.needs_block():
             self._begin()
             return
+        if self._pool.has_ready():
+            # Clocks may jump, and then the height begins at once.
+            paced = self._paused_ms + self._pause_ms
+            if not self._paused_ms <= now < paced:
+                self._begin()
+                return
+            due = min(due, paced)
         if self._wake is not None:
             self._wake.cancel()
         delay_s = (due - now) / 1000

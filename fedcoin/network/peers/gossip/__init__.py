@@ -3,7 +3,8 @@
 This folder decides which peer gets which message, and when a peer is too slow or at fault. It does
 not decide whether a message is valid: it asks `TransactionPort` and `ConsensusPort`.
 
-* `transactions`: relay transactions in batches
+* `transactions`: relay transactions in batches, or their hashes; `transaction_outbox`: what waits
+  to be sent to one peer
 * `consensus_stream`: flood proposals and votes over one stream for each connection
 * `consensus_messages`: the serialised form of these messages
 """

@@ -1,27 +1,30 @@
-"""Relay transactions: send each one to every peer that is not known to have it.
+"""Relay transactions so that each peer gets the bytes of each one once.
 
-A transaction leaves within milliseconds. While a call to a peer runs, further transactions for that
-peer wait and go with the next call, so that many transactions need few calls.
+What this node's users submit is sent to every peer within milliseconds: no other node can have it.
+Of what came from a peer only the hashes are sent, a little later, and a peer that lacks one of
+these transactions asks for it in its reply. While a call to a peer runs, further transactions for
+that peer wait and go with the next call, so that many transactions need few calls; hashes of
+transactions that are final by then are not sent at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Sequence
 
-from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.network.call_limits import MAX_BATCH, MAX_BATCH_BYTES, check_batch
+from fedcoin.network.call_limits import check_batch
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
-from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
+from fedcoin.network.peers.gossip.transaction_outbox import MAX_HASHES, MAX_WAITING, Outbox
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.ports import TransactionPort
 from fedcoin.v1.transaction_relay_service_pb2 import (
@@ -37,80 +40,24 @@ COLLECT_S = 0.002
 
 PAUSE_S = 0.01
 """The pause between two calls to one peer, in which the next batch gathers, in seconds."""
+BUSY_PAUSE_S = 0.04
+"""The same after a call with many transactions."""
+
+ANNOUNCE_S = 0.02
+"""How long the first of several hashes waits for others, in seconds."""
+BUSY_ANNOUNCE_S = 0.2
+"""The same when many wait by then: most are final before they are sent."""
+
+MANY = 32
+"""From this many transactions or hashes on, a peer gets them in larger batches."""
 
 CALL_S = 10.0
 """The deadline of one batch, in seconds."""
-MAX_WAITING = 4_096
-"""The largest number of transactions that wait to be sent to one peer."""
-MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""The largest size of these transactions, in bytes; the oldest ones make room, and reach the peer
-through other peers."""
-
-KNOWN_TO_PEER = 16_384
-"""The number of transactions that are remembered for each peer as those that it has."""
-MAX_RELAYED_DIGESTS = 65_536
-"""The number of relayed transactions that are remembered in order to decode each once."""
+MAX_RELAYED_DIGESTS = 131_072
+"""The number of digests that are remembered in order to decode each transaction once: two of each
+relayed one, of its bytes and its hash."""
 YIELD_EVERY = 8
 """After this many transactions of a batch, other tasks get a turn on the event loop."""
-
-
-class Outbox:
-    """The transactions that wait to be sent to one peer.
-
-    Args:
-        peer: The peer that they are sent to.
-    """
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
-        self.sender: asyncio.Task[None] | None = None
-        self._waiting: deque[bytes] = deque()
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        """Return the number of waiting transactions."""
-        return len(self._waiting)
-
-    def put(self, raw: bytes) -> None:
-        """Add a transaction; the oldest ones make room when a limit is reached.
-
-        Args:
-            raw: A serialised SignedTransaction.
-        """
-        self._waiting.append(raw)
-        self._bytes += len(raw)
-        while len(self._waiting) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
-            self._take()
-
-    def clear(self) -> None:
-        """Remove all waiting transactions, and forget which ones the peer has.
-
-        On a new link the peer gets all pending transactions.
-        """
-        self._waiting.clear()
-        self._bytes = 0
-        self.known.clear()
-
-    def batch(self) -> list[bytes]:
-        """Remove the oldest waiting transactions, up to the limits of one call, and return them.
-
-        Call only when at least one transaction waits. A transaction above the limit of bytes is
-        returned alone.
-        """
-        taken = [self._take()]
-        size = len(taken[0])
-        while self._waiting and len(taken) < MAX_BATCH:
-            size += len(self._waiting[0])
-            if size > MAX_BATCH_BYTES:
-                break
-            taken.append(self._take())
-        return taken
-
-    def _take(self) -> bytes:
-        raw = self._waiting.popleft()
-        self._bytes -= len(raw)
-        return raw
 
 
 class TransactionRelay:
@@ -138,8 +85,14 @@ class TransactionRelay:
             transaction: The decoded and verified transaction.
         """
         self._relayed.add(sha256(transaction.raw))
+        self._relayed.add(transaction.hash)
+        hash = transaction.hash
+        came_from_peer = any(hash in outbox.known for outbox in self._outboxes.values())
         for peer in self._peers:
-            self._give(peer, transaction)
+            if came_from_peer:
+                self._announce(peer, transaction)
+            else:
+                self._give(peer, transaction)
 
     async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
         """Handle a batch of transactions from a peer.
@@ -163,6 +116,30 @@ class TransactionRelay:
                 await asyncio.sleep(0)
             accepted += self._take(peer, decoded)
         return accepted
+
+    def choose_wanted(self, peer: Peer, hashes: Sequence[bytes]) -> list[bytes]:
+        """Say which of the transactions that a peer has this node lacks.
+
+        Args:
+            peer: The peer.
+            hashes: Hashes of transactions.
+
+        Returns:
+            Those of transactions that neither wait here nor were relayed.
+
+        Raises:
+            RefusalError: TOO_LARGE when there are more than `MAX_HASHES`; MALFORMED when one does
+                not have 32 bytes; RATE_LIMITED when the peer sends more hashes a second than it
+                may.
+        """
+        _check_hashes(hashes)
+        peer.meter.spend("TransactionHash", self._peers.now(), len(hashes))
+        known, wanted = self._outbox(peer).known, []
+        for hash in hashes:
+            known.add(hash)
+            if hash not in self._relayed and self._pool.get(hash) is None:
+                wanted.append(hash)
+        return wanted
 
     def _new(self, peer: Peer, raws: Sequence[bytes]) -> list[bytes]:
         """List what neither waits here nor was relayed, and note what the peer has."""
@@ -197,7 +174,7 @@ class TransactionRelay:
     def _on_linked(self, peer: Peer) -> None:
         # The peer may have been away while these were relayed.
         for transaction in self._pool.pending()[:MAX_WAITING]:
-            self._give(peer, transaction)
+            self._announce(peer, transaction)
 
     def _on_left(self, peer: Peer) -> None:
         self._outboxes.pop(peer.key, None)
@@ -208,9 +185,22 @@ class TransactionRelay:
         outbox = self._outbox(peer)
         if not outbox.known.add(transaction.hash):
             return
+        self._put(outbox, transaction)
+
+    def _put(self, outbox: Outbox, transaction: Transaction) -> None:
         outbox.put(transaction.raw)
         if outbox.sender is None or outbox.sender.done():
             outbox.sender = self._tasks.start(self._send(outbox), "relay")
+
+    def _announce(self, peer: Peer, transaction: Transaction) -> None:
+        if peer.link is None:
+            return
+        outbox = self._outbox(peer)
+        if transaction.hash in outbox.known:
+            return
+        outbox.put_hash(transaction.hash)
+        if outbox.announcer is None or outbox.announcer.done():
+            outbox.announcer = self._tasks.start(self._send_hashes(outbox), "announce")
 
     def _outbox(self, peer: Peer) -> Outbox:
         outbox = self._outboxes.get(peer.key)
@@ -221,20 +211,63 @@ class TransactionRelay:
     async def _send(self, outbox: Outbox) -> None:
         await asyncio.sleep(COLLECT_S)
         while len(outbox):
-            link = outbox.peer.link
-            if link is None or not await self._call(outbox, link):
-                outbox.clear()
+            batch = outbox.batch()
+            request = RelayTransactionsRequest(transactions=batch)
+            if await self._call(outbox, request) is None:
                 return
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(PAUSE_S if len(batch) < MANY else BUSY_PAUSE_S)
 
-    async def _call(self, outbox: Outbox, link: Link) -> bool:
-        request = RelayTransactionsRequest(transactions=outbox.batch())
+    async def _send_hashes(self, outbox: Outbox) -> None:
+        while outbox.num_hashes:
+            await asyncio.sleep(ANNOUNCE_S)
+            if outbox.num_hashes >= MANY:
+                await asyncio.sleep(BUSY_ANNOUNCE_S - ANNOUNCE_S)
+            # Those that the peer has announced meanwhile, and final ones, are not news.
+            hashes = [hash for hash in outbox.hashes() if hash not in outbox.known]
+            hashes = [hash for hash in hashes if self._pool.get(hash) is not None]
+            if not hashes:
+                continue
+            reply = await self._call(outbox, RelayTransactionsRequest(hashes=hashes))
+            if reply is None:
+                return
+            for hash in hashes:
+                outbox.known.add(hash)
+            wanted = set(reply.wanted)
+            for hash in hashes:
+                transaction = self._pool.get(hash) if hash in wanted else None
+                if transaction is not None:
+                    self._put(outbox, transaction)
+
+    async def _call(
+        self, outbox: Outbox, request: RelayTransactionsRequest
+    ) -> RelayTransactionsResponse | None:
+        """Make a call to a peer; when it fails, the outbox is cleared and nothing returned."""
+        link = outbox.peer.link
         try:
-            await link.call(link.transactions.RelayTransactions, request, timeout=CALL_S)
+            if link is not None:
+                method = link.transactions.RelayTransactions
+                return await link.call(method, request, timeout=CALL_S)
         except RpcError as error:
             log.debug("%s did not take transactions: %s", outbox.peer, error)
-            return False
-        return True
+        outbox.clear()
+        return None
+
+
+def _check_hashes(hashes: Sequence[bytes]) -> None:
+    if len(hashes) > MAX_HASHES:
+        raise RefusalError(
+            NetworkCode.TOO_LARGE,
+            f"hashes: {len(hashes)}, but one call holds at most {MAX_HASHES}",
+            field="hashes",
+            limit=str(MAX_HASHES),
+        )
+    if any(len(hash) != HASH_BYTES for hash in hashes):
+        raise RefusalError(
+            NetworkCode.MALFORMED,
+            f"hashes: each must have {HASH_BYTES} bytes",
+            field="hashes",
+            limit=str(HASH_BYTES),
+        )
 
 
 class TransactionRelayServicer(TransactionRelayServiceServicer):
@@ -252,12 +285,16 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
     async def RelayTransactions(
         self, request: RelayTransactionsRequest, context: CallContext
     ) -> RelayTransactionsResponse:
-        """Receive a batch of transactions.
+        """Receive a batch of transactions, or of hashes.
 
         Raises:
-            RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED when
-                the peer sends more transactions a second than it may.
+            RefusalError: TOO_LARGE when the batch exceeds the limits of one call; MALFORMED when a
+                hash does not have 32 bytes; RATE_LIMITED when the peer sends more transactions or
+                hashes a second than it may.
         """
         peer = self._peers.caller(context)
-        accepted = await self._relay.receive(peer, request.transactions)
-        return RelayTransactionsResponse(accepted=accepted)
+        wanted = self._relay.choose_wanted(peer, request.hashes)
+        accepted = 0
+        if request.transactions:
+            accepted = await self._relay.receive(peer, request.transactions)
+        return RelayTransactionsResponse(accepted=accepted, wanted=wanted)

@@ -65,7 +65,9 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
             MAX_TRANSACTION_MESSAGE_BYTES, rate=200, burst=500
         ),
         # Each transaction of a relayed batch.
-        "SignedTransaction": Limit(MAX_TRANSACTION_MESSAGE_BYTES, rate=2_000, burst=10_000),
+        "SignedTransaction": Limit(MAX_TRANSACTION_MESSAGE_BYTES, rate=10_000, burst=20_000),
+        # Each hash of a transaction that the peer offers.
+        "TransactionHash": Limit(32, rate=20_000, burst=65_536),
         "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),
         "ArtifactService/Download": Limit(64, rate=20, burst=200, concurrent=8),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ from fedcoin.network.call_limits import MAX_BATCH
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections.handshake import Identity
 from fedcoin.network.peers.connections.peer import Peer
-from fedcoin.network.peers.gossip import transactions
+from fedcoin.network.peers.gossip import transaction_outbox
+from fedcoin.network.peers.gossip.transaction_outbox import MAX_HASHES, Outbox
 from fedcoin.v1 import transaction_relay_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2 import SubmitTransactionRequest
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
@@ -121,6 +123,52 @@ async def test_a_new_peer_gets_the_pending_transactions(tmp_path: Path) -> None:
             await until(lambda: len(second.pool.pending()) == 5)
 
 
+async def test_what_came_from_a_peer_is_offered_by_its_hash(tmp_path: Path) -> None:
+    """In a full mesh, the bytes of a transaction reach each node once."""
+    genesis = make_network_genesis()
+    async with contextlib.AsyncExitStack() as stack:
+        nodes: list[PeerNode] = []
+        for number in range(3):
+            seeds = [other.address for other in nodes]
+            key = MINERS[number]
+            node = PeerNode(tmp_path / str(number), genesis, key, seeds, votes=False)
+            await stack.enter_async_context(running(node))
+            nodes.append(node)
+        await until(lambda: all(node.linked() == 2 for node in nodes))
+        calls = [record(node) for node in nodes]
+        for nonce in range(3):
+            await nodes[0].pool.submit(transfer_on(nodes[0], nonce))
+        await until(lambda: all(len(node.pool.pending()) == 3 for node in nodes))
+        await asyncio.sleep(0.1)
+        assert [sum(count for _, count in call) for call in calls] == [0, 3, 3]
+
+
+async def offer_by_hand(node: PeerNode, *hashes: bytes) -> list[bytes]:
+    async with visiting(node) as link:
+        reply = await link.transactions.RelayTransactions(
+            pb.RelayTransactionsRequest(hashes=hashes), metadata=link.metadata
+        )
+        return list(reply.wanted)
+
+
+async def test_a_node_asks_for_what_it_lacks(node: PeerNode) -> None:
+    has, lacks = transfer_on(node, 0), transfer_on(node, 1)
+    await node.pool.submit(has)
+    assert await offer_by_hand(node, lacks.hash, has.hash) == [lacks.hash]
+    # What was here before is not asked for again.
+    node.network.transaction_relay.relay(lacks)
+    assert await offer_by_hand(node, lacks.hash) == []
+
+
+@pytest.mark.parametrize(
+    ("hashes", "code"), [([bytes(31)], "MALFORMED"), ([bytes(32)] * (MAX_HASHES + 1), "TOO_LARGE")]
+)
+async def test_wrong_hashes_are_refused(node: PeerNode, hashes: list[bytes], code: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await offer_by_hand(node, *hashes)
+    assert read_error_details(caught.value).reason == code
+
+
 async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
     async with visiting(node) as link:
         reply = await link.transactions.RelayTransactions(
@@ -190,20 +238,20 @@ async def test_wallets_are_not_served(node: PeerNode) -> None:
 
 
 async def test_a_full_outbox_lets_go_of_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "MAX_WAITING", 3)
-    monkeypatch.setattr(transactions, "MAX_WAITING_BYTES", 10)
+    monkeypatch.setattr(transaction_outbox, "MAX_WAITING", 3)
+    monkeypatch.setattr(transaction_outbox, "MAX_WAITING_BYTES", 10)
     identity = Identity(STRANGER.public_key, "x", None, 0)
-    outbox = transactions.Outbox(Peer(identity, "", outbound=False, now=0.0))
+    outbox = Outbox(Peer(identity, "", outbound=False, now=0.0))
     for raw in (b"1", b"2", b"3", b"4"):
         outbox.put(raw)
     assert outbox.batch() == [b"2", b"3", b"4"]
     for raw in (b"12345", b"6789", b"abcd"):
         outbox.put(raw)
     assert outbox.batch() == [b"6789", b"abcd"]
-    monkeypatch.setattr(transactions, "MAX_BATCH_BYTES", 3)
+    monkeypatch.setattr(transaction_outbox, "MAX_BATCH_BYTES", 3)
     for raw in (b"large", b"1", b"2", b"3", b"4"):
         outbox.put(raw)
-    monkeypatch.setattr(transactions, "MAX_WAITING", 10)
+    monkeypatch.setattr(transaction_outbox, "MAX_WAITING", 10)
     assert len(outbox) == 3
     assert [outbox.batch(), outbox.batch() if len(outbox) else None] == [[b"2", b"3", b"4"], None]
     for raw in (b"large", b"1", b"2"):
