@@ -111,13 +111,17 @@ class LruSet(Generic[K]):
         Args:
             max_entries: The largest number of items, at least 1.
         """
-        self._items: LruDict[K, bool] = LruDict(max_entries)
+        self._max_entries = max_entries
+        self._items: OrderedDict[K, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __contains__(self, item: K) -> bool:
-        return self._items.get(item) is not None
+        if item not in self._items:
+            return False
+        self._items.move_to_end(item)
+        return True
 
     def add(self, item: K) -> bool:
         """Add an item and mark it as used.
@@ -128,9 +132,12 @@ class LruSet(Generic[K]):
         Returns:
             True when the set did not hold the item before.
         """
-        if item in self:
+        if item in self._items:
+            self._items.move_to_end(item)
             return False
-        self._items.put(item, True)
+        self._items[item] = None
+        if len(self._items) > self._max_entries:
+            self._items.popitem(last=False)
         return True
 
     def discard(self, item: K) -> None:
@@ -139,7 +146,7 @@ class LruSet(Generic[K]):
         Args:
             item: The item to remove.
         """
-        self._items.discard(item)
+        self._items.pop(item, None)
 
     def clear(self) -> None:
         """Remove all items."""

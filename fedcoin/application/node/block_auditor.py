@@ -118,13 +118,15 @@ class Auditor:
             RefusalError: A code of `check_transaction`, such as UNKNOWN_ARTIFACT or AUDIT_FAILED:
                 this node must vote against the block.
         """
+        # Most transactions are transfers, which are passed over at once.
+        named = [(action_name(transaction.body), transaction) for transaction in transactions]
         opened = {
             transaction.hash: transaction.body.open_campaign
-            for transaction in transactions
-            if action_name(transaction.body) == _OPEN_CAMPAIGN
+            for action, transaction in named
+            if action == _OPEN_CAMPAIGN
         }
         unknown: RefusalError | None = None
-        for transaction in transactions:
+        for transaction in [one for action, one in named if action in (_OPEN_TASK, _REVEAL)]:
             try:
                 await self._check(transaction, opened)
             except RefusalError as refusal:

@@ -251,16 +251,18 @@ class TransactionIntake:
         """Add a transaction to the mempool; False when it waits or is final already."""
         if self._mempool.get(transaction.hash) is not None:
             return False
-        # A final transaction's nonce is below its sender's next, which costs less to read.
-        is_old = transaction.body.nonce < self._chain.ledger.account(transaction.sender).nonce
-        if is_old and self._chain.store.index.find_transaction(transaction.hash) is not None:
-            return False
         unsound = self._unsound.get(transaction.hash)
-        if unsound is not None:
+        if unsound is not None and not self._is_final(transaction):
             # It is not audited again for every peer that relays it.
             raise copy(unsound)
         ledger, height = self._chain.ledger, self._chain.height()
-        applies = self._mempool.add(transaction, ledger, height, self._next_time(), hold=hold)
+        try:
+            applies = self._mempool.add(transaction, ledger, height, self._next_time(), hold=hold)
+        except RefusalError:
+            # What is final is refused for its nonce, and need not be looked for before.
+            if self._is_final(transaction):
+                return False
+            raise
         for listener in self._admission_listeners:
             listener(transaction)
         if is_judged(transaction):
@@ -295,6 +297,9 @@ class TransactionIntake:
             except RefusalError as refusal:
                 decoded.append(refusal)
         return decoded
+
+    def _is_final(self, transaction: Transaction) -> bool:
+        return self._chain.store.index.find_transaction(transaction.hash) is not None
 
     def _next_time(self) -> int:
         return max(self._clock(), self._chain.time_ms() + 1)

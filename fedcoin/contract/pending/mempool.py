@@ -117,12 +117,12 @@ class Mempool:
         step = self._find_step(transaction, replaced, ledger)
         if step is None and replaced is None and len(queue.entries) >= self._limits.per_sender:
             raise too_many_pending(len(queue.entries), self._limits.per_sender)
-        cost = compute_max_cost(transaction, ledger.genesis.parameters)
+        cost = compute_max_cost(transaction, ledger, height)
         entry = Entry(transaction, None, height, step, cost=cost)
         evicted = choose_evicted(entry, replaced, self._usage, self._eviction)
         is_last = nonce > max(queue.entries, default=-1)
         state, refusal = None, None
-        if not surely_applies(transaction, cost, queue, ledger, height):
+        if not surely_applies(transaction, cost, queue, ledger):
             state = queue.state_before(nonce, ledger, height, time_ms)
             refusal = entry.early = state.apply(transaction, time_ms)
         if refusal is not None:

@@ -14,25 +14,39 @@ from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.pending.sender_queue import SenderQueue
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES
 from fedcoin.data.messages.amounts import MAX_AMOUNT
-from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import Transaction, action_name
 
 
-def compute_max_cost(transaction: Transaction, rules: Parameters) -> int:
+def compute_max_cost(transaction: Transaction, ledger: Ledger, height: int) -> int | None:
     """Compute what a transfer takes from its sender's balance at most.
 
     Args:
-        transaction: The decoded transaction.
-        rules: The network's parameters.
+        transaction: The decoded and verified transaction.
+        ledger: The ledger after the latest block.
+        height: The height of the latest block.
 
     Returns:
-        Fee, amounts, and the fee for a new account for each output, in sap; 0 for other actions.
+        Fee, amounts, and the fee for a new account for each output, in sap; None for other actions,
+        and for what breaks a rule whatever the sender's account.
     """
-    body = transaction.body
-    if action_name(body) != "transfer":
-        return 0
+    body, rules = transaction.body, ledger.genesis.parameters
     outputs = body.transfer.outputs
-    return body.fee + sum(output.amount + rules.state_fee for output in outputs)
+    if not (
+        1 <= len(outputs) <= MAX_OUTPUTS
+        and action_name(body) == "transfer"
+        and len(transaction.raw) <= rules.max_transaction_bytes
+        and body.chain_id == ledger.genesis.chain_id
+        and height < body.expiry_height <= height + rules.max_expiry_blocks
+        and min_fee(rules, len(transaction.body_bytes)) <= body.fee <= MAX_AMOUNT
+    ):
+        return None
+    total = 0
+    for output in outputs:
+        amount = output.amount
+        if not 0 < amount <= MAX_AMOUNT or len(output.recipient) != ADDRESS_BYTES:
+            return None
+        total += amount
+    return None if total > MAX_AMOUNT else body.fee + total + len(outputs) * rules.state_fee
 
 
 def still_applies(queue: SenderQueue, sender: bytes, ledger: Ledger, more: int = 0) -> bool:
@@ -50,7 +64,7 @@ def still_applies(queue: SenderQueue, sender: bytes, ledger: Ledger, more: int =
     """
     nonce, cost = min(queue.entries), more
     for entry in queue.entries.values():
-        if not entry.depends_on_sender_alone:
+        if entry.cost is None or entry.early is not None:
             return False
         cost += entry.cost
     account = ledger.account(sender)
@@ -59,7 +73,7 @@ def still_applies(queue: SenderQueue, sender: bytes, ledger: Ledger, more: int =
 
 
 def surely_applies(
-    transaction: Transaction, cost: int, queue: SenderQueue, ledger: Ledger, height: int
+    transaction: Transaction, cost: int | None, queue: SenderQueue, ledger: Ledger
 ) -> bool:
     """Tell whether a new transfer applies behind all that waits of its sender.
 
@@ -68,34 +82,14 @@ def surely_applies(
         cost: Its `compute_max_cost`.
         queue: The sender's other transactions.
         ledger: The ledger after the latest block.
-        height: The height of the latest block.
 
     Returns:
         True when it does; False for other actions, and when it takes more to tell.
     """
-    body, sender = transaction.body, transaction.sender
-    if not _is_well_formed(transaction, ledger, height):
+    if cost is None:
         return False
+    nonce, sender = transaction.body.nonce, transaction.sender
     if queue.entries:
-        is_next = body.nonce == max(queue.entries) + 1
-        return is_next and still_applies(queue, sender, ledger, cost)
+        return nonce - 1 == max(queue.entries) and still_applies(queue, sender, ledger, cost)
     account = ledger.account(sender)
-    return body.nonce == account.nonce and account.balance >= cost
-
-
-def _is_well_formed(transaction: Transaction, ledger: Ledger, height: int) -> bool:
-    body, rules = transaction.body, ledger.genesis.parameters
-    outputs = body.transfer.outputs
-    return (
-        action_name(body) == "transfer"
-        and len(transaction.raw) <= rules.max_transaction_bytes
-        and body.chain_id == ledger.genesis.chain_id
-        and height < body.expiry_height <= height + rules.max_expiry_blocks
-        and min_fee(rules, len(transaction.body_bytes)) <= body.fee <= MAX_AMOUNT
-        and 1 <= len(outputs) <= MAX_OUTPUTS
-        and all(
-            len(output.recipient) == ADDRESS_BYTES and 0 < output.amount <= MAX_AMOUNT
-            for output in outputs
-        )
-        and sum(output.amount for output in outputs) <= MAX_AMOUNT
-    )
+    return nonce == account.nonce and account.balance >= cost

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from fedcoin.contract.blocks.ledger import Ledger, PendingState
 from fedcoin.contract.pending.reserved_steps import Step
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.transactions import Transaction, action_name
+from fedcoin.data.messages.transactions import Transaction
 
 _KIB: Final = 1024
 
@@ -44,8 +44,9 @@ class Entry:
     """The reserved step of a miner that it is, if any."""
     arrival: int = 0
     """Its number in the order of arrival."""
-    cost: int = 0
-    """What it takes from its sender's balance at most, in sap; 0 unless it is a transfer."""
+    cost: int | None = None
+    """What it takes from its sender's balance at most, in sap, if it is known that only its
+    sender's own acts, and its expiry, can keep it from being applied; None if not."""
     held_rank: tuple[bool, bool, int] = (False, False, 0)
     """While it is too early: it makes room for what has a higher rank."""
     num_bytes: int = field(init=False)
@@ -59,7 +60,7 @@ class Entry:
 
         It is a transfer that could be applied, so it need not be checked after each block.
         """
-        return self.early is None and action_name(self.transaction.body) == "transfer"
+        return self.early is None and self.cost is not None
 
     def __post_init__(self) -> None:
         """Compute what the mempool asks for again and again."""

@@ -57,7 +57,9 @@ class Table(Generic[M]):
         Returns:
             A copy of the record, or None when there is none.
         """
-        value = state.get(self.prefix + b"".join(key))
+        # Most keys have one part: this is the hot path of every transfer.
+        parts = key[0] if len(key) == 1 else b"".join(key)
+        value = state.get(self.prefix + parts)
         return None if value is None else self.record_type.FromString(value)
 
     def scan(self, state: StateReader, *key: bytes) -> Iterator[tuple[bytes, M]]:
@@ -214,8 +216,10 @@ def count_entry_coins(key: bytes, value: bytes | None) -> int:
     Returns:
         The amount in sap.
     """
+    if value is None:
+        return 0
     table = _COIN_TABLE_OF_PREFIX.get(key[: key.index(b"/") + 1])
-    if table is None or value is None:
+    if table is None:
         return 0
     return table.count_coins(table.record_type.FromString(value))
 

@@ -44,15 +44,15 @@ def test_what_surely_applies_is_applied(
     state = PendingState(CHAIN.ledger, height)
     for paid, gap, fee, expiry in drawn:
         action = Transfer(outputs=[TransferOutput(recipient=to, amount=n) for to, n in paid])
-        options = {"fee": fee, "expiry": expiry}
         transaction = CHAIN.sign(
             ALICE,
             action,
             nonce=len(queue.entries) + gap,
-            **{name: value for name, value in options.items() if value is not None},
+            fee=fee,
+            expiry=expiry,
         )
-        cost = compute_max_cost(transaction, CHAIN.genesis.parameters)
-        surely = surely_applies(transaction, cost, queue, CHAIN.ledger, height)
+        cost = compute_max_cost(transaction, CHAIN.ledger, CHAIN.height)
+        surely = surely_applies(transaction, cost, queue, CHAIN.ledger)
         refusal = state.apply(transaction, time_ms)
         assert not surely or refusal is None
         if refusal is None:
@@ -62,6 +62,6 @@ def test_what_surely_applies_is_applied(
 def test_an_ordinary_transfer_surely_applies_and_a_bond_does_not() -> None:
     for action, expected in ((transfer_to((BOB.address, 1)), True), (Bond(amount=FDC), False)):
         transaction = CHAIN.sign(ALICE, action)
-        cost = compute_max_cost(transaction, CHAIN.genesis.parameters)
-        found = surely_applies(transaction, cost, SenderQueue(), CHAIN.ledger, CHAIN.height)
+        cost = compute_max_cost(transaction, CHAIN.ledger, CHAIN.height)
+        found = surely_applies(transaction, cost, SenderQueue(), CHAIN.ledger)
         assert found is expected

@@ -18,7 +18,7 @@ import grpc
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.lru import LruSet
+from fedcoin.data.lru import LruDict, LruSet
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.rpc_error import RpcError
@@ -48,6 +48,8 @@ MAX_BYTES_ON_LOOP = 64 * 1024
 
 SEEN_MESSAGES = 16_384
 """The number of messages, of all peers, that are remembered in order to handle each once."""
+ENCODINGS = 32
+"""The number of messages of the present height whose serialised form is kept."""
 KNOWN_TO_PEER = 4_096
 """The number of messages that are remembered for each peer as those that it has."""
 MAX_EQUAL_STATUSES = 5
@@ -97,6 +99,8 @@ class ConsensusExchange:
         self._agreement = agreement
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
+        # By the identity of the message, which is kept so that no other one has it.
+        self._encodings: LruDict[int, tuple[Proposal | Vote, bytes, bytes]] = LruDict(ENCODINGS)
         self._conversations: dict[bytes, _Conversation] = {}
         self._decoding: dict[bytes, asyncio.Future[Proposal | Vote]] = {}
         status = LIMITS["ConsensusMessage/status"]
@@ -117,8 +121,7 @@ class ConsensusExchange:
             message: A proposal or vote that this node signed.
             but: Node keys of peers that do not get it.
         """
-        raw = encode(message)
-        digest = sha256(raw)
+        raw, digest = self._encoded(message)
         self._seen.add(digest)
         self._spread(raw, digest, but)
 
@@ -262,10 +265,18 @@ class ConsensusExchange:
         self._peers.update_height(conversation.peer, position.height - 1)
         conversation.moved(position)
         for message in self._agreement.messages_for(position.height):
-            raw = encode(message)
-            digest = sha256(raw)
+            raw, digest = self._encoded(message)
             if digest not in conversation.known:
                 self._send(conversation, raw, digest)
+
+    def _encoded(self, message: Proposal | Vote) -> tuple[bytes, bytes]:
+        """Encode a message and hash it; once, since a proposal may have megabytes."""
+        known = self._encodings.get(id(message))
+        if known is None or known[0] is not message:
+            raw = encode(message)
+            known = (message, raw, sha256(raw))
+            self._encodings.put(id(message), known)
+        return known[1:]
 
     def _spread(self, raw: bytes, digest: bytes, but: Collection[bytes] = ()) -> None:
         for conversation in tuple(self._conversations.values()):

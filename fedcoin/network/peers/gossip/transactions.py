@@ -75,6 +75,8 @@ class TransactionRelay:
         self._tasks = tasks
         self._outboxes: dict[bytes, Outbox] = {}
         self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
+        # The peer whose transaction is being admitted.
+        self._source: Peer | None = None
         peers.on_linked.append(self._on_linked)
         peers.on_left.append(self._on_left)
 
@@ -86,13 +88,11 @@ class TransactionRelay:
         """
         self._relayed.add(sha256(transaction.raw))
         self._relayed.add(transaction.hash)
-        hash = transaction.hash
-        came_from_peer = any(hash in outbox.known for outbox in self._outboxes.values())
         for peer in self._peers:
-            if came_from_peer:
-                self._announce(peer, transaction)
-            else:
+            if self._source is None:
                 self._give(peer, transaction)
+            elif peer is not self._source:
+                self._announce(peer, transaction)
 
     async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
         """Handle a batch of transactions from a peer.
@@ -156,13 +156,16 @@ class TransactionRelay:
         if isinstance(decoded, RefusalError):
             self._punish_fault(peer, decoded)
             return False
-        # Recorded before admission, so that it is not relayed back to this peer.
         self._outbox(peer).known.add(decoded.hash)
+        # While it is admitted, `relay` is called if it is new.
+        self._source = peer
         try:
             return self._pool.add_relayed(decoded)
         except RefusalError as refusal:
             self._punish_fault(peer, refusal)
             return False
+        finally:
+            self._source = None
 
     def _punish_fault(self, peer: Peer, refusal: RefusalError) -> None:
         # Only refusals of the data layer are the peer's fault: the ledger's state may differ.
@@ -196,8 +199,6 @@ class TransactionRelay:
         if peer.link is None:
             return
         outbox = self._outbox(peer)
-        if transaction.hash in outbox.known:
-            return
         outbox.put_hash(transaction.hash)
         if outbox.announcer is None or outbox.announcer.done():
             outbox.announcer = self._tasks.start(self._send_hashes(outbox), "announce")
