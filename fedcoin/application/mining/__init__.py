@@ -9,6 +9,7 @@ recomputes challenged leaves.
 * `sampler`, `progress`: evaluate coalitions until there are enough samples; report the progress
 * `work_store`: samples and salt of each commitment, on disk
 * `task_evaluator`: a task's artifacts, and its job in the worker processes
+* `claim_audit`, `rounding_spread`: recompute a miner's claims; how far honest ones may differ
 * `campaign_quota`, `fetched_file`: how many bytes are fetched for a campaign, and what was fetched
 * `executor`: where the worker processes run, by the settings
 """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedcoin.application.mining.campaign_quota import CampaignQuota
+from fedcoin.application.mining.rounding_spread import measure_spread
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
@@ -158,14 +159,15 @@ class TaskUtility:
 
     Args:
         worker: The worker processes.
-        job_id: The task's job, which is open.
+        job: The task's job, which is open.
         urgent: Whether callers that are not urgent wait until these calls are done.
     """
 
-    def __init__(self, worker: CoalitionEvaluator, job_id: bytes, urgent: bool = False) -> None:
+    def __init__(self, worker: CoalitionEvaluator, job: UtilityJob, urgent: bool = False) -> None:
         self._worker = worker
         self._urgent = urgent
-        self._job_id = job_id
+        self._job = job
+        self._job_id = job.job_id
 
     @property
     def batch_size(self) -> int:
@@ -199,6 +201,21 @@ class TaskUtility:
             WorkerError: The worker processes failed.
         """
         return await self._worker.evaluate(self._job_id, coalitions, urgent=self._urgent)
+
+    async def measure_spread(self, coalitions: Coalitions) -> Counts:
+        """Measure how far the utilities of coalitions depend on the order of float sums.
+
+        Args:
+            coalitions: Bool (m, n), any number of them.
+
+        Returns:
+            int64 (m,), as `rounding_spread.measure_spread` computes it.
+
+        Raises:
+            RefusalError: The worker refused the request.
+            WorkerError: The worker processes failed.
+        """
+        return await measure_spread(self._worker, self._job, coalitions, urgent=self._urgent)
 
 
 class TaskJobs:
@@ -293,7 +310,7 @@ class TaskJobs:
         self._users[job.job_id] = self._users.get(job.job_id, 0) + 1
         try:
             await self._worker.open_job(job)
-            yield TaskUtility(self._worker, job.job_id, urgent)
+            yield TaskUtility(self._worker, job, urgent)
         finally:
             self._users[job.job_id] -= 1
             if not self._users[job.job_id]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.mining.claim_audit import audit_claims
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.left_out_updates import check_left_out
@@ -26,7 +27,7 @@ from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, action_name
-from fedcoin.incentive.proof.audit import compare_counts, list_claims
+from fedcoin.incentive.proof.audit import list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.v1.task_pb2 import OpenCampaign
@@ -211,10 +212,8 @@ class Auditor:
         plan = build_plan(terms, action.task_id, transaction.public_key)
         claims = await asyncio.to_thread(list_claims, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds, urgent=True) as utility:
-            counts = await utility(claims.coalitions)
             per_ten_thousand = self._chain.genesis.parameters.utility_tolerance
-            tolerance = utility.tolerance(terms.evaluation.size, per_ten_thousand)
-        compare_counts(claims, counts, tolerance)
+            await audit_claims(claims, utility, terms.evaluation.size, per_ten_thousand)
 
 
 class ObserverAudit:

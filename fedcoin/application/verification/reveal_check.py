@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcoin.application.mining.claim_audit import audit_claims
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.contract.state import records
 from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, build_manifest
@@ -18,7 +19,7 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.storage.chain_store import ChainStore
-from fedcoin.incentive.proof.audit import compare_counts, list_claims
+from fedcoin.incentive.proof.audit import list_claims
 from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1.block_pb2 import Block
@@ -120,11 +121,9 @@ class _RevealChecker:
             return
         plan = build_plan(terms, action.task_id, reveal.public_key)
         claims = list_claims(action.evidence, plan)
-        async with self._jobs.opened(assignment, 0.0) as utility:
-            counts = await utility(claims.coalitions)
-            tolerance = utility.tolerance(terms.evaluation.size, self._tolerance)
         try:
-            compare_counts(claims, counts, tolerance)
+            async with self._jobs.opened(assignment, 0.0) as utility:
+                await audit_claims(claims, utility, terms.evaluation.size, self._tolerance)
         except RefusalError as refusal:
             raise refusal.prefixed(
                 f"block {reveal.height}, task {action.task_id.hex()}, miner"

@@ -94,13 +94,30 @@ def compute_tolerance(evaluation_size: int, per_ten_thousand: int, step: int = 1
     return -(-evaluation_size * per_ten_thousand // 10_000) * step
 
 
-def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None:
+def find_disputed(claims: EvidenceClaims, counts: Ints, tolerance: int) -> Ints:
+    """Find the claims that differ by more than the tolerance.
+
+    Args:
+        claims: A miner's claims, from `list_claims`.
+        counts: Recomputed utilities of `claims.coalitions`, int64 (C,).
+        tolerance: The largest difference that is not disputed, in units of the utility.
+
+    Returns:
+        The rows of the claims, int64 (d,), the largest difference first.
+    """
+    differences = np.abs(claims.counts - counts)
+    order = np.argsort(-differences, kind="stable")
+    return order[: np.count_nonzero(differences > tolerance)]
+
+
+def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int | Ints) -> None:
     """Compare recomputed counts with the claimed ones.
 
     Args:
         claims: A miner's claims, from `list_claims`.
         counts: Recomputed utilities of `claims.coalitions`, int64 (C,).
-        tolerance: The largest accepted difference, in units of the utility.
+        tolerance: The largest accepted difference, in units of the utility; int64 (C,) for one of
+            each coalition.
 
     Raises:
         RefusalError: AUDIT_FAILED when a count differs by more than the tolerance. The message
@@ -110,6 +127,7 @@ def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None
     if not len(wrong):
         return
     row = int(wrong[0])
+    allowed = int(np.broadcast_to(tolerance, counts.shape)[row])
     subject = {0: "the grand coalition", 1: "the empty coalition"}.get(row) or (
         f"leaf {claims.leaves[row]}, position {claims.positions[row]}, coalition"
         f" {np.flatnonzero(claims.coalitions[row]).tolist()}"
@@ -117,7 +135,7 @@ def compare_counts(claims: EvidenceClaims, counts: Ints, tolerance: int) -> None
     raise RefusalError(
         IncentiveCode.AUDIT_FAILED,
         f"{subject}: a utility of {claims.counts[row]} claimed, {counts[row]} recomputed,"
-        f" tolerance {tolerance}; {len(wrong)} of {len(counts)} coalitions differ",
+        f" tolerance {allowed}; {len(wrong)} of {len(counts)} coalitions differ",
         field="evidence.leaves",
-        limit=str(tolerance),
+        limit=str(allowed),
     )

@@ -13,5 +13,6 @@ what the counts are for.
 * `stacked_weights`: layers with the weights of many models, for both of these.
 * `keras_evaluator`: any other Keras model, by TensorFlow.
 * `onnx_evaluator`: any other ONNX graph, by onnxruntime.
+* `rounded_weights`: weights with other last digits, which show what depends on rounding.
 * `float_mode`: what a worker's processor takes for zero.
 """

@@ -55,6 +55,8 @@ class UtilityJob:
     """A value of the enum `Utility` in task.proto."""
     frozen: Path | None = None
     """The tensors of the frozen weights; None for a model of which all weights are trained."""
+    rounding: int = 0
+    """The seed that changes the last digits of trained weights (`rounded_weights`); 0: none."""
 
     def join_groups(self, coalitions: Coalitions) -> Coalitions:
         """Let all members of a group follow its first client, so that the others add nothing.

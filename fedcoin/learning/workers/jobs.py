@@ -27,6 +27,7 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     check_coalitions,
 )
+from fedcoin.learning.evaluation.rounded_weights import change_weights
 from fedcoin.learning.measures.choice import PROBABILITY_UTILITIES, bind_measure
 from fedcoin.learning.measures.class_scores import ProbabilityProbe
 from fedcoin.learning.measures.measure import Facts, Measure, Statistics
@@ -243,6 +244,8 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         )
         are_probabilities = bool(probe.evaluate(np.zeros((1, len(updates)), np.bool_))[0])
     measure = bind_measure(job.utility, y, spec.num_classes, are_probabilities=are_probabilities)
+    base = change_weights(base, job.rounding, len(updates))
+    updates = [change_weights(update, job.rounding, k) for k, update in enumerate(updates)]
     return _build_evaluator(spec, base, updates, x, y, job, share, measure, frozen)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -474,18 +474,26 @@ async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(
     honest, forged = round.reveal(here.chain.miners[1]), round.reveal(liar)
     block = await in_block(here, honest, forged)
     assert block[0].hash == honest.hash
-    evaluate, calls = here.worker.evaluate, itertools.count(1)
+    evaluate = here.worker.evaluate
+    for transactions, code in (
+        (block, IncentiveCode.AUDIT_FAILED),
+        (block[:1], ApplicationCode.PROCESS_FAILED),
+    ):
+        calls = itertools.count()
 
-    async def evaluate_second_call_only(
-        job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
-    ) -> Counts:
-        if next(calls) != 2:
-            raise WorkerError("the worker died")
-        return await evaluate(job_id, coalitions)
+        async def fail_once(
+            job_id: bytes,
+            coalitions: Coalitions,
+            *,
+            urgent: bool = False,
+            calls: Iterator[int] = calls,
+        ) -> Counts:
+            if next(calls) == 0:
+                raise WorkerError("the worker died")
+            return await evaluate(job_id, coalitions)
 
-    monkeypatch.setattr(here.worker, "evaluate", evaluate_second_call_only)
-    await expect(IncentiveCode.AUDIT_FAILED, here.auditor.check_block(block))
-    await expect(ApplicationCode.PROCESS_FAILED, here.auditor.check_block(block[:1]))
+        monkeypatch.setattr(here.worker, "evaluate", fail_once)
+        await expect(code, here.auditor.check_block(transactions))
 
 
 async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:

@@ -1,0 +1,81 @@
+"""Audit a miner's claims: compute the utilities again, and see how far honest miners may differ.
+
+The network's tolerance allows for usual models. A client can send weights whose model answers by
+rounding errors, so that honest machines differ by more. Where a claim differs by more than the
+tolerance, the auditor measures how far its own utility moves with the weights' last digits, and
+allows for that as well.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from fedcoin.incentive.proof.audit import EvidenceClaims, compare_counts, find_disputed
+from fedcoin.learning.evaluation.job import Coalitions, Counts
+
+
+class AuditedUtility(Protocol):
+    """The utilities of a task's coalitions, as `task_evaluator.TaskUtility` provides them."""
+
+    def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
+        """Compute how far an audit accepts that a utility differs, in its units.
+
+        Args:
+            num_examples: The number of examples in the evaluation set.
+            per_ten_thousand: The network parameter `utility_tolerance`.
+        """
+        ...
+
+    async def __call__(self, coalitions: Coalitions) -> Counts:
+        """Compute the utilities of coalitions.
+
+        Args:
+            coalitions: Bool (m, n).
+
+        Returns:
+            int64 (m,), in units of the utility.
+        """
+        ...
+
+    async def measure_spread(self, coalitions: Coalitions) -> Counts:
+        """Measure how far the utilities of coalitions depend on rounding.
+
+        Args:
+            coalitions: Bool (m, n).
+
+        Returns:
+            int64 (m,): the largest less the smallest utility, at least 0.
+        """
+        ...
+
+
+async def audit_claims(
+    claims: EvidenceClaims, utility: AuditedUtility, evaluation_size: int, per_ten_thousand: int
+) -> None:
+    """Recompute all claims of a miner's evidence.
+
+    Args:
+        claims: The claims, from `list_claims`.
+        utility: Computes utilities of the task.
+        evaluation_size: The number of examples in the evaluation set.
+        per_ten_thousand: The network parameter `utility_tolerance`.
+
+    Raises:
+        RefusalError: AUDIT_FAILED when a utility differs by more than the tolerance and what the
+            coalition's rounding errors explain; the worker refused a request (a code of
+            `WorkerPool.evaluate`, such as TOO_SLOW).
+        WorkerError: The worker processes failed.
+    """
+    counts = await utility(claims.coalitions)
+    tolerance = utility.tolerance(evaluation_size, per_ten_thousand)
+    disputed = find_disputed(claims, counts, tolerance)
+    tolerances = np.full(len(counts), tolerance, np.int64)
+    # The largest difference first: of forged evidence nothing else is looked into.
+    for rows in (disputed[:1], disputed[1:]):
+        if len(rows):
+            tolerances[rows] += await utility.measure_spread(claims.coalitions[rows])
+            if abs(claims.counts[rows[0]] - counts[rows[0]]) > tolerances[rows[0]]:
+                break
+    compare_counts(claims, counts, tolerances)

@@ -1,0 +1,41 @@
+"""Change weights by a few roundings, to see how far a utility depends on the order of float sums.
+
+A sum of products that is computed in another order is the exact sum for weights that differ by a
+few roundings (backward error; Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed.,
+section 3.1). So a model whose utility changes with such weights answers by rounding errors, for
+whatever reason: large weights that cancel, or answers that nearly tie.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from fedcoin.data.artifacts.tensors import Array
+
+RELATIVE_CHANGE: Final = 2.0**-23
+"""By which part of itself a weight is changed, before it is rounded: a half to one unit in its last
+place."""
+
+
+def change_weights(weights: dict[str, Array], seed: int, model: int) -> dict[str, Array]:
+    """Multiply each weight by 1 + `RELATIVE_CHANGE` or 1 - `RELATIVE_CHANGE`.
+
+    Args:
+        weights: float32 weights by name.
+        seed: Chooses the signs, from 1; 0 changes nothing.
+        model: The index of the model among those of the job, which has signs of its own.
+
+    Returns:
+        float32 weights by name.
+    """
+    if not seed:
+        return weights
+    generator = np.random.default_rng([seed, model])
+    changed = {}
+    for name, array in weights.items():
+        signs = generator.integers(0, 2, array.shape, dtype=np.int8)
+        factors = np.float32(1) + np.float32(RELATIVE_CHANGE) * (2 * signs - 1).astype(np.float32)
+        changed[name] = array * factors
+    return changed
