@@ -20,7 +20,7 @@ async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> Refus
 
     Returns:
         CAMPAIGN_FINISHED when the campaign was closed, or is about to be; None when the round can
-        be opened.
+        be opened, or its task was opened already.
 
     Raises:
         RefusalError: OTHER_SETTINGS when the campaign was opened with another key.

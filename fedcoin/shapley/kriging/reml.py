@@ -180,7 +180,7 @@ def fit_hyperparameters(
         tells_players_apart: Whether the part h is modelled.
 
     Returns:
-        A local maximum of the density; the same for the same arguments.
+        The end of an ascent to a local maximum; the same for the same arguments.
     """
     fit = _Fit(coalitions, worth, max_degree, tells_players_apart=tells_players_apart)
     theta = fit.start

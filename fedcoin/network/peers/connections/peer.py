@@ -116,7 +116,7 @@ class Peer:
             now: The present time in seconds on the monotonic clock.
 
         Returns:
-            What `AdminService.ListPeers` shows of the peer.
+            What `NodeService.ListConnectedPeers` shows of the peer.
         """
         return PeerInfo(
             node_key=self.key,
