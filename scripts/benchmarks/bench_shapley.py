@@ -1,6 +1,7 @@
 """Measure how fast coalitions are evaluated, compared with plain Keras.
 
-    python -m scripts.benchmarks.bench_shapley [--case NAME] [--dataset mnist.npz] [--all] [--json]
+    python -m scripts.benchmarks.bench_shapley [--case NAME] [--dataset mnist.npz] [--all] [--gpu]
+        [--json]
 
 Plain Keras evaluates one coalition at a time with its defaults: `model.set_weights(average)` and
 `model.evaluate(x, y)`. FedCoin's `WorkerPool` has a child process for each core, as in a miner.
@@ -10,6 +11,9 @@ the counts of right answers.
 Workers have the environment variables that a miner gives them: without OPENBLAS_CORETYPE, which
 chooses the kernels of a processor, unless `--keep-kernels` (FEDCOIN_KEEP_KERNELS) is given. Keras
 does not use these kernels.
+
+With `--gpu`, one worker evaluates by TensorFlow on a GPU (FEDCOIN_GPU), and plain Keras runs there
+as well. Where TensorFlow finds no GPU, nothing is measured.
 
 Cases: `mlp-exact` (784-128-10, 10 clients, all coalitions), `cnn`, `residual` (convolutions, batch
 normalisation, a skip connection), `general` (batch normalisation, dropout, a skip connection),
@@ -36,6 +40,7 @@ from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
+from fedcoin.learning.evaluation.devices import GPU_VARIABLE, find_gpu, wants_gpu
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.spec import parse_spec
@@ -254,7 +259,8 @@ async def _measure(name: str, case: _Case, dataset: Path | None, folder: Path) -
     federation = _Federation(case, dataset, folder)
     coalitions = case.coalitions(case.clients)
     federation.count_plainly(coalitions[:2])  # compiles the model before any time is measured
-    workers = WorkerPool(executor=LocalExecutor(count_cores()))
+    # Workers would wait for each other on one GPU.
+    workers = WorkerPool(executor=LocalExecutor(1 if wants_gpu() else count_cores()))
     await workers.start()
     timings, max_difference = _Timings(), 0
     try:
@@ -288,6 +294,7 @@ async def _measure(name: str, case: _Case, dataset: Path | None, folder: Path) -
         "ratio": min(timings.plain) * len(coalitions) / seconds,
         "cpu_ratio": min(timings.plain_cpu) * len(coalitions) / min(timings.cpu),
         "peak_rss_bytes": max(memory),
+        "device": "GPU" if wants_gpu() else "processor",
         "kernels": child_environment(1).get("OPENBLAS_CORETYPE") or "the processor's own",
         "compared": len(compared),
         "most_images_off": max_difference,
@@ -345,7 +352,13 @@ def main() -> None:
     parser.add_argument(
         "--keep-kernels", action="store_true", help="let workers use OPENBLAS_CORETYPE"
     )
+    parser.add_argument("--gpu", action="store_true", help="evaluate on a GPU; skipped without one")
     options = parser.parse_args()
+    if options.gpu:
+        os.environ[GPU_VARIABLE] = "1"
+        if find_gpu() is None:
+            print("skipped: TensorFlow finds no GPU on this machine", file=sys.stderr)
+            return
     if options.keep_kernels:
         os.environ[KEEP_KERNELS_VARIABLE] = "1"
     if options.dataset and not options.dataset.is_file():

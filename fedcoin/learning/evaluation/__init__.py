@@ -11,7 +11,7 @@ what the counts are for.
 * `dense_evaluator`, with `coalition_sums`: sequences of dense layers, in NumPy.
 * `graph_evaluator`, with `operations` and `convolution`: graphs of layers, in NumPy.
 * `stacked_weights`: layers with the weights of many models, for both of these.
-* `keras_evaluator`: any other Keras model, by TensorFlow.
+* `keras_evaluator`, with `devices`: any other Keras model, by TensorFlow, or all of them on a GPU.
 * `onnx_evaluator`: any other ONNX graph, by onnxruntime.
 * `rounded_weights`: weights with other last digits, which show what depends on rounding.
 * `float_mode`: what a worker's processor takes for zero.

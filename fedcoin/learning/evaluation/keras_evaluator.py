@@ -4,6 +4,8 @@ One compiled function averages the stacked weights of all models for a coalition
 model statelessly with them on large batches of the evaluation set. Weights are inputs of both, so
 each is traced once (twice when the last batch is smaller) and no variable is assigned. Right
 answers are counted where the outputs are; other measures fetch the outputs.
+
+TensorFlow computes on the processor, or on a GPU where the caller names one (`devices`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
-from fedcoin.learning.evaluation.example_batches import Inputs, check_positions
+from fedcoin.learning.evaluation.devices import PROCESSOR, Device
+from fedcoin.learning.evaluation.example_batches import Floats, Inputs, check_positions
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
@@ -32,16 +35,11 @@ from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.spec import weight_shapes
 from fedcoin.v1 import artifact_pb2
 
-MAX_VALUE_BYTES = 4 << 20
-"""About how many bytes the widest layer's outputs for one batch may take; sets the batch size.
-Chosen by hand; `scripts/benchmarks/bench_shapley.py --case general` and `--case embedding` show the
-effect of a change."""
+MAX_PENDING = 256
+"""How many coalitions a device may have computed before their statistics are fetched."""
 
-MIN_BATCH_SIZE, MAX_BATCH_SIZE = 16, 512
-"""Examples in a batch."""
-
-_Summarise = Callable[[Sequence[Any], Any, npt.NDArray[np.generic]], Any]
-"""(averaged weights, x, y) -> the statistics of one batch, int64 (k,)."""
+_Summarise = Callable[[Sequence[Any], Any, Any], Any]
+"""(averaged weights, x, y) -> the statistics of one batch, int64 (k,), an array or a tensor."""
 
 
 class KerasEvaluator(SummingEvaluator):
@@ -58,6 +56,7 @@ class KerasEvaluator(SummingEvaluator):
         share: The part of the examples to count on.
         measure: The job's measure, for the whole evaluation set.
         frozen: float32 weights by name that all models share.
+        device: Where TensorFlow computes. Which examples the share has does not depend on it.
 
     Attributes:
         measure: As in `Evaluator.measure`.
@@ -78,36 +77,36 @@ class KerasEvaluator(SummingEvaluator):
         share: ExampleShare = ALL_EXAMPLES,
         measure: Measure = ACCURACY,
         frozen: Weights = NO_WEIGHTS,
+        device: Device = PROCESSOR,
     ) -> None:
         tf = keras_runtime.load_tensorflow()
         model = keras_models.model_from_spec(spec.SerializeToString(deterministic=True))
         check_positions(model.output_shape, y)
         super().__init__(job, measure)
-        # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
-        self._stacks = [
-            tf.constant(np.stack([weights[name] for weights in (*updates, base)])) for name in base
-        ]
-        fitting = MAX_VALUE_BYTES // (4 * _max_width(model))
-        size = max(MIN_BATCH_SIZE, min(MAX_BATCH_SIZE, fitting))
+        self._tf, self._device = tf, device
         targets = y.astype(np.int64) if y.dtype.kind in "iu" else y
-        starts = range(share.index * size, len(x), share.num_shares * size)
-        self._batches = [
-            (
-                tf.constant(x[start : start + size]),
-                targets[start : start + size],
-            )
-            for start in starts
-        ]
-        # In the model's order: the place of a trained weight is filled for each coalition.
-        self._weights = {name: tf.constant(array) for name, array in frozen.items()}
+        counts_there = isinstance(measure, Accuracy)
+        with tf.device(device.name):
+            # One tensor (n + 1, ...) for each name: the clients' weights and, last, the base's.
+            self._stacks = [
+                tf.constant(np.stack([weights[name] for weights in (*updates, base)]))
+                for name in base
+            ]
+            # In the model's order: the place of a trained weight is filled for each coalition.
+            self._weights = {name: tf.constant(array) for name, array in frozen.items()}
+            self._batches = [
+                (
+                    tf.constant(x[rows]),
+                    tf.constant(targets[rows]) if counts_there else targets[rows],
+                )
+                for rows in _choose_rows(len(x), _max_width(model), share, device)
+            ]
         self._names = list(weight_shapes(spec))
         self._trained = list(base)
         self._average = _compile_average(tf)
         run = _stateless_call(model)
         self._summarise = (
-            _compile_count(tf, run)
-            if isinstance(measure, Accuracy)
-            else _compile_outputs(tf, run, measure)
+            _compile_count(tf, run) if counts_there else _compile_outputs(tf, run, measure)
         )
 
     def _sum_up(self, coalitions: Coalitions) -> Statistics:
@@ -115,13 +114,38 @@ class KerasEvaluator(SummingEvaluator):
             coalitions, self._job.num_samples, self._job.averaging
         ).astype(np.float32)
         statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
-        for coalition, row in enumerate(coefficients):
-            averaged = dict(zip(self._trained, self._average(row, self._stacks), strict=True))
-            known = {**self._weights, **averaged}
-            weights = [known[name] for name in self._names]
-            for x, y in self._batches:
-                statistics[coalition] += self._summarise(weights, x, y)
+        for begin in range(0, len(coalitions), MAX_PENDING):
+            rows = coefficients[begin : begin + MAX_PENDING]
+            with self._tf.device(self._device.name):
+                # A device works through its queue while the next coalition is sent to it.
+                pending = [self._sum_up_batches(row) for row in rows]
+            for number, total in enumerate(pending, begin):
+                statistics[number] = sum(np.asarray(part) for part in total)
         return statistics
+
+    def _sum_up_batches(self, coefficients: Floats) -> list[Any]:
+        """Start to sum up one coalition's statistics, and return those of each batch."""
+        averaged = zip(self._trained, self._average(coefficients, self._stacks), strict=True)
+        known = {**self._weights, **dict(averaged)}
+        weights = [known[name] for name in self._names]
+        return [self._summarise(weights, x, y) for x, y in self._batches]
+
+
+def _choose_rows(
+    num_examples: int, width: int, share: ExampleShare, device: Device
+) -> list[npt.NDArray[np.int64] | slice]:
+    """Choose the examples of each batch of a share.
+
+    The set is cut for the processor whatever the device, so that workers with other devices have
+    the other shares. On a device with larger batches several of the share's parts are joined.
+    """
+    size = PROCESSOR.choose_batch_size(width)
+    joined = max(1, device.choose_batch_size(width) // size)
+    starts = range(share.index * size, num_examples, share.num_shares * size)
+    if joined == 1:
+        return [slice(start, start + size) for start in starts]
+    parts = [np.arange(start, min(start + size, num_examples)) for start in starts]
+    return [np.concatenate(parts[begin : begin + joined]) for begin in range(0, len(parts), joined)]
 
 
 def _max_width(model: Any) -> int:
@@ -175,7 +199,7 @@ def _stateless_call(model: Any) -> Callable[[Sequence[Any], Any], Any]:
     return run
 
 
-def _compile_count(tf: Any, run: Callable[[Sequence[Any], Any], Any]) -> _Summarise:
+def _compile_count(tf: Any, run: Callable[[Sequence[Any], Any], Any]) -> Any:
     """Compile the function (averaged weights, x, y) -> number of correct answers."""
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -185,10 +209,7 @@ def _compile_count(tf: Any, run: Callable[[Sequence[Any], Any], Any]) -> _Summar
         has_nan = tf.reduce_any(tf.math.is_nan(outputs), axis=1)
         return tf.math.count_nonzero(tf.logical_and(correct, tf.logical_not(has_nan)))
 
-    def summarise(averaged: Sequence[Any], x: Any, y: npt.NDArray[np.generic]) -> Any:
-        return int(count(averaged, x, tf.constant(y)))
-
-    return summarise
+    return count
 
 
 def _compile_outputs(

@@ -6,6 +6,7 @@ is closed or the process ends.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.devices import PROCESSOR, Device, find_gpu, wants_gpu
 from fedcoin.learning.evaluation.example_batches import Inputs
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import (
@@ -58,6 +60,8 @@ PROBED_EXAMPLES = 256
 
 MAX_STATISTICS_BYTES = 32 << 20
 """How many bytes the statistics of one batch of coalitions should take, in each worker."""
+
+log = logging.getLogger(__name__)
 
 _open_jobs: dict[bytes, _OpenJob] = {}
 
@@ -214,7 +218,8 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     Returns:
         A `DenseEvaluator` for a sequence of dense layers that are all trained, a `GraphEvaluator`
         for other models that NumPy can compute, otherwise an `OnnxEvaluator`, which imports
-        onnxruntime, or a `KerasEvaluator`, which imports TensorFlow.
+        onnxruntime, or a `KerasEvaluator`, which imports TensorFlow. For every Keras model the
+        last, where the environment asks for a GPU (`devices`).
 
     Raises:
         RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
@@ -260,7 +265,8 @@ def _build_evaluator(
     measure: Measure,
     frozen: Weights,
 ) -> Evaluator:
-    graph = read_graph(spec)
+    is_for_gpu = wants_gpu() and not is_onnx(spec)
+    graph = None if is_for_gpu else read_graph(spec)
     if graph is not None:
         layers = None if frozen else sequential_layers(graph)
         if layers and all(isinstance(layer, (Dense, Scale, Activation)) for layer in layers):
@@ -272,7 +278,23 @@ def _build_evaluator(
         return OnnxEvaluator(spec, base, updates, x, y, job, share, measure, frozen)
     from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
 
-    return KerasEvaluator(spec, base, updates, x, y, job, share, measure, frozen)
+    device = _choose_device()
+    return KerasEvaluator(spec, base, updates, x, y, job, share, measure, frozen, device)
+
+
+def _choose_device() -> Device:
+    """Return the GPU, or the processor where the environment asks for none or there is none.
+
+    Without a GPU, TensorFlow still evaluates what it would evaluate with one: evaluators of other
+    classes cut the evaluation set in other places, and would not fit beside workers with a GPU.
+    """
+    if not wants_gpu():
+        return PROCESSOR
+    gpu = find_gpu()
+    if gpu is None:
+        # Not a refusal, for which a validator would hold the task for a bad one.
+        log.warning("TensorFlow finds no GPU; it evaluates on the processor, which is slow")
+    return gpu or PROCESSOR
 
 
 def _find_job(job_id: bytes) -> _OpenJob:

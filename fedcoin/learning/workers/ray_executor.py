@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import WorkerError
+from fedcoin.learning.evaluation.devices import GPU_VARIABLE
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.executors import LocalWorker, Worker
@@ -256,7 +257,11 @@ class _WorkerActor:
             return _FAILURE, failure
         if sandbox is None and self._sandbox_mode != "off":
             log.warning("a worker runs without a sandbox (%s)", phrase)
-        self._worker = LocalWorker(bounds=WorkerBounds(self._memory_bytes, sandbox))
+        # The machines of a cluster may differ in whether they ask for a GPU, but workers that share
+        # an evaluation set must not.
+        self._worker = LocalWorker(
+            environment={GPU_VARIABLE: ""}, bounds=WorkerBounds(self._memory_bytes, sandbox)
+        )
         await self._worker.start()
         return _RESULT, self._worker.pid
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.learning.evaluation import keras_evaluator
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.dense_evaluator import DenseEvaluator
+from fedcoin.learning.evaluation.devices import PROCESSOR, Device, find_gpu
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
 from fedcoin.learning.evaluation.job import ALL_EXAMPLES, ExampleShare, UtilityJob
 from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
@@ -24,6 +26,9 @@ from fedcoin.learning.training import datasets
 from fedcoin.learning.workers import jobs
 from fedcoin.v1 import task_pb2
 from tests.support.small_models import all_coalitions, write_job
+
+LARGE_BATCHES = Device("/CPU:0", 256 << 20, 16_384)
+"""The batches of a GPU, on the processor."""
 
 
 def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
@@ -116,7 +121,9 @@ def test_all_coalitions_of_ten(tmp_path: Path, name: str, step: int) -> None:
         assert abs(int((outputs.argmax(axis=1) == tensors["y"]).sum()) - int(count)) <= 1
 
 
-def keras_path(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> KerasEvaluator:
+def keras_path(
+    job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES, device: Device = PROCESSOR
+) -> KerasEvaluator:
     tensors = decode_tensors(job.evaluation.read_bytes())
     return KerasEvaluator(
         parse_spec(job.model.read_bytes()),
@@ -126,6 +133,7 @@ def keras_path(job: UtilityJob, shard: ExampleShare = ALL_EXAMPLES) -> KerasEval
         tensors["y"],
         job,
         shard,
+        device=device,
     )
 
 
@@ -185,13 +193,60 @@ def test_both_paths_agree(tmp_path: Path) -> None:
 
 
 def test_shards_of_the_keras_path_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_evaluator, "MAX_BATCH_SIZE", 100)
+    monkeypatch.setattr(keras_evaluator, "PROCESSOR", replace(PROCESSOR, max_batch_size=100))
     job = job_for(tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 2)
     rows = all_coalitions(2)
     # There are more shards than blocks, so the last ones are empty.
     parts = [keras_path(job, ExampleShare(index, 5)).evaluate(rows) for index in range(5)]
     assert parts[4].tolist() == [0] * 4
     assert abs(sum(parts) - jobs.load_evaluator(job).evaluate(rows)).max() <= 1
+    # A worker whose device takes larger batches has the same share.
+    large = keras_path(job, ExampleShare(0, 2), LARGE_BATCHES).evaluate(rows)
+    other = keras_path(job, ExampleShare(1, 2)).evaluate(rows)
+    assert abs(large + other - sum(parts)).max() <= 1
+
+
+@pytest.mark.parametrize("utility", [task_pb2.UTILITY_ACCURACY, task_pb2.UTILITY_LOG_LOSS])
+def test_large_batches_of_a_device_change_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utility: int
+) -> None:
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 3)
+    job = replace(job, utility=utility)
+    monkeypatch.setenv("FEDCOIN_GPU", "1")
+    monkeypatch.setattr(jobs, "find_gpu", lambda: LARGE_BATCHES)
+    monkeypatch.setattr(keras_evaluator, "MAX_PENDING", 3)
+    large = jobs.load_evaluator(job)
+    assert isinstance(large, KerasEvaluator)
+    monkeypatch.delenv("FEDCOIN_GPU")
+    rows = all_coalitions(3)
+    tolerance = large.measure.tolerance(len(datasets.load_dataset("digits").y_test), 10)
+    assert abs(large.evaluate(rows) - jobs.load_evaluator(job).evaluate(rows)).max() <= tolerance
+
+
+def test_a_machine_without_a_gpu_evaluates_by_tensorflow_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its share must be the one that a worker with a GPU would leave to it."""
+    monkeypatch.setenv("FEDCOIN_GPU", "1")
+    monkeypatch.setattr(jobs, "find_gpu", lambda: None)
+    job = job_for(tmp_path, "mlp", datasets.load_dataset("digits", scale=16), 2)
+    assert isinstance(jobs.load_evaluator(job), KerasEvaluator)
+    assert "finds no GPU" in caplog.text
+
+
+def test_products_are_exact_on_gpus_that_could_round_them() -> None:
+    find_gpu()
+    tf = keras_runtime.load_tensorflow()
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_a_gpu_counts_as_the_processor(tmp_path: Path) -> None:
+    gpu = find_gpu()
+    if gpu is None:
+        pytest.skip("TensorFlow finds no GPU on this machine")
+    job = job_for(tmp_path, built(residual).to_json(), datasets.load_dataset("digits"), 4)
+    counts = keras_path(job, device=gpu).evaluate(all_coalitions(4))
+    assert abs(counts - jobs.load_evaluator(job).evaluate(all_coalitions(4))).max() <= 1
 
 
 def test_mnist(tmp_path: Path) -> None:
