@@ -84,4 +84,9 @@ def test_each_role_of_the_compose_file_has_a_volume_of_its_own() -> None:
     assert mounts == [(role, f"{role}:/var/lib/fedcoin") for role, _ in mounts]
     roles = [role for role, _ in mounts]
     # What all clients may see lies in one more.
-    assert re.findall(r"^  ([a-z0-9-]+):$", volumes, re.M) == ["genesis", *roles]
+    assert re.findall(r"^  ([a-z0-9-]+):$", volumes, re.M) == [
+        "prometheus",
+        "grafana",
+        "genesis",
+        *roles,
+    ]
