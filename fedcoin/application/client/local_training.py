@@ -13,12 +13,17 @@ from fedcoin.application.client.own_program import (
     prepare_reading,
     train_by_program,
 )
+from fedcoin.application.client.privacy_ledger import PrivacyLedger
+from fedcoin.data.messages.privacy_claims import describe_privacy
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.data_fit import describe_other_scale
 from fedcoin.learning.training.input_range import InputRange
+from fedcoin.learning.training.private_sgd import plan_steps
+from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.training_pool import TrainingPool
+from fedcoin.v1.task_pb2 import PrivacyClaim
 
 
 class LocalTraining:
@@ -28,14 +33,20 @@ class LocalTraining:
         data: The client's data for the built-in trainer, or its program.
         pool: Processes for the built-in trainer, and for reading what a program wrote.
         report: Gets a line about each thing that happens.
+        ledger: Where trainings with differential privacy are written down; None without.
     """
 
     def __init__(
-        self, data: ClientData | OwnProgram, pool: TrainingPool, report: Callable[[str], None]
+        self,
+        data: ClientData | OwnProgram,
+        pool: TrainingPool,
+        report: Callable[[str], None],
+        ledger: PrivacyLedger | None = None,
     ) -> None:
         self._data = data
         self._pool = pool
         self._report = report
+        self._ledger = ledger
         self._inputs: InputRange | None = None
         self._round: tuple[int, bytes] = (0, b"")
         self._running: asyncio.Task[tuple[bytes, int]] | None = None
@@ -122,6 +133,36 @@ class LocalTraining:
             return running.result()
         await self.stop()
         return None
+
+    async def claim_privacy(
+        self, campaign_id: bytes, plan: TrainingPlan, num_samples: int
+    ) -> PrivacyClaim | None:
+        """Count a training that has ended, before its update is signed.
+
+        Args:
+            campaign_id: The campaign's id, 32 bytes.
+            plan: How it was trained.
+            num_samples: The number of training examples.
+
+        Returns:
+            What to claim; None without differential privacy.
+
+        Raises:
+            RefusalError: BAD_ARGUMENT as in `PrivacyLedger.spend`.
+            OSError: The ledger cannot be written.
+        """
+        data = self._data
+        if self._ledger is None or isinstance(data, OwnProgram) or data.privacy is None:
+            return None
+        steps = plan_steps(plan, num_samples)
+        claim = await asyncio.to_thread(self._ledger.spend, campaign_id, data.privacy, steps)
+        self._report(f"privacy of the examples in this campaign so far: {describe_privacy(claim)}")
+        if self._ledger.delta * num_samples >= 1:
+            self._report(
+                f"warning: delta {self._ledger.delta:g} is not below 1 / {num_samples}, so that it "
+                "would allow to publish an example; lower --delta"
+            )
+        return claim
 
     async def stop(self) -> None:
         """Stop the work of the present round, and a program with all that it started."""

@@ -23,6 +23,7 @@ import grpc
 from fedcoin.application.client.left_out_guard import LeftOutGuard
 from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
+from fedcoin.application.client.privacy_ledger import PrivacyLedger
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
@@ -43,7 +44,7 @@ from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
-from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
+from fedcoin.v1.task_pb2 import ClientUpdate, PrivacyClaim, SignedReceipt
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class _TrainedUpdate:
     base: bytes
     weights: bytes
     num_samples: int
+    privacy: PrivacyClaim | None = None
 
 
 class Trainer:
@@ -127,6 +129,7 @@ class Trainer:
         receipts: ReceiptFolder | None = None,
         node: NodeClient | None = None,
         name: str = "",
+        ledger: PrivacyLedger | None = None,
     ) -> None:
         """Prepare a client. Nothing is dialled before `run`.
 
@@ -150,6 +153,7 @@ class Trainer:
                 registered there. None trusts the coordinator.
             name: What the client calls itself in its updates, as `check_name` allows; empty for no
                 name.
+            ledger: Counts trainings with differential privacy; needed where `data` asks for it.
         """
         self._target = target
         self._key = key
@@ -164,7 +168,7 @@ class Trainer:
         self._guard = LeftOutGuard(node, key, genesis_hash, report) if node is not None else None
         self._training = training or TrainingPool()
         self._owns_training = training is None
-        self._local = LocalTraining(data, self._training, report)
+        self._local = LocalTraining(data, self._training, report, ledger)
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
@@ -326,6 +330,7 @@ class Trainer:
             num_samples=trained.num_samples,
             address=self._key.address,
             name=self._name,
+            privacy=trained.privacy,
         )
         signed = sign_update(update, self._key, self._genesis_hash)
         try:
@@ -385,8 +390,11 @@ class Trainer:
                 self._frozen_path,
             )
             done = await self._local.train(work, self._wait_until_over(change.round))
-            trained = _TrainedUpdate(change.round, change.base, *done) if done else None
-            self._trained = trained
+            if done is None:
+                self._trained = None
+                return None
+            claim = await self._local.claim_privacy(change.campaign_id, work.plan, done[1])
+            trained = self._trained = _TrainedUpdate(change.round, change.base, *done, claim)
         return trained
 
     async def _wait_until_over(self, number: int) -> None:

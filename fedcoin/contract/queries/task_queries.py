@@ -198,6 +198,7 @@ def _client_views(
             payout=payout,
             group=group,
             name=update.name,
+            privacy=update.privacy if update.HasField("privacy") else None,
         )
         for update, value, payout, group in zip(updates, values, payouts, groups, strict=True)
     ]

@@ -154,10 +154,10 @@ def client_values(terms: OpenTask, mean_shapley_nano: Sequence[int]) -> tuple[in
 
 
 def shorten_terms(terms: OpenTask) -> OpenTask:
-    """Shorten the terms of a closed task: keep artifact, samples, address and name of each update.
+    """Shorten the terms of a closed task.
 
-    Payments no longer depend on the rest, and the block that opened the task still has all that
-    the clients signed.
+    Of each update the artifact, samples, address and claims are kept. Payments no longer depend on
+    the rest, and the block that opened the task still has all that the clients signed.
 
     Args:
         terms: The task's terms.
@@ -176,6 +176,7 @@ def shorten_terms(terms: OpenTask) -> OpenTask:
             num_samples=update.num_samples,
             address=update.address,
             name=update.name,
+            privacy=update.privacy if update.HasField("privacy") else None,
         )
         kept.updates.add(body=canonical.encode(part))
     return kept

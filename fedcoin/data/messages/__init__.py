@@ -7,7 +7,7 @@ serialised again. Whether a message makes sense at this height is decided by hig
 * `canonical`: the one encoding of each protobuf message.
 * `transactions`, `updates`, `votes`, `blocks`: one module for each kind of message.
 * `receipts`: what a block did; `update_receipts`: what a server took from a client.
-* `client_names`: what clients call themselves.
+* `client_names`, `privacy_claims`: what clients claim of themselves, which nobody checks.
 * `client_list`: the clients that may take part in a campaign, as a Merkle tree.
 * `chain_identity`: the name and the genesis hash of a network.
 * `genesis`, `parameters`: the genesis file and the network's rules in it; `amounts`: sap and FDC.

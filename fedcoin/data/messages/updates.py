@@ -12,6 +12,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.client_names import check_name
+from fedcoin.data.messages.privacy_claims import check_privacy
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 
 _MAX_UPDATE_BYTES: Final = 256
@@ -76,9 +77,9 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
 
     Raises:
         RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
-            canonical, an id, round or number of examples is out of range, or the name is not
-            allowed, as in `check_name`; BAD_ADDRESS when the address is not that of the key;
-            BAD_SIGNATURE when the key has not signed it for this network.
+            canonical, an id, round or number of examples is out of range, or a claim is not
+            allowed, as in `check_name` and `check_privacy`; BAD_ADDRESS when the address is not
+            that of the key; BAD_SIGNATURE when the key has not signed it for this network.
     """
     check_size(envelope.body, _MAX_UPDATE_BYTES, "update.body")
     check_length(envelope.public_key, PUBLIC_KEY_BYTES, "update.public_key")
@@ -90,6 +91,8 @@ def decode_update(envelope: SignedUpdate, genesis_hash: bytes) -> Update:
     check_range(body.round, 1, 2**32 - 1, "update.round")
     check_range(body.num_samples, 1, _MAX_SAMPLES, "update.num_samples")
     check_name(body.name, "update.name")
+    if body.HasField("privacy"):
+        check_privacy(body.privacy)
     if body.address != derive_address(envelope.public_key):
         raise RefusalError(
             DataCode.BAD_ADDRESS,

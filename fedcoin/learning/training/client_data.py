@@ -20,7 +20,8 @@ from fedcoin.learning.training.datasets import Dataset
 from fedcoin.learning.training.input_range import DataSummary
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.partitions import take_share
-from fedcoin.learning.training.sgd import train
+from fedcoin.learning.training.private_sgd import PrivacySettings
+from fedcoin.learning.training.sgd import check_private, train
 from fedcoin.learning.training.training_plan import TrainingPlan
 
 
@@ -46,6 +47,8 @@ class ClientData:
     """Train models of dense layers without TensorFlow, as `sgd.train` does if it may."""
     scale: float = 0.0
     """What to divide the inputs by; 0: the file's array `scale` or, without one, nothing."""
+    privacy: PrivacySettings | None = None
+    """Train with differential privacy; None for plain SGD."""
 
 
 @lru_cache(maxsize=1)
@@ -89,7 +92,7 @@ def prepare_training(data: ClientData) -> DataSummary:
             divided so.
     """
     dataset = load_client_dataset(data)
-    if not (data.is_free_rider or data.allow_numpy):
+    if not (data.is_free_rider or data.allow_numpy or data.privacy):
         keras_runtime.load_keras()
     return DataSummary(len(dataset.y_train), dataset.inputs)
 
@@ -104,11 +107,14 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
     Raises:
         RefusalError: UNKNOWN_DATASET, BAD_DATASET, BAD_SHARE or BAD_PARTITION when the data cannot
             be loaded or divided (`load_client_dataset`); WRONG_SHAPE, LABEL_OUT_OF_RANGE or
-            OUT_OF_RANGE when they do not fit the model; a code of `parse_spec`, such as BAD_MODEL,
+            OUT_OF_RANGE when they do not fit the model; NOT_TRAINABLE when it cannot be trained
+            with the privacy that is asked for; a code of `parse_spec`, such as BAD_MODEL,
             when the model is not accepted.
     """
     if not data.is_free_rider:
         check_fit(data.dataset, load_client_dataset(data), spec_raw)
+    if data.privacy is not None:
+        check_private(parse_spec(spec_raw))
 
 
 def compute_update(
@@ -144,5 +150,8 @@ def compute_update(
     base = decode_tensors(base_raw)
     x, y = dataset.x_train, dataset.y_train
     shared = load_frozen(parse_spec(spec_raw), frozen)
-    weights = train(spec_raw, base, x, y, plan, seed, allow_numpy=data.allow_numpy, frozen=shared)
+    weights = train(
+        spec_raw, base, x, y, plan, seed,
+        allow_numpy=data.allow_numpy, frozen=shared, privacy=data.privacy,
+    )  # fmt: skip
     return encode_tensors(weights), len(dataset.y_train)

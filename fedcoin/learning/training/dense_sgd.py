@@ -87,12 +87,7 @@ def fit_dense(
         The trained weights by name, in the order of `base`; not finite when the training diverged.
     """
     weights = {name: np.array(array, np.float32) for name, array in {**frozen, **base}.items()}
-    inputs = np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
-    # Scales before the first layer with weights are the same in every step.
-    first = next(index for index, layer in enumerate(layers) if not isinstance(layer, Scale))
-    for layer in layers[:first]:
-        inputs = _forward(layer, weights, inputs)
-    layers = layers[first:]
+    layers, inputs = prepare_inputs(layers, weights, x)
     rng = np.random.Generator(np.random.PCG64((plan.seed + seed) % (1 << 32)))
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(plan.epochs):
@@ -112,40 +107,97 @@ def _step(
     learning_rate: float,
 ) -> None:
     """Change the weights by one step against the gradient of the batch's mean cross-entropy."""
-    values, rate = [x], np.float32(learning_rate)
+    rate = np.float32(learning_rate)
+    for layer, inputs, gradient in backpropagate(layers, weights, x, y, len(y)):
+        if layer.kernel not in frozen:
+            kernel = view_kernel(layer, weights)
+            kernel -= rate * (inputs.T @ gradient)  # changes the weight, being its view
+        if layer.bias and layer.bias not in frozen:
+            weights[layer.bias] -= rate * gradient.sum(axis=0)
+
+
+def prepare_inputs(
+    layers: Sequence[Layer], weights: dict[str, Floats], x: npt.NDArray[np.generic]
+) -> tuple[Sequence[Layer], Floats]:
+    """Apply the scales before the first layer with weights, which are the same in every step.
+
+    Args:
+        layers: The layers up to the logits, from `read_dense_layers`.
+        weights: float32 weights by name.
+        x: Inputs (m, ...), which are flattened.
+
+    Returns:
+        The other layers, and what the first of them gets, (m, features).
+    """
+    inputs = np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
+    first = next(index for index, layer in enumerate(layers) if not isinstance(layer, Scale))
+    for layer in layers[:first]:
+        inputs = _forward(layer, weights, inputs)
+    return layers[first:], inputs
+
+
+def backpropagate(
+    layers: Sequence[Layer],
+    weights: dict[str, Floats],
+    x: Floats,
+    y: npt.NDArray[np.int64],
+    divisor: int,
+) -> list[tuple[Dense, Floats, Floats]]:
+    """Compute the gradient of the batch's summed cross-entropy at each dense layer's outputs.
+
+    An example's gradient for a kernel is the outer product of its row of inputs and its row of the
+    gradient; that for a bias is the latter.
+
+    Args:
+        layers: The layers up to the logits, the first of which has weights.
+        weights: float32 weights by name.
+        x: What the first layer gets, (m, features).
+        y: Labels (m,).
+        divisor: What the loss is divided by, such as m for the mean.
+
+    Returns:
+        Each dense layer, the last one first, with its inputs (m, in) and the gradient at its
+        outputs (m, units).
+    """
+    values = [x]
     for layer in layers:
         values.append(_forward(layer, weights, values[-1]))
     logits = values[-1]
     gradient: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
     gradient /= gradient.sum(axis=1, keepdims=True)
     gradient[np.arange(len(y)), y] -= 1
-    gradient /= np.float32(len(y))
+    gradient /= np.float32(divisor)
+    found = []
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         if isinstance(layer, Dense):
+            found.append((layer, values[index], gradient))
             # The gradient of the first layer's inputs is not needed.
-            kernel = _kernel(layer, weights)
-            below = gradient @ kernel.T if index else gradient
-            if layer.kernel not in frozen:
-                kernel -= rate * (values[index].T @ gradient)  # changes the weight, being its view
-            if layer.bias and layer.bias not in frozen:
-                weights[layer.bias] -= rate * gradient.sum(axis=0)
-            gradient = below
+            gradient = gradient @ view_kernel(layer, weights).T if index else gradient
         elif isinstance(layer, Scale):
             gradient = gradient * np.float32(layer.factor)
         elif isinstance(layer, Activation):
             gradient = gradient * _slope(layer.name, values[index + 1])
+    return found
 
 
-def _kernel(layer: Dense, weights: Mapping[str, Floats]) -> Floats:
-    """View a layer's kernel as (in, units)."""
+def view_kernel(layer: Dense, weights: Mapping[str, Floats]) -> Floats:
+    """View a layer's kernel.
+
+    Args:
+        layer: The layer.
+        weights: float32 weights by name.
+
+    Returns:
+        The kernel as (in, units); a change of it changes the weight.
+    """
     kernel = weights[layer.kernel]
     return kernel.T if layer.has_units_first else kernel
 
 
 def _forward(layer: Layer, weights: dict[str, Floats], x: Floats) -> Floats:
     if isinstance(layer, Dense):
-        outputs: Floats = x @ _kernel(layer, weights)
+        outputs: Floats = x @ view_kernel(layer, weights)
         if layer.bias:
             outputs += weights[layer.bias]
         return outputs

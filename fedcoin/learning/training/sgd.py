@@ -14,7 +14,9 @@ from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import is_onnx, parse_spec, weight_shapes
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
+from fedcoin.learning.training.private_sgd import PrivacySettings, fit_privately
 from fedcoin.learning.training.training_plan import TrainingPlan
+from fedcoin.v1 import artifact_pb2
 
 
 def train(
@@ -27,6 +29,7 @@ def train(
     *,
     allow_numpy: bool = False,
     frozen: Weights = NO_WEIGHTS,
+    privacy: PrivacySettings | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Train from the base weights by plain SGD on the cross-entropy.
 
@@ -41,22 +44,29 @@ def train(
         allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow; all others,
             and without it all, by Keras. ONNX graphs are always trained by `dense_sgd`.
         frozen: float32 weights by name that stay as they are.
+        privacy: Train by DP-SGD (`private_sgd`), whose numbers differ in each call; None for plain
+            SGD.
 
     Returns:
         The trained weights by name, without the frozen ones.
 
     Raises:
-        RefusalError: NOT_FINITE when the training diverged; NOT_TRAINABLE for an ONNX graph of
-            other layers than `read_dense_layers` reads; MODEL_TOO_LARGE, BAD_MODEL or
-            FORBIDDEN_LAYER when the model is not accepted; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE,
-            OUT_OF_RANGE or LABEL_OUT_OF_RANGE when weights or examples do not fit it.
+        RefusalError: NOT_FINITE when the training diverged; NOT_TRAINABLE for an ONNX graph, or
+            any model with `privacy`, of other layers than `read_dense_layers` reads;
+            MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;
+            WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, OUT_OF_RANGE or LABEL_OUT_OF_RANGE when weights
+            or examples do not fit it.
     """
     spec = parse_spec(spec_raw)
     check_weights(spec, base, "base")
     check_evaluation_set(spec, x, y)
     labels = y.astype(np.int64)
-    layers = read_dense_layers(spec) if allow_numpy or is_onnx(spec) else None
-    if layers is not None:
+    layers = read_dense_layers(spec) if allow_numpy or privacy or is_onnx(spec) else None
+    if privacy is not None:
+        check_private(spec)
+        assert layers is not None
+        weights = fit_privately(layers, base, x, labels, plan, privacy, frozen)
+    elif layers is not None:
         weights = fit_dense(layers, base, x, labels, plan, seed, frozen)
     elif is_onnx(spec):
         raise RefusalError(
@@ -77,6 +87,25 @@ def train(
             field="learning_rate",
         ) from refusal
     return weights
+
+
+def check_private(spec: artifact_pb2.ModelSpec) -> None:
+    """Check that a model can be trained by DP-SGD here.
+
+    Args:
+        spec: The model, checked by `parse_spec`.
+
+    Raises:
+        RefusalError: NOT_TRAINABLE when it has other layers than `read_dense_layers` reads.
+    """
+    if read_dense_layers(spec) is None:
+        raise RefusalError(
+            LearningCode.NOT_TRAINABLE,
+            "with --clip and --noise-multiplier only sequences of dense layers are trained here; "
+            "train this model by a program of your own that has differential privacy, such as "
+            "Opacus",
+            field="model",
+        )
 
 
 def _fit_keras(

@@ -153,10 +153,15 @@ def _transaction_vector(nonce: int, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def updates() -> list[dict[str, Any]]:
-    """Sign a client's update, without and with a name."""
-    named = _client_update()
-    named.name = "Praxis Süd"
-    return [_signed(update) for update in (_client_update(), named)]
+    """Sign a client's update, without and with its claims."""
+    claiming = _client_update()
+    claiming.name = "Praxis Süd"
+    claiming.privacy.CopyFrom(
+        task_pb2.PrivacyClaim(
+            epsilon_milli=3210, delta_pico=10**7, clip_micro=10**6, noise_micro=1_100_000
+        )
+    )
+    return [_signed(update) for update in (_client_update(), claiming)]
 
 
 def _signed(update: task_pb2.ClientUpdate) -> dict[str, Any]:

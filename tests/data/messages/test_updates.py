@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.updates import decode_update, sign_update
-from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
+from fedcoin.v1.task_pb2 import ClientUpdate, PrivacyClaim, SignedUpdate
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 from tests.support.paths import read_vectors
 
@@ -65,6 +65,8 @@ def test_golden_updates() -> None:
         ({"num_samples": 1_000_000_001}, "num_samples"),
         ({"name": "é" * 25}, "name"),
         ({"name": "two\nlines"}, "name"),
+        ({"privacy": PrivacyClaim(epsilon_milli=1)}, "privacy.delta_pico"),
+        ({"privacy": PrivacyClaim()}, "privacy.epsilon_milli"),
     ],
 )
 def test_fields_out_of_range(changes: dict[str, Any], field: str) -> None:
@@ -83,7 +85,10 @@ def test_a_name_is_signed() -> None:
 
 
 def test_the_longest_update_fits() -> None:
-    longest = update(round=2**32 - 1, num_samples=1_000_000_000, name="x" * 48)
+    privacy = PrivacyClaim(
+        epsilon_milli=2**32 - 1, delta_pico=10**12 - 1, clip_micro=10**15, noise_micro=10**12
+    )
+    longest = update(round=2**32 - 1, num_samples=1_000_000_000, name="x" * 48, privacy=privacy)
     decode_update(sign_update(longest, KEY, GENESIS_HASH), GENESIS_HASH)
 
 

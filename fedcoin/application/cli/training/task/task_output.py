@@ -8,6 +8,7 @@ import click
 
 from fedcoin.application.cli.shared.output import coins, moment, nano, print_fields, print_table
 from fedcoin.data.messages.client_names import show_name
+from fedcoin.data.messages.privacy_claims import describe_privacy
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.terms import TERMS
 
@@ -101,7 +102,7 @@ def print_task(view: TaskView) -> None:
 
 
 def _print_clients(view: TaskView) -> None:
-    """Print the clients' table, with columns for groups and for names where there are any."""
+    """Print the clients' table, with columns for groups and for claims where there are any."""
     head, right = ["CLIENT", "SAMPLES", "SHAPLEY VALUE", "PAYOUT"], " rrr"
     rows: list[tuple[object, ...]] = [
         (c.address, c.num_samples, nano(c.shapley_nano), coins(c.payout)) for c in view.clients
@@ -117,6 +118,12 @@ def _print_clients(view: TaskView) -> None:
         head, right = [*head, "CLAIMED NAME"], right.ljust(len(head))
         rows = [
             (*row, show_name(client.name) or "-")
+            for row, client in zip(rows, view.clients, strict=True)
+        ]
+    if any(client.HasField("privacy") for client in view.clients):
+        head, right = [*head, "CLAIMED PRIVACY"], right.ljust(len(head))
+        rows = [
+            (*row, describe_privacy(client.privacy) if client.HasField("privacy") else "-")
             for row, client in zip(rows, view.clients, strict=True)
         ]
     print_table(head, rows, right=right)

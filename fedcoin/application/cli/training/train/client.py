@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     import asyncio
 
     from fedcoin.application.client.own_program import OwnProgram
+    from fedcoin.application.client.privacy_ledger import PrivacyLedger
     from fedcoin.application.client.trainer import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
     from fedcoin.learning.training.client_data import ClientData
+    from fedcoin.learning.training.private_sgd import PrivacySettings
 
 
 def parse_share(value: str) -> tuple[int, int]:
@@ -116,6 +118,24 @@ NAME = Parsed("name", _parse_name)
     help="What you call yourself, up to 48 bytes: signed with your updates and public. Nobody "
     "checks it.",
 )
+@click.option(
+    "--clip",
+    type=click.FloatRange(1e-6, 1e9),
+    metavar="NORM",
+    help="Train with differential privacy: shorten each example's gradient to this norm. See "
+    "docs/PRIVACY.md.",
+)
+@click.option(
+    "--noise-multiplier",
+    type=click.FloatRange(1e-6, 1e6),
+    metavar="X",
+    help="With --clip: add noise with X times that norm as standard deviation to each step.",
+)
+@click.option(
+    "--delta",
+    type=click.FloatRange(1e-12, 1, max_open=True),
+    help="The delta for which epsilon is computed [1e-05].",
+)
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
     "--partition",
@@ -156,6 +176,9 @@ def client(
     genesis_hash: bytes | None,
     key_name: str,
     name: str,
+    clip: float | None,
+    noise_multiplier: float | None,
+    delta: float | None,
     share: tuple[int, int] | None,
     partition: str,
     noise: float,
@@ -175,12 +198,16 @@ def client(
     never asks the coordinator for that: a home without a genesis needs --genesis once. Your data
     stays on this machine. The coordinator's signed receipts for your updates are kept in the
     home's receipts folder. The command ends with the campaign.
+
+    With --clip and --noise-multiplier, the privacy that was spent is signed with your updates.
     """
     from fedcoin.application.client.receipt_folder import ReceiptFolder
     from fedcoin.application.client.trainer import Trainer
 
     experiment = _Experiment(share or (1, 0), partition, noise, share_seed, free_ride)
-    local = _training_of(data, scale, command, time_limit, experiment)
+    privacy = _privacy_of(clip, noise_multiplier, delta)
+    local = _training_of(data, scale, command, time_limit, experiment, privacy)
+    ledger = _open_ledger(home, delta) if privacy else None
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     trusted = trusted_genesis(home, genesis_hash)
@@ -200,6 +227,7 @@ def client(
                 receipts=receipts,
                 node=chain,
                 name=name,
+                ledger=ledger,
             )
             try:
                 await unless_stopped(stop, trainer.run())
@@ -233,6 +261,7 @@ def _training_of(
     command: str | None,
     time_limit: float | None,
     experiment: _Experiment,
+    privacy: PrivacySettings | None,
 ) -> ClientData | OwnProgram:
     """Describe the client's training; refuses options that do not belong together."""
     from fedcoin.application.client.own_program import DEFAULT_SECONDS, OwnProgram, parse_command
@@ -241,6 +270,11 @@ def _training_of(
 
     if (data is None) is (command is None):
         raise click.UsageError("Give either --data or --command.")
+    if privacy is not None and (command is not None or experiment.free_ride):
+        raise click.UsageError(
+            "--clip and --noise-multiplier are for the built-in trainer on --data: a program of "
+            "yours must clip and add noise itself."
+        )
     if command is not None:
         if scale is not None or experiment != _Experiment((1, 0), "linear", 0.0, 0, False):
             raise click.UsageError("--command reads its data itself: give it no options for them.")
@@ -261,7 +295,29 @@ def _training_of(
         experiment.free_ride,
         parse_partition(experiment.partition),
         scale=scale or 0.0,
+        privacy=privacy,
     )
+
+
+def _privacy_of(
+    clip: float | None, noise_multiplier: float | None, delta: float | None
+) -> PrivacySettings | None:
+    """Collect the options for differential privacy, which belong together."""
+    from fedcoin.learning.training.private_sgd import PrivacySettings
+
+    if clip is None and noise_multiplier is None:
+        if delta is not None:
+            raise click.UsageError("--delta is for --clip and --noise-multiplier.")
+        return None
+    if clip is None or noise_multiplier is None:
+        raise click.UsageError("Give both --clip and --noise-multiplier, or none of them.")
+    return PrivacySettings(clip, noise_multiplier)
+
+
+def _open_ledger(home: Home, delta: float | None) -> PrivacyLedger:
+    from fedcoin.application.client.privacy_ledger import DEFAULT_DELTA, PrivacyLedger
+
+    return PrivacyLedger(home.root / "privacy.json", delta or DEFAULT_DELTA)
 
 
 def trusted_genesis(home: Home, given: bytes | None) -> bytes:

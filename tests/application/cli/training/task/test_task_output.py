@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedcoin.application.cli.training.task.task_output import print_task
-from fedcoin.v1.task_pb2 import UTILITY_ACCURACY
+from fedcoin.v1.task_pb2 import UTILITY_ACCURACY, PrivacyClaim
 from fedcoin.v1.views_pb2 import TaskClientView, TaskView
 
 
@@ -36,6 +36,19 @@ def test_names_are_shown_as_claims(capsys: pytest.CaptureFixture[str]) -> None:
     assert nameless.endswith(" -")
 
 
+def test_privacy_is_shown_as_a_claim(capsys: pytest.CaptureFixture[str]) -> None:
+    privacy = PrivacyClaim(
+        epsilon_milli=3210, delta_pico=10**7, clip_micro=10**6, noise_micro=1_100_000
+    )
+    clients = [TaskClientView(address="fc1a", privacy=privacy), TaskClientView(address="fc1b")]
+    clients[1].group = 1
+    print_task(TaskView(clients=clients, utility=UTILITY_ACCURACY))
+    head, private, other = capsys.readouterr().out.splitlines()[-3:]
+    assert head.endswith("CLAIMED PRIVACY")
+    assert private.endswith("epsilon 3.210, delta 1e-05, clip 1, noise 1.1")
+    assert other.endswith(" -")
+
+
 def test_without_groups_there_is_no_such_column(capsys: pytest.CaptureFixture[str]) -> None:
     printed_lines = printed(capsys, 0, 1, 2)
-    assert not any("ONE PLAYER" in line or "CLAIMED NAME" in line for line in printed_lines)
+    assert not any("ONE PLAYER" in line or "CLAIMED" in line for line in printed_lines)

@@ -151,6 +151,10 @@ def test_programs_of_clients(fedcoin: Any, tmp_path: Path) -> None:
         (["--command", "x", "--share", "1/2"], "reads its data itself"),
         (["--command", ""], "must name a program"),
         (["--data", "digits", "--time-limit", "5"], "--time-limit is for --command"),
+        (["--data", "digits", "--clip", "1"], "both --clip and --noise-multiplier"),
+        (["--data", "digits", "--noise-multiplier", "1"], "both --clip and --noise-multiplier"),
+        (["--data", "digits", "--delta", "0.1"], "--delta is for --clip"),
+        (["--command", "x", "--clip", "1", "--noise-multiplier", "1"], "must clip and add noise"),
     ],
 )
 def test_options_of_programs(fedcoin: Any, options: list[str], words: str) -> None:
