@@ -57,7 +57,7 @@ class MeasureDifference:
 
 
 def measure_differences(dataset: str) -> list[MeasureDifference]:
-    """Compare all ways with the reference, for all measures.
+    """Compare the utilities that each of `VARIANTS` gives with the reference, for all measures.
 
     Args:
         dataset: "digits", or "mnist" (the file that FEDCOIN_MNIST names).

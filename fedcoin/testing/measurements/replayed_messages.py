@@ -78,7 +78,7 @@ class _Delivery:
 
 
 def deliver_invalid_messages() -> list[RefusedMessage]:
-    """Deliver all messages to a node.
+    """Deliver every kind of invalid message that this module knows to a node.
 
     Returns:
         One refusal for each message.
