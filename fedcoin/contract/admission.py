@@ -67,10 +67,10 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
     Raises:
         RefusalError: TOO_LARGE when the transaction has more than `max_transaction_bytes`;
             WRONG_CHAIN when it names another chain id; EXPIRED or EXPIRY_TOO_FAR when its expiry
-            height is below the block's, or too far above; FEE_TOO_LOW when it pays less than
-            `min_fee`; AMOUNT_OVERFLOW when the fee cannot exist; NONCE_TOO_LOW or NONCE_TOO_HIGH
-            when its nonce is not the account's next one; INSUFFICIENT_BALANCE when the balance does
-            not cover the fee.
+            height is below the block's, or more than `max_expiry_blocks` above it; FEE_TOO_LOW when
+            it pays less than `min_fee`; AMOUNT_OVERFLOW when the fee cannot exist; NONCE_TOO_LOW or
+            NONCE_TOO_HIGH when its nonce is not the account's next one; INSUFFICIENT_BALANCE when
+            the balance does not cover the fee.
     """
     _check_envelope(context, transaction)
     _check_expiry(context, transaction.body.expiry_height)

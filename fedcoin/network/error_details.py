@@ -50,8 +50,8 @@ def encode_refusal(refusal: RefusalError) -> grpc.Status:
     """Encode a refusal as a status with details.
 
     Args:
-        refusal: What a servicer raised. Message, field and limit are cut where they are too long
-            for a trailer.
+        refusal: What a servicer raised. The message is cut at 600 bytes, field and limit at 100,
+            for a trailer has little room.
 
     Returns:
         The status, for `context.abort`.

@@ -93,7 +93,7 @@ class Listener:
 
         Raises:
             RefusalError: BAD_HOST when the address is not `host:port`; PORT_IN_USE when it cannot
-                be bound; BAD_PATH when a socket's path is too long.
+                be bound; BAD_PATH when a socket's path is longer than the system allows.
         """
         for service in self._services:
             service.add(self._server)

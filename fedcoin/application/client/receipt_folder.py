@@ -61,7 +61,7 @@ def check_receipt(
 
     Raises:
         RefusalError: BAD_RECEIPT when it is invalid, is for another update, was signed by another
-            key than the server's, or has a time that is too far from `now_ms`.
+            key than the server's, or has a time that is more than ten minutes from `now_ms`.
     """
     try:
         receipt = decode_update_receipt(envelope, genesis_hash)

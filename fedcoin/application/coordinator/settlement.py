@@ -195,7 +195,9 @@ class RoundSettlement:
         return _record_from_view(view, campaign, pays_by_unit(self._config))
 
     async def wait_for_clients(self, campaign: Campaign, refusal: RpcError) -> None:
-        """Wait a while, as only clients may open the round after this server's task failed.
+        """Pause, longer each time, while only clients may open the round.
+
+        They may after this server's task failed.
 
         Args:
             campaign: The state of the campaign, in phase SETTLING.

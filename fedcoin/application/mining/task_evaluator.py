@@ -289,7 +289,8 @@ class TaskJobs:
     ) -> AsyncIterator[TaskUtility]:
         """Open a task for evaluation: fetch its artifacts and load its job in the workers.
 
-        The job stays open inside the `with` block, and some time after it.
+        The job stays open inside the `with` block, and after it while it is among the latest
+        `MAX_IDLE_JOBS`.
 
         Args:
             assignment: The task.

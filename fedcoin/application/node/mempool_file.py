@@ -102,7 +102,7 @@ class MempoolFile:
             self._saved = hashes
 
     async def run(self) -> None:
-        """Write the file every few seconds, until cancelled."""
+        """Write the file every `SAVE_SECONDS`, when other transactions wait, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             pending = self._intake.pending()

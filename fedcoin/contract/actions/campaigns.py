@@ -204,7 +204,7 @@ def check_terms(terms: OpenCampaign) -> None:
             ZERO_AMOUNT or AMOUNT_OVERFLOW when the budget is 0 or cannot exist; BUDGET_TOO_SMALL
             when a round would get less than one sap; BAD_SPREAD, BAD_MINING_REWARD, BAD_UTILITY or
             BAD_TRAINING_REWARD when one of these enums has an unknown value, or the unit price does
-            not fit the reward; BAD_PRICE_SPLIT when the parts are too large or all 0;
+            not fit the reward; BAD_PRICE_SPLIT when a part is above 1,000,000 or all are 0;
             BAD_CLIENT_LIST as in `check_client_list`; BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW
             when one of these is out of range.
     """

@@ -160,7 +160,7 @@ def choose_evicted_held(
         The transaction to remove, if one must be removed.
 
     Raises:
-        RefusalError: POOL_FULL when too many are held, and none has a lower rank.
+        RefusalError: POOL_FULL when as many are held as may be, and none has a lower rank.
     """
     new.held_rank = _compute_held_rank(new, ledger)
     if new.step is not None or not usage.is_full_of_held():

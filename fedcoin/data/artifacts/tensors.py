@@ -75,8 +75,8 @@ def decode_tensors(raw: bytes) -> dict[str, Array]:
         Names and arrays, in the order of the file. The arrays are read-only views of `raw`.
 
     Raises:
-        RefusalError: BAD_TENSOR when the bytes are not a TensorFile, a name is empty, too long
-            or used twice, a dtype is unknown, or a shape does not match the data.
+        RefusalError: BAD_TENSOR when the bytes are not a TensorFile, a name is empty, longer than
+            `MAX_NAME_CHARS` or used twice, a dtype is unknown, or a shape does not match the data.
     """
     message = canonical.decode(TensorFile, raw, code=DataCode.BAD_TENSOR)
     _check_count(len(message.tensors))

@@ -70,9 +70,9 @@ def parse_genesis(raw: bytes) -> Genesis:
         The checked genesis, with defaults filled in.
 
     Raises:
-        RefusalError: BAD_GENESIS when the file is too large or no JSON of a genesis, or a value in
-            it is missing, out of range or listed twice; `field` names the value, such as
-            `accounts[3].address`.
+        RefusalError: BAD_GENESIS when the file has more than `MAX_GENESIS_BYTES` or is no JSON of a
+            genesis, or a value in it is missing, out of range or listed twice; `field` names the
+            value, such as `accounts[3].address`.
     """
     message = _read(raw)
     if not _CHAIN_ID.fullmatch(message.chain_id):

@@ -283,8 +283,8 @@ class PaidRounds:
             The outcome; None when no client submitted an update: the round can begin again.
 
         Raises:
-            RefusalError: UNMINED_ROUND when the round's tasks failed too often without work by
-                miners.
+            RefusalError: UNMINED_ROUND when `settlement.MAX_FAILURES` tasks of the round failed
+                without work by miners.
             RpcError: The chain refuses the task.
             WorkerError: The worker process died twice on the same work.
         """

@@ -55,10 +55,10 @@ def read_examples(path: Path, parts: Collection[str], label: str = "") -> Exampl
 
     Raises:
         RefusalError: WRONG_NAMES when the file has none of the parts, or only inputs or labels of
-            one; WRONG_SHAPE when inputs are too large, or a part has another number of labels than
-            of inputs; NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE when the file cannot be opened
-            (`open_arrays`); WRONG_DTYPE or NOT_FINITE when a table holds text or empty cells
-            (`read_table`).
+            one; WRONG_SHAPE when inputs take more than `MAX_INPUT_BYTES` as float32, or a part has
+            another number of labels than of inputs; NO_FILE, UNREADABLE_FILE or MISSING_PACKAGE
+            when the file cannot be opened (`open_arrays`); WRONG_DTYPE or NOT_FINITE when a table
+            holds text or empty cells (`read_table`).
     """
     if identify_file(path) in (FileKind.CSV, FileKind.PARQUET):
         table = read_table(path, label)

@@ -53,8 +53,8 @@ def open_safetensors(path: Path) -> Iterator[StoredArrays]:
         Its arrays.
 
     Raises:
-        RefusalError: UNREADABLE_FILE when the header is damaged or too large, or does not fit the
-            file.
+        RefusalError: UNREADABLE_FILE when the header is damaged, has more than `MAX_HEADER_BYTES`,
+            or does not fit the file.
     """
     with refusing_damage(path, _KIND), path.open("rb") as file:
         size = path.stat().st_size

@@ -167,8 +167,8 @@ def check_dimensions(path: Path, name: str, shape: tuple[int, ...], dtype: np.dt
         dtype: The dtype in which the array would be held.
 
     Raises:
-        RefusalError: UNREADABLE_FILE when a size is negative, or the array has too many dimensions
-            or bytes.
+        RefusalError: UNREADABLE_FILE when a size is negative, or the array has more than
+            `MAX_DIMENSIONS` or `MAX_BYTES`.
     """
     if len(shape) > MAX_DIMENSIONS or not all(size >= 0 for size in shape):
         raise unreadable(

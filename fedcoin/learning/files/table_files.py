@@ -65,8 +65,8 @@ def read_table(path: Path, label: str = "") -> ExampleTable:
     Raises:
         RefusalError: WRONG_NAMES when the labels' column cannot be told; WRONG_DTYPE when another
             column holds text; NOT_FINITE when a cell is empty; NO_FILE when there is no file;
-            UNREADABLE_FILE when it is damaged or too large; MISSING_PACKAGE for a Parquet file
-            without pyarrow.
+            UNREADABLE_FILE when it is damaged, or larger than this module's limits; MISSING_PACKAGE
+            for a Parquet file without pyarrow.
     """
     if identify_file(path) is FileKind.PARQUET:
         return _read_parquet(path, label)

@@ -30,9 +30,9 @@ def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
 
     Raises:
         RefusalError: WRONG_SHAPE when examples have another shape than the model's;
-            LABEL_OUT_OF_RANGE when there are more classes; OUT_OF_RANGE when inputs are too large,
-            or ids beyond the model's vocabulary; MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when
-            the model is not accepted.
+            LABEL_OUT_OF_RANGE when there are more classes; OUT_OF_RANGE when inputs are beyond plus
+            or minus `MAX_MAGNITUDE`, or ids beyond the model's vocabulary; MODEL_TOO_LARGE,
+            BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted.
     """
     spec = parse_spec(spec_raw)
     shape = tuple(spec.input_shape)

@@ -66,7 +66,7 @@ class ApiServer:
 
         Raises:
             RefusalError: BAD_HOST when `listen` is not `host:port`; PORT_IN_USE when it cannot be
-                bound; BAD_PATH when the socket's path is too long.
+                bound; BAD_PATH when the socket's path is longer than the system allows.
         """
         for listener in self._listeners:
             await listener.start()

@@ -259,8 +259,8 @@ class NodeServicer(NodeServiceServicer):
         """Stream each block's events in order, from a height on.
 
         Raises:
-            RefusalError: OUT_OF_RANGE when the height is too far above the chain; HISTORY_NOT_KEPT
-                when the node no longer keeps that block.
+            RefusalError: OUT_OF_RANGE when the height is more than `MAX_AHEAD` above the chain;
+                HISTORY_NOT_KEPT when the node no longer keeps that block.
         """
         reached = self._chain.height()
         first = request.from_height or reached + 1

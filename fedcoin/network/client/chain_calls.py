@@ -178,8 +178,9 @@ class ChainCalls(GrpcClient):
             One message for each block: the block, its payments and the tasks that it changed.
 
         Raises:
-            RpcError: OUT_OF_RANGE when the height is far above the chain; HISTORY_NOT_KEPT below
-                the snapshot that the node began from; or the node cannot be reached any more.
+            RpcError: OUT_OF_RANGE when the height is more than 10,000 above the chain;
+                HISTORY_NOT_KEPT below the snapshot that the node began from; or the node cannot be
+                reached any more.
         """
         wanted = from_height or (await self.get_status()).height + 1
 

@@ -116,7 +116,7 @@ class LocalFacts:
             now_ms: Virtual time, in ms.
 
         Returns:
-            True unless the block's time is too far ahead.
+            True unless the block's time is further ahead of the clock than the bound of its round.
         """
         bound = compute_clock_bound(CLOCK_DRIFT_MS, header.round)
         return header.time_ms <= max(self.read_clock(now_ms) + bound, parent_ms + 1)

@@ -59,7 +59,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Counts:
-    """What has happened so far."""
+    """How many transfers and calls a phase of the load has made so far, and how long they took."""
 
     submitted: int = 0
     final: int = 0

@@ -293,8 +293,8 @@ class PeerSet:
             key: A node key, 32 bytes.
             seconds: The length of the ban, in seconds.
             why: The reason, for the log.
-            host: The host that it counts against; empty for none. A host is banned when several of
-                its keys are.
+            host: The host that it counts against; empty for none. A host is banned when
+                `MAX_BANNED_KEYS_OF_HOST` of its keys are.
         """
         counted = "" if self._options.hosts.is_exempt(host) else group_of(host)
         is_host_banned = self.bans.add(key, self._clocks.wall(), seconds, counted)
@@ -360,7 +360,7 @@ class PeerSet:
             await asyncio.wait(self._closing)
 
     def reap(self) -> None:
-        """Drop peers that have neither link nor stream and have not called for a while."""
+        """Drop peers that have neither link nor stream and have not called for `SILENCE_S`."""
         now = self.now()
         for peer in self:
             if peer.link is None and not peer.streams and now - peer.last_seen > SILENCE_S:
