@@ -13,6 +13,12 @@ from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 ROUNDINGS: Final = 8
 """How often coalitions are evaluated with other last digits of their weights."""
 
+FIRST_ROUNDINGS: Final = 2
+"""After how many of them it may be clear that a claim is forged."""
+
+FAR: Final = 16
+"""How many times as large as the first spread the wanted one is then, at least."""
+
 
 class JobWorker(Protocol):
     """The part of `learning.workers.pool.WorkerPool` that evaluates a job of its own."""
@@ -50,14 +56,18 @@ class JobWorker(Protocol):
 
 
 async def measure_spread(
-    worker: JobWorker, job: UtilityJob, coalitions: Coalitions, *, urgent: bool
+    worker: JobWorker, job: UtilityJob, coalitions: Coalitions, wanted: Counts, *, urgent: bool
 ) -> Counts:
-    """Evaluate coalitions several times, each time with other last digits of all weights.
+    """Evaluate coalitions several times, each time with other last digits of trained weights.
+
+    Ends after `FIRST_ROUNDINGS` when the spreads are by far too small for what is wanted. Of nine
+    normal errors the spread is 1.8 times as large as of three, on average.
 
     Args:
         worker: The worker processes.
         job: The job, which is open.
-        coalitions: Bool (m, n), any number of them.
+        coalitions: Bool (m, n), any number of them, at least one.
+        wanted: int64 (m,): the spreads that would be large enough for the caller.
         urgent: As in `WorkerPool.evaluate`.
 
     Returns:
@@ -76,5 +86,7 @@ async def measure_spread(
             utilities.append(await worker.evaluate(changed.job_id, coalitions, urgent=urgent))
         finally:
             await worker.forget_job(changed.job_id)
-    spread: Counts = np.ptp(utilities, axis=0)
+        spread: Counts = np.ptp(utilities, axis=0)
+        if rounding >= FIRST_ROUNDINGS and (FAR * spread < wanted).any():
+            break
     return spread

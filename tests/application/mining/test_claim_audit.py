@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.mining.claim_audit import audit_claims
+from fedcoin.application.mining.rounding_spread import FIRST_ROUNDINGS
 from fedcoin.application.mining.task_evaluator import TaskUtility
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import IncentiveCode
@@ -143,7 +144,7 @@ async def test_an_honest_machine_is_believed(
 async def test_a_forger_cannot_use_it_as_a_pretext(tmp_path: Path) -> None:
     job = write(tmp_path, that_cancels(fitted(0)))
     async with auditor(job) as utility:
-        (spread,) = await utility.measure_spread(all_coalitions(CLIENTS)[[ALONE]])
+        (spread,) = await utility.measure_spread(all_coalitions(CLIENTS)[[ALONE]], np.array([0]))
         own = await utility(all_coalitions(CLIENTS))
         allowed = own.copy()
         allowed[ALONE] += spread + TOLERANCE
@@ -154,6 +155,29 @@ async def test_a_forger_cannot_use_it_as_a_pretext(tmp_path: Path) -> None:
             with pytest.raises(RefusalError) as caught:
                 await audit_claims(claims_of(forged), utility, len(Y), PER_TEN_THOUSAND)
             assert caught.value.code is IncentiveCode.AUDIT_FAILED
+
+
+async def test_a_usual_model_is_looked_into_twice(tmp_path: Path) -> None:
+    """So that forged evidence costs its auditors little."""
+    job, opened = write(tmp_path, fitted(1)), 0
+
+    class Counting(WorkerPool):
+        async def open_job(self, job: UtilityJob) -> None:
+            nonlocal opened
+            opened += bool(job.rounding)
+            await super().open_job(job)
+
+    pool = Counting()
+    try:
+        await pool.open_job(job)
+        utility = TaskUtility(pool, job)
+        forged = await utility(all_coalitions(CLIENTS))
+        forged[2:] -= 9
+        with pytest.raises(RefusalError, match="6 of 8 coalitions"):
+            await audit_claims(claims_of(forged), utility, len(Y), PER_TEN_THOUSAND)
+        assert opened == FIRST_ROUNDINGS
+    finally:
+        await pool.stop()
 
 
 def test_no_bound_of_magnitudes_tells_such_updates_apart() -> None:
