@@ -78,7 +78,7 @@ async def gather(
     D (`stopping.has_enough_samples`), at the plan's limit, or at the end of the time.
 
     Args:
-        plan: The miner's samples.
+        plan: The miner's plan for the task: which coalitions its samples hold.
         utility: Computes utilities, and says how many coalitions a batch takes.
         difficulty_nano: D in nano-utility.
         clock: Gives Unix ms.
@@ -88,11 +88,11 @@ async def gather(
         is_over: Tells before each batch whether the window ends sooner than was known at first.
 
     Returns:
-        The samples; None when the time was too short for a commitment.
+        The samples; None when fewer than a commitment needs were evaluated by then.
 
     Raises:
         RefusalError: A code of `WorkerPool.evaluate`: UNKNOWN_JOB when the job is not open,
-            TOO_SLOW when a batch took too long.
+            TOO_SLOW when a batch took longer than a request to the workers may.
         WorkerError: A worker process died twice on the same request.
     """
     reporter = ProgressReporter(plan, difficulty_nano, clock, end_ms, report)

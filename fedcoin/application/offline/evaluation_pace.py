@@ -32,7 +32,7 @@ class EvaluationPace:
             num_coalitions: How many are left, at least 0.
 
         Returns:
-            The time in seconds; None before enough was measured.
+            The time in seconds; None before `MIN_SECONDS` or `MIN_BATCHES` were measured.
         """
         measured = sum(seconds for _, seconds in self._batches)
         if measured < MIN_SECONDS and len(self._batches) < MIN_BATCHES:

@@ -32,7 +32,7 @@ class SupplyCount:
         self._lock = asyncio.Lock()
 
     async def read(self) -> int:
-        """Count again if the chain has grown and enough time has passed.
+        """Count again if the chain has grown and the pause after the last count is over.
 
         Returns:
             The sum of all balances, bonds, deposits and budgets, burned coins included, in sap.
