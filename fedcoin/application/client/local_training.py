@@ -148,7 +148,7 @@ class LocalTraining:
             What to claim; None without differential privacy.
 
         Raises:
-            RefusalError: BAD_ARGUMENT as in `PrivacyLedger.spend`.
+            RefusalError: BAD_ARGUMENT when epsilon is larger than a claim can say.
             OSError: The ledger cannot be written.
         """
         data = self._data

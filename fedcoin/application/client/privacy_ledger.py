@@ -54,10 +54,12 @@ class PrivacyLedger:
         Args:
             campaign_id: The campaign's id, 32 bytes.
             settings: Clipping and noise of the training.
-            steps: Its steps.
+            steps: The number of the training's steps, and the probability with which one takes an
+                example.
 
         Returns:
-            The claim to sign.
+            The epsilon and delta of all trainings of the campaign so far, with this one's clipping
+            and noise.
 
         Raises:
             RefusalError: BAD_ARGUMENT when epsilon is larger than a claim can say.
@@ -89,7 +91,7 @@ def compute_epsilon(entries: Sequence[_Entry], delta: float) -> float:
     Args:
         entries: Of each training the probability with which a step takes an example, the noise
             multiplier, and the number of steps.
-        delta: The delta for which it holds.
+        delta: The delta of (epsilon, delta)-differential privacy, above 0 and below 1.
 
     Returns:
         Epsilon, for data sets that differ by one example more or less.

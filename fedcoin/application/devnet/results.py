@@ -92,7 +92,7 @@ class NodeResult:
     start_seconds: float
     # The miner's bond in sap; 0 after it was slashed.
     bond: int
-    # As in `MinerResult`.
+    # The kind of a dishonest miner, by its name in `devnet --adversary`; empty for an honest one.
     adversary: str = ""
 
 

@@ -24,10 +24,10 @@ class JobWorker(Protocol):
     """The part of `learning.workers.pool.WorkerPool` that evaluates a job of its own."""
 
     async def open_job(self, job: UtilityJob) -> None:
-        """Load a job.
+        """Load a job's files into the workers.
 
         Args:
-            job: The job.
+            job: The inputs that determine the utilities.
         """
         ...
 
@@ -66,15 +66,16 @@ async def measure_spread(
     Args:
         worker: The worker processes.
         job: The job, which is open.
-        coalitions: Bool (m, n), any number of them, at least one.
+        coalitions: Bool (m, n), at least one.
         wanted: int64 (m,): the spreads that would be large enough for the caller.
-        urgent: As in `WorkerPool.evaluate`.
+        urgent: Whether the evaluations come before those of callers that are not urgent.
 
     Returns:
         int64 (m,): the largest less the smallest utility of each coalition, at least 0.
 
     Raises:
-        RefusalError: The worker refused the request, as in `WorkerPool.evaluate`.
+        RefusalError: A code of `WorkerPool.evaluate`, such as TOO_SLOW, when the workers refuse the
+            request.
         WorkerError: The worker processes failed.
     """
     utilities = [await worker.evaluate(job.job_id, coalitions, urgent=urgent)]

@@ -28,7 +28,7 @@ async def load_weights(
         workers: Worker processes.
         path: A file as `read_weights_file` reads.
         spec: The serialised ModelSpec.
-        is_whole: As in `read_weights_file`.
+        is_whole: Whether the file holds the frozen weights as well, and they are wanted.
 
     Returns:
         The encoded weights, the number of examples if the file has it, and what was changed.
@@ -52,6 +52,7 @@ class ModelFiles:
     spec: bytes
     """The serialised ModelSpec, which `model` holds as well."""
     model: Path
+    """The file of the ModelSpec."""
     base: Path
     """The weights from which the clients started; of a model with frozen ones, the others."""
     frozen: Path | None
@@ -74,10 +75,11 @@ async def write_model(
             what the ModelSpec says.
 
     Returns:
-        The files.
+        The paths of what was written, and what was changed on reading.
 
     Raises:
-        RefusalError: As in `load_weights` and `freeze_weights`.
+        RefusalError: A code of `load_weights`, such as WRONG_NAMES, when the file does not hold the
+            model's weights, or of `freeze_weights` when the patterns do not fit them.
         WorkerError: A worker process died twice.
     """
     whole = await load_weights(workers, base, spec, is_whole=True)

@@ -66,8 +66,9 @@ def decline_task(context: ExecutionContext, transaction: Transaction) -> None:
         transaction: The decoded transaction; its body holds the action.
 
     Raises:
-        RefusalError: UNKNOWN_TASK, TOO_EARLY, TOO_LATE and NOT_A_MINER as in `commit_shapley`;
-            ALREADY_COMMITTED when the miner has committed in this attempt.
+        RefusalError: UNKNOWN_TASK, TOO_EARLY, TOO_LATE or NOT_A_MINER when the sender could not
+            commit now, as `commit_shapley` says; ALREADY_COMMITTED when the miner has committed in
+            this attempt.
     """
     action = transaction.body.decline_task
     _check_may_act(context, transaction, action.task_id, action.attempt)

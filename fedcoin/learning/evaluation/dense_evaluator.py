@@ -102,8 +102,8 @@ class DenseEvaluator(SummingEvaluator):
         measure: The job's measure, for the whole evaluation set.
 
     Attributes:
-        measure: As in `Evaluator.measure`.
-        max_coalitions: As in `Evaluator.max_coalitions`.
+        measure: The job's measure, for the whole evaluation set.
+        max_coalitions: The most coalitions to evaluate at a time, at least 1.
     """
 
     def __init__(

@@ -121,7 +121,7 @@ class Evaluator(Protocol):
         """Compute the utility of each coalition, as if the share were the whole evaluation set.
 
         Args:
-            coalitions: As in `sum_statistics`.
+            coalitions: Bool (m, n), n the number of the job's clients.
 
         Returns:
             int64 (m,): the utilities, in units of the measure.

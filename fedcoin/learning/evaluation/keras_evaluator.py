@@ -59,9 +59,9 @@ class KerasEvaluator(SummingEvaluator):
         device: Where TensorFlow computes. Which examples the share has does not depend on it.
 
     Attributes:
-        measure: As in `Evaluator.measure`.
-        max_coalitions: As in `Evaluator.max_coalitions`. Without a limit, because one coalition's
-            weights are averaged at a time.
+        measure: The job's measure, for the whole evaluation set.
+        max_coalitions: The most coalitions to evaluate at a time: there is no limit, because one
+            coalition's weights are averaged at a time.
     """
 
     max_coalitions = sys.maxsize

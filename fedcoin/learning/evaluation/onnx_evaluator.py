@@ -68,9 +68,9 @@ class OnnxEvaluator(SummingEvaluator):
         frozen: float32 weights by name that all models share; each is held once.
 
     Attributes:
-        measure: As in `Evaluator.measure`.
-        max_coalitions: As in `Evaluator.max_coalitions`. Without a limit, because one coalition's
-            weights are averaged at a time.
+        measure: The job's measure, for the whole evaluation set.
+        max_coalitions: The most coalitions to evaluate at a time: there is no limit, because one
+            coalition's weights are averaged at a time.
 
     Raises:
         RefusalError: MISSING_PACKAGE without onnxruntime; BAD_MODEL when it cannot load the graph;

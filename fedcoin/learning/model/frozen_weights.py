@@ -53,12 +53,12 @@ def freeze_weights(
             keeps what the spec says.
 
     Returns:
-        The divided model.
+        The new spec, and the encoded tensors of both parts.
 
     Raises:
         RefusalError: BAD_MODEL when a pattern fits no weight, or the spec names other frozen
-            weights than these; WRONG_NAMES, WRONG_SHAPE, NOT_FINITE and others, as in
-            `check_named_weights`, when the weights are not the model's.
+            weights than these; another code of `check_named_weights`, such as WRONG_NAMES,
+            WRONG_SHAPE or NOT_FINITE, when the weights are not the model's.
     """
     spec, weights = parse_spec(spec_raw), decode_tensors(weights_raw)
     check_named_weights(weight_shapes(spec), weights, "base")
@@ -123,7 +123,7 @@ def load_frozen(spec: artifact_pb2.ModelSpec, path: Path | None) -> Weights:
 
     Raises:
         RefusalError: BAD_TENSOR when the file does not hold tensors; WRONG_NAMES when there is no
-            file, or as in `check_named_weights`, whose other codes are possible as well.
+            file; a code of `check_named_weights` when its weights are not the model's.
         OSError: The file cannot be read.
     """
     shapes = frozen_shapes(spec)

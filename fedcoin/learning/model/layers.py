@@ -181,7 +181,7 @@ def weight_names(layer: Layer) -> tuple[str, ...]:
     """List the names of a layer's weights.
 
     Args:
-        layer: The layer.
+        layer: A layer of a graph, with or without weights.
 
     Returns:
         The names, none for a layer without weights.

@@ -182,10 +182,10 @@ def backpropagate(
 
 
 def view_kernel(layer: Dense, weights: Mapping[str, Floats]) -> Floats:
-    """View a layer's kernel.
+    """View a layer's kernel with its inputs first, whatever order the weight has.
 
     Args:
-        layer: The layer.
+        layer: Names the weight, and says which of its axes comes first.
         weights: float32 weights by name.
 
     Returns:

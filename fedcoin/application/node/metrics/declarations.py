@@ -60,7 +60,7 @@ class EventCounts:
         """Count a transaction that came into the mempool.
 
         Args:
-            transaction: The transaction.
+            transaction: A decoded and verified transaction, which waits now.
         """
         self.admitted += 1
 
@@ -350,7 +350,7 @@ def read_metrics(node: ObservedNode) -> Iterator[tuple[Metric, Labelled]]:
     """Read all metrics. Call it on the node's event loop; it takes less than a few ms.
 
     Args:
-        node: The node.
+        node: The parts of the node that metrics read.
 
     Yields:
         Each metric that has a value now, with its value for each label value; "" stands for none.

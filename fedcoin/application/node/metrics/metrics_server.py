@@ -34,7 +34,7 @@ class MetricsServer:
     """Serves a node's metrics. `start` it on the node's event loop, and `stop` it.
 
     Args:
-        node: The node.
+        node: The parts of the node that metrics read.
         endpoint: Where to listen; port 0 for any free one.
         tls: The TLS files; with them callers must show a certificate of the authority. None for
             plain HTTP.

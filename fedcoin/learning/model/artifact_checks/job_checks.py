@@ -102,11 +102,12 @@ def check_job_files(
         aggregate: The tensors of the averaged weights.
         updates: The tensors of each client's weights.
         evaluation: The tensors `x` and `y` of the evaluation set.
-        evaluation_size: As in `check_job_artifacts`.
-        num_samples: As in `check_job_artifacts`.
-        groups: As in `check_job_artifacts`.
-        similarity_limit: As in `check_job_artifacts`.
-        utility: As in `check_job_artifacts`.
+        evaluation_size: The number of examples that the set must have; None for any number.
+        num_samples: How much each client counts in the aggregate, which is then checked; None for
+            only its shapes and numbers.
+        groups: The groups of look-alikes, one number for each update; empty for none.
+        similarity_limit: The smallest similarity within a group.
+        utility: The `Utility` that the evaluation set is for.
 
     Raises:
         RefusalError: MODEL_TOO_LARGE, BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted;

@@ -26,7 +26,7 @@ class Outbox:
     """The transactions and hashes that wait to be sent to one peer.
 
     Args:
-        peer: The peer.
+        peer: The peer that they are sent to.
     """
 
     def __init__(self, peer: Peer) -> None:

@@ -121,8 +121,8 @@ class TransactionRelay:
         """Say which of the transactions that a peer has this node lacks.
 
         Args:
-            peer: The peer.
-            hashes: Hashes of transactions.
+            peer: The peer that has the transactions, whose limits on messages count.
+            hashes: Hashes of transactions, 32 bytes each.
 
         Returns:
             Those of transactions that neither wait here nor were relayed.
