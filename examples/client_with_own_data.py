@@ -29,7 +29,7 @@ def write_own_data(path: Path) -> None:
     """Write the training set as an `.npz` file; put your own arrays here.
 
     Args:
-        path: The file.
+        path: The file, which is created or replaced.
     """
     digits = load_dataset("digits")
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])

@@ -202,7 +202,7 @@ def _check_message(message: Message, height: int, validators: ValidatorSet) -> N
     """Check that a message is for a height and by one of its validators.
 
     Args:
-        message: The message.
+        message: A proposal or vote, whose signature was verified.
         height: The height that is being decided.
         validators: The validators of the height.
 
@@ -229,7 +229,7 @@ def _check_proposal(proposal: Proposal, proposer: Validator) -> None:
     """Check that a proposal may come from a correct proposer.
 
     Args:
-        proposal: The proposal.
+        proposal: A proposal whose signature was verified.
         proposer: The proposer of its round.
 
     Raises:

@@ -61,7 +61,7 @@ def check_range(
     """Check that a number is within its range.
 
     Args:
-        value: The number.
+        value: The number to check.
         minimum: The smallest value allowed.
         maximum: The largest value allowed.
         field: The field's name, for the refusal.

@@ -177,7 +177,7 @@ def make_server_app(options: argparse.Namespace, api: str, folder: Path) -> Serv
 
     Args:
         options: The command line.
-        api: The node.
+        api: The `host:port` of the node's API.
         folder: Holds the node's home.
 
     Returns:

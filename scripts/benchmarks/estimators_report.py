@@ -277,8 +277,8 @@ def write(rows: Rows, text: str) -> None:
     """Write the tables between the marks of docs/BENCHMARKS.md, and the plots to docs/benchmarks.
 
     Args:
-        rows: The runs.
-        text: The tables.
+        rows: One dictionary for each run, as `tables` takes them.
+        text: The tables in Markdown, from `tables`.
     """
     page = DOCS / "BENCHMARKS.md"
     before, rest = page.read_text().split(BEGIN)

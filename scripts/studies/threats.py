@@ -75,7 +75,7 @@ def render(results: Sequence[AttackResult]) -> str:
     """Write the table of attacks.
 
     Args:
-        results: The attacks.
+        results: What each attack got.
 
     Returns:
         The table in Markdown.

@@ -253,7 +253,7 @@ def table(heading: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> str:
 
     Args:
         heading: The columns' names.
-        cells: The rows.
+        cells: The cells of each row, one for each column.
 
     Returns:
         Markdown; line breaks within a cell become spaces.

@@ -140,7 +140,7 @@ async def prepare_campaign(
 
     Args:
         config: The coordinator's settings.
-        chain: The network.
+        chain: The network's name and genesis hash.
         store: Where the campaign's first artifacts are put.
         report: Called with sentences about the evaluation set's inputs and the model.
 
@@ -179,7 +179,7 @@ def create_campaign(
 
     Args:
         config: The coordinator's settings.
-        chain: The network.
+        chain: The network's name and genesis hash.
         store: Where the artifacts are put.
         artifacts: The contents of the artifacts.
 

@@ -17,7 +17,7 @@ def check_resumable(campaign: Campaign, chain: ChainIdentity, store: ArtifactSto
 
     Args:
         campaign: The saved campaign.
-        chain: The network.
+        chain: The network's name and genesis hash.
         store: The coordinator's artifacts.
 
     Raises:

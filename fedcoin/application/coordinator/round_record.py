@@ -58,7 +58,7 @@ def summarise(record: RoundRecord) -> str:
     """Say in one line how a round ended.
 
     Args:
-        record: The round.
+        record: The outcome of the round.
 
     Returns:
         The line, for the log.

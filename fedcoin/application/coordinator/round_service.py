@@ -221,7 +221,7 @@ def coordinator_services(
     """List the gRPC services of a coordinator's listener: rounds, uploads and downloads.
 
     Args:
-        rounds: The campaign.
+        rounds: The rounds of the campaign, which clients take part in.
         store: The artifacts that clients download, and where their uploads go.
         clock_ms: The coordinator's clock, against which registrations are checked.
 

@@ -193,7 +193,7 @@ def read_tail(path: Path) -> str:
     """Read the last 15 lines of a log file.
 
     Args:
-        path: The file.
+        path: The log file, which may hold any bytes.
 
     Returns:
         The lines, indented; or `(nothing)` for an empty file.

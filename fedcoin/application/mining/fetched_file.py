@@ -44,7 +44,7 @@ def write_fetched(path: Path, fetched: Iterable[tuple[bytes, Mapping[bytes, None
     """Write the file. Waits for the disk; a failure is logged, since only a restart needs the file.
 
     Args:
-        path: The file.
+        path: The file, which is created or replaced.
         fetched: Each campaign's id, and the ids of its artifacts.
     """
     lines = [" ".join(id.hex() for id in (campaign, *ids)) for campaign, ids in fetched]

@@ -252,7 +252,7 @@ class TaskJobs:
         """Tell whether nothing has to be fetched for a task.
 
         Args:
-            assignment: The task.
+            assignment: What evaluating the task needs.
 
         Returns:
             True when all artifacts are in the store.
@@ -266,7 +266,7 @@ class TaskJobs:
         """Check a task's artifacts.
 
         Args:
-            assignment: The task.
+            assignment: What evaluating the task needs.
             timeout_s: How long missing artifacts are fetched, in seconds.
 
         Raises:
@@ -296,7 +296,7 @@ class TaskJobs:
         `MAX_IDLE_JOBS`.
 
         Args:
-            assignment: The task.
+            assignment: What evaluating the task needs.
             timeout_s: How long missing artifacts are fetched, in seconds.
             urgent: Whether the evaluations come before those of callers that are not urgent.
 

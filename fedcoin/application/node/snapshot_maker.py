@@ -34,7 +34,7 @@ def restore_snapshot(
 
     Args:
         path: The snapshot's file.
-        store: The database.
+        store: The database, which must hold no chain.
         genesis: The network's genesis.
         on_part: Called after each part.
 
@@ -56,7 +56,7 @@ def refuse_chain(store: ChainStore) -> None:
     """Refuse a database that holds a chain.
 
     Args:
-        store: The database.
+        store: The database, which must hold no chain.
 
     Raises:
         RefusalError: CHAIN_EXISTS when it has a block or started from a snapshot.
@@ -98,7 +98,7 @@ class SnapshotMaker:
     """Makes a snapshot at regular heights, in a thread, and deletes the oldest ones.
 
     Args:
-        store: The chain.
+        store: The database with the chain.
         genesis: The network's genesis.
         folder: Where snapshots are kept.
         owner: Owns the task.

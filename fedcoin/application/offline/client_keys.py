@@ -20,7 +20,7 @@ def open_client_key(home: Home, folder: Path, passphrase: str | None, row: Table
         home: The home of the command.
         folder: The folder of the table, to which paths in it are relative.
         passphrase: Opens encrypted keys; None when none was given.
-        row: The client.
+        row: The client's row of the table.
 
     Returns:
         The client's key pair, decrypted.

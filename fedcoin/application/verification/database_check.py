@@ -119,7 +119,7 @@ def check_block_columns(store: ChainStore, block: Block) -> None:
     """Check the hash and the header that are stored beside a block for faster reading.
 
     Args:
-        store: The database.
+        store: The database that is checked.
         block: A block that the database holds, decoded.
 
     Raises:
@@ -135,7 +135,7 @@ def check_meta(store: ChainStore, genesis: Genesis) -> None:
     """Check the table `meta`: network, protocol, and the height below which nothing is signed.
 
     Args:
-        store: The database.
+        store: The database that is checked.
         genesis: The network's genesis.
 
     Raises:
@@ -162,7 +162,7 @@ def check_trusted_headers(store: ChainStore, genesis: Genesis) -> None:
     """Check the table `trusted_headers`: headers that lead from genesis to the snapshot's block.
 
     Args:
-        store: The database.
+        store: The database that is checked.
         genesis: The network's genesis.
 
     Raises:
@@ -189,7 +189,7 @@ def check_own_votes(store: ChainStore, genesis: Genesis) -> None:
     """Check the table `own_votes`: each row is signed, and stored under what it says.
 
     Args:
-        store: The database.
+        store: The database that is checked.
         genesis: The network's genesis.
 
     Raises:

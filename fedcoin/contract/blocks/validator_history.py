@@ -147,7 +147,7 @@ class ValidatorHistory:
     Each header is read once.
 
     Args:
-        store: The chain.
+        store: The database with the chain.
         genesis: The network's genesis.
     """
 

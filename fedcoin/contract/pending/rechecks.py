@@ -24,7 +24,7 @@ class Rechecks:
         """Follow a new transaction.
 
         Args:
-            entry: The transaction.
+            entry: A waiting transaction, with what is known of it.
         """
         self._expiring[entry.transaction.body.expiry_height][entry.transaction.hash] = entry
         self.note(entry)
@@ -33,7 +33,7 @@ class Rechecks:
         """Follow a transaction that was checked again.
 
         Args:
-            entry: The transaction.
+            entry: A waiting transaction, with what is known of it.
         """
         if entry.depends_on_sender_alone:
             self._unstable.pop(entry.transaction.hash, None)
@@ -44,7 +44,7 @@ class Rechecks:
         """Forget a transaction that has left the mempool.
 
         Args:
-            entry: The transaction.
+            entry: A waiting transaction, with what is known of it.
         """
         self._unstable.pop(entry.transaction.hash, None)
         height = entry.transaction.body.expiry_height

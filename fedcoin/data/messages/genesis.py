@@ -106,7 +106,7 @@ def render_genesis(message: genesis_pb2.Genesis) -> bytes:
     """Encode a genesis as the JSON of a genesis file.
 
     Args:
-        message: The genesis.
+        message: A genesis, which is not checked.
 
     Returns:
         Indented JSON with the field names of `genesis.proto`, ending in a line feed.

@@ -202,7 +202,7 @@ class SnapshotFolder:
         """Use a folder, which is created (mode 0700) before the first file is written.
 
         Args:
-            root: The folder.
+            root: The folder, which need not exist.
         """
         self._root = root
 

@@ -108,7 +108,7 @@ def match_layout(spec: ModelSpec, arrays: ArrayRecord) -> TensorLayout:
     records are matched by name, and may hold more arrays than the model has tensors.
 
     Args:
-        spec: The model.
+        spec: Names the tensors of the model, in order.
         arrays: The record of the global model.
 
     Returns:

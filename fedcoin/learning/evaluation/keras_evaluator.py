@@ -46,7 +46,7 @@ class KerasEvaluator(SummingEvaluator):
     """Evaluates any model that `keras_models.model_from_spec` builds. Implements `job.Evaluator`.
 
     Args:
-        spec: The model.
+        spec: The model, checked by `spec.check_spec`.
         base: float32 weights by name, of the base model; the trained ones only.
         updates: float32 weights by name, of each client's model.
         x: Inputs float32 or int32 (m, *input_shape).

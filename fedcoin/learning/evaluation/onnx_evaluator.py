@@ -56,7 +56,7 @@ class OnnxEvaluator(SummingEvaluator):
     """Evaluates any model whose architecture is an ONNX graph. Implements `job.Evaluator`.
 
     Args:
-        spec: The model.
+        spec: The model, checked by `spec.check_spec`.
         base: float32 weights by name, of the base model; the trained ones only.
         updates: float32 weights by name, of each client's model.
         x: Inputs float32 or int32 (m, *input_shape).

@@ -214,7 +214,7 @@ def weigh_layer(stack: StackedLayer, norms: Sequence[StackedBatchNorm]) -> Weigh
     """Join a layer and the batch normalisation behind it.
 
     Args:
-        stack: The layer.
+        stack: The layer's weights in several models.
         norms: The batch normalisation; empty without one.
 
     Returns:

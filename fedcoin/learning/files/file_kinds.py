@@ -58,7 +58,7 @@ def identify_file(path: Path) -> FileKind:
     """Tell in which format a file is, by its content.
 
     Args:
-        path: The file.
+        path: The file to look into.
 
     Returns:
         The format; the file may still be damaged.

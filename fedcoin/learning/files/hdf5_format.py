@@ -72,7 +72,7 @@ def open_keras(path: Path) -> Iterator[StoredArrays]:
     """Open the weights of a `.keras` file.
 
     Args:
-        path: The file.
+        path: The `.keras` file.
 
     Yields:
         The model's weights, as `open_hdf5` gives them.
@@ -89,7 +89,7 @@ def extract_weights(path: Path) -> Iterator[Path]:
     """Copy the weights of a `.keras` file into a temporary file.
 
     Args:
-        path: The file.
+        path: The `.keras` file.
 
     Yields:
         The path of a `.weights.h5` file, which is deleted at the end of the context.
@@ -107,7 +107,7 @@ def read_architecture(path: Path) -> str:
     """Read the architecture in a `.keras` file.
 
     Args:
-        path: The file.
+        path: The `.keras` file.
 
     Returns:
         Keras' JSON, as `model.to_json()` gives it, without how the model was compiled.

@@ -123,7 +123,7 @@ def unreadable(path: Path, sentence: str) -> RefusalError:
     """Build the error for a file that cannot be read.
 
     Args:
-        path: The file.
+        path: The file, which messages name.
         sentence: What is wrong and what to do; it follows the path.
 
     Returns:
@@ -139,7 +139,7 @@ def refusing_damage(path: Path, kind: str) -> Iterator[None]:
     """Turn any exception of a library that reads a file into a RefusalError.
 
     Args:
-        path: The file.
+        path: The file, which messages name.
         kind: What the file is, such as "an .npz file".
 
     Yields:
@@ -161,7 +161,7 @@ def check_dimensions(path: Path, name: str, shape: tuple[int, ...], dtype: np.dt
     """Check that an array of this shape can be held, before anything is allocated.
 
     Args:
-        path: The file.
+        path: The file, which messages name.
         name: The array's name.
         shape: The shape that the file states.
         dtype: The dtype in which the array would be held.
@@ -186,7 +186,7 @@ def check_count(path: Path, count: int) -> None:
     """Check the number of arrays.
 
     Args:
-        path: The file.
+        path: The file, which messages name.
         count: How many arrays it has.
 
     Raises:

@@ -45,7 +45,7 @@ def needs_keras(path: Path) -> bool:
     """Tell whether reading a file of weights imports TensorFlow, as in a worker process.
 
     Args:
-        path: The file.
+        path: A file in any format that `open_arrays` opens.
 
     Returns:
         True when its variables are numbered, as Keras 3 writes them.

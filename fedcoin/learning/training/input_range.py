@@ -129,7 +129,7 @@ def check_divisor(divisor: float) -> None:
     """Refuse a number that inputs cannot be divided by.
 
     Args:
-        divisor: The number.
+        divisor: What inputs would be divided by.
 
     Raises:
         RefusalError: BAD_DATASET when it is not above 0, or not finite.

@@ -61,7 +61,7 @@ class NodeServicer(NodeServiceServicer):
 
         Args:
             chain: The chain of final blocks.
-            pool: The mempool.
+            pool: The node's mempool.
             peers: The node's peers.
             node: Facts about this node.
         """

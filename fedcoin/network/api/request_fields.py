@@ -70,7 +70,7 @@ def check_height(value: int, field: str) -> int:
     """Check a height.
 
     Args:
-        value: The height.
+        value: The height that the request names.
         field: The request's field, for the refusal.
 
     Returns:

@@ -50,7 +50,7 @@ class TransactionServicer(TransactionServiceServicer):
 
         Args:
             chain: The chain of final blocks.
-            pool: The mempool.
+            pool: The node's mempool.
         """
         self._chain = chain
         self._pool = pool

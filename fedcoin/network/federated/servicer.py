@@ -103,7 +103,7 @@ class FederatedLearningServicer(FederatedLearningServiceServicer):
         """Serve a campaign.
 
         Args:
-            rounds: The campaign.
+            rounds: The rounds of the campaign, which clients take part in.
             clock_ms: Gives Unix time in ms.
         """
         self._rounds = rounds

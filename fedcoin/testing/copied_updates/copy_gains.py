@@ -148,7 +148,7 @@ def make_copies(
     """Copy an update, with independent Gaussian noise of a given norm in each copy.
 
     Args:
-        trained: The round.
+        trained: The round, with the base and all updates.
         owner: The index of the update.
         copies: How many copies to make.
         noise: The norm of the noise, relative to that of the owner's change.

@@ -42,7 +42,7 @@ def render_tables(findings: Findings) -> str:
     """Write the tables of the study's page.
 
     Args:
-        findings: The numbers.
+        findings: All numbers of the study.
 
     Returns:
         Markdown.
@@ -64,7 +64,7 @@ def draw_figures(findings: Findings) -> dict[str, str]:
     """Draw the figures of the study's page.
 
     Args:
-        findings: The numbers.
+        findings: All numbers of the study.
 
     Returns:
         SVG by the figure's name, in the order of `FIGURES`.
@@ -109,7 +109,7 @@ def write(findings: Findings, document: Path) -> None:
     """Replace the tables between the marks of a page, and the figures beside it.
 
     Args:
-        findings: The numbers.
+        findings: All numbers of the study.
         document: The page, with `BEGIN` and `END`; figures go to its folder's `benchmarks`.
     """
     before, rest = document.read_text(encoding="utf-8").split(BEGIN)

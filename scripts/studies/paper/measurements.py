@@ -69,7 +69,7 @@ def measure_types(network: Network, partition: Partition) -> list[TypeRow]:
 
     Args:
         network: A network that divided its data by types.
-        partition: The division.
+        partition: How the data were divided among the clients.
 
     Returns:
         A row for each type.
@@ -97,7 +97,7 @@ def measure_iterations(
 
     Args:
         network: A network that divided its data by types.
-        partition: The division.
+        partition: How the data were divided among the clients.
         max_iterations: Difficulties at which more are to be expected are left out.
 
     Returns:

@@ -208,7 +208,7 @@ def clients_by_type(network: Network, partition: Partition) -> list[list[Client]
 
     Args:
         network: A network that divided its data by types.
-        partition: The division.
+        partition: How the data are divided among the clients.
 
     Returns:
         The clients of each type.

@@ -256,7 +256,7 @@ def run_job(job: Job) -> Any:
     """Run one measurement.
 
     Args:
-        job: The measurement.
+        job: The function to call, and its arguments.
 
     Returns:
         Its result, as JSON takes it: dataclasses as dictionaries, tuples as lists.

@@ -52,7 +52,7 @@ def enum_name(kind: Any, number: int) -> str:
 
     Args:
         kind: The enum's descriptor.
-        number: The value.
+        number: The value's number on the wire.
 
     Returns:
         The name in lower case; the number as text when this version does not know the value.
@@ -91,7 +91,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
     """Print a table with aligned columns.
 
     Args:
-        columns: The headings.
+        columns: The heading of each column.
         rows: The cells of each row.
         right: One character for each column: `r` aligns it to the right.
     """
@@ -160,6 +160,6 @@ def note(line: str) -> None:
     """Print a line about the work to standard error.
 
     Args:
-        line: The text.
+        line: One line, without its end.
     """
     click.echo(line, err=True)

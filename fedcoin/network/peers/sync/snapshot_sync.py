@@ -90,7 +90,7 @@ class PartialSnapshot:
     Args:
         path: The file that holds the parts.
         chain: This node's chain, for the genesis.
-        target: The snapshot.
+        target: The height and hash of the block whose state the snapshot holds.
     """
 
     def __init__(self, path: Path, chain: ChainPort, target: SnapshotId) -> None:

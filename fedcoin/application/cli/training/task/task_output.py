@@ -20,7 +20,7 @@ def phase_of(view: TaskView) -> str:
     """Name the phase of a task.
 
     Args:
-        view: The task.
+        view: The task as a node shows it.
 
     Returns:
         The name in lower case, such as "settled".
@@ -34,7 +34,7 @@ def describe_progress(view: TaskView) -> str:
     """Describe how far a task is, in one line.
 
     Args:
-        view: The task.
+        view: The task as a node shows it.
 
     Returns:
         Its round, attempt and phase, and how many miners have committed and revealed.
@@ -52,7 +52,7 @@ def print_task(view: TaskView) -> None:
     """Print a task: its terms, its clients and its miners.
 
     Args:
-        view: The task.
+        view: The task as a node shows it.
     """
     from fedcoin.v1.task_pb2 import Schedule
 
