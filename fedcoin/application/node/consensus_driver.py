@@ -105,10 +105,11 @@ class ConsensusDriver:
         self._own_vote_listeners: list[Callable[[Vote], None]] = []
         # When the last block became final here, Unix ms, and how long the next one waits then.
         self._paused_ms = self._pause_ms = 0
+        self._is_pausing = False
         self._voting = self._next_voting()
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
-        pool.on_ready(self._consider)
+        pool.on_ready(self._on_ready)
 
     def on_equivocation(self, listener: Callable[[Vote, Vote], None]) -> None:
         """Register a listener for equivocations.
@@ -219,8 +220,14 @@ class ConsensusDriver:
                 log.debug("dropped an early message: %s", refusal)
         self._consider()
 
+    def _on_ready(self) -> None:
+        # While a height waits for more transactions, each new one says nothing new.
+        if not self._is_pausing:
+            self._consider()
+
     def _consider(self) -> None:
         # Starts the height if there is a reason; else checks again when there may be one.
+        self._is_pausing = False
         if self._voting.is_started:
             return
         ledger, now = self._chain.ledger, self._clock()
@@ -239,6 +246,7 @@ class ConsensusDriver:
                 self._begin()
                 return
             due = min(due, paced)
+            self._is_pausing = True
         if self._wake is not None:
             self._wake.cancel()
         delay_s = (due - now) / 1000

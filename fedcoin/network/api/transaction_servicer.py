@@ -165,6 +165,9 @@ class TransactionServicer(TransactionServiceServicer):
         return view
 
     async def _later(self, hash: bytes, last: TransactionView) -> TransactionView:
+        if self._pool.get(hash) is not None:
+            # A block takes it out of the mempool before the watchers are woken.
+            return last
         view = await self._view(hash)
         if view is None or view.status == TRANSACTION_STATUS_DROPPED:
             return _gone(last, view)

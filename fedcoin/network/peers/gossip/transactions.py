@@ -43,7 +43,7 @@ PAUSE_S = 0.01
 BUSY_PAUSE_S = 0.04
 """The same after a call with many transactions."""
 
-ANNOUNCE_S = 0.02
+ANNOUNCE_S = 0.05
 """How long the first of several hashes waits for others, in seconds."""
 BUSY_ANNOUNCE_S = 0.2
 """The same when many wait by then: most are final before they are sent."""
