@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
@@ -22,6 +23,9 @@ LOOPBACK: Final[tuple[IpNetwork, ...]] = (
 """The loopback networks."""
 
 _IPV6_PREFIX: Final = 64
+
+_REMEMBERED: Final = 1_024
+"""How many hosts are parsed once; each call of a host asks for its group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class HostGroups:
         )
 
 
+@lru_cache(_REMEMBERED)
 def group_of(host: str) -> str:
     """Name the group that a host shares its limits with.
 
@@ -77,6 +82,7 @@ def observed_host(transport: str) -> str:
     return host.strip("[]")
 
 
+@lru_cache(_REMEMBERED)
 def _parse(host: str) -> IpAddress | None:
     try:
         address = ipaddress.ip_address(host)

@@ -201,19 +201,12 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _around(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._recorded(call, context))
-            await stack.enter_async_context(_answered(call, context))
-            await stack.enter_async_context(self._limited(call))
-            for guard in self._guards:
-                await stack.enter_async_context(guard(call, context))
-            yield
-
-    @asynccontextmanager
-    async def _recorded(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
         began = self._clock()
         try:
-            yield
+            async with _answered(call, context), self._limited(call), AsyncExitStack() as stack:
+                for guard in self._guards:
+                    await stack.enter_async_context(guard(call, context))
+                yield
         finally:
             logger.debug(
                 "%s %s from %s: %s after %.1f ms",
