@@ -139,7 +139,8 @@ class SenderQueue:
         them, so that both are weighed together.
 
         Returns:
-            The suffix; None when all transactions are protected.
+            The transactions and their fee rate; None when all are among the `num_protected` first
+            ones.
         """
         ordered = self.in_order()
         cheapest: tuple[int, int] | None = None

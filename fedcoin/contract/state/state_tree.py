@@ -112,7 +112,7 @@ def verify_entry(key: bytes, value: bytes, proof: EntryProof, root: bytes) -> bo
     Args:
         key: The entry's key.
         value: The entry's value.
-        proof: The proof of the entry.
+        proof: The entry's bucket, and the path from there to the root.
         root: The root hash, 32 bytes: a header's `app_hash`.
 
     Returns:

@@ -35,7 +35,7 @@ from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 
 @dataclass(frozen=True, slots=True)
 class PlayerDistances:
-    """The part h of the prior: how strong it is, and how far each player moves a coalition."""
+    """The part h of the model (see the module): its strength, and how each player moves it."""
 
     deviations: Floats
     """f(s), the standard deviation of h(S) for the sizes 0 to n; 0 for 0 and n, (n + 1,)."""

@@ -104,7 +104,7 @@ class VoteWatch:
         return self.own_votes().is_overdue
 
     def own_votes(self) -> OwnVotes:
-        """Describe the last own vote."""
+        """Describe the last own vote, and whether one is overdue."""
         owed = self._owed_since_ms
         is_overdue = owed is not None and self._clock() - owed >= self._limit_ms
         return OwnVotes(self._last_height, self._last_ms, is_overdue)
