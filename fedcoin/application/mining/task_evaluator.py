@@ -202,12 +202,11 @@ class TaskUtility:
         """
         return await self._worker.evaluate(self._job_id, coalitions, urgent=self._urgent)
 
-    async def measure_spread(self, coalitions: Coalitions, wanted: Counts) -> Counts:
+    async def measure_spread(self, coalitions: Coalitions) -> Counts:
         """Measure how far the utilities of coalitions depend on the order of float sums.
 
         Args:
-            coalitions: Bool (m, n), any number of them, at least one.
-            wanted: int64 (m,): the spreads that would be large enough for the caller.
+            coalitions: Bool (m, n), any number of them.
 
         Returns:
             int64 (m,), as `rounding_spread.measure_spread` computes it.
@@ -216,9 +215,7 @@ class TaskUtility:
             RefusalError: The worker refused the request.
             WorkerError: The worker processes failed.
         """
-        return await measure_spread(
-            self._worker, self._job, coalitions, wanted, urgent=self._urgent
-        )
+        return await measure_spread(self._worker, self._job, coalitions, urgent=self._urgent)
 
 
 class TaskJobs:
