@@ -15,6 +15,7 @@ from tests.support.documents import EVERY_PAGE, find_inline_code
 from tests.support.wire_descriptors import file_descriptors
 
 OTHER_CAPITALS = {
+    "NUM_STEPS_CURRENT_ROUND",  # A key of NVFlare.
     # Statuses of gRPC calls and of its health service that no code of this program maps to.
     "UNIMPLEMENTED", "SERVING",
     # Short names of enum values.

@@ -19,7 +19,7 @@ def test_library_example_prints_what_the_readme_says(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out in find_code_blocks(text, "text")
 
 
-FRAMEWORKS = {"flwr", "torch"}
+FRAMEWORKS = {"flwr", "nvflare", "torch"}
 """Packages that integrations import and that may be missing here."""
 
 

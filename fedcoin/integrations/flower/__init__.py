@@ -8,8 +8,8 @@ clients train or how the wrapped strategy aggregates.
 * `paid_federation`: a strategy whose rounds miners value and the chain pays; `paid_rounds` runs its
   campaign, with the settings of `campaign_terms`, in an `event_loop_thread`.
 * `signing_mod`: the part of a paid client; `round_terms` is what both sides tell each other.
-* `coalition_models`, `tensor_layout`, `train_replies`: arrays of coalitions, of artifacts, and of
-  replies; `wrapped_strategy`: the base of both strategies.
+* `tensor_layout`, `train_replies`: arrays of artifacts and of replies; `wrapped_strategy`: the base
+  of both strategies.
 * `triton_guard`: keeps a library out of processes that it would end.
 
 docs/FLOWER.md is the manual.

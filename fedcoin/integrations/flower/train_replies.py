@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.integrations.coalition_models import check_arrays
 from fedcoin.learning.errors import LearningCode
 
 MAX_EXAMPLES: Final = 1_000_000_000
@@ -100,27 +101,5 @@ def check_same_arrays(arrays: ArrayRecord, base: ArrayRecord) -> Mapping[str, np
         RefusalError: WRONG_NAMES when the keys differ; WRONG_SHAPE when a shape differs; NOT_FINITE
             when a number is NaN or infinite.
     """
-    if set(arrays) != set(base):
-        different = sorted(set(arrays) ^ set(base))[:4]
-        raise RefusalError(
-            LearningCode.WRONG_NAMES,
-            f"the reply's arrays and the global model differ in {', '.join(different)}; send all"
-            " arrays of the model under the keys that the server sent",
-            field="arrays",
-        )
-    read = {key: arrays[key].numpy() for key in base}
-    for key, array in read.items():
-        if array.shape != tuple(base[key].shape):
-            raise RefusalError(
-                LearningCode.WRONG_SHAPE,
-                f"{key} has shape {array.shape}; the global model's has {tuple(base[key].shape)}",
-                field=key,
-                limit=str(tuple(base[key].shape)),
-            )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise RefusalError(
-                LearningCode.NOT_FINITE,
-                f"{key} holds NaN or infinity: the client's training diverged",
-                field=key,
-            )
-    return read
+    shapes = {key: tuple(array.shape) for key, array in base.items()}
+    return check_arrays({key: array.numpy() for key, array in arrays.items()}, shapes)

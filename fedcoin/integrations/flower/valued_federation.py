@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedcoin import shapley
 from fedcoin.data.errors import RefusalError
-from fedcoin.integrations.flower.coalition_models import Arrays, CoalitionModels
+from fedcoin.integrations.coalition_models import Arrays, CoalitionModels
 from fedcoin.integrations.flower.train_replies import (
     EXAMPLES_KEY,
     check_same_arrays,
@@ -24,45 +20,12 @@ from fedcoin.integrations.flower.train_replies import (
     split_replies,
 )
 from fedcoin.integrations.flower.wrapped_strategy import WrappedStrategy, logger
+from fedcoin.integrations.round_values import RoundValues, add_round_values, value_round
 from fedcoin.learning.errors import LearningCode
 
 Utility = Callable[[ArrayRecord], float]
 """Takes a model's arrays and returns what the model is worth, such as its accuracy on examples of
 the server: a finite number."""
-
-NORMAL_QUANTILE_95: Final = 1.96
-"""Half the width of a 95 % interval of a normal distribution, in standard errors."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundValues:
-    """The values of one round's clients."""
-
-    server_round: int
-    """The round's number in the run, from 1."""
-    clients: tuple[str, ...]
-    """The clients' names, in order."""
-    estimate: shapley.Estimate
-    """Values and standard errors in the clients' order, in the utility's unit."""
-    seconds: float
-    """How long the valuation took, in seconds."""
-
-    def metrics(self) -> dict[str, float]:
-        """Return the values as metrics of Flower.
-
-        Returns:
-            For each client `shapley:NAME`, `shapley-low:NAME` and `shapley-high:NAME` (the ends of
-            the 95 % interval); `shapley-evaluations` and `shapley-seconds`.
-        """
-        found: dict[str, float] = {}
-        values, errors = self.estimate.values.tolist(), self.estimate.std_errors.tolist()
-        for name, value, error in zip(self.clients, values, errors, strict=True):
-            found[f"shapley:{name}"] = value
-            found[f"shapley-low:{name}"] = value - NORMAL_QUANTILE_95 * error
-            found[f"shapley-high:{name}"] = value + NORMAL_QUANTILE_95 * error
-        found["shapley-evaluations"] = self.estimate.evaluations
-        found["shapley-seconds"] = self.seconds
-        return found
 
 
 class ValuedFederation(WrappedStrategy):
@@ -173,13 +136,7 @@ class ValuedFederation(WrappedStrategy):
         Returns:
             For each client its value and standard error, in the utility's unit.
         """
-        if not self.rounds:
-            return {}
-        names = list(dict.fromkeys(name for round in self.rounds for name in round.clients))
-        players = [[names.index(name) for name in round.clients] for round in self.rounds]
-        total = shapley.add_rounds([round.estimate for round in self.rounds], players=players)
-        pairs = zip(total.values.tolist(), total.std_errors.tolist(), strict=True)
-        return dict(zip(names, pairs, strict=True))
+        return add_round_values(self.rounds)
 
     def _read(self, replies: Sequence[Message]) -> tuple[list[Message], list[Arrays], list[float]]:
         """Return the replies that count, with their arrays and weights, sorted by name."""
@@ -209,20 +166,15 @@ class ValuedFederation(WrappedStrategy):
         counts: Sequence[float],
     ) -> RoundValues:
         assert self._base is not None
-        began = time.monotonic()
-        models = CoalitionModels(self._base, updates, counts)
-
-        def utility(coalitions: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-            return np.array([float(self._utility(models.average(row))) for row in coalitions])
-
-        estimate = shapley.estimate(
-            utility,
-            len(names),
+        base = {key: array.numpy() for key, array in self._base.items()}
+        return value_round(
+            server_round,
+            names,
+            CoalitionModels(base, updates, counts),
+            lambda arrays: self._utility(ArrayRecord({k: Array(v) for k, v in arrays.items()})),
             seed=self._seed + server_round,
-            players=names,
             **self._options,
         )
-        return RoundValues(server_round, tuple(names), estimate, time.monotonic() - began)
 
 
 def _check_new(name: str, names: Sequence[str]) -> None:

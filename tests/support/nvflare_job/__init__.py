@@ -1,0 +1,1 @@
+"""A job of NVFlare whose clients know a linear rule more or less well."""
