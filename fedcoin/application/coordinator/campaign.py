@@ -98,8 +98,8 @@ class Campaign:
     """A client whose values below zero add up to more is left out of later rounds, in nano-utility.
     From the settings; the campaign's file does not hold it."""
     harm: dict[bytes, int] = field(default_factory=dict)
-    """How far below zero each client's values were together, in nano-utility, by address. Follows
-    from the history, so that the campaign's file does not hold it."""
+    """Each client's harm in all rounds (`participation.sum_harm`), in nano-utility, by address.
+    Follows from the history, so that the campaign's file does not hold it."""
     settings: dict[str, str] = field(default_factory=dict)
     """The settings that the campaign fixes, as TOML by name; none where nothing compares them."""
     other_settings: dict[str, str] = field(default_factory=dict)

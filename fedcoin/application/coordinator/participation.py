@@ -40,19 +40,23 @@ def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | 
 def sum_harm(history: Iterable[RoundRecord]) -> dict[bytes, int]:
     """Add up how far below zero each client's values were.
 
-    Values above zero do not make up for it: they were paid.
+    In each round at most what others gained: no more was paid for undoing harm. So a round that
+    makes the model worse for everybody counts against nobody. A client's own values above zero do
+    not make up for its harm: they were paid.
 
     Args:
         history: The rounds that are over.
 
     Returns:
-        The sum of each client that was ever below zero, in nano-utility, above 0, by address.
+        The sum of each client that did harm, in nano-utility, above 0, by address.
     """
     harm: dict[bytes, int] = {}
     for record in history:
+        gained = sum(max(0, client.shapley_nano) for client in record.clients)
         for client in record.clients:
-            if client.shapley_nano < 0:
-                harm[client.address] = harm.get(client.address, 0) - client.shapley_nano
+            undone = min(-client.shapley_nano, gained)
+            if undone > 0:
+                harm[client.address] = harm.get(client.address, 0) + undone
     return harm
 
 
@@ -60,7 +64,7 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
     """Check that a client's updates have not done much harm.
 
     Args:
-        harm: How far below zero the client's values were together, in nano-utility (`sum_harm`).
+        harm: The harm of the client in all rounds, in nano-utility, at least 0 (`sum_harm`).
         max_harm_nano: The largest harm, in nano-utility (`chain_messages.compute_max_harm`).
 
     Raises:
@@ -69,7 +73,7 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
     if harm > max_harm_nano:
         raise RefusalError(
             ApplicationCode.LEFT_OUT,
-            f"this client's values below zero add up to {-harm / 1e9:g}; the campaign leaves out"
+            f"this client's values below zero count as {-harm / 1e9:g}; the campaign leaves out"
             f" clients below {-max_harm_nano / 1e9:g}",
             field="address",
             limit=str(-max_harm_nano),

@@ -216,6 +216,7 @@ def test_a_client_that_did_much_harm_is_left_out_of_later_rounds() -> None:
         outcomes = (
             ClientOutcome(harmful, 5, harm, 0),
             ClientOutcome(other, 5, -50_000_000 * (number == 2), 0),
+            ClientOutcome(bytes(20), 5, 60_000_000, 0),
         )
         made.end_round(RoundRecord(number, b"t" * 32, True, False, 3, 10, outcomes))
     made.begin_training(0)

@@ -57,12 +57,14 @@ async def test_a_client_that_sinks_the_model_takes_part_in_no_later_round(
         for number in (0, 1):
             await register(here, coordinator, number)
         await until(lambda: campaign.phase is CampaignPhase.TRAINING)
-        await hand_in(here, coordinator, 0, 1.0)
+        # Ten times the base answers as the base does, and weighs up what turns it around.
+        await hand_in(here, coordinator, 0, 10.0)
         await hand_in(here, coordinator, 1, -9.0)
         await until(lambda: campaign.round == 2 and campaign.phase is CampaignPhase.TRAINING)
         (first,) = campaign.history
         values = {client.address: client.shapley_nano for client in first.clients}
         assert values[client_key(1).address] < -10_000_000
+        assert values[client_key(0).address] > 10_000_000
         for attempt in (register(here, coordinator, 1), hand_in(here, coordinator, 1, 1.0)):
             with pytest.raises(RpcError) as caught:
                 await attempt

@@ -59,6 +59,14 @@ def test_values_above_zero_do_not_make_up_for_harm() -> None:
     assert (caught.value.code, caught.value.limit) == (ApplicationCode.LEFT_OUT, "-60000000")
 
 
+def test_harm_counts_as_far_as_others_gained() -> None:
+    """No more was paid for undoing it, and nothing in a round that was worse for everybody."""
+    assert sum_harm([ended(1, (ANN, -400_000_000), (BOB, -300_000_000))]) == {}
+    third = (b"c" * 20, 5_000_000)
+    rounds = [ended(1, (ANN, -400_000_000), (BOB, -1_000_000), third), ended(2, (ANN, 9), (BOB, 9))]
+    assert sum_harm(rounds) == {ANN: 5_000_000, BOB: 1_000_000}
+
+
 @pytest.mark.parametrize("harm", [1_000, 3_000_000, 50_000_000, 900_000_000])
 def test_accomplices_are_paid_for_a_part_of_the_fund_and_one_round(harm: int) -> None:
     """However small the harm of a round is: it adds up over the rounds."""
