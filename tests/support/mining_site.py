@@ -57,6 +57,10 @@ class CountingWorker:
         with self._counted():
             return await self.worker.evaluate(job_id, coalitions, urgent=urgent)
 
+    async def count_near_ties(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+        with self._counted():
+            return await self.worker.count_near_ties(job_id, coalitions)
+
     async def check_job(
         self, job: UtilityJob, aggregate: Path, evaluation_size: int, max_work: int
     ) -> None:

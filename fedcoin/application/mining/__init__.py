@@ -8,7 +8,8 @@ recomputes challenged leaves.
 * `task_choice`: which open tasks it works on, and which first; `declining`: says which it cannot
 * `sampler`, `progress`: evaluate coalitions until there are enough samples; report the progress
 * `work_store`: samples and salt of each commitment, on disk
-* `task_evaluator`: a task's artifacts, and its job in the worker processes
+* `task_evaluator`: a task's artifacts, and its job in the worker processes; `coalition_evaluator`:
+  what it needs of these
 * `claim_audit`, `rounding_spread`: recompute a miner's claims; how far honest ones may differ
 * `campaign_quota`, `fetched_file`: how many bytes are fetched for a campaign, and what was fetched
 * `executor`: where the worker processes run, by the settings

@@ -2,8 +2,9 @@
 
 The network's tolerance allows for usual models. A client can send weights whose model answers by
 rounding errors, so that honest machines differ by more. Where a claim differs by more than the
-tolerance, the auditor measures how far its own utility moves with the weights' last digits, and
-allows for that as well.
+tolerance, the auditor counts the answers that nearly tie in its own outputs, which machines may
+compute in other ways, and allows for them up to a limit (`near_ties`). If that is not enough, it
+measures how far its own utility moves with the weights' last digits, and allows for that.
 """
 
 from __future__ import annotations
@@ -44,6 +45,21 @@ class AuditedUtility(Protocol):
         """
         ...
 
+    async def accept_ties(
+        self, coalitions: Coalitions, num_examples: int, per_ten_thousand: int
+    ) -> Counts:
+        """Compute the tolerance of coalitions with near ties.
+
+        Args:
+            coalitions: Bool (m, n).
+            num_examples: As in `tolerance`.
+            per_ten_thousand: As in `tolerance`.
+
+        Returns:
+            int64 (m,), at least the tolerance.
+        """
+        ...
+
     async def measure_spread(self, coalitions: Coalitions) -> Counts:
         """Measure how far the utilities of coalitions depend on rounding.
 
@@ -68,8 +84,8 @@ async def audit_claims(
         per_ten_thousand: The network parameter `utility_tolerance`.
 
     Raises:
-        RefusalError: AUDIT_FAILED when a utility differs by more than the tolerance and what the
-            coalition's rounding errors explain; the worker refused a request (a code of
+        RefusalError: AUDIT_FAILED when a utility differs by more than the tolerance and what near
+            ties or the coalition's rounding errors explain; the worker refused a request (a code of
             `WorkerPool.evaluate`, such as TOO_SLOW).
         WorkerError: The worker processes failed.
     """
@@ -80,7 +96,14 @@ async def audit_claims(
     # The largest difference first: of forged evidence nothing else is looked into.
     for rows in (disputed[:1], disputed[1:]):
         if len(rows):
-            tolerances[rows] += SPREADS * await utility.measure_spread(claims.coalitions[rows])
-            if (np.abs(claims.counts - counts) > tolerances)[rows].any():
+            differences = np.abs(claims.counts - counts)[rows]
+            coalitions = claims.coalitions[rows]
+            accepted = await utility.accept_ties(coalitions, evaluation_size, per_ten_thousand)
+            beyond = differences > accepted
+            if beyond.any():
+                spread = await utility.measure_spread(coalitions[beyond])
+                accepted[beyond] = np.maximum(accepted[beyond], tolerance + SPREADS * spread)
+            tolerances[rows] = accepted
+            if (differences > accepted).any():
                 break
     compare_counts(claims, counts, tolerances)

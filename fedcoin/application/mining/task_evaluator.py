@@ -11,16 +11,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+
+import numpy as np
 
 from fedcoin.application.mining.campaign_quota import CampaignQuota
+from fedcoin.application.mining.coalition_evaluator import CoalitionEvaluator
 from fedcoin.application.mining.rounding_spread import measure_spread
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
-from fedcoin.learning.measures.measure import Measure
+from fedcoin.learning.measures import near_ties
 from fedcoin.learning.model.artifact_sizes import (
     max_evaluation_bytes,
     max_frozen_bytes,
@@ -40,83 +41,6 @@ for its id; True when all are in the store."""
 
 MAX_IDLE_JOBS = 2
 """Unused jobs that stay open for later; each may take much memory."""
-
-
-class CoalitionEvaluator(Protocol):
-    """The worker processes, as `learning.workers.pool.WorkerPool` provides them."""
-
-    async def open_job(self, job: UtilityJob) -> None:
-        """Load a job. A job that is open already stays open.
-
-        Args:
-            job: The files and terms of a task.
-        """
-        ...
-
-    def batch_size(self, job_id: bytes) -> int:
-        """Return how many coalitions fit into the next batch, at least 1.
-
-        Args:
-            job_id: The id of an open job.
-        """
-        ...
-
-    def measure(self, job_id: bytes) -> Measure:
-        """Return the measure of a job, for its evaluation set.
-
-        Args:
-            job_id: The id of an open job.
-        """
-        ...
-
-    async def evaluate(
-        self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
-    ) -> Counts:
-        """Compute the utilities of coalitions, each of them only once.
-
-        Args:
-            job_id: The id of an open job.
-            coalitions: Bool (m, n), n the number of the job's clients.
-            urgent: Whether callers that are not urgent wait until this call is done.
-
-        Returns:
-            The utilities, int64 (m,), in units of the measure.
-        """
-        ...
-
-    async def check_job(
-        self, job: UtilityJob, aggregate: Path, evaluation_size: int, max_work: int
-    ) -> None:
-        """Check the format of a task's artifacts, and that the aggregate is the clients' average.
-
-        Args:
-            job: The files of the task: model, weights, and evaluation set.
-            aggregate: The path of the aggregate's weights.
-            evaluation_size: The number of examples that the evaluation set must have.
-            max_work: The largest number of multiply-adds of one coalition on the whole set.
-
-        Raises:
-            RefusalError: TOO_SLOW when the model takes more than `max_work`; a code of
-                `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
-                when a file is invalid or they do not fit together.
-        """
-        ...
-
-    async def close_job(self, job_id: bytes) -> None:
-        """Close a job. Its counts are remembered.
-
-        Args:
-            job_id: The id of a job; one that is not open is ignored.
-        """
-        ...
-
-    async def forget_job(self, job_id: bytes) -> None:
-        """Close a job and forget its counts.
-
-        Args:
-            job_id: The job's id.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +125,32 @@ class TaskUtility:
             WorkerError: The worker processes failed.
         """
         return await self._worker.evaluate(self._job_id, coalitions, urgent=self._urgent)
+
+    async def accept_ties(
+        self, coalitions: Coalitions, num_examples: int, per_ten_thousand: int
+    ) -> Counts:
+        """Compute an audit's tolerance of coalitions with near ties (`near_ties.accept_ties`).
+
+        Args:
+            coalitions: Bool (m, n).
+            num_examples: As in `tolerance`.
+            per_ten_thousand: As in `tolerance`.
+
+        Returns:
+            int64 (m,), in units of the utility.
+
+        Raises:
+            RefusalError: UNKNOWN_JOB, BAD_COALITIONS or TOO_SLOW when the worker refuses it.
+            WorkerError: The worker processes failed.
+        """
+        id, measure = self._job.job_id, self._worker.measure(self._job.job_id)
+        ties = np.zeros(len(coalitions), np.int64)
+        if not measure.needs_values:
+            size = self.batch_size
+            for start in range(0, len(coalitions), size):
+                rows = slice(start, start + size)
+                ties[rows] = await self._worker.count_near_ties(id, coalitions[rows])
+        return near_ties.accept_ties(measure, ties, num_examples, per_ten_thousand)
 
     async def measure_spread(self, coalitions: Coalitions) -> Counts:
         """Measure how far the utilities of coalitions depend on the order of float sums.

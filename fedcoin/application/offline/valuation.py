@@ -66,6 +66,9 @@ class Valuation:
     """The range of the evaluation set's inputs, and what they were divided by."""
     note: str
     """What to know about the accuracy of the base model (`explain_by_commonest`); else empty."""
+    near_ties: int
+    """How many answers are within rounding of a tie (`near_ties`), in the model without clients or
+    in that of all, whichever has more; 0 with measures that have no border."""
     model_changes: tuple[str, ...]
     """What was changed in the architecture's file, each in a few words."""
 
@@ -182,6 +185,9 @@ async def value_files(
             empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
             counts = await workers.evaluate(job.job_id, empty_and_grand)
             base_utility, whole_utility = (counts / largest).tolist()
+            ties = 0
+            if not workers.measure(job.job_id).needs_values:
+                ties = int((await workers.count_near_ties(job.job_id, empty_and_grand)).max())
             note = ""
             if utility == task_pb2.UTILITY_ACCURACY:
                 note = explain_by_commonest(evaluation.labels, int(counts[0]))
@@ -198,6 +204,7 @@ async def value_files(
         num_examples,
         evaluation.inputs,
         note,
+        ties,
         tuple(changes),
     )
 

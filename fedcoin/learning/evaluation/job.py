@@ -128,6 +128,17 @@ class Evaluator(Protocol):
         """
         ...
 
+    def count_near_ties(self, coalitions: Coalitions) -> Statistics:
+        """Count the examples of the share that rounding decides (`measures.near_ties`).
+
+        Args:
+            coalitions: As in `sum_statistics`.
+
+        Returns:
+            int64 (m, 1). Meaningful for measures that do not need the outputs' values.
+        """
+        ...
+
 
 def finish_utilities(
     job: UtilityJob, measure: Measure, coalitions: Coalitions, statistics: Statistics

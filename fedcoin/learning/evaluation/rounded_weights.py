@@ -12,20 +12,21 @@ from typing import Final
 
 import numpy as np
 
-from fedcoin.data.artifacts.tensors import Array
+from fedcoin.learning.model.aggregation import Weights
 
 RELATIVE_CHANGE: Final = 2.0**-22
 """By which part of itself a weight is changed, before it is rounded: two to four units in its last
 place. Sums in another order err by less, so that what they can flip is flipped in many draws."""
 
 
-def change_weights(weights: dict[str, Array], seed: int, model: int) -> dict[str, Array]:
+def change_weights(weights: Weights, seed: int, model: int) -> Weights:
     """Multiply each weight by 1 + `RELATIVE_CHANGE` or 1 - `RELATIVE_CHANGE`.
 
     Args:
         weights: float32 weights by name.
         seed: Chooses the signs, from 1; 0 changes nothing.
-        model: The index of the model among those of the job, which has signs of its own.
+        model: The index of the model among those of the job, which has signs of its own; one
+            behind the last for frozen weights.
 
     Returns:
         float32 weights by name.
@@ -37,5 +38,5 @@ def change_weights(weights: dict[str, Array], seed: int, model: int) -> dict[str
     for name, array in weights.items():
         signs = generator.integers(0, 2, array.shape, dtype=np.int8)
         factors = np.float32(1) + np.float32(RELATIVE_CHANGE) * (2 * signs - 1).astype(np.float32)
-        changed[name] = array * factors
+        changed[name] = array.astype(np.float32) * factors
     return changed

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob, finish_utilities
 from fedcoin.learning.measures.measure import Measure, Statistics
+from fedcoin.learning.measures.near_ties import NEAR_TIES
 from fedcoin.v1 import task_pb2
 
 
@@ -41,6 +42,14 @@ class SummingEvaluator(ABC):
         """Implement `Evaluator.evaluate`: sum up, and finish the measure."""
         statistics = self.sum_statistics(coalitions)
         return finish_utilities(self._job, self.measure, coalitions, statistics)
+
+    def count_near_ties(self, coalitions: Coalitions) -> Statistics:
+        """Implement `Evaluator.count_near_ties`: sum up by another measure meanwhile."""
+        own, self.measure = self.measure, NEAR_TIES
+        try:
+            return self.sum_statistics(coalitions)
+        finally:
+            self.measure = own
 
     @abstractmethod
     def _sum_up(self, coalitions: Coalitions) -> Statistics:

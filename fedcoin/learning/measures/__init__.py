@@ -14,6 +14,6 @@ turns the sums over the whole set into the utility.
 * `tokens`: next-token accuracy.
 * `class_scores`: log-probabilities and log-odds, for `ranking` and `losses`.
 * `target_checks`: whether an evaluation set fits a model and a measure.
-* `tolerances`: how far honest machines may differ.
+* `tolerances`: how far honest machines may differ; `near_ties`: answers that rounding decides.
 * `choice`: the measure of each `Utility` of task.proto, for an evaluation set.
 """

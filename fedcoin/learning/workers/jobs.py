@@ -135,6 +135,23 @@ def evaluate(job_id: bytes, coalitions: Coalitions) -> Statistics:
     return entry.evaluator.sum_statistics(rows)
 
 
+def count_near_ties(job_id: bytes, coalitions: Coalitions) -> Statistics:
+    """Count near ties of coalitions' averaged models on the worker's share of the examples.
+
+    Args:
+        job_id: The id of an open job.
+        coalitions: Bool (m, n).
+
+    Returns:
+        The near ties of each coalition's model, int64 (m, 1).
+
+    Raises:
+        RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS as in `check_coalitions`.
+    """
+    entry = _find_job(job_id)
+    return entry.evaluator.count_near_ties(check_coalitions(coalitions, len(entry.job.updates)))
+
+
 def measure_all(job: UtilityJob) -> int:
     """Compute the utility of the coalition of all clients, without opening the job.
 
@@ -230,8 +247,8 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
         OSError: A file cannot be read.
     """
     spec = parse_spec(job.model.read_bytes())
-    base = decode_tensors(job.base.read_bytes())
-    updates = [decode_tensors(path.read_bytes()) for path in job.updates]
+    base: Weights = decode_tensors(job.base.read_bytes())
+    updates: list[Weights] = [decode_tensors(path.read_bytes()) for path in job.updates]
     x, y = open_evaluation_set(job.evaluation)
     check_weights(spec, base, "base")
     for client, update in enumerate(updates):
@@ -251,6 +268,7 @@ def load_evaluator(job: UtilityJob, share: ExampleShare = ALL_EXAMPLES) -> Evalu
     measure = bind_measure(job.utility, y, spec.num_classes, are_probabilities=are_probabilities)
     base = change_weights(base, job.rounding, len(updates))
     updates = [change_weights(update, job.rounding, k) for k, update in enumerate(updates)]
+    frozen = change_weights(frozen, job.rounding, len(updates) + 1)
     return _build_evaluator(spec, base, updates, x, y, job, share, measure, frozen)
 
 

@@ -249,6 +249,26 @@ class WorkerPool:
         counts = self._memo.counts(job_id)
         return np.array([counts[key] for key in pack_coalitions(coalitions)], np.int64)
 
+    async def count_near_ties(self, job_id: bytes, coalitions: Coalitions) -> Counts:
+        """Count the examples whose answer rounding decides (`measures.near_ties`).
+
+        Args:
+            job_id: The id of an open job, whose measure counts answers.
+            coalitions: Bool (m, n), at most a batch; all are evaluated anew.
+
+        Returns:
+            The near ties of each coalition's model, int64 (m,).
+
+        Raises:
+            RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
+                are wrong; TOO_SLOW when it took longer than a request may.
+            WorkerError: A worker died twice on the same request; the message names it.
+        """
+        opened = self._open_job(job_id)
+        rows = opened.job.join_groups(check_coalitions(coalitions, len(opened.job.updates)))
+        async with opened.turn:
+            return (await self._call_all(opened.job, jobs.count_near_ties, rows))[:, 0]
+
     async def close_job(self, job_id: bytes) -> None:
         """Free the memory of a job in every worker. Does nothing when the job is not open.
 
@@ -379,16 +399,23 @@ class WorkerPool:
 
     async def _evaluate_batch(self, opened: _OpenJob, rows: Coalitions) -> Counts:
         """Let all workers evaluate a batch, and turn the sums of their sums into utilities."""
-        job_id, started = opened.job.job_id, time.monotonic()
-        activity = f"on {format_count(len(rows), 'coalition')} of job {job_id.hex()[:16]}"
-        with self._slow_jobs.watch(job_id):
-            shares = await run_together(
-                *(slot.call(activity, jobs.evaluate, job_id, rows) for slot in self._slots)
-            )
+        started = time.monotonic()
+        statistics = await self._call_all(opened.job, jobs.evaluate, rows)
         self.num_evaluations += len(rows)
         opened.sizer.learn(len(rows), time.monotonic() - started)
-        statistics: Statistics = np.sum(shares, axis=0, dtype=np.int64)
         return finish_utilities(opened.job, opened.measure, rows, statistics)
+
+    async def _call_all(
+        self, job: UtilityJob, function: Callable[..., Statistics], rows: Coalitions
+    ) -> Statistics:
+        """Let all workers sum something up for coalitions, and add up their sums."""
+        activity = f"on {format_count(len(rows), 'coalition')} of job {job.job_id.hex()[:16]}"
+        with self._slow_jobs.watch(job.job_id):
+            shares = await run_together(
+                *(slot.call(activity, function, job.job_id, rows) for slot in self._slots)
+            )
+        total: Statistics = np.sum(shares, axis=0, dtype=np.int64)
+        return total
 
     async def _describe_measure(self, activity: str, job: UtilityJob) -> Measure:
         """Make the measure of a job that all workers have opened; they hold the examples."""

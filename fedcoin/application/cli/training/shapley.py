@@ -16,6 +16,7 @@ from fedcoin.application.cli.shared.options import (
 )
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.near_ties import explain_ties
 from fedcoin.learning.measures.terms import NAMES, TERMS
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ def shapley(
         f"{terms.format_fraction(found.utility)} with all; "
         f"{found.inputs.describe()}"
     )
-    if found.note:
-        note(found.note)
+    for sentence in (found.note, explain_ties(found.near_ties, found.examples)):
+        if sentence:
+            note(sentence)
     if found.estimate.is_within_tolerance is False:
         note("some intervals are wider than the tolerance; raise --budget or --tolerance")
 
@@ -156,6 +158,7 @@ def _plain(found: Valuation) -> dict[str, object]:
         "base_utility": found.base_utility,
         "utility": found.utility,
         "note": found.note,
+        "near_ties": found.near_ties,
         "inputs": {
             "dtype": found.inputs.dtype,
             "low": found.inputs.low,

@@ -316,3 +316,17 @@ def test_of_a_partly_trained_model_files_hold_the_trained_weights_alone(
     assert found["clients"] == whole["clients"]
     wrong = call(fedcoin, files, "--trained", "lora*")
     assert "no weight is named 'lora*'" in wrong.err
+
+
+def test_near_ties_are_counted_and_explained(fedcoin: Any, files: Path) -> None:
+    plain = call(fedcoin, files, "--json").json
+    assert plain["near_ties"] == 0
+    for path in (files / "updates").iterdir():
+        with np.load(path) as weights:
+            kernel, bias = weights["arr_0"], weights["arr_1"]
+        kernel[:, 1] = kernel[:, 0]
+        np.savez(path, kernel, bias)
+    assert call(fedcoin, files, "--json").json["near_ties"] > EXAMPLES // 10
+    assert "answers are within rounding of a tie" in call(fedcoin, files).err
+    smooth = call(fedcoin, files, "--json", "--utility", "log-loss").json
+    assert smooth["near_ties"] == 0
