@@ -83,7 +83,7 @@ def available_bytes() -> int:
 def pytest_collection() -> Generator[None, object, object]:
     """Collect tests without the garbage collector, and let it pass over them from then on.
 
-    What is collected stays until the end. Each full collection would go through it and find nothing.
+    What is collected stays until the end, so that a collector would go through it for nothing.
     """
     gc.disable()
     try:

@@ -41,6 +41,7 @@ _MAX_DAMPINGS = 6
 _MAX_STEP = 2.0
 """The most that a step changes any hyperparameter (most of them are logarithms)."""
 _MIN_VARIANCE = 1e-12
+_SMALL_TRIANGLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,29 @@ def project(covariance: Floats, sizes: Floats) -> RemlProjection:
     is_free = np.ones(len(sizes), np.bool_)
     is_free[sizes.argmax(axis=0)] = False
     kept = np.ix_(is_free, is_free)
-    diagonal = np.diag(np.linalg.cholesky(rotated[kept]))
-    inverse = np.asarray(np.linalg.inv(rotated[kept]), np.float64)
+    factor = np.linalg.cholesky(rotated[kept])
+    inverse_factor = _invert_lower(factor)
     padded = np.zeros_like(rotated)
-    padded[kept] = (inverse + inverse.T) / 2
-    logs = 2 * np.log(diagonal).sum() + np.log(sizes.sum(axis=0)).sum()
+    padded[kept] = inverse_factor.T @ inverse_factor
+    logs = 2 * np.log(np.diag(factor)).sum() + np.log(sizes.sum(axis=0)).sum()
     return RemlProjection(_rotate(padded, reflections), float(logs))
+
+
+def _invert_lower(factor: Floats) -> Floats:
+    """Invert a lower triangular matrix by halves, nearly all of it in products of matrices.
+
+    The inverse of a positive definite matrix takes half as long this way as by `numpy.linalg.inv`,
+    which knows of no triangle.
+    """
+    size = len(factor)
+    if size <= _SMALL_TRIANGLE:
+        return np.asarray(np.linalg.inv(factor), np.float64)
+    half = size // 2
+    upper, lower = _invert_lower(factor[:half, :half]), _invert_lower(factor[half:, half:])
+    inverse = np.zeros_like(factor)
+    inverse[:half, :half], inverse[half:, half:] = upper, lower
+    inverse[half:, :half] = -lower @ (factor[half:, :half] @ upper)
+    return inverse
 
 
 def _reflect_sizes(sizes: Floats) -> Floats:
