@@ -273,7 +273,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
             trainer = Trainer(
                 coordinator.address,
                 client_key(0),
-                ClientData(str(path)),
+                ClientData(str(path), allow_numpy=True),
                 here.chain.genesis_hash,
             )
             try:

@@ -138,12 +138,32 @@ async def test_impossible_clients(tmp_path: Path, clients: int, roles: list[str]
     assert not (tmp_path / "new").exists()
 
 
+def write_network(path: Path) -> dict[str, np.ndarray]:
+    """Write a small ONNX network for the digits; returns its weights."""
+    rng = np.random.default_rng(4)
+    weights = {
+        name: (rng.normal(size=shape) / 8).astype(np.float32)
+        for name, shape in {"w1": (16, 64), "b1": (16,), "w2": (10, 16), "b2": (10,)}.items()
+    }
+    nodes = [
+        node("Flatten", "x", "flat"),
+        node("Gemm", "flat w1 b1", "h", transB=1),
+        node("Relu", "h", "r"),
+        node("Gemm", "r w2 b2", "y", transB=1),
+    ]
+    path.write_bytes(graph_model(nodes, (8, 8), {}, weights).SerializeToString())
+    return weights
+
+
 async def test_weights_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     partition = parse_partition("labels:4+label-noise:0..0.5")
+    write_network(tmp_path / "net.onnx")
     manifests = [
         await simulate(
             tmp_path / str(processes),
             num_clients=3,
+            model=str(tmp_path / "net.onnx"),
+            scale=16.0,
             plan=TrainingPlan(epochs=1),
             partition=partition,
             processes=processes,
@@ -157,18 +177,7 @@ async def test_weights_do_not_depend_on_the_number_of_processes(tmp_path: Path) 
 
 
 async def test_an_onnx_network_is_trained_from_its_own_weights(tmp_path: Path) -> None:
-    rng = np.random.default_rng(4)
-    weights = {
-        name: (rng.normal(size=shape) / 8).astype(np.float32)
-        for name, shape in {"w1": (16, 64), "b1": (16,), "w2": (10, 16), "b2": (10,)}.items()
-    }
-    nodes = [
-        node("Flatten", "x", "flat"),
-        node("Gemm", "flat w1 b1", "h", transB=1),
-        node("Relu", "h", "r"),
-        node("Gemm", "r w2 b2", "y", transB=1),
-    ]
-    (tmp_path / "net.onnx").write_bytes(graph_model(nodes, (8, 8), {}, weights).SerializeToString())
+    weights = write_network(tmp_path / "net.onnx")
     folder = tmp_path / "weights"
     manifest = await simulate(
         folder,

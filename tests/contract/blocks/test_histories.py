@@ -259,7 +259,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestHistories.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
 
 
 class ManyHistories(Histories):

@@ -258,7 +258,7 @@ class ReceiptHistories(RuleBasedStateMachine):
 
 
 TestReceiptHistories = ReceiptHistories.TestCase
-TestReceiptHistories.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+TestReceiptHistories.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
 
 
 class ManyReceiptHistories(ReceiptHistories):

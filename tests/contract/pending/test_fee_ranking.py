@@ -36,7 +36,7 @@ def sorted_rate(entries: list[Entry], room: int) -> int:
     return 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_the_rate_is_that_of_sorting_everything(waiting: list[Entry], data: st.DataObject) -> None:
     ranking, inside = FeeRanking(), set[int]()
