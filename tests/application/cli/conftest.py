@@ -46,7 +46,7 @@ def quiet_logging() -> Iterator[None]:
 
 @pytest.fixture
 def fedcoin(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     quiet_logging: None,
@@ -55,9 +55,11 @@ def fedcoin(
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
 
     def call(*arguments: object) -> Outcome:
-        capsys.readouterr()
+        capfd.readouterr()
         code = run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
+        for handler in logging.getLogger().handlers:
+            handler.flush()  # A thread of its own writes the log, past `sys.stderr`.
+        captured = capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 
     return call

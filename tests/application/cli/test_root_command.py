@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from typing import Any
 
 import click
@@ -64,17 +63,18 @@ def test_help_is_quick_and_light() -> None:
     program = (
         "import sys; from fedcoin.application.cli.entry import run; run(['--help']);"
         "print(sorted(m for m in ('tensorflow', 'keras', 'grpc', 'numpy', 'google.protobuf')"
-        " if m in sys.modules), file=sys.stderr)"
+        " if m in sys.modules), time.process_time(), file=sys.stderr)"
     )
-    took = []
-    for _ in range(3):
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
-        )
-        took.append(time.monotonic() - started)
-    assert done.stderr.strip() == "[]"
-    assert min(took) < 1.0  # 0.1 s on an idle machine.
+    done = subprocess.run(
+        [sys.executable, "-c", f"import time; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules, seconds = done.stderr.rsplit(maxsplit=1)
+    assert modules == "[]"
+    # Processor time, which other work on the machine hardly changes; 0.1 s on an idle one.
+    assert float(seconds) < 1.0
 
 
 def test_no_command_imports_tensorflow() -> None:
