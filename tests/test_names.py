@@ -13,7 +13,7 @@ AGREED_MODULES = {
     # The same role in each layer or folder.
     "__main__", "errors", "servicer",
     # A command, and the module that holds what it works on.
-    "keys", "progress",
+    "keys", "progress", "tls",
     # The folder says whose they are: the coordinator's wait for a settlement and the ledger's rule;
     # sets of validators and their records in the state; messages and their gossip.
     "settlement", "validators", "transactions",

@@ -10,7 +10,8 @@ dialled, the miner's worker started, the coordinator's campaign taken up. It sto
 TensorFlow runs in processes of its own: the miner's worker, the coordinator's, the client's.
 Nothing here imports it.
 
-* `cli`: the command line; `configuration`: settings, homes, and the files in them.
+* `cli`: the command line; `configuration`: settings, homes, and the files in them;
+  `certificates`: an authority for TLS, and how long certificates are valid.
 * `node`: one node; `mining`: the miner in it; `retention`: what a node deletes.
 * `coordinator`, `client`: the two sides of federated learning; `wallet`: signs and submits.
 * `devnet`: a whole network on one machine; `offline`: Shapley values without a chain.

@@ -44,6 +44,19 @@ class ApplicationCode(str, Enum):
 
     Set the files of `[tls]`, listen on loopback, or allow plaintext with `--insecure`."""
 
+    BAD_CERTIFICATE = "BAD_CERTIFICATE"
+    """A file holds no certificate or request, or an authority cannot sign it.
+
+    Correct what the error names; `fedcoin-node tls show` prints what a certificate says."""
+    CERTIFICATE_EXPIRED = "CERTIFICATE_EXPIRED"
+    """The certificate is not valid any more.
+
+    Renew it with `fedcoin-node tls renew`, or correct the clock of this machine."""
+    CERTIFICATE_NOT_YET_VALID = "CERTIFICATE_NOT_YET_VALID"
+    """The certificate is not valid yet.
+
+    Correct the clock of this machine, or wait."""
+
     OS_ERROR = "OS_ERROR"
     """The operating system refused something, such as reading a file.
 

@@ -210,6 +210,9 @@ class FakeNodeFacts:
     def clock_difference_ms(self) -> int | None:
         return -250
 
+    def tls_expiry_ms(self) -> int:
+        return 1_800_000_000_000
+
     def own_votes(self) -> OwnVotes:
         return OwnVotes(last_height=7, last_ms=1_700_000_000_000, is_overdue=True)
 

@@ -19,6 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Run a node: the chain, its services, mining, coordinating.",
         ),
         "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
+        "tls": ("nodes.tls", "Make, show and renew the certificates of a consortium."),
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),
     },
     "Look": {

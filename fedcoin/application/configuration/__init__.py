@@ -6,6 +6,7 @@ refused. It does not know what a setting does: the other folders of `application
 * `fields`: kinds of settings, each with its parser, its range and its TOML form
 * `config`: all settings, as dataclasses
 * `config_sources`: reads and writes them; flag > variable > file > default
+* `config_editing`: sets settings in a config.toml that exists
 * `home`: the folder of one node or wallet; `private_folders`: making and locking folders
 * `tls`: the TLS files of a home as gRPC credentials
 * `network_options`: the settings in the form in which the network layer takes them

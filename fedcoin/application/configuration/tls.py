@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcoin.application.configuration.config import TlsConfig
+from fedcoin.network.peer_options import Tls
 
 if TYPE_CHECKING:
     import grpc
+
+    from fedcoin.network.peers.connections.tls_files import TlsFiles
 
 
 def client_credentials(tls: TlsConfig) -> grpc.ChannelCredentials | None:
@@ -25,13 +28,7 @@ def client_credentials(tls: TlsConfig) -> grpc.ChannelCredentials | None:
     """
     if not tls.enabled:
         return None
-    import grpc
-
-    return grpc.ssl_channel_credentials(
-        root_certificates=Path(tls.authority).read_bytes(),
-        private_key=Path(tls.private_key).read_bytes(),
-        certificate_chain=Path(tls.certificate).read_bytes(),
-    )
+    return _open(tls).channel_credentials()
 
 
 def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
@@ -41,16 +38,18 @@ def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
         tls: The TLS settings.
 
     Returns:
-        Credentials with this side's certificate; None when TLS is not in use.
+        Credentials with this side's certificate, of the files as they are at each handshake; None
+        when TLS is not in use.
 
     Raises:
         OSError: A file cannot be read.
     """
     if not tls.enabled:
         return None
-    import grpc
+    return _open(tls).server_credentials()
 
-    pair = (Path(tls.private_key).read_bytes(), Path(tls.certificate).read_bytes())
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=Path(tls.authority).read_bytes(), require_client_auth=True
-    )
+
+def _open(tls: TlsConfig) -> TlsFiles:
+    from fedcoin.network.peers.connections.tls_files import TlsFiles
+
+    return TlsFiles(Tls(Path(tls.certificate), Path(tls.private_key), Path(tls.authority)))

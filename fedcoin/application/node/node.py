@@ -40,7 +40,12 @@ from fedcoin.application.node.node_facts import Facts, NodeOperator
 from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.voting.equivocation_reporter import EquivocationReporter
 from fedcoin.application.node.voting.guarded_signer import open_signer
+from fedcoin.application.node.watching.certificate_watch import (
+    open_certificate_watch,
+    watch_certificates,
+)
 from fedcoin.application.node.watching.clock_watch import median_difference_ms, watch_clocks
 from fedcoin.application.node.watching.failure import FailureWatch
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
@@ -60,8 +65,6 @@ from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import steady_ms, unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.votes import Vote
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -74,7 +77,6 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
 from fedcoin.network.ports import PeerInfo
-from fedcoin.v1.transaction_pb2 import ReportEquivocation
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +162,7 @@ class Node:
             unix_ms,
         )
         self.agreement.on_vote(self.presence.note_vote)
+        self.certificates = open_certificate_watch(tls_files(config), unix_ms)
         self.votes = VoteWatch(longest_vote_ms(genesis.parameters), unix_ms)
         self.agreement.on_own_vote(self.votes.note_vote)
         self.facts = Facts(
@@ -168,6 +171,7 @@ class Node:
             mining=mining,
             presence=self.presence,
             votes=self.votes,
+            certificates=self.certificates,
             read_clocks=lambda: median_difference_ms(self.network.peers()),
             worker_sandbox=sandbox,
             max_artifact_bytes=config.limits.artifact_bytes,
@@ -235,6 +239,9 @@ class Node:
         self.owner.keep_running(watch, name="presence")
         follow = partial(watch_votes, self.votes, self._voting_position, self.api.set_voting)
         self.owner.keep_running(follow, name="votes")
+        if self.certificates is not None:
+            look = partial(watch_certificates, self.certificates)
+            self.owner.keep_running(look, name="certificates")
         # Half of what the other validators tolerate.
         limit_ms = self.chain.genesis.parameters.max_clock_drift_ms // 2
         compare = partial(watch_clocks, self.facts.clock_difference_ms, limit_ms, steady_ms)
@@ -317,10 +324,7 @@ class Node:
             LocalAccess(self.chain, self.pool), key, self.chain.genesis.identity
         )
 
-        def report(first: Vote, second: Vote) -> None:
-            self.owner.start(self._report(wallet, first, second), name="report")
-
-        self.agreement.on_equivocation(report)
+        self.agreement.on_equivocation(EquivocationReporter(wallet, self.owner).report)
         parts = (
             key,
             self.chain,
@@ -331,14 +335,6 @@ class Node:
             unix_ms,
         )
         return self._components.make_miner(*parts, floor_price=floor_price)
-
-    async def _report(self, wallet: TransactionSubmitter, first: Vote, second: Vote) -> None:
-        action = ReportEquivocation(first=first.envelope, second=second.envelope)
-        try:
-            await wallet.submit(action)
-        except RefusalError as refusal:
-            # Other nodes report it as well, and only the first report counts.
-            log.info("an equivocation was not reported: %s", refusal)
 
     def _announce(self, new: NewBlock) -> None:
         self.network.announcer.announce(new.block.height, new.block.hash)

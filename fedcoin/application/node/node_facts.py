@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedcoin.application.node.watching.certificate_watch import CertificateWatch
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
 from fedcoin.application.node.watching.vote_watch import VoteWatch
 from fedcoin.network.api.backend import OwnVotes
@@ -28,6 +29,8 @@ class Facts:
     """This node's own votes."""
     read_clocks: Callable[[], int | None]
     """Returns how far the peers' clocks are ahead, in ms: the median; None when none is known."""
+    certificates: CertificateWatch | None
+    """The TLS certificates; None without TLS."""
     worker_sandbox: str
     """The sandbox of the worker processes: `bubblewrap`, or `none: ` and the reason."""
     max_artifact_bytes: int
@@ -42,6 +45,11 @@ class Facts:
     def clock_difference_ms(self) -> int | None:
         """Implement `NodeFacts.clock_difference_ms`: compare the clocks, in ms."""
         return self.read_clocks()
+
+    def tls_expiry_ms(self) -> int:
+        """Implement `NodeFacts.tls_expiry_ms`: the end of the first TLS certificate, in Unix ms."""
+        watch = self.certificates
+        return 0 if watch is None or watch.expiry_ms is None else watch.expiry_ms
 
     def own_votes(self) -> OwnVotes:
         """Implement `NodeFacts.own_votes`: describe the last vote that this node cast."""

@@ -68,6 +68,10 @@ class NodeFacts(Protocol):
         """
         ...
 
+    def tls_expiry_ms(self) -> int:
+        """Return when the first of the node's TLS certificates expires, in Unix ms; 0 without."""
+        ...
+
     def own_votes(self) -> OwnVotes:
         """Return what this node knows of its own votes."""
         ...

@@ -112,6 +112,7 @@ class NodeServicer(NodeServiceServicer):
             last_vote_ms=votes.last_ms,
             vote_overdue=votes.is_overdue,
             clock_difference_ms=self._node.clock_difference_ms(),
+            tls_expiry_ms=self._node.tls_expiry_ms(),
         )
 
     async def GetVersion(

@@ -35,6 +35,23 @@ _TRANSIENT_CODES: Final = frozenset(
     )
 )
 
+_TLS_EXPLANATIONS = (
+    ("certificate has expired", "its TLS certificate has expired"),
+    ("certificate is not yet valid", "its TLS certificate is not valid yet: compare the clocks"),
+    (
+        "unable to get local issuer certificate",
+        "its TLS certificate is signed by another authority than the one that this side trusts",
+    ),
+    ("CERTIFICATE_VERIFY_FAILED", "its TLS certificate is refused"),
+    ("WRONG_VERSION_NUMBER", "it answers without TLS, and this side expects TLS"),
+    (
+        "Socket closed",
+        "it closed the connection; with TLS also when it refuses this side's certificate "
+        "(`fedcoin-node tls show`), without when it expects TLS",
+    ),
+)
+"""What gRPC's messages contain when a TLS handshake fails, and what it means: the first counts."""
+
 
 class RpcError(Exception):
     """A server refused a call, broke it off, or could not be reached.
@@ -108,6 +125,13 @@ def _is_lost(status: StatusCode, code: str) -> bool:
     return status is StatusCode.UNAVAILABLE or code == NetworkCode.SLOW_READER.name
 
 
+def _explain(status: StatusCode, message: str) -> str:
+    """Put a plain sentence before gRPC's words for a failed connection."""
+    found = (words for sign, words in _TLS_EXPLANATIONS if sign in message)
+    explanation = next(found, _EXPLANATIONS[status])
+    return f"{explanation} ({message})"
+
+
 def rpc_error_of(error: AioRpcError, target: str) -> RpcError:
     """Convert an error of gRPC's library.
 
@@ -125,7 +149,7 @@ def rpc_error_of(error: AioRpcError, target: str) -> RpcError:
     message = " ".join((error.details() or "").split())[:_MAX_MESSAGE_CHARACTERS]
     message = message or status.name.lower().replace("_", " ")
     if not details.reason and status in _EXPLANATIONS:
-        message = f"{_EXPLANATIONS[status]} ({message})"
+        message = _explain(status, message)
     return RpcError(
         status,
         details.reason or status.name,

@@ -77,6 +77,7 @@ async def test_status_after_a_block(live: ServedApi) -> None:
     assert status.total_power == live.chain.ledger.validators().total_power
     assert status.connected_power == 5
     assert status.clock_difference_ms == -250
+    assert status.tls_expiry_ms == 1_800_000_000_000
     votes = (status.last_vote_height, status.last_vote_ms, status.vote_overdue)
     assert votes == (7, 1_700_000_000_000, True)
 

@@ -56,6 +56,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             + ("conserved" if conserved else f"but counted {coins(reply.counted_supply)}"),
             "memory": size(reply.rss_bytes),
             "sandbox": reply.worker_sandbox,
+            **({"TLS until": moment(reply.tls_expiry_ms)} if reply.tls_expiry_ms else {}),
             "started in": f"{reply.start_ms / 1000:.2f} s",
         }
     )

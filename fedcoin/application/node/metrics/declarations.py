@@ -143,6 +143,11 @@ def _read_vote_time(node: ObservedNode) -> float | None:
     return votes.last_ms / 1000 if votes.last_ms else None
 
 
+def _read_tls_expiry(node: ObservedNode) -> float | None:
+    expiry_ms = node.facts.tls_expiry_ms()
+    return expiry_ms / 1000 if expiry_ms else None
+
+
 def _read_free_disk(node: ObservedNode) -> float:
     found = os.statvfs(node.database.parent)
     return found.f_bavail * found.f_frsize
@@ -285,6 +290,12 @@ METRICS: Final = (
         "How far the peers' clocks are ahead of the node's (their median); missing before a peer "
         "has told its time.",
         _read_clock,
+    ),
+    Metric(
+        "fedcoin_tls_expiry_time_seconds",
+        "gauge",
+        "When the first of the node's TLS certificates expires, in Unix seconds; missing without.",
+        _read_tls_expiry,
     ),
     # The own account.
     Metric(

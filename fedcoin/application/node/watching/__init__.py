@@ -6,5 +6,6 @@ is decided elsewhere.
 * `failure`: how a node ends that cannot work any more
 * `vote_watch`: whether a validator casts the votes that it owes
 * `validator_presence`: whether enough validators can be reached
+* `certificate_watch`: how long its TLS certificates are valid
 * `clock_watch`: whether its clock differs from its peers'
 """

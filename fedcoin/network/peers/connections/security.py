@@ -19,12 +19,13 @@ from fedcoin.network.interceptors import CallContext
 from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, Tls
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.node_addresses import tls_name
+from fedcoin.network.peers.connections.tls_files import TlsFiles
 
 _NAMES = "x509_subject_alternative_name"
 
 
 class Security:
-    """The protection of this node's connections. The TLS files are read once.
+    """The protection of this node's connections. TLS files that change are read again.
 
     Args:
         tls: The TLS files; None for plaintext.
@@ -37,13 +38,7 @@ class Security:
     def __init__(self, tls: Tls | None, *, insecure: bool) -> None:
         self._insecure = insecure
         self._tls = tls
-        self._files: tuple[bytes, bytes, bytes] | None = None
-        if tls is not None:
-            self._files = (
-                tls.authority.read_bytes(),
-                tls.key.read_bytes(),
-                tls.certificate.read_bytes(),
-            )
+        self._files = None if tls is None else TlsFiles(tls)
 
     @property
     def is_encrypted(self) -> bool:
@@ -109,12 +104,7 @@ class Security:
 
     def server_credentials(self) -> grpc.ServerCredentials | None:
         """Return the listener's credentials; None for plaintext."""
-        if self._files is None:
-            return None
-        authority, key, certificate = self._files
-        return grpc.ssl_server_credentials(
-            [(key, certificate)], root_certificates=authority, require_client_auth=True
-        )
+        return None if self._files is None else self._files.server_credentials()
 
     def channel(self, endpoint: Endpoint, node_key: bytes | None = None) -> grpc.aio.Channel:
         """Open a channel to a peer. It connects when it is first used.
@@ -131,10 +121,7 @@ class Security:
             RefusalError: NOT_SECURE when it would be plaintext to another machine.
         """
         self._check(endpoint, "dial")
-        credentials = None
-        if self._files is not None:
-            authority, key, certificate = self._files
-            credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+        credentials = None if self._files is None else self._files.channel_credentials()
         return open_channel(
             str(endpoint),
             credentials=credentials,

@@ -65,8 +65,12 @@ async def test_every_metric_has_its_value(tmp_path: Path) -> None:
         text = await fetch(node)
     values = parse(text)
     missing = {metric.name for metric in METRICS} - {name for name, _ in values}
-    # No task is open, and there is no peer.
-    assert missing == {"fedcoin_chain_open_tasks", "fedcoin_clock_difference_seconds"}
+    # No task is open, there is no peer, and no TLS.
+    assert missing == {
+        "fedcoin_chain_open_tasks",
+        "fedcoin_clock_difference_seconds",
+        "fedcoin_tls_expiry_time_seconds",
+    }
     assert values["fedcoin_chain_height", ""] >= 3
     assert values["fedcoin_chain_blocks_total", ""] >= 3
     assert abs(values["fedcoin_chain_block_time_seconds", ""] - time.time()) < 60
