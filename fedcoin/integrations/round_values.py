@@ -92,7 +92,7 @@ def add_round_values(rounds: Sequence[RoundValues]) -> dict[str, tuple[float, fl
     """Add the values of rounds, in which different clients may have taken part.
 
     Args:
-        rounds: The rounds.
+        rounds: Each round's values by client; the players of one need not be those of another.
 
     Returns:
         For each client its value and standard error, in the utility's unit.

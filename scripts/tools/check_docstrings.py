@@ -4,7 +4,8 @@ Usage: `python scripts/tools/check_docstrings.py fedcoin scripts`. Prints one li
 and exits with 1 when there is one. ruff checks the form of docstrings (`D`, Google convention);
 this script checks that the sections are there:
 
-* `Args:` names every parameter of a public function or method that takes any;
+* `Args:` names every parameter of a public function or method that takes any, and says more of it
+  than its name;
 * `Returns:` or `Yields:` is there when a function with parameters gives something back;
 * `Raises:` is there when the function's own body raises an exception;
 * the docstring of a class, or that of its `__init__`, does the same for the constructor.
@@ -34,6 +35,9 @@ RPC_METHOD = re.compile(r"[A-Z][A-Za-z]+$")
 
 EXEMPT_DECORATORS = ("property", "cached_property", "overload", "command", "group", "setter")
 """Functions with one of these need no sections."""
+
+FILLERS = frozenset(["a", "an", "as", "it", "its", "of", "that", "the", "their", "this"])
+"""Words that say nothing of a parameter."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -130,6 +134,33 @@ def sections_of(docstring: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def parameter_texts(section: str) -> dict[str, str]:
+    """Split the section `Args:` into its entries.
+
+    Args:
+        section: The section's text, indented as in a cleaned docstring.
+
+    Returns:
+        What is said of each parameter, by its name without stars.
+    """
+    entry = r"^ {4}\*{0,2}(\w+)(?: \([^)]*\))?:(.*(?:\n {5,}.*)*)"
+    return dict(re.findall(entry, section, re.MULTILINE))
+
+
+def only_repeats(name: str, text: str) -> bool:
+    """Tell whether a sentence like "The clock." only repeats a parameter's name.
+
+    Args:
+        name: The parameter's name.
+        text: The sentence.
+
+    Returns:
+        True when every word of it is a part of the name, but for singular, plural and `FILLERS`.
+    """
+    words = {word.rstrip("s") for word in re.findall("[a-z]+", text.lower()) if word not in FILLERS}
+    return words <= {part.rstrip("s") for part in re.findall("[a-z]+", name.lower())}
+
+
 def faults_of(function: Function, docstring: str) -> Iterator[str]:
     """List what a function's docstring lacks.
 
@@ -145,12 +176,14 @@ def faults_of(function: Function, docstring: str) -> Iterator[str]:
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     names = [argument.arg for argument in named if argument.arg not in ("self", "cls")]
     names += [argument.arg for argument in (arguments.vararg, arguments.kwarg) if argument]
-    documented = sections.get("Args", "")
+    texts = parameter_texts(sections.get("Args", ""))
     for name in names:
-        if not name.startswith("_") and not re.search(
-            rf"^\s*\*{{0,2}}{name}( \([^)]*\))?:", documented, re.MULTILINE
-        ):
+        if name.startswith("_"):
+            continue
+        if name not in texts:
             yield f"Args: does not name `{name}`"
+        elif only_repeats(name, texts[name]):
+            yield f"Args: says no more of `{name}` than its name"
     nodes = list(own_nodes(function))
     yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in nodes)
     returns = any(isinstance(node, ast.Return) and node.value is not None for node in nodes)

@@ -106,8 +106,8 @@ def sign_request(
     Of the request, only its subject, its alternative names and its public key are taken.
 
     Args:
-        authority: The authority.
-        request: The request.
+        authority: Signs the certificate.
+        request: Names who gets the certificate, and holds the public key that it is for.
         lifetime: How long the certificate is valid; it ends with the authority's at the latest.
 
     Returns:
@@ -132,7 +132,7 @@ def renew(
     """Sign a certificate with the names and the key of an older one.
 
     Args:
-        authority: The authority that signed it.
+        authority: The one that signed the older certificate.
         certificate: The older certificate, which may have expired.
         lifetime: How long the new one is valid; it ends with the authority's at the latest.
 
@@ -170,7 +170,7 @@ def encode_key(key: ec.EllipticCurvePrivateKey, passphrase: str | None) -> bytes
     """Encode a private key as PEM.
 
     Args:
-        key: The key.
+        key: The private key of a certificate or of the authority.
         passphrase: Encrypts the key; None leaves it in plain text.
 
     Returns:

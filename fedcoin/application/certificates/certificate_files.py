@@ -32,7 +32,7 @@ def write_new_file(path: Path, content: bytes, *, is_private: bool = False) -> N
 
     Args:
         path: The file.
-        content: Its content.
+        content: All bytes of the file.
         is_private: Whether only its owner may read it (mode 0600 instead of 0644).
 
     Raises:

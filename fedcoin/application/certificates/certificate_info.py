@@ -61,10 +61,10 @@ def describe_certificate(certificate: x509.Certificate) -> CertificateInfo:
     """Describe a certificate.
 
     Args:
-        certificate: The certificate.
+        certificate: Any X.509 certificate.
 
     Returns:
-        What it says.
+        Its names, authority and dates.
     """
     return CertificateInfo(
         subject=_common_name(certificate.subject),

@@ -70,7 +70,7 @@ def write_values(folder: Path, values: RoundValues) -> None:
 
     Args:
         folder: The round's folder, which is made where it is missing.
-        values: The values.
+        values: Each client's Shapley value in the round, with its interval.
 
     Raises:
         OSError: The file cannot be written.
