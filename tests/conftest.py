@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.file_order import order_files
+from tests.support.paths import ROOT, TESTS
 
 # Other processes share the cores, so an example may take any time.
 settings.register_profile(
@@ -80,17 +83,36 @@ def available_bytes() -> int:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Collect tests without the garbage collector, and let it pass over them from then on.
 
     What is collected stays until the end, so that a collector would go through it for nothing.
     """
     gc.disable()
     try:
+        if (worker := getattr(session.config, "workerinput", None)) and is_whole(session.config):
+            import_share(int(worker["workerid"][2:]), worker["workercount"])
         return (yield)
     finally:
         gc.enable()
         gc.freeze()
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Tell whether all tests are collected."""
+    return [Path(path).resolve() for path in config.args] == [TESTS]
+
+
+def import_share(index: int, count: int) -> None:
+    """Import every `count`-th test file.
+
+    All processes collect all files in the same order. In a fresh checkout each would compile each
+    of them; so each compiles some, and finds the others compiled.
+    """
+    for path in sorted(TESTS.rglob("test_*.py"))[index::count]:
+        # What fails here fails again when it is collected, and is reported there.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -169,7 +169,10 @@ def gone(pids: list[int]) -> bool:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_no_process_outlives_the_devnet(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "net"
     with started("--miners", "2", "--clients", "1", "--keep", str(folder)) as process:
