@@ -60,7 +60,7 @@ def measure_cometbft(plan: Plan) -> dict[str, float]:
         used = sum(cpu_seconds(node.pid) for node in nodes) - before
         committed, seconds, blocks = _count_committed()
     return {
-        "final_per_second": committed / max(seconds, 1e-9),
+        "final_per_second": committed / seconds if seconds else float("nan"),
         "cpu_ms_per_transaction": 1000 * used / plan.validators / max(1, committed),
         "seconds_per_block": seconds / max(1, blocks - 1),
     }

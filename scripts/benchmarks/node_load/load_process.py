@@ -22,6 +22,7 @@ from typing import Any
 import grpc
 
 from fedcoin.v1 import node_service_pb2 as node_pb
+from fedcoin.v1 import shapley_task_service_pb2 as task_pb
 from fedcoin.v1 import transaction_service_pb2 as pb
 
 _SERVICES = ("TransactionService", "TransactionRelayService")
@@ -32,6 +33,7 @@ _DEADLINE_S = 20.0
 _POLL_S = 0.05
 _STATUS_S = 0.02
 _RETRY_S = 0.05
+_TRAINING_START_S = 240.0
 _SENDERS_OF_BATCH = 80
 _BATCH_WORKERS, _SINGLE_WORKERS = 8, 48
 _ACCEPTED_ALREADY = frozenset({"ALREADY_PENDING", "NONCE_TOO_LOW"})
@@ -106,6 +108,11 @@ class Node:
     async def status(self) -> None:
         """Ask for the node's status."""
         await self._call(f"{_NODE}GetStatus", b"")
+
+    async def num_tasks(self) -> int:
+        """Count the Shapley tasks that were opened, up to the size of a page."""
+        reply = await self._call("/fedcoin.v1.ShapleyTaskService/ListTasks", b"")
+        return len(task_pb.ListTasksResponse.FromString(reply).tasks)
 
     async def balance(self, address: str) -> int:
         """Read an account's balance after the last final block.
@@ -200,6 +207,8 @@ class Load:
         self._nodes = [Node(api) for api in self._settings.apis]
         takes_many = (await asyncio.gather(*(node.find_service() for node in self._nodes)))[0]
         before = await self._nodes[0].balance(self._settings.receiver)
+        if not self._transfers:
+            await self._wait_for_a_task()
         used, began = time.process_time(), time.monotonic()
         self._end = began + self._settings.seconds
         watchers = [
@@ -223,8 +232,16 @@ class Load:
             "load_cpu_share": share,
             "finality": self._counts.finality,
             "status": self._counts.status,
+            "tasks": await self._nodes[0].num_tasks(),
             "refusals": dict(self._counts.refusals),
         }
+
+    async def _wait_for_a_task(self) -> None:
+        deadline = time.monotonic() + _TRAINING_START_S
+        while not await self._nodes[0].num_tasks():
+            if time.monotonic() > deadline:
+                raise RuntimeError("no training round came as far as a Shapley task")
+            await asyncio.sleep(_RETRY_S)
 
     async def _count_final(self, before: int) -> None:
         while True:

@@ -53,7 +53,7 @@ MANY = 32
 
 CALL_S = 10.0
 """The deadline of one batch, in seconds."""
-MAX_RELAYED_DIGESTS = 131_072
+MAX_RELAYED_DIGESTS = 65_536
 """The number of digests that are remembered in order to decode each transaction once: two of each
 relayed one, of its bytes and its hash."""
 YIELD_EVERY = 8
