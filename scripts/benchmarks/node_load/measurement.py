@@ -29,6 +29,7 @@ _MAX_RATE = 4_000
 _WINDOW = 1_500
 _MAX_PACED_S, _MAX_MINING_S = 30.0, 20.0
 _MEMORY_S = 1.0
+_START_S, _IDLE_S, _IDLE_CORES = 60.0, 3.0, 0.2
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -82,6 +83,7 @@ def measure_checkout(checkout: Path, plan: Plan) -> dict[str, float]:
         "flood": (_FLOOD_SENDERS, round(plan.seconds * _MAX_RATE / _FLOOD_SENDERS) + 1),
     }
     with _running(checkout, plan.validators, batches) as network:
+        _wait_until_idle(network)
         paced = _load(network, "paced", _PACED_SENDERS, paced_s, rate=PACED_RATE)
         before, began = network.cpu_seconds(), len(network.memory)
         flood = _load(network, "flood", _FLOOD_SENDERS, plan.seconds)
@@ -162,6 +164,27 @@ def _load(
     if result["refusals"]:
         print(f"{file}: {result['refusals']}", file=sys.stderr)
     return result
+
+
+def _wait_until_idle(network: _Network) -> None:
+    """Wait until the nodes and their workers have started, which takes the workers a while."""
+    deadline, before = time.monotonic() + _START_S, 0.0
+    while time.monotonic() < deadline:
+        used = sum(_cpu_seconds_of_tree(pid) for pid in network.pids)
+        if before and used - before < _IDLE_CORES * _IDLE_S:
+            return
+        before = used
+        time.sleep(_IDLE_S)
+
+
+def _cpu_seconds_of_tree(pid: int) -> float:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        found = [int(child) for child in children.read_text().split()]
+        return cpu_seconds(pid) + sum(_cpu_seconds_of_tree(child) for child in found)
+    except OSError:
+        # It has ended, or this kernel does not list children.
+        return 0.0
 
 
 def _interpreter(checkout: Path) -> str:
