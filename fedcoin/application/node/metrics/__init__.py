@@ -5,4 +5,5 @@ costs the node time between two scrapes, except for counting events.
 
 * `declarations`: all metrics, each with its name, unit and source
 * `metrics_server`: the HTTP endpoint that Prometheus scrapes
+* `scrape_server`: the HTTP server below it, with its limits
 """

@@ -1,13 +1,14 @@
 """The HTTP endpoint at which Prometheus fetches a node's metrics.
 
-Requests are answered by a thread of prometheus-client. It asks the event loop for the values, so
-that all are read between two steps of the node, and formats them beside it.
+Requests are answered by threads (`scrape_server`). Each asks the event loop for the values, so that
+all are read between two steps of the node, and formats them beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from fedcoin.application.node.metrics.declarations import (
     ObservedNode,
     read_metrics,
 )
+from fedcoin.application.node.metrics.scrape_server import ScrapeServer
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import Tls
@@ -45,7 +47,7 @@ class MetricsServer:
         """The node that is measured."""
         self._endpoint = endpoint
         self._tls = tls
-        self._server: Any = None
+        self._server: ScrapeServer | None = None
         self.address = str(endpoint)
         """`host:port` of the endpoint, with the real port once it has started."""
 
@@ -56,28 +58,21 @@ class MetricsServer:
             RefusalError: PORT_IN_USE when the address cannot be bound.
         """
         # Imported here: a node without metrics does not need it.
-        from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+        from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(_NodeCollector(self.node, asyncio.get_running_loop()))
-        options: dict[str, Any] = {}
-        if self._tls is not None:
-            options = {
-                "certfile": str(self._tls.certificate),
-                "keyfile": str(self._tls.key),
-                "client_cafile": str(self._tls.authority),
-                "client_auth_required": True,
-            }
         host, port = self._endpoint.host, self._endpoint.port
         try:
-            self._server, _ = start_http_server(port, host, registry, **options)
+            self._server = ScrapeServer(host, port, make_wsgi_app(registry), self._tls)
         except OSError as error:
             raise RefusalError(
                 NetworkCode.PORT_IN_USE,
                 f"metrics.listen: cannot listen on {self._endpoint}: {error}",
                 field="metrics.listen",
             ) from error
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         self.address = f"{host}:{self._server.server_port}"
 
     def stop(self) -> None:
