@@ -18,11 +18,18 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.mapped_tensors import MappedArray, map_tensors
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.aggregation import Weights
 from fedcoin.learning.model.artifact_checks.weight_checks import check_named_weights
-from fedcoin.learning.model.spec import check_spec, frozen_shapes, parse_spec, weight_shapes
+from fedcoin.learning.model.spec import (
+    MAX_SPEC_BYTES,
+    check_spec,
+    frozen_shapes,
+    parse_spec,
+    weight_shapes,
+)
 from fedcoin.v1 import artifact_pb2
 
 MAX_LISTED = 8
@@ -159,10 +166,15 @@ def frozen_artifact(model: Path) -> bytes:
     Raises:
         OSError: The file cannot be read.
     """
+    # A campaign may name any artifact as its model: a large one is not read, and what is kept for
+    # the next call is an id.
+    if model.stat().st_size > MAX_SPEC_BYTES:
+        return b""
     try:
-        return artifact_pb2.ModelSpec.FromString(model.read_bytes()).frozen
+        frozen = artifact_pb2.ModelSpec.FromString(model.read_bytes()).frozen
     except DecodeError:
         return b""
+    return frozen if len(frozen) == HASH_BYTES else b""
 
 
 def _serialise(spec: artifact_pb2.ModelSpec) -> bytes:

@@ -18,7 +18,14 @@ from fedcoin.learning.model.frozen_weights import (
     frozen_artifact,
     load_frozen,
 )
-from fedcoin.learning.model.spec import check_spec, frozen_shapes, parse_spec, trained_shapes
+from fedcoin.learning.model.spec import (
+    MAX_SPEC_BYTES,
+    check_spec,
+    frozen_shapes,
+    parse_spec,
+    trained_shapes,
+)
+from fedcoin.v1 import artifact_pb2
 from tests.support.small_models import mlp_spec, random_weights
 
 SPEC = mlp_spec()
@@ -118,3 +125,11 @@ def test_the_frozen_artifact_is_read_from_a_stored_model(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(content)
     assert frozen_artifact(tmp_path / "one") == compute_artifact_id(divided.frozen)
     assert frozen_artifact(tmp_path / "whole") == frozen_artifact(tmp_path / "broken") == b""
+
+
+def test_what_an_artifact_that_is_no_model_names_is_not_kept(tmp_path: Path) -> None:
+    # A campaign costs little and may name any stored artifact as its model.
+    for size in (31, 33, MAX_SPEC_BYTES + 1):
+        path = tmp_path / str(size)
+        path.write_bytes(artifact_pb2.ModelSpec(frozen=bytes(size)).SerializeToString())
+        assert frozen_artifact(path) == b""
