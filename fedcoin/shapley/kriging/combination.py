@@ -5,9 +5,15 @@ James-Stein estimate of the error is c (1 - sum V / sum c^2): close to c where t
 much larger than its own error, and 0 where it is not (James and Stein, "Estimation with quadratic
 loss", Fourth Berkeley Symposium, 1961). A model that describes the game keeps at least a quarter of
 the correction; one that is wrong gets nearly all of it, and is then unbiased.
+
+A frequent error of models is to put all values too near to or too far from their mean: too near
+where some players have a veto. The correction along the model's own values, a single number, shows
+this well before the norm of the whole correction does, so that its weight is chosen by itself.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,10 +33,42 @@ _SMALL, _LARGE = 0.5, 1.5
 is in doubt, and the first weight rises to 1. Such are votes with veto players."""
 _CAUTION = 2.0
 """By how many of its standard deviations sum c^2 must exceed sum V for more of the correction."""
+_SLOPE_CAUTION = 0.5
+"""The same for the correction along the values, in parts of its variance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """The correction's variance along the model's values."""
+
+    direction: Floats
+    """(n,): the values less their mean, of length 1, or zeros where all are equal."""
+    variance: float
+    """The variance of the correction's component in this direction."""
+
+
+def find_direction(values: Floats) -> Floats:
+    """Find the direction in which values would move if they came nearer to their mean.
+
+    Args:
+        values: float64 (n,).
+
+    Returns:
+        (n,): of length 1, and zeros where all values are equal.
+    """
+    centred: Floats = values - values.mean()
+    length = float(np.linalg.norm(centred))
+    # Equal values differ from their mean by rounding.
+    is_equal = length <= 1e-12 * float(np.abs(values).max())
+    return np.zeros_like(centred) if is_equal else centred / length
 
 
 def combine(
-    values: Floats, model_variances: Floats, correction: Floats, correction_variances: Floats
+    values: Floats,
+    model_variances: Floats,
+    correction: Floats,
+    correction_variances: Floats,
+    slope: Slope,
 ) -> tuple[Floats, Floats]:
     """Add a part of the correction to the model's values.
 
@@ -39,6 +77,7 @@ def combine(
         model_variances: Their variances according to the model, float64 (n,).
         correction: The estimated errors, to be added, float64 (n,).
         correction_variances: Their variances, float64 (n,).
+        slope: The correction's variance along the model's values.
 
     Returns:
         The values and their variances, float64 (n,) each.
@@ -54,4 +93,17 @@ def combine(
     variances: Floats = (
         _CORRECTION_VARIANCE_WEIGHT + doubt * (1 - _CORRECTION_VARIANCE_WEIGHT)
     ) * shrunk + (1 - excess) * _MODEL_VARIANCE_WEIGHT * model_variances
-    return values + weight * correction, variances
+    component = float(correction @ slope.direction)
+    slope_weight, rest = _weigh_slope(component, slope.variance, weight)
+    moved = (slope_weight - weight) * component * slope.direction
+    return values + weight * correction + moved, variances + rest * slope.direction**2
+
+
+def _weigh_slope(component: float, variance: float, weight: float) -> tuple[float, float]:
+    """Return the weight of the correction along the values, and the mean square that it leaves."""
+    square = component**2
+    if square <= 0:
+        return weight, variance * weight**2
+    slope_weight = max(weight, 1 - (1 + _SLOPE_CAUTION) * variance / square)
+    missed = (1 - slope_weight) ** 2 * max(square - variance, 0.0)
+    return slope_weight, missed + slope_weight**2 * variance

@@ -27,6 +27,7 @@ import math
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
+from fedcoin.shapley.kriging.combination import Slope, find_direction
 from fedcoin.shapley.kriging.mixture import Mixture
 from fedcoin.shapley.kriging.prior import compute_value_weights
 from fedcoin.shapley.std_errors import student_factor
@@ -36,7 +37,7 @@ _FOLDS = 8
 
 def estimate_correction(
     posterior: Mixture, coalitions: Bools, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
+) -> tuple[Floats, Floats, Slope]:
     """Estimate the correction that makes the posterior's values unbiased.
 
     Args:
@@ -47,7 +48,8 @@ def estimate_correction(
 
     Returns:
         Two arrays, float64 (n,) each: the correction, to be added to the values, which adds up to
-        0; and the variances of the corrected values.
+        0; and the variances of the corrected values. Then the correction's variance along the
+        posterior's values.
     """
     n = coalitions.shape[1]
     num_drawn_pairs = len(coalitions) // 2
@@ -71,8 +73,10 @@ def estimate_correction(
         represented = _represented(sizes[fold], drawn, existing)
         weights = value_weights[fold] * represented[:, None] - posterior.weights[fold]
         total += weights.T @ errors[fold] / _FOLDS
-    variances = _variances(value_weights, errors, low_sizes, pairs, existing)
-    return total - total.mean(), variances
+    direction = find_direction(posterior.values)
+    weights = np.column_stack([value_weights, value_weights @ direction])
+    variances = _variances(weights, errors, low_sizes, pairs, existing)
+    return total - total.mean(), variances[:-1], Slope(direction, float(variances[-1]))
 
 
 def _represented(sizes: Ints, drawn: Ints, existing: list[int]) -> Floats:
@@ -88,10 +92,13 @@ def _represented(sizes: Ints, drawn: Ints, existing: list[int]) -> Floats:
 def _variances(
     value_weights: Floats, errors: Floats, low_sizes: Ints, pairs: Ints, existing: list[int]
 ) -> Floats:
-    """Estimate (n,) variances of a sum over pairs that were drawn by size without replacement."""
-    n = value_weights.shape[1]
+    """Estimate variances of sums over pairs that were drawn by size without replacement.
+
+    `value_weights` (m, q) has the weights of each of q sums; the variances are (q,).
+    """
+    n = len(existing) - 1
     num_drawn_pairs = len(low_sizes)
-    variances = np.zeros(n)
+    variances = np.zeros(value_weights.shape[1])
     for size in np.unique(low_sizes[pairs]).tolist():
         of_size = pairs[low_sizes[pairs] == size]
         complements = of_size + num_drawn_pairs

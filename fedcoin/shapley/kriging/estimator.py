@@ -64,10 +64,8 @@ def estimate_kriging(game: Game, budget: int, rng: np.random.Generator) -> Estim
         values, variances = estimate_large_sample(coalitions, worth, rng)
     else:
         posterior = fit_mixture(coalitions, worth, rng)
-        correction, correction_variances = estimate_correction(posterior, coalitions, rng)
-        values, variances = combine(
-            posterior.values, posterior.variances, correction, correction_variances
-        )
+        correction = estimate_correction(posterior, coalitions, rng)
+        values, variances = combine(posterior.values, posterior.variances, *correction)
         values_size = float(((values + game.grand / n) ** 2).mean())
         variances += _MIN_RELATIVE_ERROR**2 * values_size
     values = values - values.mean() + (game.grand - game.empty) / n

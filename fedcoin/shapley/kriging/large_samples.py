@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats, Ints
-from fedcoin.shapley.kriging.combination import combine
+from fedcoin.shapley.kriging.combination import Slope, combine, find_direction
 from fedcoin.shapley.kriging.johnson_polynomials import log_factorials
 from fedcoin.shapley.kriging.mixture import fit_mixture
 from fedcoin.shapley.kriging.prior import (
@@ -79,7 +79,8 @@ def estimate_large_sample(
     rows = np.concatenate([rest, rest + num_pairs])
     errors = worth[rows] - posterior.predict(coalitions[rows])
     known = np.bincount(coalitions[process_rows].sum(axis=1), minlength=n + 1)
-    values, variances = _estimate_errors(coalitions[rows], errors, known, rng)
+    direction = find_direction(posterior.values)
+    values, variances = _estimate_errors(coalitions[rows], errors, known, direction, rng)
     plain_values, plain_variances = _estimate_without_model(coalitions, worth)
     if plain_variances.sum() < variances.sum():
         return plain_values, plain_variances
@@ -91,7 +92,8 @@ def _estimate_without_model(coalitions: Bools, worth: Floats) -> tuple[Floats, F
     n = coalitions.shape[1]
     groups = _group(coalitions, np.zeros(n + 1, np.int64))
     centred = _centre(worth, groups)
-    evaluated, rest, variances = _correct(groups, centred, np.zeros(len(groups.sizes)), n)
+    no_leverages = np.zeros(len(groups.sizes))
+    evaluated, rest, variances, _ = _correct(groups, centred, no_leverages, np.zeros(n))
     values = evaluated + rest
     return values - values.mean(), variances
 
@@ -159,9 +161,12 @@ def _centre(values: Floats, groups: _Sizes) -> Floats:
 
 
 def _estimate_errors(
-    coalitions: Bools, worth: Floats, known: Ints, rng: np.random.Generator
+    coalitions: Bools, worth: Floats, known: Ints, direction: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Estimate the values of the game of errors; `known` counts the fitted coalitions by size."""
+    """Estimate the values of the game of errors.
+
+    `known` counts the fitted coalitions by size, and `direction` is that of the model's values.
+    """
     n = coalitions.shape[1]
     scale = float(worth.std()) or 1.0
     groups = _group(coalitions, known)
@@ -190,9 +195,11 @@ def _estimate_errors(
     model_variances = np.einsum("a,aibi,b->i", value_weights, inverse, value_weights)
     model_variances = np.maximum(model_variances - value_weights @ value_weights / n, 0)
     model_variances += omitted_variance + _unseen_noise_variance(noise, groups, n)
-    evaluated, correction, correction_variances = _correct(groups, residuals, leverages, n)
+    evaluated, correction, correction_variances, slope = _correct(
+        groups, residuals, leverages, direction
+    )
     values, variances = combine(
-        values + evaluated, model_variances, correction, correction_variances
+        values + evaluated, model_variances, correction, correction_variances, slope
     )
     return values * scale, variances * scale**2
 
@@ -280,14 +287,18 @@ def _compute_leverages(
 
 
 def _correct(
-    groups: _Sizes, residuals: Floats, leverages: Floats, n: int
-) -> tuple[Floats, Floats, Floats]:
+    groups: _Sizes, residuals: Floats, leverages: Floats, direction: Floats
+) -> tuple[Floats, Floats, Floats, Slope]:
     """Compute the values of the evaluated residuals, the correction and its variances, (n,) each.
+
+    Then the correction's variance in a direction (n,) whose elements add up to 0.
 
     A coalition S of size s counts in the value of player i by (1[i in S] - s / n) n / (s (n - s)),
     divided by the number of coalitions of that size.
     """
-    evaluated, correction, variances = np.zeros(n), np.zeros(n), np.zeros(n)
+    n = len(direction)
+    # The last of the variances is that in the direction.
+    evaluated, correction, variances = np.zeros(n), np.zeros(n), np.zeros(n + 1)
     represented = _count_represented_sizes(groups.sizes, n)
     index_of = {size: index for index, size in enumerate(groups.sizes.tolist())}
     for index, size in enumerate(groups.sizes.tolist()):
@@ -307,11 +318,13 @@ def _correct(
         correction += (others + groups.unseen[index]) * sums / (1 - leverages[index])
         squares = weighted**2
         terms = squares @ members * (1 - 2 * size / n) + squares.sum() * (size / n) ** 2
+        terms = np.append(terms, squares @ (members @ direction) ** 2)
+        all_sums = np.append(sums, sums @ direction)
         freedom = max(count // 2 if other == index else count, 2) - 1
-        spread = np.maximum(terms - sums**2 / count, 0) * (freedom + 1) / freedom
+        spread = np.maximum(terms - all_sums**2 / count, 0) * (freedom + 1) / freedom
         spread *= student_factor(freedom) ** 2 / (1 - leverages[index]) ** 2
         variances += (groups.unseen[index] * (1 + 2 * others) + others**2) * spread
-    return evaluated, correction, variances
+    return evaluated, correction, variances[:-1], Slope(direction, float(variances[-1]))
 
 
 def _count_represented_sizes(sizes: Ints, n: int) -> Floats:
