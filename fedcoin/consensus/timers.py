@@ -29,7 +29,7 @@ class Timeouts:
     """The delays of the timers.
 
     Each round adds half of round 0's delay, so that eventually a round lasts longer than messages
-    travel; no delay exceeds `max_ms`.
+    travel. The delays stop growing at `max_ms`.
     """
 
     propose_ms: int
@@ -37,7 +37,7 @@ class Timeouts:
     vote_ms: int
     """How long round 0 waits for late votes, in ms."""
     max_ms: int = 60_000
-    """The longest delay, in ms, unless round 0's is longer."""
+    """The longest delay, in ms. Where round 0's delay is longer, all rounds have that one."""
 
     def delay_ms(self, timer: Timer) -> int:
         """Compute how long a timer runs.
@@ -46,7 +46,8 @@ class Timeouts:
             timer: The timer, whose kind and round decide.
 
         Returns:
-            The delay in ms: `propose_ms` or `vote_ms`, times 1 + round / 2, bounded by `max_ms`.
+            The delay in ms: `propose_ms` or `vote_ms`, times 1 + round / 2; at most
+            `max_ms`, or round 0's delay where that is longer.
         """
         base = self.propose_ms if timer.kind is TimerKind.PROPOSE else self.vote_ms
         return min(base + base * timer.round // 2, max(self.max_ms, base))

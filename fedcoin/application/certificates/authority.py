@@ -54,7 +54,7 @@ def make_authority(name: str, lifetime: Lifetime) -> Authority:
 
     Args:
         name: The name that its certificate shows, 1 to 64 characters.
-        lifetime: How long it is valid.
+        lifetime: From when on, and for how many days, it is valid.
 
     Returns:
         The authority, with a new key.
@@ -101,7 +101,7 @@ def make_request(
 def sign_request(
     authority: Authority, request: x509.CertificateSigningRequest, lifetime: Lifetime
 ) -> x509.Certificate:
-    """Sign a certificate for whoever made a request: for servers and for callers.
+    """Sign the certificate that a request asks for, valid for servers and for callers.
 
     Of the request, only its subject, its alternative names and its public key are taken.
 
@@ -132,7 +132,7 @@ def renew(
     """Sign a certificate with the names and the key of an older one.
 
     Args:
-        authority: The one that signed the older certificate.
+        authority: The authority that signed the older certificate.
         certificate: The older certificate, which may have expired.
         lifetime: How long the new one is valid; it ends with the authority's at the latest.
 

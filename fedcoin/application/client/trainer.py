@@ -146,7 +146,7 @@ class Trainer:
             credentials: TLS, or None for plaintext.
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
             clock_ms: Gives Unix time in ms.
-            receipts: Where receipts for updates are kept, with the weights; None keeps none.
+            receipts: Stores the receipts for updates, with the weights; None to store none.
             node: A node that is asked about the campaign before each round, so that nothing is
                 handed in for a receipt without effect, and receipts of other keys than the
                 server's are refused. A receipt whose update the server leaves out of its task is

@@ -48,7 +48,9 @@ def render_fixed(config: CoordinatorConfig) -> dict[str, str]:
 
 
 def render_others(config: CoordinatorConfig) -> dict[str, str]:
-    """Write the other settings that are no defaults, so that a start can go on with them.
+    """Write the settings outside `FIXED` that differ from the defaults, `enabled` apart.
+
+    The campaign's file keeps them, so that a restart without flags uses them again.
 
     Args:
         config: The coordinator's settings.
@@ -73,7 +75,7 @@ def recall_settings(path: Path, *, new: bool) -> dict[str, str]:
         new: Whether a finished campaign makes way for another one.
 
     Returns:
-        The TOML of each value, by dotted name, such as `coordinator.rounds`. None where the home
+        The TOML of each value, by dotted name, such as `coordinator.rounds`. Empty where the home
         has no campaign, where it makes way, and where its file is damaged, which is reported when
         the campaign is opened.
     """
@@ -88,7 +90,7 @@ def recall_settings(path: Path, *, new: bool) -> dict[str, str]:
 
 
 def check_fixed(campaign: Campaign, config: CoordinatorConfig) -> None:
-    """Check that a saved campaign is told what it was prepared with.
+    """Check that the fixed settings are those that a saved campaign was prepared with.
 
     Args:
         campaign: The saved campaign.

@@ -101,7 +101,7 @@ async def open_coordinator(
 def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
     """Open the artifacts of a coordinator that has no node in its process.
 
-    It uploads to its node what a task needs.
+    The coordinator uploads the artifacts that a task needs from this store to its node.
 
     Args:
         config: The home's settings: limits on sizes.

@@ -235,7 +235,7 @@ class ObserverAudit:
             await self._auditor.check_transaction(transaction)
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Implement `BlockAudit.check_block`; a node that does not vote never calls it."""
+        """Implement `BlockAudit.check_block`: do nothing; only nodes that vote call it."""
 
 
 def _unknown(what: str, code: LedgerCode, id: bytes) -> RefusalError:

@@ -28,14 +28,14 @@ _PARTS = (TRAIN, VALIDATION, TEST, ALL)
 
 @dataclass(frozen=True, slots=True)
 class LabelRules:
-    """How labels become numbers from 0, where a file does not have them so."""
+    """How to turn a file's labels into integers from 0, where they are names or start elsewhere."""
 
     column: str = ""
-    """The labels' column of a table; empty for the one that its name tells."""
+    """The labels' column of a table; empty for the one named in `table_files.LABEL_COLUMNS`."""
     classes: tuple[str, ...] = ()
     """The names of the classes in the order of their numbers; empty where labels are numbers."""
     first: int = 0
-    """The number of the first class in the file."""
+    """The file's number of the first class, which becomes 0; for labels that are integers."""
 
 
 @dataclass(frozen=True, slots=True)

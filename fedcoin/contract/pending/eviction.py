@@ -115,7 +115,7 @@ def choose_evicted(
         new: The new transaction.
         replaced: The transaction of the same sender and nonce that it replaces, if any.
         usage: The mempool's usage, without the new transaction.
-        order: What makes room first.
+        order: The order in which waiting transactions make room.
 
     Returns:
         The transactions to remove, `replaced` apart; none for a reserved step.

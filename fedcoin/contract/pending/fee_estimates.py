@@ -13,7 +13,7 @@ def compute_min_fee_rate(usage: MempoolUsage, order: EvictionOrder) -> int:
 
     Args:
         usage: How much of its capacity the mempool uses.
-        order: What makes room first.
+        order: The order in which waiting transactions make room.
 
     Returns:
         Sap for each KiB of the signed transaction; 0 while there is room for one of 1 KiB.

@@ -68,7 +68,7 @@ def full_of_held(held: int, refusal: RefusalError) -> RefusalError:
     """Make the refusal of a transaction that is too early, when too many such wait.
 
     Args:
-        held: How many wait.
+        held: The number of transactions that are held.
         refusal: Why the new one cannot be applied yet.
 
     Returns:
@@ -87,8 +87,8 @@ def too_many_pending(count: int, limit: int) -> RefusalError:
     """Make the refusal of a transaction of a sender of which too many wait.
 
     Args:
-        count: How many wait.
-        limit: How many may.
+        count: The number of the sender's transactions that wait.
+        limit: The largest number that may wait.
 
     Returns:
         A refusal with code TOO_MANY_PENDING.

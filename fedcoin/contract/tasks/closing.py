@@ -38,8 +38,9 @@ def announce_closing(
 def close_due(context: ExecutionContext) -> None:
     """Close the campaigns whose time has come, unless a task is open or receipts wait for one.
 
-    At most `MAX_CLOSINGS` in a block, and after the first one only as long as no more receipts end
-    than a task has clients. The rest follows in the next blocks.
+    A block closes at most `MAX_CLOSINGS` campaigns. It also stops before a campaign, other than the
+    first, with which more than `max_clients` registered receipts would be deleted in the block. The
+    next blocks close the rest.
 
     Args:
         context: The execution of the block.

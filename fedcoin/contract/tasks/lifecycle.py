@@ -116,9 +116,10 @@ def begin_block(context: ExecutionContext) -> Settlement | None:
 def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
     """Close the windows that are over.
 
-    A task that may fail also ends the registered receipts of its round. After the first such task,
-    a block closes only as many as have no more receipts together than a task has clients; the
-    windows of the others stay open until the next block.
+    A task that fails for good also deletes the registered receipts of its round. To bound a block's
+    work, windows of tasks in their last attempt close only as long as the receipts of these tasks
+    together number at most `max_clients`, the most that a task may have; the first task that has
+    receipts closes in any case. The other windows stay open until the next block.
 
     Args:
         context: The execution of the block.

@@ -30,8 +30,8 @@ _TENSOR, _NAME, _DTYPE, _SHAPE, _DATA = 0x0A, 0x0A, 0x10, 0x1A, 0x22
 class MappedArray:
     """An array in a memory-mapped file.
 
-    Reading copies the numbers and releases the file's pages at once, so that the process does not
-    grow with the file.
+    `read` copies the whole array, and indexing by a slice or by row numbers copies these rows. Both
+    release the file's pages at once, so that the process does not grow with the file.
     """
 
     def __init__(self, mapping: mmap.mmap, array: Array) -> None:

@@ -127,7 +127,7 @@ class KerasEvaluator(SummingEvaluator):
         return statistics
 
     def count_near_ties(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.count_near_ties`: by a function of its own, compiled for it."""
+        """Implement `Evaluator.count_near_ties`: count the examples that rounding decides."""
         own = self._summarise
         self._summarise = _compile_outputs(self._tf, self._run, NEAR_TIES)
         try:

@@ -199,11 +199,12 @@ class WeightedLayer:
     """
 
     stack: StackedLayer
+    """The layer's own weights in the q models."""
     norms: Sequence[StackedBatchNorm]
     """The batch normalisation that follows the layer; empty without one."""
 
     def average(self, coefficients: Floats) -> StackedLayer:
-        """Implement `Operation.average`; the normalisation is folded into the weights."""
+        """Implement `Operation.average`: average the weights, and fold the normalisation in."""
         averaged = average_layer(self.stack, coefficients)
         for norm in self.norms:
             averaged = fold_batch_norm(averaged, average_batch_norm(norm, coefficients))

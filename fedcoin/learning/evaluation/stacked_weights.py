@@ -41,7 +41,9 @@ class StackedBatchNorm:
     """One batch normalisation of several models; each array float32 (models, channels)."""
 
     gammas: Floats | None
+    """None for a normalisation without factors."""
     betas: Floats | None
+    """None for a normalisation without offsets."""
     means: Floats
     variances: Floats
     epsilon: float

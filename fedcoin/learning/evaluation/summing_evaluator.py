@@ -28,7 +28,7 @@ class SummingEvaluator(ABC):
         self.measure = measure
 
     def sum_statistics(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.sum_statistics`: zeros for an empty one that counts as zero."""
+        """Implement `Evaluator.sum_statistics`: 0 for the empty coalition if its utility is 0."""
         statistics = np.zeros((len(coalitions), self.measure.num_statistics), np.int64)
         is_zero = ~coalitions.any(axis=1) & (self._job.empty == task_pb2.EMPTY_COALITION_ZERO)
         rows = np.flatnonzero(~is_zero)
@@ -39,12 +39,12 @@ class SummingEvaluator(ABC):
         return statistics
 
     def evaluate(self, coalitions: Coalitions) -> Counts:
-        """Implement `Evaluator.evaluate`: sum up, and finish the measure."""
+        """Implement `Evaluator.evaluate`: compute the utilities from the statistics."""
         statistics = self.sum_statistics(coalitions)
         return finish_utilities(self._job, self.measure, coalitions, statistics)
 
     def count_near_ties(self, coalitions: Coalitions) -> Statistics:
-        """Implement `Evaluator.count_near_ties`: sum up by another measure meanwhile."""
+        """Implement `Evaluator.count_near_ties`: count the examples that rounding decides."""
         own, self.measure = self.measure, NEAR_TIES
         try:
             return self.sum_statistics(coalitions)

@@ -48,7 +48,8 @@ def read_examples(path: Path, parts: Collection[str], label: str = "") -> Exampl
     Args:
         path: A file of arrays as `open_arrays` opens, or a table as `read_table` reads.
         parts: The parts to read, if they are there.
-        label: The labels' column of a table; empty for the one that its name tells.
+        label: The labels' column of a table; empty for the column whose name is one of
+            `table_files.LABEL_COLUMNS`.
 
     Returns:
         The arrays of the parts that the file has.

@@ -36,7 +36,7 @@ class ProbabilityProbe:
         return np.zeros(0)
 
     def tolerance(self, num_examples: int, per_ten_thousand: int) -> int:
-        """Implement `Measure.tolerance`: nobody audits a probe."""
+        """Implement `Measure.tolerance`: 0, as no audit measures by a probe."""
         return 0
 
     def summarise(self, outputs: Outputs, targets: Targets) -> Statistics:

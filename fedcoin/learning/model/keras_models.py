@@ -241,6 +241,7 @@ class KerasCall:
     """One call of a layer, of a nested model, or of an operation of `keras.ops` in a graph."""
 
     operation: Any
+    """The layer, nested model or operation that is called."""
     taken: tuple[Any, ...]
     """The Keras tensors that it reads."""
     made: tuple[Any, ...]

@@ -32,10 +32,14 @@ class SupplyCount:
         self._lock = asyncio.Lock()
 
     async def read(self) -> int:
-        """Count again if the chain has grown and the pause after the last count is over.
+        """Return the latest count; count again first if it is outdated and the pause is over.
+
+        A count is outdated when the chain has grown. The pause after a count is 20 times as long as
+        the count took.
 
         Returns:
-            The sum of all balances, bonds, deposits and budgets, burned coins included, in sap.
+            The sum of all balances, bonds, deposits and budgets, burned coins included, in sap. It
+            may be that of an earlier block.
         """
         async with self._lock:
             has_grown = self._chain.height() != self._height

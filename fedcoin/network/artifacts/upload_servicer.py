@@ -39,7 +39,7 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
         Args:
             store: The store that receives the artifacts.
             check_wanted: Takes the id of each artifact that is about to be uploaded, and raises a
-                RefusalError when it is not wanted; None takes all.
+                RefusalError when it is not wanted; None to accept all.
         """
         self._store = store
         self._check_wanted = check_wanted

@@ -82,9 +82,11 @@ class PeerNetwork:
         agreement: Takes proposals and votes from peers.
         importer: Verifies and appends blocks.
         artifacts: The node's artifacts.
-        book_path: The file `peers.json`; None remembers nothing.
-        snapshots: Where snapshots are and when one is fetched; None keeps none.
-        make_consensus: Makes the exchange of proposals and votes, as the class does.
+        book_path: The file `peers.json` with the addresses of peers and the bans; None to keep both
+            in memory alone.
+        snapshots: Where snapshots are and when one is fetched; None for a node that neither serves
+            nor fetches snapshots.
+        make_consensus: Builds the exchange of proposals and votes. The default is an honest one.
 
     Attributes:
         peer_set: The connected peers, their reputations and the bans.

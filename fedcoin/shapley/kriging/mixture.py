@@ -45,21 +45,21 @@ class Mixture:
             rows: Indices of the coalitions to leave out together, (f,).
 
         Returns:
-            Actual less predicted worth, (f,), in the utility's unit.
+            Actual less predicted utility, float64 (f,), in the utility's unit.
         """
         parts = [share * part.compute_prediction_errors(rows) for share, part in self._parts]
         errors: Floats = np.sum(parts, axis=0)
         return errors
 
     def predict(self, coalitions: Bools) -> Floats:
-        """Predict the utilities of other coalitions, but for a function of the size.
+        """Predict how far other coalitions' utilities differ from the mean of their size.
 
         Args:
             coalitions: bool (l, n), none of which was evaluated, of sizes that were.
 
         Returns:
-            Predicted utility less the mean utility of the coalition's size, (l,), in the utility's
-            unit.
+            Predicted utility less the mean utility of coalitions of that size, float64 (l,), in the
+            utility's unit.
         """
         parts = [share * part.predict(coalitions) for share, part in self._parts]
         predicted: Floats = np.sum(parts, axis=0)

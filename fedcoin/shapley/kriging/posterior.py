@@ -63,21 +63,21 @@ class Posterior:
             rows: Indices of the coalitions to leave out together, (f,).
 
         Returns:
-            Actual less predicted worth, (f,), in the utility's unit.
+            Actual less predicted utility, float64 (f,), in the utility's unit.
         """
         block = self._projection[np.ix_(rows, rows)]
         errors = np.linalg.lstsq(block, self._projected_worth[rows], rcond=None)[0]
         return np.asarray(errors * self.scale, np.float64)
 
     def predict(self, coalitions: Bools) -> Floats:
-        """Predict the utilities of other coalitions, but for a function of the size.
+        """Predict how far other coalitions' utilities differ from the mean of their size.
 
         Args:
             coalitions: bool (l, n), none of which was evaluated, of sizes that were.
 
         Returns:
-            Predicted utility less the mean utility mu(s) of the coalition's size, (l,), in the
-            utility's unit.
+            Predicted utility less the mean utility mu(s) of coalitions of that size, float64 (l,),
+            in the utility's unit.
         """
         parts = [
             self._model.cross(self._theta, coalitions[start : start + _BATCH_ROWS])

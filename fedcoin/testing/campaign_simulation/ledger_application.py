@@ -102,7 +102,7 @@ class LedgerApplication:
         return is_late or self.ledger.needs_block() or has_candidates
 
     def build(self, round: int, now_ms: int, failed: Sequence[Block] = ()) -> Block:
-        """Implement `BlockApplication.build`, by the validator's policy."""
+        """Implement `BlockApplication.build`: build the block that the policy wants."""
         environment = self.environment
         time_ms = GENESIS_MS + now_ms + self.policy.ahead_ms
         waiting = environment.mempool.candidates(self)

@@ -67,7 +67,8 @@ class CampaignSimulation:
         """Run until the campaign's last round is closed.
 
         Args:
-            deadline_ms: When to give up, in virtual ms.
+            deadline_ms: The virtual time, in ms from the start, at which the run ends even if
+                rounds are still open.
 
         Returns:
             The consensus simulation's report, whose violations should be empty.

@@ -191,7 +191,7 @@ class EveryBlockVoter(ByzantineNode):
         super().propose(SendProposal(effect.round, -1, block))
 
     def receive(self, sender: int, packet: object) -> None:
-        """Implement `SimulatedNode.receive`: send both votes for each proposal to some peers."""
+        """Implement `SimulatedNode.receive`: prevote and precommit each proposal to some peers."""
         super().receive(sender, packet)
         engine = self.engine
         if isinstance(packet, Proposal) and engine and packet.height == engine.height:

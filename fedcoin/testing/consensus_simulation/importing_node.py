@@ -19,7 +19,7 @@ class ImportingNode:
         Args:
             index: Its index, above those of the validators.
             application: Its ledger.
-            environment: What surrounds it.
+            environment: The simulation: it carries packets and checks what nodes make final.
         """
         self.index = index
         self.application = application

@@ -59,7 +59,7 @@ class EquivocatingExchange(ConsensusExchange):
 
         Args:
             message: This node's proposal or vote.
-            but: Node keys of peers that get neither.
+            but: Node keys, 32 bytes each, of peers to which nothing is sent.
         """
         if isinstance(message, Proposal):
             super().broadcast(message, but)

@@ -90,18 +90,22 @@ def run_race(
     dishonest: Sequence[BroadcastStrategy] = (),
     max_iterations: int = 20_000,
 ) -> RaceResult | None:
-    """Race for one block: honest miners iterate in step, and look in a random order (algorithm 1).
+    """Race for one block until a miner's vector is within D of the mean (algorithm 1).
+
+    Honest miners iterate in step. After each iteration all miners compare their vectors with S-bar,
+    in a random order. The first one within D whose block passes algorithm 2 makes the block.
 
     Args:
         table: The utility of each coalition, float64 (2^n,), by bit mask.
         num_honest: How many miners compute honestly.
         difficulty: D, in units of `table`.
         rng: Draws orders of clients and of miners.
-        dishonest: Further miners, which compute nothing.
-        max_iterations: When to give up.
+        dishonest: One strategy for each further miner, which computes nothing.
+        max_iterations: After how many iterations of each honest miner the race ends without a
+            block, rounded up to a multiple of `CHUNK_ITERATIONS`.
 
     Returns:
-        The block; None when no miner comes within D of the mean.
+        The block and its miner; None when the race ends without a block.
     """
     n = int(np.log2(len(table)))
     sums = np.zeros((num_honest, n))

@@ -51,7 +51,10 @@ class Parsed(_AnyParamType):
             ctx: The command's context, for the error.
 
         Returns:
-            What `parse` made of the text; a value that is no text, unchanged.
+            What `parse` returned for a text; any other value unchanged.
+
+        Raises:
+            click.BadParameter: `parse` refused the text. The message ends with the error's code.
         """
         if not isinstance(value, str):
             return value

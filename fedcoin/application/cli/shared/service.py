@@ -93,11 +93,14 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def end_process_within(seconds: float, exit_code: int) -> None:
-    """End this process even if it does not stop by itself, as when a write to a broken disk hangs.
+    """Start a thread that ends this process after a delay, and return at once.
+
+    For a process that has begun to stop: something may hang, such as a write to a broken disk. The
+    thread runs no clean-up (`os._exit`), and has no effect on a process that stops earlier.
 
     Args:
-        seconds: How long the process may take to stop, in seconds.
-        exit_code: The exit code if it takes longer.
+        seconds: The delay in seconds.
+        exit_code: The exit code of a process that the thread ends.
     """
 
     def end() -> None:

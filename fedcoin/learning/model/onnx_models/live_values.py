@@ -16,7 +16,7 @@ by default."""
 
 
 def count_live(graph: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Count the numbers of the values that are needed at the same time.
+    """Count the array elements that are in memory together, at the step that needs the most.
 
     Args:
         graph: An `onnx.GraphProto` whose nodes are in the order of computation.
