@@ -36,6 +36,7 @@ from tests.support.small_models import mlp_spec, random_weights
 CHAIN_ID = "training"
 FUNDS = 10**12
 MINER = KeyPair.from_seed(b"m" * 32)
+SILENT = KeyPair.from_seed(b"silent" + bytes(26))
 SERVER = KeyPair.from_seed(b"s" * 32)
 
 QUICK: dict[str, object] = {
@@ -73,15 +74,21 @@ def client_key(number: int) -> KeyPair:
     return KeyPair.from_seed(b"client" + bytes([number]) * 26)
 
 
-def node_home(root: Path, **parameters: int) -> Home:
-    """Create a home whose key is the network's only miner; the server has coins."""
+def node_home(root: Path, *, silent_bond: int = 0, **parameters: int) -> Home:
+    """Create a home whose key is the network's only miner; the server has coins.
+
+    With `silent_bond` there is another one, of which no node runs.
+    """
     home = Home(root)
     home.add_key("node", MINER)
     genesis = write_genesis(
         CHAIN_ID,
         unix_ms() - 1000,
         balances={SERVER.address: FUNDS, MINER.address: FUNDS},
-        bonds={MINER.public_key: 10**10},
+        bonds={
+            MINER.public_key: 10**10,
+            **({SILENT.public_key: silent_bond} if silent_bond else {}),
+        },
         parameters={"propose_timeout_ms": 300, "vote_timeout_ms": 200, **parameters},
     )
     loopback = {"peers.listen": "127.0.0.1:0", "api.listen": "127.0.0.1:0"}

@@ -52,6 +52,7 @@ from fedcoin.application.node.watching.validator_presence import ValidatorPresen
 from fedcoin.application.node.watching.vote_watch import (
     VoteWatch,
     VotingPosition,
+    has_own_vote,
     longest_vote_ms,
     watch_votes,
 )
@@ -280,7 +281,8 @@ class Node:
         at, key = self.agreement.status(), (self.miner_key or self.key).public_key
         is_validator = self.chain.ledger.validators().by_key(key) is not None
         is_voting = is_validator and self.miner_key is not None and not self.chain.catching_up
-        return VotingPosition(at.height, at.round, self.agreement.is_started, is_voting)
+        voted = has_own_vote(self.agreement.messages_for(at.height), key, at.round)
+        return VotingPosition(at.height, at.round, self.agreement.is_started, is_voting, voted)
 
     def _peers(self) -> Sequence[PeerInfo]:
         # The network is made later, from parts that need this function.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from fedcoin.consensus.effects import Message
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.messages.parameters import Parameters
@@ -40,6 +41,8 @@ class VotingPosition:
     """Whether the voting on this height has begun; between blocks it has not."""
     is_validator: bool
     """Whether this node votes on this height and has all blocks before it."""
+    has_voted: bool = False
+    """Whether an own vote of this round exists, perhaps of before a restart: no other is cast."""
 
 
 def longest_vote_ms(parameters: Parameters) -> int:
@@ -53,6 +56,21 @@ def longest_vote_ms(parameters: Parameters) -> int:
     """
     timeouts = Timeouts(parameters.propose_timeout_ms, parameters.vote_timeout_ms)
     return max(timeouts.max_ms, timeouts.propose_ms, timeouts.vote_ms) + MARGIN_MS
+
+
+def has_own_vote(messages: Iterable[Message], key: bytes, round: int) -> bool:
+    """Tell whether votes of one round contain one of a validator.
+
+    Args:
+        messages: Votes and proposals of one height.
+        key: The validator's public key, 32 bytes.
+        round: The round, from 0.
+
+    Returns:
+        True when there is a prevote or precommit of this validator.
+    """
+    votes = (message for message in messages if isinstance(message, Vote))
+    return any(vote.public_key == key and vote.round == round for vote in votes)
 
 
 class VoteWatch:
@@ -144,4 +162,5 @@ def _is_owed(position: VotingPosition, height: int, round: int) -> bool:
     """Whether a vote is owed when all is settled up to this height and round."""
     if position.height > height + 1:
         return True
-    return position.is_started and (position.height, position.round) > (height, round)
+    is_later = (position.height, position.round) > (height, round)
+    return position.is_started and is_later and not position.has_voted

@@ -151,3 +151,20 @@ async def test_health_follows_a_signer_that_hangs(
             assert status.last_vote_ms > 0
         finally:
             goes_on.set()
+
+
+async def test_a_validator_that_restarts_while_others_are_silent_owes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It voted before, and signs no second vote in the round that cannot end."""
+    monkeypatch.setattr(vote_watch, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(node_module, "longest_vote_ms", lambda parameters: 300)
+    home = node_home(tmp_path, silent_bond=10**10, max_block_interval_ms=200)
+    config = home.config({}, {"miner.warm": False})
+
+    async with open_node(config, home, asyncio.Event()) as node:
+        await until(lambda: node.votes.own_votes().last_height == 1, "it votes on the first block")
+    async with open_node(config, home, asyncio.Event()) as node:
+        await until(lambda: node.agreement.is_started, "it takes part in the voting again")
+        await asyncio.sleep(0.6)
+        assert not node.votes.own_votes().is_overdue
