@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import grpc
 
 from fedcoin.application.client.receipt_folder import ReceiptFolder
-from fedcoin.application.client.trainer import RoundPayment, Trainer
+from fedcoin.application.client.round_payments import RoundPayment
+from fedcoin.application.client.trainer import Trainer
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.learning.training.client_data import ClientData

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +24,13 @@ from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
+from fedcoin.application.client.round_payments import RoundPayment, RoundPayments
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model.spec import parse_spec
@@ -51,50 +50,8 @@ logger = logging.getLogger(__name__)
 PATIENCE_S: Final = 600.0
 """How long a coordinator that cannot be reached is tried again, in seconds."""
 
-LATE_CODES: Final = frozenset(
-    {
-        ApplicationCode.ROUND_NOT_OPEN.name,
-        ApplicationCode.WRONG_ROUND.name,
-        ApplicationCode.WRONG_BASE.name,
-        ApplicationCode.WRONG_CAMPAIGN.name,
-        ApplicationCode.NOT_ANNOUNCED.name,
-    }
-)
-"""Codes with which a coordinator refuses an update that comes too late for its round."""
-
 _MAX_ARTIFACT_BYTES: Final = 1 << 30
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
-
-
-class RoundStatus(str, Enum):
-    """What became of a client's update of a round."""
-
-    PAID = "paid"
-    """The task valued it; the payment may be 0."""
-    FAILED = "task failed"
-    """The task that held it failed, so that nobody was paid."""
-    LATE = "late"
-    """It came after the round's deadline, and has no value."""
-    LEFT_OUT = "left out"
-    """The coordinator accepted it, and did not put it into the task."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundPayment:
-    """The payment of one round to this client."""
-
-    round: int
-    """The round's number, from 1."""
-    task_id: bytes
-    """The hash of the transaction that opened the round's task, 32 bytes."""
-    num_samples: int
-    """The number of examples that the client trained on."""
-    payout: int
-    """The payment in sap; 0 when the update was worth nothing."""
-    shapley_nano: int
-    """The update's Shapley value, in billionths of the utility."""
-    status: RoundStatus = RoundStatus.PAID
-    """What became of the update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +136,8 @@ class Trainer:
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
         self._handed_in: dict[int, Update] = {}
-        self._begun: set[int] = set()
         self._done: set[int] = set()
-        self._payments: dict[int, RoundPayment] = {}
+        self._results = RoundPayments(report)
 
     @property
     def pid(self) -> int:
@@ -191,7 +147,7 @@ class Trainer:
     @property
     def payments(self) -> tuple[RoundPayment, ...]:
         """What became of this client's updates so far, in the order of the rounds."""
-        return tuple(self._payments[number] for number in sorted(self._payments))
+        return self._results.listed()
 
     async def run(self) -> tuple[RoundPayment, ...]:
         """Take part until the campaign is over.
@@ -289,7 +245,7 @@ class Trainer:
         async for change in client.watch_rounds(self._key.address):
             self._heard = time.monotonic()
             if change.phase == pb.ROUND_PHASE_SETTLED:
-                self._note_payment(change)
+                self._note_end(change)
             elif change.phase == pb.ROUND_PHASE_FINISHED:
                 return
             self._present = change
@@ -313,10 +269,10 @@ class Trainer:
         began = time.monotonic()
         if await self._objects(change):
             return
-        self._begun.add(change.round)
+        self._results.begin(change.round)
         trained = await self._trained_for(client, change)
         if trained is None:
-            self._note_late(change.round, 0, "it was over before the program ended")
+            self._results.note_late(change.round, 0, "it was over before the program ended")
             self._done.add(change.round)
             return
         # The server could have begun the receipt window, or opened the task, in the meantime.
@@ -339,7 +295,7 @@ class Trainer:
             await client.upload_artifact(trained.weights)
             receipt = await client.submit_update(signed)
         except RpcError as error:
-            self._note_refusal(error, change, trained.num_samples)
+            self._results.note_refusal(error, change.round, trained.num_samples)
         else:
             handed_in = decode_update(signed, self._genesis_hash)
             self._handed_in[change.round] = handed_in
@@ -405,46 +361,9 @@ class Trainer:
             self._round_changed.clear()
             await self._round_changed.wait()
 
-    def _note_refusal(
-        self, error: RpcError, change: pb.WatchRoundsResponse, num_samples: int
-    ) -> None:
-        """Note that an update came too late; raises refusals for other reasons again."""
-        number = change.round
-        if error.code == ApplicationCode.ALREADY_SUBMITTED.name:
-            self._report(f"round {number}: not accepted: {error.message}")
-        elif error.code in LATE_CODES:
-            self._note_late(number, num_samples, error.message)
-        else:
-            raise error
-
-    def _note_late(self, number: int, num_samples: int, why: str) -> None:
-        if number not in self._payments:
-            self._report(f"round {number}: late, so that it has no value: {why}")
-            self._payments[number] = RoundPayment(number, b"", num_samples, 0, 0, RoundStatus.LATE)
-
-    def _note_payment(self, change: pb.WatchRoundsResponse) -> None:
+    def _note_end(self, change: pb.WatchRoundsResponse) -> None:
         """Note the end of a round in which this client took part, also before a restart."""
-        number, update = change.round, self._handed_in.get(change.round)
-        known = self._payments.get(number)
-        if not change.num_samples and (update is None or known is not None):
-            if number in self._begun and known is None:
-                self._note_late(number, 0, "the round ended without an update of this client")
-            return
-        if known is not None and known.status is not RoundStatus.LATE:
-            return
-        if update is not None and self._receipts is not None:
+        update = self._handed_in.get(change.round)
+        is_news = self._results.note_end(change, update)
+        if is_news and update is not None and self._receipts is not None:
             self._receipts.drop_weights(update)
-        status = RoundStatus.FAILED if change.failed else RoundStatus.PAID
-        num_samples = change.num_samples
-        if update is not None and not num_samples:
-            status, num_samples = RoundStatus.LEFT_OUT, update.num_samples
-        self._payments[number] = RoundPayment(
-            number, change.task_id, num_samples, change.payout, change.shapley_nano, status
-        )
-        if status is not RoundStatus.PAID:
-            self._report(f"round {number}: {status.value}; nothing is paid")
-            return
-        self._report(
-            f"round {number}: paid {format_amount(change.payout)} for a value of "
-            f"{change.shapley_nano / 1e9:+.4f}"
-        )

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from fedcoin.application.client.receipt_folder import ReceiptFolder
-from fedcoin.application.client.trainer import RoundStatus, Trainer
+from fedcoin.application.client.round_payments import RoundStatus
+from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedcoin.application.client.trainer import LATE_CODES
+from fedcoin.application.client.round_payments import LATE_CODES
 from fedcoin.application.configuration.config_sources import assemble
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile

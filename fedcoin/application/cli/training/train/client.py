@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from fedcoin.application.client.own_program import OwnProgram
     from fedcoin.application.client.privacy_ledger import PrivacyLedger
-    from fedcoin.application.client.trainer import RoundPayment
+    from fedcoin.application.client.round_payments import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
     from fedcoin.learning.training.client_data import ClientData
     from fedcoin.learning.training.private_sgd import PrivacySettings
@@ -376,7 +376,7 @@ def _show_paid(paid: Sequence[RoundPayment], as_json: bool) -> None:
 
 def _row_of(paid: RoundPayment) -> tuple[object, ...]:
     """Build a row of the table; an update that was not valued has no value."""
-    from fedcoin.application.client.trainer import RoundStatus
+    from fedcoin.application.client.round_payments import RoundStatus
 
     is_valued = paid.status is RoundStatus.PAID
     return (

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from fedcoin.application.client.client_host import ClientIdentity
-    from fedcoin.application.client.trainer import RoundPayment
+    from fedcoin.application.client.round_payments import RoundPayment
     from fedcoin.application.configuration.hosted_clients import HostedClient
 
 
