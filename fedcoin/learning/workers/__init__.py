@@ -4,7 +4,7 @@ Decides how work is divided among processes, how it is sent to them, and what ha
 so that neither TensorFlow nor long computations run in the process of a node. It does not know why
 anything is computed.
 
-* `pool`: counts of coalitions from several workers.
+* `pool`: counts of coalitions from several workers; `file_calls`: its calls that need no job.
 * `training_pool`: a few processes in which many clients train.
 * `batch_sizer`, `coalition_memo`: how many coalitions a batch has; the counts that are known.
 * `urgency`, `slow_jobs`: who may go first; which jobs are refused because they took too long.

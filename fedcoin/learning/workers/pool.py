@@ -18,13 +18,11 @@ The way of a coalition, from a caller of `WorkerPool.evaluate`:
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,7 +38,6 @@ from fedcoin.learning.evaluation.job import (
 from fedcoin.learning.measures.choice import restore_measure
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
-from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BatchSizer
 from fedcoin.learning.workers.coalition_memo import (
@@ -50,6 +47,7 @@ from fedcoin.learning.workers.coalition_memo import (
     take_batch,
 )
 from fedcoin.learning.workers.executors import Executor, LocalExecutor
+from fedcoin.learning.workers.file_calls import FileCalls
 from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
 from fedcoin.learning.workers.slow_jobs import SlowJobs
 from fedcoin.learning.workers.urgency import UrgentCallers
@@ -68,7 +66,7 @@ class _OpenJob:
     """Held while a batch of the job is evaluated."""
 
 
-class WorkerPool:
+class WorkerPool(FileCalls):
     """Evaluates coalitions in worker processes. `start` it, use it, `stop` it.
 
     TensorFlow is never imported in this process, and in the workers only for models that NumPy
@@ -108,13 +106,11 @@ class WorkerPool:
             WorkerSlot(executor, ExampleShare(index, num_workers), self._list_jobs, request_seconds)
             for index in range(num_workers)
         ]
-        self._slow_jobs = SlowJobs(lambda job_id: self._jobs.pop(job_id, None))
-        # For calls that read files of this machine and need no job.
-        has_own = has_own_checker or not isinstance(executor, LocalExecutor)
-        self._check_slot = self._slots[0]
-        if has_own:
+        check_slot = self._slots[0]
+        if has_own_checker or not isinstance(executor, LocalExecutor):
             checker = LocalExecutor(bounds=bounds)
-            self._check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
+            check_slot = WorkerSlot(checker, ExampleShare(0, 1), list, request_seconds)
+        super().__init__(check_slot, SlowJobs(lambda job_id: self._jobs.pop(job_id, None)))
         self._urgent_callers = UrgentCallers()
         self.num_evaluations = 0
         """How many coalitions the workers evaluated; those that the memo knew do not count."""
@@ -296,93 +292,6 @@ class WorkerPool:
         """
         self._memo.forget(job_id)
         await self.close_job(job_id)
-
-    async def check_job(
-        self,
-        job: UtilityJob,
-        aggregate: Path,
-        evaluation_size: int,
-        max_work: int = MAX_COALITION_WORK,
-    ) -> None:
-        """Check in a worker that a job's files and its aggregate fit together.
-
-        Args:
-            job: The job; it need not be open.
-            aggregate: The tensors of the averaged weights.
-            evaluation_size: How many examples the evaluation set must have.
-            max_work: The largest number of multiply-adds of one coalition on the whole set.
-
-        Raises:
-            RefusalError: TOO_SLOW when the model takes more, or the check takes longer than a
-                request may; MISSING_PACKAGE when an ONNX graph needs onnxruntime; a code of
-                `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
-                when a file is invalid or they do not fit together.
-            WorkerError: A file cannot be read, or the worker died twice.
-        """
-        activity = f"while checking job {job.job_id.hex()[:16]}"
-        with self._slow_jobs.watch(job.job_id):
-            await self._check_slot.call(
-                activity, jobs.check_job, job, aggregate, evaluation_size, max_work
-            )
-
-    async def measure_model(
-        self,
-        model: Path,
-        weights: Path,
-        evaluation: Path,
-        utility: int = task_pb2.UTILITY_ACCURACY,
-        frozen: Path | None = None,
-    ) -> int:
-        """Compute the utility of one model.
-
-        Args:
-            model: The file of a serialised ModelSpec.
-            weights: The tensors of the model's weights.
-            evaluation: The tensors `x` and `y` of the evaluation set.
-            utility: A value of the enum `Utility` in task.proto.
-            frozen: The tensors of the model's frozen weights; None for a model without.
-
-        Returns:
-            The utility on the whole evaluation set: with the accuracy, the right answers.
-
-        Raises:
-            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
-                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
-            WorkerError: A file cannot be read, or the worker died twice.
-        """
-        job = UtilityJob(
-            job_id=os.urandom(16),
-            model=model,
-            base=weights,
-            updates=(weights,),
-            num_samples=(1,),
-            evaluation=evaluation,
-            averaging=task_pb2.AVERAGING_RENORMALISED,
-            empty=task_pb2.EMPTY_COALITION_ZERO,
-            utility=utility,
-            frozen=frozen,
-        )
-        activity = f"while evaluating {weights.name}"
-        return int(await self._check_slot.call(activity, jobs.measure_all, job))
-
-    async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
-        """Call any function in a worker of this machine.
-
-        Args:
-            activity: A phrase for the error message when the worker dies twice, such as "while
-                averaging".
-            function: A function of a module, which the worker imports by name.
-            *arguments: Its arguments, which are pickled.
-
-        Returns:
-            The result of the function.
-
-        Raises:
-            RefusalError: The function raised a RefusalError, which is passed on.
-            WorkerError: The function raised any other exception, or the worker died twice.
-        """
-        result: T = await self._check_slot.call(activity, function, *arguments)
-        return result
 
     async def stop(self) -> None:
         """End the workers, even in the middle of a call, which then raises WorkerError."""
