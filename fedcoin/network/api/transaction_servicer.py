@@ -54,6 +54,9 @@ class TransactionServicer(TransactionServiceServicer):
         """
         self._chain = chain
         self._pool = pool
+        # Signatures of one batch after another are verified, in one thread: many at once would take
+        # the threads in which this node signs its votes.
+        self._verifying = asyncio.Lock()
 
     async def SubmitTransaction(
         self, request: pb.SubmitTransactionRequest, context: CallContext
@@ -89,7 +92,8 @@ class TransactionServicer(TransactionServiceServicer):
             RefusalError: TOO_LARGE when there are more than one call may hold.
         """
         check_batch(request.transactions)
-        decoded = await self._pool.decode_all(request.transactions)
+        async with self._verifying:
+            decoded = await self._pool.decode_all(request.transactions)
         accepted = [one for one in decoded if isinstance(one, Transaction)]
         refusals = iter(await self._pool.submit_all(accepted))
         return pb.SubmitTransactionsResponse(

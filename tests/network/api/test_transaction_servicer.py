@@ -24,6 +24,7 @@ from fedcoin.v1.views_pb2 import (
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.ledger_campaign import LedgerCampaign
+from tests.support.overlap import Overlap
 from tests.support.served_api import ServedApi
 from tests.support.transfers import transfer_to
 from tests.support.waiting import until
@@ -80,6 +81,18 @@ async def test_each_transaction_of_a_batch_is_answered_for_itself(live: ServedAp
 async def test_a_batch_is_bounded(live: ServedApi) -> None:
     failure = await refused(live.node.submit_transactions([b"x"] * (MAX_BATCH + 1)))
     assert (failure.code, failure.field) == ("TOO_LARGE", "transactions")
+
+
+async def test_one_batch_is_verified_at_a_time(
+    live: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or invalid signatures would take all threads, and a validator would sign no vote."""
+    verify = Overlap(live.pool.decode_all)
+    monkeypatch.setattr(live.pool, "decode_all", verify)
+    calls = (live.node.submit_transactions([b"x"] * 8) for _ in range(6))
+    for results in await asyncio.gather(*calls):
+        assert [one.reason for one in results] == ["MALFORMED"] * 8
+    assert (verify.calls, verify.most) == (6, 1)
 
 
 async def test_what_is_no_transaction_is_refused(live: ServedApi) -> None:

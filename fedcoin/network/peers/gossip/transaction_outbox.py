@@ -34,6 +34,8 @@ class Outbox:
         self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.sender: asyncio.Task[None] | None = None
         self.announcer: asyncio.Task[None] | None = None
+        self.verifying = asyncio.Lock()
+        """Held while a batch that the peer sent is verified."""
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._hashes: deque[bytes] = deque(maxlen=MAX_WAITING)

@@ -75,6 +75,9 @@ class TransactionRelay:
         self._tasks = tasks
         self._outboxes: dict[bytes, Outbox] = {}
         self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
+        # Signatures of one batch after another are verified: many at once would take the threads in
+        # which this node signs its votes.
+        self._verifying = asyncio.Lock()
         # The peer whose transaction is being admitted.
         self._source: Peer | None = None
         peers.on_linked.append(self._on_linked)
@@ -111,7 +114,10 @@ class TransactionRelay:
         check_batch(raws)
         peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
         accepted = 0
-        for index, decoded in enumerate(await self._pool.decode_all(self._new(peer, raws))):
+        # Of a peer that sends many batches one waits here, so that others are not behind all.
+        async with self._outbox(peer).verifying, self._verifying:
+            found = await self._pool.decode_all(self._new(peer, raws))
+        for index, decoded in enumerate(found):
             if index % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
             accepted += self._take(peer, decoded)

@@ -25,6 +25,7 @@ from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceStub
 from tests.support.keys import ALICE, BOB, MINERS, STRANGER
 from tests.support.ledger_chain import LedgerChain
 from tests.support.node_core import make_network_genesis
+from tests.support.overlap import Overlap
 from tests.support.peer_nodes import FAST, PeerNode, channel_to, running, visiting
 from tests.support.transfers import sign_transfer
 from tests.support.transfers import transfer_to as give
@@ -175,6 +176,25 @@ async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
             pb.RelayTransactionsRequest(transactions=raws), metadata=link.metadata
         )
         return reply.accepted
+
+
+async def test_one_batch_of_all_peers_is_verified_at_a_time(
+    node: PeerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Overlap(node.pool.decode_all)
+    monkeypatch.setattr(node.pool, "decode_all", verify)
+    raws = [transfer_on(node, nonce).raw for nonce in range(12)]
+    async with visiting(node) as one, visiting(node, BOB) as other:
+        batches = zip((one, other) * 3, (raws[at : at + 2] for at in range(0, 12, 2)), strict=True)
+        await asyncio.gather(
+            *(
+                link.transactions.RelayTransactions(
+                    pb.RelayTransactionsRequest(transactions=batch), metadata=link.metadata
+                )
+                for link, batch in batches
+            )
+        )
+    assert (verify.calls, verify.most) == (6, 1)
 
 
 async def test_invalid_transactions_are_dropped_and_blamed_on_the_peer(node: PeerNode) -> None:
