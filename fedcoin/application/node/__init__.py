@@ -7,7 +7,8 @@ the pure layers ask for: it stores, signs, sends and keeps time. It holds no rul
 * `chain`: store and ledger, which move together
 * `transaction_intake`: admission, audit and relay of transactions
 * `mempool_file`: the waiting transactions on disk, for the next start
-* `consensus_driver`: drives the voting engine; `voting`: signs votes, and stores them first
+* `consensus_driver`: drives the voting engine; `voting`: signs votes, and stores them first;
+  `voting_threads`: threads for this that no caller can take
 * `block_auditor`: what a validator checks before it votes; `left_out_updates`, `unpaid_downloads`:
   its checks of a client's task, and of tasks that are not in a block yet
 * `disputed_transactions`: what a proposer leaves out after a round without agreement

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
+from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
@@ -258,7 +259,7 @@ class Chain:
         """
         async with self._lock:
             context = self._next_context(proposer, round, left_out_reveals)
-            return await asyncio.to_thread(self._build, context, tuple(candidates))
+            return await run_for_voting(self._build, context, tuple(candidates))
 
     async def commit(self, block: Block, certificate: bytes, round: int) -> bool:
         """Append a block that the network decided on.
@@ -278,14 +279,8 @@ class Chain:
             if block.header.height <= self._height:
                 return False
             execution = await self._execute(block, round)
-            await asyncio.to_thread(
-                self.store.append,
-                block,
-                certificate,
-                execution.receipts,
-                execution.changes,
-                execution.transactions,
-            )
+            outcome = execution.receipts, execution.changes, execution.transactions
+            await run_for_voting(self.store.append, block, certificate, *outcome)
             self.ledger.adopt(execution)
             self._advance(block.header, execution.transactions)
         new = NewBlock(block, certificate, execution)
@@ -297,7 +292,7 @@ class Chain:
         """Implement `Importer.import_block`: verify and append the next block."""
         if block.header.height <= self._height:
             return
-        round = await asyncio.to_thread(
+        round = await run_for_voting(
             verify_certificate,
             certificate,
             self.ledger.validators(),
@@ -324,7 +319,7 @@ class Chain:
         self._height = header.height
         self._header = header
         self._executions.clear()
-        self._last_transactions = {transaction.raw: transaction for transaction in transactions}
+        self._last_transactions = {one.raw: one for one in transactions}
         self._next_transactions = {}
         self._next_transactions_bytes = 0
         grown, self._grown = self._grown, asyncio.Event()
@@ -336,7 +331,7 @@ class Chain:
         known = self._executions.get(block.hash)
         if known is not None:
             return known
-        execution = await asyncio.to_thread(
+        execution = await run_for_voting(
             execute_block,
             block,
             self.genesis,

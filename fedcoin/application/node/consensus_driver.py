@@ -24,6 +24,7 @@ from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import compute_pause_ms
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.vote_signer import VoteSigner
+from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
     BuildBlock,
     CastVote,
@@ -311,7 +312,7 @@ class ConsensusDriver:
         if self._signer is None:
             return
         try:
-            message = await asyncio.to_thread(self._signer.sign, voting.height, effect)
+            message = await run_for_voting(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
             if refusal.code not in (DataCode.CONFLICTING_VOTE, DataCode.VOTES_MISSING):
                 raise
