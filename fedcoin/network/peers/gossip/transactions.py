@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.lru import LruSet
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.call_limits import check_batch
@@ -74,7 +74,8 @@ class TransactionRelay:
         self._peers = peers
         self._tasks = tasks
         self._outboxes: dict[bytes, Outbox] = {}
-        self._relayed: LruSet[bytes] = LruSet(MAX_RELAYED_DIGESTS)
+        # Hashes of transactions, by themselves and by the digests of the signed bytes.
+        self._relayed: LruDict[bytes, bytes] = LruDict(MAX_RELAYED_DIGESTS)
         # Signatures of one batch after another are verified: many at once would take the threads in
         # which this node signs its votes.
         self._verifying = asyncio.Lock()
@@ -89,8 +90,8 @@ class TransactionRelay:
         Args:
             transaction: The decoded and verified transaction.
         """
-        self._relayed.add(sha256(transaction.raw))
-        self._relayed.add(transaction.hash)
+        for digest in (sha256(transaction.raw), transaction.hash):
+            self._relayed.put(digest, transaction.hash)
         for peer in self._peers:
             if self._source is None:
                 self._give(peer, transaction)
@@ -131,7 +132,7 @@ class TransactionRelay:
             hashes: Hashes of transactions, 32 bytes each.
 
         Returns:
-            Those of transactions that neither wait here nor were relayed.
+            Those of transactions that neither wait here nor were relayed, unless they were dropped.
 
         Raises:
             RefusalError: TOO_LARGE when there are more than `MAX_HASHES`; MALFORMED when one does
@@ -143,7 +144,7 @@ class TransactionRelay:
         known, wanted = self._outbox(peer).known, []
         for hash in hashes:
             known.add(hash)
-            if hash not in self._relayed and self._pool.get(hash) is None:
+            if not self._is_over(hash) and self._pool.get(hash) is None:
                 wanted.append(hash)
         return wanted
 
@@ -154,9 +155,14 @@ class TransactionRelay:
             waiting = self._pool.find(raw)
             if waiting is not None:
                 self._outbox(peer).known.add(waiting.hash)
-            elif sha256(raw) not in self._relayed:
+            elif not self._is_over(sha256(raw)):
                 new.append(raw)
         return new
+
+    def _is_over(self, digest: bytes) -> bool:
+        """Tell whether a transaction was here and was not dropped, as when it made room."""
+        hash = self._relayed.get(digest)
+        return hash is not None and self._pool.dropped_reason(hash) is None
 
     def _take(self, peer: Peer, decoded: Transaction | RefusalError) -> bool:
         if isinstance(decoded, RefusalError):
@@ -192,8 +198,8 @@ class TransactionRelay:
         if peer.link is None:
             return
         outbox = self._outbox(peer)
-        if not outbox.known.add(transaction.hash):
-            return
+        # Also one that the peer had: a user submits again what the mempools have dropped.
+        outbox.known.add(transaction.hash)
         self._put(outbox, transaction)
 
     def _put(self, outbox: Outbox, transaction: Transaction) -> None:

@@ -178,6 +178,19 @@ async def relay_by_hand(node: PeerNode, *raws: bytes) -> int:
         return reply.accepted
 
 
+async def test_what_was_dropped_is_taken_again(
+    node: PeerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or who fills the mempools for a moment would keep a transaction from all validators."""
+    dropped = transfer_on(node, 0)
+    node.network.transaction_relay.relay(dropped)
+    assert await offer_by_hand(node, dropped.hash) == []
+    assert await relay_by_hand(node, dropped.raw) == 0
+    monkeypatch.setattr(node.pool, "dropped_reason", {dropped.hash: "it made room"}.get)
+    assert await offer_by_hand(node, dropped.hash) == [dropped.hash]
+    assert await relay_by_hand(node, dropped.raw) == 1
+
+
 async def test_one_batch_of_all_peers_is_verified_at_a_time(
     node: PeerNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
