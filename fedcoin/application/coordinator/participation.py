@@ -40,9 +40,11 @@ def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | 
 def sum_harm(history: Iterable[RoundRecord]) -> dict[bytes, int]:
     """Add up how far below zero each client's values were.
 
-    In each round at most what others gained: no more was paid for undoing harm. So a round that
-    makes the model worse for everybody counts against nobody. A client's own values above zero do
-    not make up for its harm: they were paid.
+    In a round whose model is not adopted it counts for at most what others gained: no more was paid
+    for undoing harm. So such a round that is worse for everybody counts against nobody. Where the
+    model is adopted, as after each settled round under `PROPORTIONAL`, all harm counts: later
+    rounds begin with it. A client's own values above zero do not make up for its harm: they were
+    paid.
 
     Args:
         history: The rounds that are over.
@@ -54,9 +56,10 @@ def sum_harm(history: Iterable[RoundRecord]) -> dict[bytes, int]:
     for record in history:
         gained = sum(max(0, client.shapley_nano) for client in record.clients)
         for client in record.clients:
-            undone = min(-client.shapley_nano, gained)
-            if undone > 0:
-                harm[client.address] = harm.get(client.address, 0) + undone
+            sunk = -client.shapley_nano
+            counted = sunk if record.adopted else min(sunk, gained)
+            if counted > 0:
+                harm[client.address] = harm.get(client.address, 0) + counted
     return harm
 
 

@@ -67,6 +67,12 @@ def test_harm_counts_as_far_as_others_gained() -> None:
     assert sum_harm(rounds) == {ANN: 5_000_000, BOB: 1_000_000}
 
 
+def test_all_harm_counts_where_its_model_is_adopted() -> None:
+    """Else a client could sink a converged model in each round under `PROPORTIONAL`."""
+    sunk = replace(ended(1, (ANN, -400_000_000), (BOB, 1_000_000)), adopted=True)
+    assert sum_harm([sunk]) == {ANN: 400_000_000}
+
+
 @pytest.mark.parametrize("harm", [1_000, 3_000_000, 50_000_000, 900_000_000])
 def test_accomplices_are_paid_for_a_part_of_the_fund_and_one_round(harm: int) -> None:
     """However small the harm of a round is: it adds up over the rounds."""
