@@ -1,8 +1,7 @@
 """Proposals and votes between peers: flooding, over one stream for each connection.
 
 A message that is new to the node (`ConsensusPort`) is passed on to every peer that is not known to
-have it, unless the height is decided a moment later. Sending never waits: each peer has a queue,
-and a peer whose queue is full is disconnected.
+have it. Sending never waits: each peer has a queue, and a peer whose queue is full is disconnected.
 
 A message may reach a peer too early, while it still decides the previous height, and is then lost
 there. Therefore each node sends its height and round when they change and from time to time, and
@@ -53,9 +52,6 @@ ENCODINGS = 32
 """The number of messages of the present height whose serialised form is kept."""
 KNOWN_TO_PEER = 4_096
 """The number of messages that are remembered for each peer as those that it has."""
-PASS_ON_S = 0.03
-"""How long a peer's message waits before it is passed on to others, in seconds. Where all
-validators are connected to each other, the height is decided by then, and each is sent once."""
 MAX_EQUAL_STATUSES = 5
 """After this many equal statuses in a row, messages are sent to the peer again."""
 
@@ -242,9 +238,7 @@ class ConsensusExchange:
             # A message that is neither may have come too early, and is wanted when it comes again.
             self._seen.add(digest)
         if new:
-            asyncio.get_running_loop().call_later(
-                PASS_ON_S, self._pass_on, received.raw, digest, message.height
-            )
+            self._spread(received.raw, digest)
         elif message.height - 1 > conversation.peer.height:
             # A peer that passes a message on is deciding its height.
             self._peers.update_height(conversation.peer, message.height - 1)
@@ -274,11 +268,6 @@ class ConsensusExchange:
             raw, digest = self._encoded(message)
             if digest not in conversation.known:
                 self._send(conversation, raw, digest)
-
-    def _pass_on(self, raw: bytes, digest: bytes, height: int) -> None:
-        """Send a peer's message to the others, if they may still need it."""
-        if self._agreement.status().height == height:
-            self._spread(raw, digest)
 
     def _encoded(self, message: Proposal | Vote) -> tuple[bytes, bytes]:
         """Encode a message and hash it; once, since a proposal may have megabytes."""
