@@ -149,7 +149,9 @@ def renew(
     except x509.ExtensionNotFound as error:
         raise _bad("the certificate has no subject alternative names") from error
     except (ValueError, TypeError, InvalidSignature) as error:
-        raise _bad("this authority did not sign the certificate: issue a new one") from error
+        raise _bad(
+            "this authority did not sign the certificate: move the files away and issue a new one"
+        ) from error
     key = _public_key(certificate.public_key())
     return _sign(authority, certificate.subject, names, key, lifetime)
 

@@ -44,7 +44,8 @@ def write_new_file(path: Path, content: bytes, *, is_private: bool = False) -> N
     except FileExistsError as error:
         raise RefusalError(
             ApplicationCode.BAD_ARGUMENT,
-            f"{path} exists, and is not replaced: move it away, or use `fedcoin-node tls renew`",
+            f"{path} exists, and is not replaced: move it away first, or use `fedcoin-node tls "
+            "renew` for a certificate with the same names from the same authority",
             field="file",
         ) from error
     with os.fdopen(descriptor, "wb") as file:

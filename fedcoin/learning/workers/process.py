@@ -139,13 +139,14 @@ class WorkerProcess:
         """
         if self._process is not None:
             raise RuntimeError("this worker process was started before")
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
+            ours, theirs = socket.socketpair()
+            with theirs, contextlib.ExitStack() as unless_started:
+                unless_started.callback(ours.close)
                 self._process = self._spawn(theirs)
+                unless_started.pop_all()
             replies, self._requests = await asyncio.open_unix_connection(sock=ours)
         except OSError as error:
-            ours.close()
             raise WorkerError(f"a worker process cannot be started: {error}") from error
         self._readers = [
             asyncio.create_task(self._read_replies(self._process, replies)),

@@ -25,6 +25,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
     from fedcoin.application.certificates.authority import Lifetime
@@ -256,8 +257,8 @@ def _show_file(path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"file": str(path), **dataclasses.asdict(info)})
         return
-    days = (info.not_after_ms - unix_ms()) // DAY_MS
-    left = f"{days} days left" if days >= 0 else "expired"
+    days = round((info.not_after_ms - unix_ms()) / DAY_MS)
+    left = f"{format_count(days, 'day')} left" if info.not_after_ms > unix_ms() else "expired"
     print_fields(
         {
             "file": path,

@@ -119,12 +119,23 @@ def choose_passphrase(passphrase: str | None, encrypt: bool | None) -> str | Non
 
     Returns:
         The passphrase; None to leave the key in plain text.
+
+    Raises:
+        RefusalError: NO_PASSPHRASE when the key must be encrypted, there is no passphrase, and no
+            terminal to ask for one.
     """
     if encrypt is False:
         return None
     if passphrase is not None:
         return passphrase
-    if encrypt or is_interactive():
+    if encrypt and not is_interactive():
+        raise RefusalError(
+            ApplicationCode.NO_PASSPHRASE,
+            "--encrypt needs a passphrase: give --passphrase-file or FEDCOIN_PASSPHRASE, or a "
+            "terminal to ask for one",
+            field="passphrase",
+        )
+    if is_interactive():
         return str(
             click.prompt(
                 "Passphrase for the new key (--no-encrypt: none)",

@@ -14,8 +14,11 @@ from fedcoin.network.peer_options import Tls
 
 log = logging.getLogger(__name__)
 
-CHECK_SECONDS: Final = 3600.0
+CHECK_SECONDS: Final = 60.0
 """Time between two looks at the files, in seconds."""
+
+HOUR_MS: Final = 3_600_000
+"""One hour in ms."""
 
 DAY_MS: Final = 86_400_000
 """One day in ms."""
@@ -46,6 +49,18 @@ class CertificateWatch:
         Returns:
             A sentence to warn with; None when nothing has to be said now.
         """
+        sentence, pause_ms = self._judge()
+        now_ms = self._clock()
+        if sentence is None:
+            self._warned_ms = 0
+            return None
+        if now_ms - self._warned_ms < pause_ms:
+            return None
+        self._warned_ms = now_ms
+        return sentence
+
+    def _judge(self) -> tuple[str | None, int]:
+        """Return what there is to warn of, and for how long that need not be repeated, in ms."""
         # Imported here, so that nodes without TLS do not load the library.
         from fedcoin.application.certificates.certificate_info import (
             describe_certificate,
@@ -55,19 +70,17 @@ class CertificateWatch:
         try:
             found = [(describe_certificate(read_certificate(file)), file) for file in self._files]
         except (OSError, RefusalError) as error:
-            return f"a TLS certificate cannot be read: {error}"
+            return f"a TLS certificate cannot be read: {error}", HOUR_MS
         if not found:
-            return None
+            return None, 0
         first, file = min(found, key=lambda each: each[0].not_after_ms)
         self.expiry_ms = first.not_after_ms
-        now_ms = self._clock()
-        left_ms = first.not_after_ms - now_ms
-        pause_ms = 0 if left_ms <= URGENT_DAYS * DAY_MS else DAY_MS
-        if left_ms > EARLY_DAYS * DAY_MS or now_ms - self._warned_ms < pause_ms:
-            return None
-        self._warned_ms = now_ms
+        left_ms = first.not_after_ms - self._clock()
+        if left_ms > EARLY_DAYS * DAY_MS:
+            return None, 0
         when = "has expired" if left_ms <= 0 else f"expires in {left_ms / DAY_MS:.1f} days"
-        return f"the certificate {file} {when}: renew it with `fedcoin-node tls renew`"
+        sentence = f"the certificate {file} {when}: renew it with `fedcoin-node tls renew`"
+        return sentence, HOUR_MS if left_ms <= URGENT_DAYS * DAY_MS else DAY_MS
 
 
 def open_certificate_watch(tls: Tls | None, clock: Clock) -> CertificateWatch | None:

@@ -41,7 +41,7 @@ def test_a_certificate_names_the_node_and_its_hosts(folder: Path, fedcoin: Comma
     assert shown["names"] == [tls_name(key), "node-a.example.org", "localhost", "127.0.0.1"]
     assert shown["issuer"] == "FedCoin authority"
     text = fedcoin("tls", "show", "--home", folder / "a").out
-    assert "364 days left" in text
+    assert "365 days left" in text
     authority = fedcoin("tls", "show", folder / "ca" / "authority.pem", "--json").json
     assert authority["is_authority"] is True
     assert (folder / "a/tls/private.key").stat().st_mode & 0o777 == 0o600

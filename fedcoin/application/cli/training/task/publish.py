@@ -75,7 +75,7 @@ SETTINGS = {
     "--table",
     type=FILE,
     help="DIR holds a file of weights for each client; this CSV says whose each is: columns file, "
-    "key or address, num_samples. See docs/FILES.md.",
+    "key or address, num_samples, and name if you like. See docs/FILES.md.",
 )
 @click.option("--model", type=FILE, help="With --table: Keras' JSON, .keras or an ONNX file.")
 @click.option("--base", type=FILE, help="With --table: the weights that all clients started from.")
