@@ -199,6 +199,8 @@ def _create_coordinator(network: _Network, server: str, node: str) -> Member:
             "coordinator.receipt_seconds": max(MIN_RECEIPT_SECONDS, 2 * round_seconds),
             "coordinator.evaluation_size": options.evaluation_size,
             "coordinator.utility": options.utility,
+            # Clients with wrong labels are there to be seen, and not to be left out.
+            "coordinator.max_harm": 1.0,
             "coordinator.commit_seconds": max(MIN_COMMIT_SECONDS, COMMIT_SECONDS * options.clients),
             **dict(options.coordinator_settings),
         },
