@@ -190,7 +190,7 @@ $(BUILD): requirements-build.lock | $(BIN)/python
 	@touch $@
 
 $(RUNTIME): requirements.lock $(BUILD) $(PACKAGING) | $(BIN)/python
-	@echo "Installing into $(VENV): takes a minute or two the first time"
+	@echo "Installing into $(VENV): takes one to four minutes the first time"
 	$(BIN)/python $(LOCKED_INSTALL) --requirement requirements.lock
 	@$(BUILD_PACKAGE)
 	$(BIN)/python $(PIP_INSTALL) --no-index --no-deps --force-reinstall $(WHEELS)/*.whl

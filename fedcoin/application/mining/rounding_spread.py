@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
+from fedcoin.application.mining.coalition_evaluator import CoalitionEvaluator
 from fedcoin.learning.evaluation.job import Coalitions, Counts, UtilityJob
 
 ROUNDINGS: Final = 12
@@ -16,43 +17,8 @@ together: where each evaluation does so with a probability of 0.4, all twelve mi
 measurements."""
 
 
-class JobWorker(Protocol):
-    """The part of `learning.workers.pool.WorkerPool` that evaluates a job of its own."""
-
-    async def open_job(self, job: UtilityJob) -> None:
-        """Load a job's files into the workers.
-
-        Args:
-            job: The inputs that determine the utilities.
-        """
-        ...
-
-    async def evaluate(
-        self, job_id: bytes, coalitions: Coalitions, *, urgent: bool = False
-    ) -> Counts:
-        """Compute the utilities of coalitions.
-
-        Args:
-            job_id: The id of an open job.
-            coalitions: Bool (m, n), n the number of the job's clients.
-            urgent: Whether callers that are not urgent wait until this call is done.
-
-        Returns:
-            int64 (m,), in units of the utility.
-        """
-        ...
-
-    async def forget_job(self, job_id: bytes) -> None:
-        """Close a job and forget its counts.
-
-        Args:
-            job_id: The job's id.
-        """
-        ...
-
-
 async def measure_spread(
-    worker: JobWorker, job: UtilityJob, coalitions: Coalitions, *, urgent: bool
+    worker: CoalitionEvaluator, job: UtilityJob, coalitions: Coalitions, *, urgent: bool
 ) -> Counts:
     """Evaluate coalitions several times, each time with other last digits of trained weights.
 
