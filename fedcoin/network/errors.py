@@ -165,7 +165,7 @@ class NetworkCode(str, Enum):
 
     Stop the program that uses it, or choose another port."""
     NOT_SECURE = "NOT_SECURE"
-    """Peers on other machines are to be met in plaintext.
+    """Peers on other machines, or the metrics, are to be reached in plaintext.
 
     Set the files of `[tls]`, or allow it with `--insecure` on a network that you trust."""
     PEER_NOT_CONNECTED = "PEER_NOT_CONNECTED"
