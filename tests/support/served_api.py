@@ -27,7 +27,8 @@ from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.ports import FeeRates, PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
+from fedcoin.network.ports.transaction_port import FeeRates
 from tests.support.keys import MINERS, key_of
 from tests.support.ledger_chain import LedgerChain
 

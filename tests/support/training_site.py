@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fedcoin.application.client.trainer import Trainer
-from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.configuration.config_sources import assemble
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.coordinator.campaign_file import CampaignFile

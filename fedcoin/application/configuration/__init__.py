@@ -4,7 +4,7 @@ This folder decides which settings exist, where each value comes from, and which
 refused. It does not know what a setting does: the other folders of `application` read them.
 
 * `fields`: kinds of settings, each with its parser, its range and its TOML form
-* `config`: all settings, as dataclasses
+* `config`: all settings, as dataclasses; `coordinator_config`: those of a coordinator
 * `config_sources`: reads and writes them; flag > variable > file > default
 * `config_editing`: sets settings in a config.toml that exists
 * `home`: the folder of one node or wallet; `private_folders`: making and locking folders

@@ -12,12 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcoin.application.configuration.config import (
-    CoordinatorConfig,
-    NodeConfig,
-    TlsConfig,
-    tables,
-)
+from fedcoin.application.configuration.config import NodeConfig, TlsConfig, tables
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.configuration.fields import endpoint_of, refuse
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError

@@ -20,16 +20,15 @@ from pathlib import Path
 
 import grpc
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.coordinator.campaign_end import explain_giving_up, find_end
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
-from fedcoin.application.coordinator.clients_file import follow_clients_file
-from fedcoin.application.coordinator.first_upload import upload_first
 from fedcoin.application.coordinator.fixed_settings import check_fixed
-from fedcoin.application.coordinator.initial_artifacts import prepare_campaign
+from fedcoin.application.coordinator.gathering import RoundGathering
+from fedcoin.application.coordinator.initial_artifacts import prepare_campaign, upload_first
 from fedcoin.application.coordinator.resumption import check_resumable, find_task_of_clients
 from fedcoin.application.coordinator.round_record import RoundRecord, summarise
 from fedcoin.application.coordinator.round_service import RoundService, coordinator_services
@@ -178,7 +177,7 @@ class Coordinator:
             elif campaign.phase is CampaignPhase.WAITING:
                 await self._await_clients()
             elif campaign.phase is CampaignPhase.TRAINING:
-                await self._collect_updates()
+                await self._make_gathering().collect_updates()
             else:
                 await self._settle()
         present = [address for address, client in campaign.clients.items() if not client.missed]
@@ -262,57 +261,12 @@ class Coordinator:
             raise end
 
     async def _await_clients(self) -> None:
-        """Wait for enough clients, then announce the round."""
-        campaign = self.campaign
+        """Wait for enough clients, then announce the round; without any, end the campaign."""
         await self._check_open()
-        await self._apply_clients_file()
-        # The first round waits for the configured number of clients, later ones for any client.
-        wanted = self._config.clients if campaign.round == 1 else 1
-        deadline = self._clock_ms() + round(self._config.join_seconds * 1000)
-        if self._count_present() < wanted:
-            clients = format_count(wanted, "client")
-            self._report(f"round {campaign.round}: waiting for {clients}")
-        while (present := self._count_present()) < wanted:
-            remaining_ms = deadline - self._clock_ms()
-            if remaining_ms <= 0:
-                break
-            await self.round_service.wait_for_change(remaining_ms / 1000)
-        if not present:
+        gathering = self._make_gathering()
+        if not await gathering.wait_for_clients():
             await self._give_up()
-        await self._begin_training()
-
-    async def _apply_clients_file(self) -> None:
-        """Have the chain and this campaign follow the file that lists the clients."""
-        changed = await follow_clients_file(
-            self._config.clients_file, self.campaign, self._node, self._delivery, self._report
-        )
-        if changed:
-            await self._file.save(self.campaign)
-
-    async def _begin_training(self) -> None:
-        campaign = self.campaign
-        campaign.begin_training(self._clock_ms() + round(self._config.round_seconds * 1000))
-        await self._file.save(campaign)
-        self.round_service.events.add_phase(campaign)
-        self._report(f"round {campaign.round} of {campaign.rounds}: clients train")
-
-    async def _collect_updates(self) -> None:
-        """Accept updates until all have come or the deadline has passed."""
-        campaign = self.campaign
-        if campaign.deadline_ms <= self._clock_ms():
-            # It passed while this coordinator was down: clients get the time again.
-            await self._begin_training()
-        while (remaining_ms := campaign.deadline_ms - self._clock_ms()) > 0:
-            if campaign.updates and not campaign.awaited_clients():
-                break
-            await self.round_service.wait_for_change(remaining_ms / 1000)
-        num_late = len(campaign.awaited_clients())
-        updates = campaign.end_training()
-        await self._file.save(campaign)
-        received = format_count(len(updates), "update")
-        late = f"; {num_late} did not come in time" if num_late else ""
-        self._report(f"round {campaign.round}: {received}{late}")
-        self.round_service.events.add_phase(campaign)
+        await gathering.begin_training()
 
     async def _settle(self) -> None:
         """Have the round valued and paid."""
@@ -365,6 +319,18 @@ class Coordinator:
             await self._end_round(record)
         return True
 
+    def _make_gathering(self) -> RoundGathering:
+        return RoundGathering(
+            self._config,
+            self.campaign,
+            self._file,
+            self.round_service,
+            self._node,
+            self._delivery,
+            self._report,
+            self._clock_ms,
+        )
+
     def _make_settlement(self) -> RoundSettlement:
         return RoundSettlement(
             self._config, self._node, self._store, self._workers, self._delivery, self._report
@@ -408,6 +374,3 @@ class Coordinator:
 
     def _sign_receipt(self, update: Update) -> SignedReceipt:
         return sign_receipt(update, self._clock_ms(), self._key, self._chain.genesis_hash)
-
-    def _count_present(self) -> int:
-        return sum(not client.missed for client in self.campaign.clients.values())

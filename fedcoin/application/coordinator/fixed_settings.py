@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError

@@ -1,18 +1,23 @@
-"""The artifacts that a campaign starts from: model, initial weights, evaluation set."""
+"""The artifacts that a campaign starts from: model, initial weights, evaluation set.
+
+They are made from the settings, and uploaded to a node before the budget goes into escrow.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.application.coordinator.clients_file import read_clients_file
 from fedcoin.application.coordinator.fixed_settings import render_fixed, render_others
+from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.data.errors import RefusalError
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
@@ -26,6 +31,7 @@ from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import task_pb2
 
 
@@ -210,6 +216,43 @@ def create_campaign(
         settings=render_fixed(config),
         other_settings=render_others(config),
     )
+
+
+async def upload_first(
+    campaign: Campaign, store: ArtifactStore, node: NodeClient, delivery: Delivery
+) -> None:
+    """Upload the model and its weights, and check that the node takes the other artifacts.
+
+    The updates and their averages are as long as the initial weights. The evaluation set is not
+    sent: clients must not see it before the first round is over.
+
+    Args:
+        campaign: A campaign that is not yet on the chain.
+        store: Holds its artifacts.
+        node: The node to which they go.
+        delivery: Repeats calls while the node is away.
+
+    Raises:
+        RefusalError: TOO_LARGE when the node does not store an artifact as large as a shard of the
+            evaluation set.
+        RpcError: The node refuses the model or the weights.
+    """
+    status = await delivery.retry_while_away(node.get_status)
+    limit = status.max_artifact_bytes
+    for shard in campaign.shards:
+        size = store.path(shard.artifact).stat().st_size
+        if size > limit:
+            raise RefusalError(
+                DataCode.TOO_LARGE,
+                f"a shard of the evaluation set has {size} bytes; the node at {node.target} stores "
+                f"artifacts up to {limit}: raise limits.artifact_bytes there, or choose a smaller "
+                "coordinator.evaluation_size or more coordinator.evaluation_shards",
+                field="evaluation",
+                limit=str(limit),
+            )
+    for artifact in filter(None, (campaign.model, campaign.frozen, campaign.initial)):
+        path = store.path(artifact)
+        await delivery.retry_while_away(partial(node.upload_artifact, path))
 
 
 def _read_model_argument(model: str) -> str:

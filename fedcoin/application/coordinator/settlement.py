@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.chain_messages import (
     build_open_task,

@@ -42,7 +42,8 @@ from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.learning.errors import WorkerError
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.ports import ChainPort, TransactionPort
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley

@@ -73,7 +73,7 @@ class Draft:
 class Chain:
     """The final blocks of this node, and the functions that check, build and append the next.
 
-    Implements `ChainPort` and `Importer` of `fedcoin.network.ports`. Its coroutines must
+    Implements `ChainPort` and `Importer` of `fedcoin.network.ports.chain_port`. Its coroutines must
     run on one event loop.
     """
 

@@ -47,7 +47,7 @@ from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.network.ports import Broadcaster, Position
+from fedcoin.network.ports.consensus_port import Broadcaster, Position
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class ConsensusDriver:
         """Cancel all timers; nothing more is sent."""
         self._cancel_timers()
 
-    # network.ports.ConsensusPort ------------------------------------------------------------
+    # network.ports.consensus_port.ConsensusPort ---------------------------------------------
 
     def status(self) -> Position:
         """Implement `ConsensusPort.status`: return this node's height and round."""

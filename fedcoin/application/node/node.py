@@ -77,7 +77,7 @@ from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.peer_network import PeerNetwork
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
 
 log = logging.getLogger(__name__)
 

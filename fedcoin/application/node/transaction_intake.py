@@ -23,7 +23,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.network.ports import FeeRates
+from fedcoin.network.ports.transaction_port import FeeRates
 
 _MAX_UNSOUND: Final = 4096
 """How many transactions that failed their audit are remembered."""
@@ -54,7 +54,7 @@ class TransactionAudit(Protocol):
 class TransactionIntake:
     """Admits transactions to the mempool, audits them, and offers the audited ones to a proposer.
 
-    Implements `fedcoin.network.ports.TransactionPort`. All methods must be
+    Implements `TransactionPort` of `fedcoin.network.ports.transaction_port`. All methods must be
     called on one event loop.
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign, EvaluationShard
 from fedcoin.application.coordinator.chain_messages import (
     build_open_campaign,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline.client_table import TableRow, read_client_table
 from fedcoin.application.offline.client_weights import (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from fedcoin.application.configuration.config import CoordinatorConfig
 from fedcoin.application.configuration.config_sources import assemble
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import grpc
 
-from fedcoin.application.configuration.config import CoordinatorConfig
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.configuration.private_folders import lock_folder, make_folder
 from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, EvaluationShard

@@ -14,7 +14,8 @@ from fedcoin.network.api.backend import OperatorPort
 from fedcoin.network.api.request_fields import parse_hash
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
-from fedcoin.network.ports import ChainPort, Peers
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.peers_port import Peers
 from fedcoin.v1 import admin_service_pb2 as pb
 from fedcoin.v1.admin_service_pb2_grpc import AdminServiceServicer
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.network.ports import ChainPort, Peers, TransactionPort
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.peers_port import Peers
+from fedcoin.network.ports.transaction_port import TransactionPort
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from fedcoin.network.background_tasks import run_within
-from fedcoin.network.ports import ChainPort
+from fedcoin.network.ports.chain_port import ChainPort
 
 
 async def watch_heights(chain: ChainPort, first: int) -> AsyncGenerator[int, None]:

@@ -31,7 +31,9 @@ from fedcoin.network.api.supply_count import SupplyCount
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
-from fedcoin.network.ports import ChainPort, Peers, TransactionPort
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.peers_port import Peers
+from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from fedcoin.network.ports import ChainPort
+from fedcoin.network.ports.chain_port import ChainPort
 
 _MAX_ATTEMPTS = 5
 

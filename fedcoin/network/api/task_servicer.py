@@ -17,7 +17,7 @@ from fedcoin.network.api.request_fields import choose_page_size, parse_address_f
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import history_refusal
-from fedcoin.network.ports import ChainPort
+from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.v1 import shapley_task_service_pb2 as pb
 from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY, TASK_PHASE_SETTLED
 from fedcoin.v1.shapley_task_service_pb2_grpc import ShapleyTaskServiceServicer

@@ -16,7 +16,8 @@ from fedcoin.network.api.request_fields import choose_page_size, parse_hash
 from fedcoin.network.call_limits import check_batch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
-from fedcoin.network.ports import ChainPort, TransactionPort
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceServicer
 from fedcoin.v1.views_pb2 import (

@@ -45,7 +45,10 @@ from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServi
 from fedcoin.network.peers.sync.catch_up import CatchUp
 from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions, SnapshotSync
-from fedcoin.network.ports import ChainPort, ConsensusPort, Importer, PeerInfo, TransactionPort
+from fedcoin.network.ports.chain_port import ChainPort, Importer
+from fedcoin.network.ports.consensus_port import ConsensusPort
+from fedcoin.network.ports.peers_port import PeerInfo
+from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServicer_to_server
 from fedcoin.v1.peer_service_pb2 import PingRequest

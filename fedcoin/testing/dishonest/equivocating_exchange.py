@@ -11,7 +11,8 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.votes import Proposal, Vote, sign_vote
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
-from fedcoin.network.ports import ChainPort, ConsensusPort
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.consensus_port import ConsensusPort
 
 log = logging.getLogger(__name__)
 

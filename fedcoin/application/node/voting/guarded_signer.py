@@ -13,7 +13,7 @@ from fedcoin.contract.state import records
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.storage.vote_mark import VoteMarkFile
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
 
 
 def open_signer(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fedcoin.data.clock import Clock
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
 
 log = logging.getLogger(__name__)
 

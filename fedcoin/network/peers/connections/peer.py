@@ -10,7 +10,7 @@ from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.protection.limits import LIMITS, Meter
 from fedcoin.network.peers.protection.reputation import Reputation
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
 from fedcoin.network.token_bucket import TokenBucket
 
 RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]

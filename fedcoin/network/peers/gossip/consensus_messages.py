@@ -21,7 +21,7 @@ from fedcoin.data.messages.votes import (
 )
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.protection.limits import check_size
-from fedcoin.network.ports import Position
+from fedcoin.network.ports.consensus_port import Position
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ConsensusStatus, ExchangeRequest
 
 

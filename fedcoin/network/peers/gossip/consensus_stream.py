@@ -38,7 +38,8 @@ from fedcoin.network.peers.gossip.consensus_messages import (
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.protection.send_queue import SendQueue
-from fedcoin.network.ports import ChainPort, ConsensusPort, Position
+from fedcoin.network.ports.chain_port import ChainPort
+from fedcoin.network.ports.consensus_port import ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)

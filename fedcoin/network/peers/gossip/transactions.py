@@ -26,7 +26,7 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.gossip.transaction_outbox import MAX_HASHES, MAX_WAITING, Outbox
 from fedcoin.network.peers.protection.reputation import Offence
-from fedcoin.network.ports import TransactionPort
+from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1.transaction_relay_service_pb2 import (
     RelayTransactionsRequest,
     RelayTransactionsResponse,

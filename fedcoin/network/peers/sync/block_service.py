@@ -19,7 +19,7 @@ from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
-from fedcoin.network.ports import ChainPort
+from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.v1.block_gossip_service_pb2 import (
     AnnounceBlockRequest,
     AnnounceBlockResponse,

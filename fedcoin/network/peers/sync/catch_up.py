@@ -29,7 +29,7 @@ from fedcoin.network.peers.sync.block_service import MAX_HEADERS
 from fedcoin.network.peers.sync.block_source import BlockSource, FetchedBlock
 from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotSync
-from fedcoin.network.ports import ChainPort, Importer
+from fedcoin.network.ports.chain_port import ChainPort, Importer
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.sync.snapshot_server import MAX_LISTED
-from fedcoin.network.ports import ChainPort, Importer
+from fedcoin.network.ports.chain_port import ChainPort, Importer
 from fedcoin.v1.block_gossip_service_pb2 import (
     ListSnapshotsRequest,
     ListSnapshotsResponse,

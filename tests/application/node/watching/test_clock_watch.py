@@ -9,7 +9,7 @@ from fedcoin.application.node.watching.clock_watch import (
     ClockLog,
     median_difference_ms,
 )
-from fedcoin.network.ports import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo
 
 
 def peer(difference_ms: int | None) -> PeerInfo:

@@ -16,7 +16,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
 from fedcoin.network.peers.protection import send_queue
-from fedcoin.network.ports import Position
+from fedcoin.network.ports.consensus_port import Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
 from tests.support.keys import MINERS, STRANGER

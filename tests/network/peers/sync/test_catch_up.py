@@ -18,7 +18,7 @@ from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.protection import limits
 from fedcoin.network.peers.protection.limits import LIMITS, Limit
 from fedcoin.network.peers.sync import block_source
-from fedcoin.network.ports import Position
+from fedcoin.network.ports.consensus_port import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
