@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes model-classes metrics-table docs proto lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-oldest test-integrations lint format error-codes model-classes metrics-table docs proto proto-baseline lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,12 +96,15 @@ test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, PyTorch and scik
 # need the Python they are installed for.
 CHECKED_PYTHON = $$($(BIN)/python -c \
 	'import sys; v = sys.version_info; print("3.10" if v < (3, 12) else f"3.{v.minor}")')
+# What the .proto files must stay compatible with: the last release, or a later intended break.
+BASELINE := proto/baseline.binpb
 lint: $(DEVELOPMENT) ## Check style, types, wire format, layers, dead code and docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
 	$(BIN)/mypy --python-version $(CHECKED_PYTHON) examples/*.py
 	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against $(BASELINE)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/python scripts/tools/check_docstrings.py fedcoin scripts examples
@@ -125,6 +128,9 @@ model-classes: $(DEVELOPMENT) ## Write the tables of Keras classes in docs/MODEL
 proto: $(BUILD) ## Generate the gRPC stubs afresh
 	rm -rf fedcoin/v1
 	$(BUILD_PYTHON) setup.py --quiet build_proto
+
+proto-baseline: $(DEVELOPMENT) ## Accept the .proto files of now as what later ones must be compatible with
+	$(BIN)/buf build proto --exclude-source-info --output $(BASELINE)
 
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
 	$(BIN)/python -m scripts.tools.lock

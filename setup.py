@@ -45,7 +45,9 @@ def generate_stubs() -> None:
     }
     arguments = ["protoc", f"-I{PROTO}", f"-I{include}"]
     arguments += [f"--plugin={name}={path}" for name, path in plugins.items() if path]
-    messages = [f"--python_out={ROOT}", f"--mypy_out=quiet:{ROOT}"]
+    # With the comments, for `fedcoin-node api descriptor`.
+    described = [f"--descriptor_set_out={STUBS / 'descriptors.binpb'}", "--include_source_info"]
+    messages = [f"--python_out={ROOT}", f"--mypy_out=quiet:{ROOT}", *described]
     stubs = [f"--grpc_python_out={ROOT}", f"--mypy_grpc_out=quiet:{ROOT}"]
     for outputs, inputs in ((messages, sources), (stubs, services)):
         if protoc.main([*arguments, *outputs, *map(str, inputs)]) != 0:

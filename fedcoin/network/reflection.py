@@ -83,7 +83,7 @@ def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
         _add_with_imports(pool, module.DESCRIPTOR, added)
     for service in services:
         if service == STABLE_SERVICE:
-            pool.Add(_stable_file())
+            pool.Add(stable_file())
         else:
             _add_with_imports(pool, known.FindServiceByName(service).file, added)
     return pool
@@ -100,8 +100,12 @@ def _add_with_imports(
     pool.Add(_as_proto(file))
 
 
-def _stable_file() -> FileDescriptorProto:
-    """Return v1alpha's file, renamed: the stable version differs in nothing else."""
+def stable_file() -> FileDescriptorProto:
+    """Describe the stable version of reflection.
+
+    Returns:
+        v1alpha's file with the package renamed: the stable version differs in nothing else.
+    """
     file = _as_proto(reflection_pb2.DESCRIPTOR)
     file.package = _STABLE
     file.name = file.name.replace("v1alpha", "v1")

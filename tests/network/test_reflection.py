@@ -19,6 +19,7 @@ import fedcoin.v1
 from fedcoin.network.reflection import ALPHA_SERVICE, STABLE_SERVICE, served_pool
 from tests.support.paths import PROTO
 from tests.support.probe_service import SERVICE, UPLOAD_SERVICE, Probe, probing
+from tests.support.wire_descriptors import strip_json_names
 
 MODULES: list[Any] = [
     importlib.import_module(f"fedcoin.v1.{found.name}")
@@ -53,7 +54,6 @@ def test_every_file_of_every_service_is_described_as_it_was_written(tmp_path: Pa
         served = FileDescriptorProto()
         pool.FindFileByName(name).CopyToProto(served)
         for message in (served, file):
-            # Compilers write json_name into descriptor sets, but not into generated code.
             strip_json_names(message)
         assert served == file, name
 
@@ -69,12 +69,6 @@ def needed_by_services(files: dict[str, FileDescriptorProto]) -> set[str]:
             waiting.extend(files[name].dependency)
     assert len(needed) > len(MODULES)
     return needed
-
-
-def strip_json_names(file: FileDescriptorProto) -> None:
-    for message in file.message_type:
-        for field in message.field:
-            field.ClearField("json_name")
 
 
 def test_a_listener_describes_nothing_but_its_own_services() -> None:

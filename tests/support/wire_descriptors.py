@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 import fedcoin.v1
 
@@ -34,3 +35,10 @@ def message_descriptors() -> dict[str, Descriptor]:
 def method_descriptors() -> dict[str, MethodDescriptor]:
     """Return the RPCs by `Service/Method`."""
     return {f"{s.name}/{m.name}": m for s in service_descriptors().values() for m in s.methods}
+
+
+def strip_json_names(file: FileDescriptorProto) -> None:
+    """Remove what compilers write into descriptor sets, but not into generated code."""
+    for message in file.message_type:
+        for field in message.field:
+            field.ClearField("json_name")

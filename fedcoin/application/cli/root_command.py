@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "queries.snapshot",
             "Make, check and restore snapshots of the state.",
         ),
+        "api": ("queries.api", "Write the descriptors from which other languages make stubs."),
         "version": (
             "queries.version",
             "Show the versions of this program and its libraries.",
