@@ -11,7 +11,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scripts.tools.vectors import artifacts, crypto, measures, transactions, votes_and_blocks
+from scripts.tools.vectors import (
+    artifacts,
+    crypto,
+    encodings,
+    measures,
+    proofs,
+    transactions,
+    votes_and_blocks,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / "tests" / "vectors"
 
@@ -19,13 +27,17 @@ VECTORS = {
     "hashing": crypto.hashing,
     "merkle": crypto.merkle_trees,
     "addresses": crypto.addresses,
+    "bad_addresses": crypto.bad_addresses,
     "keys": crypto.keys,
+    "encodings": encodings.encodings,
     "transactions": transactions.transactions,
     "updates": transactions.updates,
     "votes": votes_and_blocks.votes,
     "proposals": votes_and_blocks.proposals,
     "blocks": votes_and_blocks.blocks,
     "receipts": votes_and_blocks.receipts,
+    "certificates": proofs.certificates,
+    "payment_proofs": proofs.payment_proofs,
     "genesis": votes_and_blocks.genesis,
     "artifacts": artifacts.artifacts,
     "tensors": artifacts.tensors,

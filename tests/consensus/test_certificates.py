@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from fedcoin.consensus.certificates import make_certificate, verify_certificate
 from fedcoin.consensus.errors import ConsensusCode
-from fedcoin.consensus.validators import ValidatorSet
+from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, Vote, sign_vote
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote
+from tests.support.paths import read_vectors
 from tests.support.signing_validators import (
     BLOCK,
     GENESIS_HASH,
@@ -170,3 +171,22 @@ def test_four_precommits_are_checked_within_a_millisecond() -> None:
         times.append(time.perf_counter() - start)
     # The best of several runs, because other processes use the cores too.
     assert min(times) < 0.001
+
+
+def test_golden_certificates() -> None:
+    golden = read_vectors("certificates")
+    validators = ValidatorSet.from_members(
+        Validator.from_key(bytes.fromhex(each["public_key"]), each["power"])
+        for each in golden["validators"]
+    )
+    genesis_hash, block_hash = (bytes.fromhex(golden[x]) for x in ("genesis_hash", "block_hash"))
+    assert validators.hash().hex() == golden["validators_hash"]
+    for case in golden["accepted"]:
+        raw = bytes.fromhex(case["certificate"])
+        found = verify_certificate(raw, validators, genesis_hash, golden["height"], block_hash)
+        assert found == case["round"]
+    for case in golden["refused"]:
+        raw = bytes.fromhex(case["certificate"])
+        with pytest.raises(RefusalError) as caught:
+            verify_certificate(raw, validators, genesis_hash, golden["height"], block_hash)
+        assert caught.value.code is ConsensusCode.BAD_CERTIFICATE, case["why"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fedcoin.data.crypto import merkle
-from fedcoin.data.crypto.addresses import derive_address, format_address
+from fedcoin.data.crypto.addresses import derive_address, encode_bech32m, format_address
 from fedcoin.data.crypto.hashing import SigningContext, signing_digest
 from scripts.tools.vectors.samples import GENESIS_HASH, KEYS, hash_of
 
@@ -49,6 +49,28 @@ def addresses() -> list[dict[str, Any]]:
         }
         for key in KEYS
     ]
+
+
+def bad_addresses() -> list[dict[str, str]]:
+    """Make texts that look like addresses and are none, with what is wrong with them."""
+    text = format_address(KEYS[0].address)
+    bad = {
+        "no text": "",
+        "a letter is wrong": text[:-1] + ("q" if text[-1] != "q" else "p"),
+        "two letters are exchanged": text[:3] + text[4] + text[3] + text[5:],
+        "a letter is missing": text[:-1],
+        "a letter that bech32m does not use": text[:-1] + "b",
+        "upper and lower case": text[:-1] + text[-1].upper(),
+        "a blank at the end": text + " ",
+        "another prefix": encode_bech32m("bc", [0] * 32),
+        "19 bytes": encode_bech32m("fc", [0] * 31),
+        "21 bytes": encode_bech32m("fc", [0] * 34),
+        "five bits of padding": encode_bech32m("fc", [0] * 33),
+        "padding that is not zero": encode_bech32m("fc", [0] * 30 + [0, 0, 1]),
+        # 20 zero bytes with the checksum of BIP-173.
+        "bech32 instead of bech32m": "fc1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq2jvfp0",
+    }
+    return [{"why": why, "text": text} for why, text in bad.items()]
 
 
 def keys() -> list[dict[str, Any]]:

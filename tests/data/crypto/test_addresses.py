@@ -119,3 +119,10 @@ def test_only_twenty_bytes_are_an_address(length: int) -> None:
     with pytest.raises(RefusalError) as caught:
         format_address(bytes(length))
     assert caught.value.code is DataCode.BAD_ADDRESS
+
+
+def test_golden_bad_addresses() -> None:
+    for case in read_vectors("bad_addresses"):
+        with pytest.raises(RefusalError) as caught:
+            parse_address(case["text"])
+        assert caught.value.code is DataCode.BAD_ADDRESS, case["why"]

@@ -8,6 +8,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.v1.block_pb2 import Settlement
 from fedcoin.v1.vote_pb2 import VOTE_KIND_PREVOTE, Certificate, SignedVote, Vote
+from tests.support.paths import read_vectors
 
 VOTE = canonical.encode(Vote(kind=VOTE_KIND_PREVOTE, height=300, round=2, block_hash=b"h" * 32))
 
@@ -70,3 +71,14 @@ def test_the_code_is_the_callers() -> None:
     with pytest.raises(RefusalError) as caught:
         canonical.decode(Vote, b"\xff", code=DataCode.BAD_ARTIFACT)
     assert caught.value.code is DataCode.BAD_ARTIFACT
+
+
+def test_golden_encodings() -> None:
+    golden = read_vectors("encodings")
+    for case in golden["accepted"]:
+        raw = bytes.fromhex(case["raw"])
+        vote = canonical.decode(Vote, raw)
+        assert (vote.height, vote.block_hash.hex()) == (case["height"], case["block_hash"])
+        assert canonical.encode(vote) == raw
+    for case in golden["refused"]:
+        assert refused(bytes.fromhex(case["raw"])) is DataCode.MALFORMED, case["why"]
