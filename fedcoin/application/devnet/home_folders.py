@@ -33,7 +33,7 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.partition_spec import LINEAR
 from fedcoin.learning.training.partitions import add_noise, draw_partition
-from fedcoin.learning.workers.executors import count_cores
+from fedcoin.application.configuration.cpu_count import count_cores
 
 CHAIN_ID = "fedcoin-devnet"
 """The name of the network."""

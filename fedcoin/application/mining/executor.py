@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from fedcoin.application.configuration.config import MinerConfig
+from fedcoin.application.configuration.cpu_count import count_cpus
 from fedcoin.application.configuration.fields import refuse
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import WorkerError
-from fedcoin.learning.workers.executors import Executor, LocalExecutor, count_cores
+from fedcoin.learning.workers.executors import Executor, LocalExecutor
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import WorkerBounds
 
@@ -39,8 +41,8 @@ def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
     """Make the executor that the settings name; one local process for a node that does not mine.
 
     Args:
-        miner: The settings of the miner. 0 processes mean one for each core of this machine, or for
-            each CPU of the Ray cluster.
+        miner: The settings of the miner. 0 processes mean one for each core that this process may
+            use (`CpuCount.usable`), or for each CPU of the Ray cluster.
         bounds: The bounds of workers of this machine.
 
     Returns:
@@ -52,7 +54,12 @@ def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
     if not miner.enabled:
         return LocalExecutor(bounds=bounds)
     if miner.executor == "local":
-        return LocalExecutor(miner.processes or count_cores(), bounds=bounds)
+        cpus = count_cpus()
+        processes = miner.processes or cpus.usable
+        why = "set by miner.processes" if miner.processes else cpus.describe()
+        workers = format_count(processes, "worker process", "worker processes")
+        log.info("coalitions are evaluated in %s: %s", workers, why)
+        return LocalExecutor(processes, bounds=bounds)
     # Imported here: Ray is an extra.
     from fedcoin.learning.workers.ray_executor import RayExecutor
 

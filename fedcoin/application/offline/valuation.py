@@ -36,7 +36,7 @@ from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility
 from fedcoin.learning.training.input_range import InputRange
-from fedcoin.learning.workers.executors import count_cores
+from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.shapley.tolerance import require_tolerance
 from fedcoin.v1 import task_pb2

@@ -6,7 +6,6 @@ into batches, and replaces workers that die. An executor only creates workers.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -131,14 +130,3 @@ class LocalExecutor:
     def create_worker(self) -> Worker:
         """Implement `Executor.create_worker`: create a worker, not yet started."""
         return LocalWorker(threads=self._threads, bounds=self._bounds)
-
-
-def count_cores() -> int:
-    """Count the CPU cores that this process may use.
-
-    Returns:
-        At least 1.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

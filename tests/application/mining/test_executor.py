@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.util import find_spec
 
 import pytest
 
 from fedcoin.application.configuration.config import MinerConfig
+from fedcoin.application.configuration.cpu_count import CpuCount, count_cores
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.mining import executor
 from fedcoin.application.mining.executor import make_executor, start_early
 from fedcoin.data.errors import RefusalError
-from fedcoin.learning.workers.executors import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS
 
@@ -17,6 +19,18 @@ from fedcoin.learning.workers.process import NO_BOUNDS
 def test_a_miner_uses_every_core_by_default() -> None:
     assert make_executor(MinerConfig(enabled=True), NO_BOUNDS).num_workers == count_cores()
     assert make_executor(MinerConfig(enabled=True, processes=3), NO_BOUNDS).num_workers == 3
+
+
+def test_a_cpu_quota_decides_the_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(executor, "count_cpus", lambda: CpuCount(16, 3.5))
+    caplog.set_level(logging.INFO, logger="fedcoin")
+    assert make_executor(MinerConfig(enabled=True), NO_BOUNDS).num_workers == 3
+    assert caplog.messages == [
+        "coalitions are evaluated in 3 worker processes: 16 cores, of which a cgroup's CPU quota "
+        "allows 3.5"
+    ]
 
 
 def test_a_node_that_does_not_mine_has_one_process() -> None:

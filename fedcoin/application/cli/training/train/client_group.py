@@ -72,7 +72,7 @@ def clients(
 
     async def work(stop: asyncio.Event) -> None:
         from fedcoin.application.client.client_host import run_clients
-        from fedcoin.learning.workers.executors import count_cores
+        from fedcoin.application.configuration.cpu_count import count_cores
 
         running = run_clients(
             identities,
