@@ -15,5 +15,6 @@ Nothing here imports it.
 * `node`: one node; `mining`: the miner in it; `retention`: what a node deletes.
 * `coordinator`, `client`: the two sides of federated learning; `wallet`: signs and submits.
 * `devnet`: a whole network on one machine; `offline`: Shapley values without a chain.
+* `diagnosis`: what would keep a node from its work.
 * `verification`: checks of a chain, and of a payment, without trusting a node.
 """

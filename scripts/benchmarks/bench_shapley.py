@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.devices import GPU_VARIABLE, find_gpu, wants_gpu
@@ -45,7 +46,7 @@ from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
-from fedcoin.learning.workers.executors import LocalExecutor, count_cores
+from fedcoin.learning.workers.executors import LocalExecutor
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import KEEP_KERNELS_VARIABLE, child_environment
 from fedcoin.v1 import task_pb2

@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "nodes.start",
             "Run a node: the chain, its services, mining, coordinating.",
         ),
+        "doctor": ("nodes.doctor", "Look for what keeps a node from its work."),
         "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
         "tls": ("nodes.tls", "Make, show and renew the certificates of a consortium."),
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),

@@ -13,6 +13,7 @@ refused. It does not know what a setting does: the other folders of `application
 * `settings_watch`: settings that take effect while the node runs
 * `worker_bounds`: the memory limit and the sandbox of worker processes
 * `cpu_count`: the processors that this process may use, by its CPU mask and its cgroups
+* `descriptor_limit`: the limit on open files, which a node raises at its start
 * `hosted_clients`: the list of the clients that one process runs
 * `genesis_file`: the genesis file of a new network; `pinned_genesis`: the genesis that a wallet's
   home relies on

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.hosted_clients import HostedClient, write_hosted_clients
@@ -33,7 +34,6 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.partition_spec import LINEAR
 from fedcoin.learning.training.partitions import add_noise, draw_partition
-from fedcoin.application.configuration.cpu_count import count_cores
 
 CHAIN_ID = "fedcoin-devnet"
 """The name of the network."""

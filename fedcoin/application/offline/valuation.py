@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin import shapley
+from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.application.offline.client_weights import (
     complete_samples,
     load_weights,
@@ -36,7 +37,6 @@ from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility
 from fedcoin.learning.training.input_range import InputRange
-from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.shapley.tolerance import require_tolerance
 from fedcoin.v1 import task_pb2

@@ -74,3 +74,15 @@ def find_gpu() -> Device | None:
         except RuntimeError:
             break  # TensorFlow has started, as an earlier call set it up
     return GPU if gpus else None
+
+
+def compute_product() -> str:
+    """Import TensorFlow and multiply two matrices with it, to see whether it works here.
+
+    Returns:
+        TensorFlow's version.
+    """
+    tf = keras_runtime.load_tensorflow()
+    ones = tf.ones((8, 8))
+    tf.linalg.matmul(ones, ones).numpy()
+    return str(tf.__version__)

@@ -251,6 +251,7 @@ class NodeServicer(NodeServiceServicer):
                     score=peer.score,
                     agent=peer.agent,
                     clock_difference_ms=peer.clock_difference_ms,
+                    inbound=peer.inbound,
                 )
                 for peer in sorted(self._peers.peers(), key=lambda peer: peer.address)
             ]

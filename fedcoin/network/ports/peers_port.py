@@ -32,6 +32,9 @@ class PeerInfo:
     clock_difference_ms: int | None = None
     """How far its clock is ahead of this node's, in ms; None before it told its time."""
 
+    inbound: bool = False
+    """True when it has dialled this node, also beside a connection that this node dialled."""
+
 
 class Peers(Protocol):
     """The peers of this node, for the API and the operator."""

@@ -1,4 +1,4 @@
-"""The processors that a process may use, from files as the kernel and container engines lay them."""
+"""The processors that a process may use, from files as kernels and container engines lay them."""
 
 from __future__ import annotations
 

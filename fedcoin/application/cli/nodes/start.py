@@ -25,6 +25,7 @@ from fedcoin.application.cli.shared.service import (
     serve,
 )
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
+from fedcoin.application.configuration.descriptor_limit import raise_descriptor_limit
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
 SETTINGS = {
@@ -90,6 +91,7 @@ def start(
     if new_campaign and not config.coordinator.enabled:
         raise click.UsageError("--new-campaign is for a node that coordinates: add --coordinate.")
     configure_logging(config.log.level, config.log.format)
+    raise_descriptor_limit(config)
     from fedcoin.application.node.node_runner import run_node
 
     names = [NODE_KEY]

@@ -8,6 +8,7 @@ from fedcoin.application.cli.shared.connect import ask
 from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
 from fedcoin.application.cli.shared.output import as_plain, print_json, print_table
 from fedcoin.application.configuration.home import Home
+from fedcoin.v1.node_service_pb2 import ConnectedPeer
 
 
 @click.command(epilog=example("fedcoin-node peers --json"))
@@ -25,7 +26,7 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
         [
             (
                 peer.address or peer.node_key,
-                "us" if peer.outbound else "them",
+                _dialled_by(peer),
                 peer.height,
                 peer.score,
                 peer.agent,
@@ -34,3 +35,9 @@ def peers(home: Home, node: str | None, as_json: bool) -> None:
         ],
         right="  rr",
     )
+
+
+def _dialled_by(peer: ConnectedPeer) -> str:
+    if peer.outbound and peer.inbound:
+        return "both"
+    return "us" if peer.outbound else "them"

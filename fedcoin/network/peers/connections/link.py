@@ -21,6 +21,7 @@ from fedcoin.network.peer_options import SESSION_METADATA
 from fedcoin.network.peers.connections import handshake
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.handshake import Identity, Role, Transcript
+from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.connections.security import Security
 from fedcoin.v1.block_gossip_service_pb2_grpc import BlockGossipServiceStub
 from fedcoin.v1.peer_service_pb2 import AuthenticateRequest, HelloRequest, NodeIdentity
@@ -153,6 +154,43 @@ async def open_link(
         raise
 
 
+async def greet(
+    address: NodeAddress,
+    own: NodeIdentity,
+    genesis: Genesis,
+    security: Security,
+    timeout_s: float,
+) -> Identity:
+    """Dial a node and make the first half of the handshake, to see whether it can be reached.
+
+    Needs no private key: the node proves its key, and the caller proves nothing.
+
+    Args:
+        address: The node's address. Over TLS, without a node key, its certificate must name its
+            host.
+        own: The caller's identity (`handshake.encode_identity`).
+        genesis: The network's genesis.
+        security: Opens the channel.
+        timeout_s: The deadline in seconds.
+
+    Returns:
+        The identity of the node, whose key is proved.
+
+    Raises:
+        RefusalError: As `open_link`.
+    """
+    channel = security.channel(address.endpoint, address.node_key)
+    try:
+        client = GrpcClient(str(address.endpoint), channel, timeout=timeout_s)
+        nonce = secrets.token_bytes(handshake.NONCE_BYTES)
+        request = HelloRequest(identity=own, nonce=nonce, address=client.target)
+        return (await _say_hello(client, request, genesis, address.node_key))[0]
+    except RpcError as error:
+        raise _refusal_of(error) from error
+    finally:
+        await channel.close(None)
+
+
 async def _ask_for_key(
     endpoint: Endpoint, introduction: Introduction, security: Security, timeout_s: float
 ) -> bytes:
@@ -164,7 +202,7 @@ async def _ask_for_key(
     try:
         client = GrpcClient(str(endpoint), channel, timeout=timeout_s)
         stub: PeerServiceAsyncStub = PeerServiceStub(channel)
-        hello = await client.call(stub.Hello, _hello(client, introduction)[0])
+        hello = await client.call(stub.Hello, _hello(client, introduction))
     except RpcError as error:
         raise _refusal_of(error) from error
     finally:
@@ -173,11 +211,10 @@ async def _ask_for_key(
     return handshake.check_identity(hello.identity, introduction.genesis, own).node_key
 
 
-def _hello(client: GrpcClient, introduction: Introduction) -> tuple[HelloRequest, bytes]:
+def _hello(client: GrpcClient, introduction: Introduction) -> HelloRequest:
     nonce = secrets.token_bytes(handshake.NONCE_BYTES)
     # The target of a channel to a peer is its address as host:port.
-    request = HelloRequest(identity=introduction.message(), nonce=nonce, address=client.target)
-    return request, nonce
+    return HelloRequest(identity=introduction.message(), nonce=nonce, address=client.target)
 
 
 async def _shake_hands(
@@ -185,9 +222,31 @@ async def _shake_hands(
 ) -> tuple[Identity, str]:
     stub: PeerServiceAsyncStub = PeerServiceStub(client.channel)
     genesis, key = introduction.genesis, introduction.key
-    request, nonce = _hello(client, introduction)
+    request = _hello(client, introduction)
+    identity, transcript = await _say_hello(client, request, genesis, expected_key)
+    answer = await client.call(
+        stub.Authenticate,
+        AuthenticateRequest(
+            node_key=key.public_key,
+            nonce=transcript.server_nonce,
+            signature=handshake.sign_proof(key, Role.CALLER, transcript),
+        ),
+    )
+    if not 1 <= len(answer.session) <= 64 or not answer.session.isascii():
+        raise RefusalError(
+            NetworkCode.MALFORMED, "session: must be 1 to 64 ASCII characters", field="session"
+        )
+    return identity, answer.session
+
+
+async def _say_hello(
+    client: GrpcClient, request: HelloRequest, genesis: Genesis, expected_key: bytes | None
+) -> tuple[Identity, Transcript]:
+    """Make the first half of the handshake, and check the server's proof of its key."""
+    stub: PeerServiceAsyncStub = PeerServiceStub(client.channel)
+    own_key = request.identity.node_key
     hello = await client.call(stub.Hello, request)
-    identity = handshake.check_identity(hello.identity, genesis, key.public_key)
+    identity = handshake.check_identity(hello.identity, genesis, own_key)
     if expected_key is not None and identity.node_key != expected_key:
         raise RefusalError(
             NetworkCode.WRONG_PEER,
@@ -197,22 +256,10 @@ async def _shake_hands(
         )
     handshake.check_field_length("nonce", hello.nonce, handshake.NONCE_BYTES)
     transcript = Transcript(
-        genesis.hash, key.public_key, identity.node_key, nonce, hello.nonce, client.target
+        genesis.hash, own_key, identity.node_key, request.nonce, hello.nonce, client.target
     )
     handshake.check_proof(hello.signature, Role.SERVER, transcript)
-    answer = await client.call(
-        stub.Authenticate,
-        AuthenticateRequest(
-            node_key=key.public_key,
-            nonce=hello.nonce,
-            signature=handshake.sign_proof(key, Role.CALLER, transcript),
-        ),
-    )
-    if not 1 <= len(answer.session) <= 64 or not answer.session.isascii():
-        raise RefusalError(
-            NetworkCode.MALFORMED, "session: must be 1 to 64 ASCII characters", field="session"
-        )
-    return identity, answer.session
+    return identity, transcript
 
 
 def _refusal_of(error: RpcError) -> RefusalError:

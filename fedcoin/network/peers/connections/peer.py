@@ -126,4 +126,5 @@ class Peer:
             score=round(self.score.value(now)),
             agent=self.agent,
             clock_difference_ms=self.clock_difference_ms,
+            inbound=bool(self.sessions),
         )

@@ -77,10 +77,10 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     """
     import asyncio
 
+    from fedcoin.application.configuration.cpu_count import count_cores
     from fedcoin.application.offline import simulation
     from fedcoin.learning.training.partition_spec import parse_partition
     from fedcoin.learning.training.training_plan import TrainingPlan
-    from fedcoin.application.configuration.cpu_count import count_cores
 
     roles = [simulation.MISLABELLED] * given["mislabelled"]
     roles += [simulation.FREE_RIDER] * given["free_riders"]

@@ -1,0 +1,195 @@
+"""Check the machine: disk, descriptors, processors, proxies, libraries."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.cpu_count import CpuCount
+from fedcoin.application.configuration.descriptor_limit import needed_descriptors
+from fedcoin.application.diagnosis.finding import Finding, Level
+
+MIN_FREE_BYTES: Final = 200_000_000
+"""With less free disk space than this, in bytes, a node may stop at the next block."""
+
+MIN_FREE_FILES: Final = 1_000
+"""With fewer free inodes than this, new artifacts cannot be stored soon."""
+
+PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The variables that gRPC reads, in its order."""
+
+_GIB: Final = 1 << 30
+
+
+def check_disk(folder: Path, config: NodeConfig) -> Iterator[Finding]:
+    """Check the room on the disk of a home.
+
+    Args:
+        folder: The home; its nearest existing parent is looked at when it does not exist.
+        config: The settings, whose limits say how much a node may store.
+
+    Yields:
+        A finding about the free bytes, and one about the free inodes where the file system has a
+        fixed number of them.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    wanted = config.limits.artifacts_total_bytes
+    text = f"{free / _GIB:.1f} GiB are free on the disk of {folder}"
+    if free < MIN_FREE_BYTES:
+        yield Finding("disk", Level.WRONG, text, "make room: a node without any ends")
+    elif free < wanted:
+        advice = (
+            f"artifacts may take {wanted / _GIB:.1f} GiB (limits.artifacts_total_bytes): make room "
+            "or lower the limit"
+        )
+        yield Finding("disk", Level.WARNING, text, advice)
+    else:
+        yield Finding("disk", Level.OK, text)
+    if hasattr(os, "statvfs"):
+        stats = os.statvfs(existing)
+        yield from check_inodes(stats.f_files, stats.f_favail)
+
+
+def check_inodes(total: int, free: int) -> Iterator[Finding]:
+    """Check the free inodes of a file system.
+
+    Args:
+        total: How many it has; 0 for a file system that makes them when needed, such as Btrfs.
+        free: How many are free for this user.
+
+    Yields:
+        One finding; none when `total` is 0.
+    """
+    if total == 0:
+        return
+    if free < MIN_FREE_FILES:
+        advice = "delete files, or make a file system with more inodes (mkfs -N)"
+        yield Finding("inodes", Level.WRONG, f"{free:,} of {total:,} inodes are free", advice)
+    else:
+        yield Finding("inodes", Level.OK, f"{free:,} of {total:,} inodes are free")
+
+
+def check_descriptors(config: NodeConfig, soft: int, hard: int) -> Iterator[Finding]:
+    """Check the limit on open files and connections.
+
+    Args:
+        config: The settings, which bound the connections.
+        soft: The limit in force (`ulimit -n`).
+        hard: The limit up to which the process may raise it.
+
+    Yields:
+        One finding.
+    """
+    needed = needed_descriptors(config)
+    text = f"{soft:,} open files are allowed, and the settings may need {needed:,}"
+    if hard < needed:
+        advice = (
+            f"raise the limit (ulimit -Hn {needed}, LimitNOFILE={needed} of systemd, --ulimit "
+            "of the container), or lower api.max_streams and peers.max_inbound"
+        )
+        yield Finding("descriptors", Level.WRONG, f"{text}, beyond the hard limit {hard:,}", advice)
+    elif soft < needed:
+        yield Finding("descriptors", Level.OK, f"{text}; a node raises the limit at its start")
+    else:
+        yield Finding("descriptors", Level.OK, text)
+
+
+def check_processors(config: NodeConfig, cpus: CpuCount) -> Iterator[Finding]:
+    """Check that there are processors for the node and its workers.
+
+    Args:
+        config: The settings.
+        cpus: The processors that this process may use.
+
+    Yields:
+        One finding.
+    """
+    wanted = config.miner.processes
+    if cpus.quota is not None and cpus.quota < 1:
+        advice = "give the container at least one processor: late votes hold up each block"
+        yield Finding("processors", Level.WARNING, cpus.describe(), advice)
+    elif config.miner.enabled and config.miner.executor == "local" and wanted > cpus.usable:
+        text = f"miner.processes is {wanted}, and there are {cpus.describe()}"
+        advice = f"set miner.processes to 0 or at most {cpus.usable}: more of them only wait"
+        yield Finding("processors", Level.WARNING, text, advice)
+    else:
+        yield Finding("processors", Level.OK, cpus.describe())
+
+
+def check_proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Say which proxy the variables name, and for what it is used.
+
+    Args:
+        environment: The environment's variables.
+
+    Yields:
+        One finding.
+    """
+    named = [name for name in PROXY_VARIABLES if environment.get(name)]
+    if not named:
+        yield Finding("proxies", Level.OK, "no variable names a proxy")
+        return
+    text = f"{named[0]} is {without_password(environment[named[0]])}"
+    advice = (
+        "peers, loopback, private addresses and local names are always dialled directly; put other "
+        "hosts that the proxy cannot reach into no_proxy"
+    )
+    yield Finding("proxies", Level.WARNING, text, advice)
+
+
+def without_password(url: str) -> str:
+    """Remove the user and the password from a proxy's address.
+
+    Args:
+        url: The address, such as `http://user:secret@proxy:3128`.
+
+    Returns:
+        The address without what is between `//` and the last `@`.
+    """
+    scheme, slashes, rest = url.rpartition("//")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
+
+
+def check_libraries(package: str = "fedcoin") -> Iterator[Finding]:
+    """Compare the installed libraries with what this program requires.
+
+    Args:
+        package: The distribution whose requirements are checked.
+
+    Yields:
+        A finding for each library that is missing or has another version; one if all fit.
+    """
+    requirements = [Requirement(line) for line in metadata.requires(package) or ()]
+    # Extras are left out: nothing tells which of them are wanted.
+    faults = list(_library_faults(requirements))
+    yield from faults
+    if not faults:
+        core = sum(1 for each in requirements if _is_core(each))
+        yield Finding("libraries", Level.OK, f"{core} libraries have versions that fit")
+
+
+def _library_faults(requirements: list[Requirement]) -> Iterator[Finding]:
+    for requirement in requirements:
+        if not _is_core(requirement):
+            continue
+        try:
+            found = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            text = f"{requirement.name} is not installed"
+            yield Finding("libraries", Level.WRONG, text, f"pip install '{requirement}'")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            text = f"{requirement.name} is {found}, and must be {requirement.specifier}"
+            yield Finding("libraries", Level.WRONG, text, f"pip install '{requirement}'")
+
+
+def _is_core(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
