@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,55 +19,38 @@ from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.e2e.network import BOND, IDLE_MINER, Network, pay
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.paths import DOCS, PROTO
+from tests.support.language_clients import LANGUAGES, BuiltClient, build_client
 from tests.support.programs import Stage
 from tests.support.served_api import serve_api
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-BUF = Path(sys.executable).with_name("buf")
-STEPS: dict[str, list[Sequence[str]]] = {
-    "go": [
-        (str(BUF), "generate", str(PROTO), "--template", "buf.gen.yaml"),
-        ("go", "build", "-o", "wallet", "."),
-    ],
-    "node": [
-        ("npm", "install", "--no-audit", "--no-fund"),
-        (str(BUF), "generate", str(PROTO), "--template", "buf.gen.yaml"),
-    ],
-}
-PROGRAMS = {"go": ["./wallet"], "node": ["node", "wallet.js"]}
+LANGUAGES_WITH_WALLETS = [name for name, one in LANGUAGES.items() if one.wallet]
 
 
 @dataclass(frozen=True)
 class Wallet:
     """A wallet that was built; its key is in its folder."""
 
-    language: str
-    folder: Path
+    client: BuiltClient
+
+    @property
+    def language(self) -> str:
+        return self.client.language.name
+
+    @property
+    def folder(self) -> Path:
+        return self.client.folder
 
     def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        command = [*PROGRAMS[self.language], *(str(argument) for argument in arguments)]
-        done = subprocess.run(
-            command, check=False, cwd=self.folder, capture_output=True, text=True, timeout=90
-        )
+        done = self.client.run(self.client.language.wallet, *arguments)
         return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-@pytest.fixture(scope="module", params=["go", "node"])
+@pytest.fixture(scope="module", params=LANGUAGES_WITH_WALLETS)
 def wallet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Wallet:
-    language = str(request.param)
-    for tool in (*{step[0] for step in STEPS[language]}, language):
-        if shutil.which(tool) is None:
-            pytest.skip(f"needs {Path(tool).name}")
-    folder = tmp_path_factory.mktemp("clients") / language
-    left = shutil.ignore_patterns("gen", "node_modules")
-    shutil.copytree(DOCS / "clients" / language, folder, ignore=left)
-    for step in STEPS[language]:
-        done = subprocess.run(step, check=False, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return Wallet(language, folder)
+    return Wallet(build_client(str(request.param), tmp_path_factory.mktemp("clients")))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +131,7 @@ def test_the_fee_follows_the_mempool_up_to_a_cap(
     wallet: Wallet, tmp_path: Path, crowding: int
 ) -> None:
     """Where blocks are full, a wallet pays what the next block asks, and no more than its cap."""
-    rich = replace(wallet, folder=tmp_path / wallet.language)
+    rich = Wallet(replace(wallet.client, folder=tmp_path / wallet.language))
     shutil.copytree(wallet.folder, rich.folder, symlinks=True)
     (rich.folder / "client.key").write_text(ALICE.seed.hex())
     minimum, fee = asyncio.run(fee_paid(rich, tmp_path, crowding))
