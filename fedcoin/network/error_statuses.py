@@ -92,7 +92,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
     "network": {
         StatusCode.INVALID_ARGUMENT: """
             MALFORMED BAD_PAGE_TOKEN BAD_SELECTOR CHUNK_OUT_OF_ORDER
-            BAD_HOST BAD_LOG_LEVEL BAD_PATH
+            BAD_HOST BAD_LOG_LEVEL BAD_PATH BAD_TOKEN_FILE
         """,
         StatusCode.FAILED_PRECONDITION: """
             WRONG_CHAIN WRONG_GENESIS WRONG_PROTOCOL SELF_CONNECTION WRONG_PEER
@@ -106,8 +106,8 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
         StatusCode.ALREADY_EXISTS: "FILE_EXISTS",
         StatusCode.OUT_OF_RANGE: "OUT_OF_RANGE",
-        StatusCode.UNAUTHENTICATED: "BAD_PROOF BAD_NONCE NO_SESSION",
-        StatusCode.PERMISSION_DENIED: "BANNED KEY_REFUSED",
+        StatusCode.UNAUTHENTICATED: "BAD_PROOF BAD_NONCE NO_SESSION NO_TOKEN BAD_TOKEN",
+        StatusCode.PERMISSION_DENIED: "BANNED KEY_REFUSED NOT_ALLOWED",
         StatusCode.RESOURCE_EXHAUSTED: """
             NO_ROOM TOO_LARGE RATE_LIMITED TOO_MANY_CALLS SLOW_READER
         """,

@@ -68,6 +68,24 @@ class NetworkCode(str, Enum):
 
     Try later, or another node."""
 
+    # Tokens of the API.
+    NO_TOKEN = "NO_TOKEN"  # noqa: S105 - a code, not a secret
+    """The node's API has tokens, and the call has none.
+
+    Give `--token-file`, or send the metadata `authorization: Bearer TOKEN`."""
+    BAD_TOKEN = "BAD_TOKEN"  # noqa: S105 - a code, not a secret
+    """The node has no such token, or has it no longer.
+
+    Ask the node's operator for one (`fedcoin-node token create`)."""
+    NOT_ALLOWED = "NOT_ALLOWED"
+    """The token's role does not include the method.
+
+    Use a token of the role that the error names."""
+    BAD_TOKEN_FILE = "BAD_TOKEN_FILE"  # noqa: S105 - a code, not a secret
+    """A file of tokens, or of one token, is malformed, or others than its owner can read it.
+
+    Correct what the error names."""
+
     # Limits.
     MALFORMED = "MALFORMED"
     """The request cannot be decoded, or a field of it cannot be read.

@@ -82,6 +82,22 @@ def observed_host(transport: str) -> str:
     return host.strip("[]")
 
 
+def is_on_loopback(target: str) -> bool:
+    """Tell whether what is sent to an address stays on this machine.
+
+    Args:
+        target: `host:port`, `[v6]:port` or `unix:/path`.
+
+    Returns:
+        True for Unix sockets, 127.0.0.0/8, ::1 and the name localhost.
+    """
+    if target.startswith("unix:"):
+        return True
+    host = target.rpartition(":")[0].strip("[]")
+    address = _parse(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
 @lru_cache(_REMEMBERED)
 def _parse(host: str) -> IpAddress | None:
     try:

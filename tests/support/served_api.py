@@ -253,8 +253,10 @@ async def serve_api(
     listen: str = "127.0.0.1:0",
     limits: CallLimits | None = None,
     validators: int = 2,
+    tokens: Path | None = None,
+    token: str = "",
 ) -> AsyncIterator[ServedApi]:
-    """Serve a chain of `validators` without blocks."""
+    """Serve a chain of `validators` without blocks; the client of `node` sends `token`."""
     os.makedirs(folder, exist_ok=True)
     chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
     assert isinstance(chain, GrowingChain)
@@ -264,12 +266,13 @@ async def serve_api(
         folder / "artifacts", max_bytes_total=1 << 26, max_artifact_bytes=1 << 24
     )
     backend = ApiBackend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
-    server = ApiServer(backend, listen=listen, admin=folder / "admin.sock", limits=limits)
+    socket = folder / "admin.sock"
+    server = ApiServer(backend, listen=listen, admin=socket, limits=limits, tokens=tokens)
     await server.start()
     await server.set_serving()
     try:
         async with (
-            NodeClient(server.address, timeout=30) as node,
+            NodeClient(server.address, timeout=30, token=token) as node,
             AdminClient(f"unix:{folder / 'admin.sock'}", timeout=30) as admin,
         ):
             yield ServedApi(

@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "doctor": ("nodes.doctor", "Look for what keeps a node from its work."),
         "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
+        "token": ("nodes.token", "Make and revoke tokens for a node's API."),
         "tls": ("nodes.tls", "Make, show and renew the certificates of a consortium."),
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),
     },

@@ -80,6 +80,12 @@ class ApiConfig:
         number(1, 10_000),
         "The largest number of streams that callers may hold open at a time.",
     )
+    token_file: str = setting(
+        "",
+        text(),
+        "A file with the token that commands and the coordinator of this home send to a node's "
+        "API; empty: none.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

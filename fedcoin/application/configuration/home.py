@@ -15,6 +15,7 @@ peers.json        the address book and the bans
 receipts/         a client's receipts for its updates
 coordinator.json  the state of a coordinator's campaign, read at a restart
 campaign/         artifacts and lock of a coordinator that runs without a node
+api_tokens.json   the hashes of the API's tokens, if it has any
 admin.sock        the operator's Unix socket
 lock              held by the process that works on the chain
 """
@@ -113,6 +114,11 @@ class Home:
     def admin_socket(self) -> Path:
         """The operator's Unix socket."""
         return self.root / "admin.sock"
+
+    @property
+    def tokens_path(self) -> Path:
+        """The hashes of the API's tokens; the API is open where there is no such file."""
+        return self.root / "api_tokens.json"
 
     @property
     def is_home(self) -> bool:

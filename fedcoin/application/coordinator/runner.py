@@ -117,7 +117,7 @@ def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
 async def run_node_campaign(
     config: NodeConfig,
     home: Home,
-    api_address: str,
+    api: tuple[str, str],
     artifacts: ArtifactStore,
     *,
     new: bool = False,
@@ -129,7 +129,7 @@ async def run_node_campaign(
     Args:
         config: The home's settings.
         home: The home of the node.
-        api_address: `host:port` of the node's own API.
+        api: `host:port` of the node's own API, and a token for it.
         artifacts: The node's own artifacts.
         new: Whether to begin a new campaign when the home's is finished.
 
@@ -141,8 +141,10 @@ async def run_node_campaign(
         WorkerError: The worker process cannot be started.
     """
     key, chain = home.key(config.coordinator.key), home.genesis().identity
+    address, token = api
+    credentials = client_credentials(config.tls)
     async with (
-        NodeClient(dialable(api_address), credentials=client_credentials(config.tls)) as client,
+        NodeClient(dialable(address), credentials=credentials, token=token) as client,
         open_coordinator(config, home, key, client, chain, artifacts, new=new) as coordinator,
     ):
         try:

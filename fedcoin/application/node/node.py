@@ -42,6 +42,7 @@ from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.equivocation_reporter import EquivocationReporter
 from fedcoin.application.node.voting.guarded_signer import open_signer
+from fedcoin.application.node.watching.block_log import log_block
 from fedcoin.application.node.watching.certificate_watch import (
     open_certificate_watch,
     watch_certificates,
@@ -64,7 +65,6 @@ from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import steady_ms, unix_ms
-from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
@@ -197,6 +197,7 @@ class Node:
                 max_streams_of_host=config.limits.streams_of_host,
                 hosts=host_groups(config),
             ),
+            tokens=home.tokens_path,
         )
         self.failures = FailureWatch(stopping, self._set_not_serving)
         self.owner.on_failure(self.failures.note)
@@ -211,7 +212,7 @@ class Node:
         self._mempool_file = MempoolFile(home.mempool_path, self.pool)
         self.pool.on_admitted(self.network.transaction_relay.relay)
         self.chain.on_block(self._announce)
-        self.chain.on_block(_log_block)
+        self.chain.on_block(log_block)
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start all parts.
@@ -344,17 +345,6 @@ class Node:
     async def _ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:
         # The network is made later, from parts that need this function.
         return await self.network.artifact_fetcher.ensure(list(limits), timeout_s, limits=limits)
-
-
-def _log_block(new: NewBlock) -> None:
-    header, settled = new.block.header, new.execution.settlement
-    log.info(
-        "block %d is final: %s, built by %s%s",
-        header.height,
-        format_count(len(new.block.transactions), "transaction"),
-        format_address(header.proposer),
-        f", settles task {settled.task_id.hex()[:16]}" if settled is not None else "",
-    )
 
 
 @asynccontextmanager

@@ -46,7 +46,8 @@ async def run_node(
         # Imported here so that a node without a campaign stays small.
         from fedcoin.application.coordinator.runner import run_node_campaign
 
-        await run_node_campaign(config, home, node.api.address, node.artifacts, new=new_campaign)
+        api = (node.api.address, node.api.own_token)
+        await run_node_campaign(config, home, api, node.artifacts, new=new_campaign)
         await stop.wait()
 
     async with open_node(config, home, stop, components) as node:

@@ -8,13 +8,17 @@ from pathlib import Path
 import grpc
 
 from fedcoin.network.api.admin_servicer import AdminServicer
+from fedcoin.network.api.api_tokens import TokenFile
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.api.node_servicer import NodeServicer
+from fedcoin.network.api.permissions import ApiRole
 from fedcoin.network.api.task_servicer import TaskServicer
+from fedcoin.network.api.token_guard import TokenGuard
 from fedcoin.network.api.transaction_servicer import TransactionServicer
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.call_limits import CallLimits
+from fedcoin.network.host_groups import is_on_loopback
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import (
     admin_service_pb2_grpc,
@@ -40,6 +44,7 @@ class ApiServer:
         admin: Path | None,
         credentials: grpc.ServerCredentials | None = None,
         limits: CallLimits | None = None,
+        tokens: Path | None = None,
     ) -> None:
         """Prepare the listeners; nothing is bound yet.
 
@@ -49,9 +54,24 @@ class ApiServer:
             admin: The path of the operator's Unix socket; None opens none.
             credentials: The API's TLS, or None for plaintext.
             limits: The limits on calls of the API; None takes the default limits.
+            tokens: The file of the API's tokens, which may be missing; None asks for none.
+
+        Raises:
+            OSError: The file of tokens cannot be read.
+            RefusalError: BAD_TOKEN_FILE when it is malformed.
         """
         services = _api_services(backend)
-        self._api = Listener(listen, services, limits=limits, credentials=credentials)
+        self._guard: TokenGuard | None = None
+        if tokens is not None:
+            known = TokenFile(tokens)
+            is_private = credentials is not None or is_on_loopback(listen)
+            self._guard = TokenGuard(known, is_private=is_private)
+            if any(token.role is ApiRole.ADMIN for token in known.current() or ()):
+                services = (*services, _admin_service(backend))
+        guards = [] if self._guard is None else [self._guard]
+        self._api = Listener(
+            listen, services, limits=limits, credentials=credentials, guards=guards
+        )
         self._listeners = [self._api]
         if admin is not None:
             self._listeners.append(Listener(f"unix:{admin}", [_admin_service(backend)]))
@@ -61,13 +81,21 @@ class ApiServer:
         """`host:port` of the API, with the real port once it has started."""
         return self._api.address
 
+    @property
+    def own_token(self) -> str:
+        """A token for callers in this process; empty when no file of tokens is looked at."""
+        return "" if self._guard is None else self._guard.own_token
+
     async def start(self) -> None:
         """Bind and begin to answer; health says NOT_SERVING.
 
         Raises:
             RefusalError: BAD_HOST when `listen` is not `host:port`; PORT_IN_USE when it cannot be
-                bound; BAD_PATH when the socket's path is longer than the system allows.
+                bound; BAD_PATH when the socket's path is longer than the system allows; NOT_SECURE
+                when there are tokens that others could read on their way.
         """
+        if self._guard is not None:
+            self._guard.check_start()
         for listener in self._listeners:
             await listener.start()
 

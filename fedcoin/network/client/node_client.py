@@ -6,13 +6,16 @@ from pathlib import Path
 
 import grpc
 
+from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.artifact_client import ArtifactClient
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
 from fedcoin.network.client.channels import open_channel
-from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S
+from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, Metadata
 from fedcoin.network.client.task_calls import TaskCalls
 from fedcoin.network.client.transaction_calls import TransactionCalls
+from fedcoin.network.errors import NetworkCode
+from fedcoin.network.host_groups import is_on_loopback
 from fedcoin.v1 import (
     artifact_service_pb2,
     artifact_upload_service_pb2,
@@ -34,6 +37,31 @@ MAX_DOWNLOAD_BYTES = 1 << 30
 """The longest artifact that is downloaded unless the caller allows more, in bytes."""
 
 
+def bearer_metadata(target: str, token: str, *, is_encrypted: bool) -> Metadata:
+    """Make the metadata that carries a token.
+
+    Args:
+        target: The address that is called.
+        token: The token; empty for none.
+        is_encrypted: Whether the connection has TLS.
+
+    Returns:
+        The metadata; none without a token.
+
+    Raises:
+        RefusalError: NOT_SECURE when the token would be sent to another machine in plaintext.
+    """
+    if not token:
+        return ()
+    if not is_encrypted and not is_on_loopback(target):
+        raise RefusalError(
+            NetworkCode.NOT_SECURE,
+            f"refused to send the API token to {target} in plaintext: set the TLS files",
+            field="token",
+        )
+    return (("authorization", f"Bearer {token}"),)
+
+
 class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
     """Every call of a node's API. Use it as an async context manager, or `close` it.
 
@@ -52,6 +80,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
     ) -> None:
         """Prepare calls to a node. Nothing is dialled before the first one.
 
@@ -59,9 +88,14 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
             target: `host:port`, `[v6]:port` or `unix:/path`.
             timeout: The deadline of a call with a single reply, in seconds.
             credentials: TLS, or None for plaintext.
+            token: Sent with each call, for nodes whose API has tokens; empty sends none.
+
+        Raises:
+            RefusalError: NOT_SECURE when a token would be sent to another machine in plaintext.
         """
+        metadata = bearer_metadata(target, token, is_encrypted=credentials is not None)
         channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
-        super().__init__(target, channel, timeout=timeout)
+        super().__init__(target, channel, timeout=timeout, metadata=metadata)
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedcoin.application.cli.shared.api_token import token_option
 from fedcoin.application.cli.shared.connect import node_client
 from fedcoin.application.cli.shared.exit_codes import FAILED
 from fedcoin.application.cli.shared.options import example, home_option
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     epilog=example("fedcoin-node doctor --home a", "fedcoin-node doctor --home a --json")
 )
 @home_option
+@token_option
 @click.option("--skip-worker", is_flag=True, help="Start no worker process (some seconds).")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
 def doctor(home: Home, skip_worker: bool, as_json: bool) -> None:

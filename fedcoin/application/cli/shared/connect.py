@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fedcoin.application.cli.shared.api_token import find_token
 from fedcoin.application.cli.shared.options import DEFAULT_HOME
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.cli.shared.passphrases import find_passphrase
@@ -81,7 +82,8 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
 
     config = home.config(os.environ)
     target = node_address(home, node, config)
-    async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
+    credentials, token = client_credentials(config.tls), find_token(config)
+    async with NodeClient(target, credentials=credentials, token=token) as client:
         yield client
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from fedcoin.application.cli.shared.api_token import token_option
 from fedcoin.application.configuration.fields import check_node_address, endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
@@ -163,13 +164,13 @@ def _add_home_option(command: F, *, is_made: bool) -> F:
 
 
 def node_option(command: F) -> F:
-    """Add `--node HOST:PORT`, whose value is None when it was not given.
+    """Add `--node HOST:PORT`, whose value is None when it was not given, and `--token-file FILE`.
 
     Args:
         command: The function that becomes a click command.
 
     Returns:
-        The command with the option.
+        The command with the options.
     """
     return click.option(
         "--node",
@@ -178,7 +179,7 @@ def node_option(command: F) -> F:
         metavar="HOST:PORT",
         help="The node's API; also FEDCOIN_NODE. Default: the home's api.listen, "
         "else 127.0.0.1:7051.",
-    )(command)
+    )(token_option(command))
 
 
 def json_option(command: F) -> F:

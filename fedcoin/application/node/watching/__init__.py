@@ -7,5 +7,6 @@ is decided elsewhere.
 * `vote_watch`: whether a validator casts the votes that it owes
 * `validator_presence`: whether enough validators can be reached
 * `certificate_watch`: how long its TLS certificates are valid
+* `block_log`: a line in the log for each final block
 * `clock_watch`: whether its clock differs from its peers'
 """

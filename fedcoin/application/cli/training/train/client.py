@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedcoin.application.cli.shared.api_token import token_option
 from fedcoin.application.cli.shared.connect import node_client
 from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
@@ -163,6 +164,7 @@ NAME = Parsed("name", _parse_name)
     help="A node's API, asked about the campaign before each round: nothing is handed in for a "
     "receipt that would have no effect.",
 )
+@token_option
 @passphrase_option
 @parent_option
 @json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedcoin.application.cli.shared.api_token import find_token
 from fedcoin.application.cli.shared.connect import node_address, trusted_chain
 from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
@@ -149,7 +150,8 @@ async def _run_server(
     from fedcoin.network.client.node_client import NodeClient
 
     store = open_coordinator_store(config, home)
-    async with NodeClient(target, credentials=client_credentials(config.tls)) as client:
+    credentials, token = client_credentials(config.tls), find_token(config)
+    async with NodeClient(target, credentials=credentials, token=token) as client:
         chain = await trusted_chain(home, client, genesis_hash)
         opened = open_coordinator(config, home, key, client, chain, store, new=new)
 
