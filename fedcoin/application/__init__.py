@@ -16,5 +16,6 @@ Nothing here imports it.
 * `coordinator`, `client`: the two sides of federated learning; `wallet`: signs and submits.
 * `devnet`: a whole network on one machine; `offline`: Shapley values without a chain.
 * `diagnosis`: what would keep a node from its work.
+* `explorer`: pages that show a chain; `rendering`: what they and a devnet's report look like.
 * `verification`: checks of a chain, and of a payment, without trusting a node.
 """

@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),
     },
     "Look": {
+        "explorer": ("queries.explorer", "Serve pages that show a chain to a browser."),
         "status": ("queries.status", "Show a node: height, peers, memory, supply."),
         "peers": ("queries.peers", "Show the peers of a node."),
         "validators": ("queries.validators", "Show the validators of the next block."),

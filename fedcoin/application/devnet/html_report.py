@@ -5,8 +5,7 @@ from __future__ import annotations
 from fedcoin import __version__
 from fedcoin.application.devnet import report_plots
 from fedcoin.application.devnet.results import DevnetResult
-from fedcoin.data.messages.amounts import SAP_PER_FDC, format_amount
-from fedcoin.data.plurals import format_count
+from fedcoin.application.rendering.template_environment import make_environment
 from fedcoin.learning.measures.terms import NAMES, TERMS
 
 
@@ -19,25 +18,10 @@ def render_report(result: DevnetResult) -> str:
     Returns:
         The page, in HTML.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fedcoin.application.devnet"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment("fedcoin.application.devnet")
     environment.filters.update(
-        amount=format_amount,
-        rounded_amount=lambda sap: f"{sap / SAP_PER_FDC:,.4f} FDC",
-        total=lambda sap: f"{sap / SAP_PER_FDC:,.2f} FDC",
-        value=lambda nano: f"{nano / 1e9:+.4f}",
         utility=lambda round: TERMS[NAMES[round.measure]].format_fraction(round.utility),
         title_of=lambda measure: TERMS[NAMES[measure]].title,
-        short=lambda text: f"{text[:10]}…{text[-6:]}" if len(text) > 18 else text,
-        megabytes=lambda count: f"{count / 1e6:.0f} MB",
-        counted=format_count,
     )
     page = environment.get_template("report.html.j2")
     return page.render(
@@ -51,9 +35,4 @@ def render_report(result: DevnetResult) -> str:
         ],
         paid=sum(client.payout for round in result.rounds for client in round.clients),
         version=__version__,
-        width=report_plots.WIDTH,
-        height=report_plots.HEIGHT,
-        left=report_plots.LEFT,
-        right=report_plots.WIDTH - report_plots.RIGHT,
-        bottom=report_plots.HEIGHT - report_plots.BOTTOM,
     )

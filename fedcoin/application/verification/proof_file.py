@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from fedcoin.application.verification.strict_json import (
     malformed,
@@ -37,12 +37,10 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt, encode_receipt
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentKind, PaymentReceipt, Receipt
+from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.state_pb2 import ValidatorPower
-
-if TYPE_CHECKING:
-    from fedcoin.network.client.node_client import NodeClient
 
 FORMAT: Final = "fedcoin/payment-proof/v1"
 """The value of `format` in a proof file."""
@@ -83,18 +81,55 @@ class ProvedPayments:
     """The payments, in the order in which they were made."""
 
 
+class ProofSource(Protocol):
+    """The calls of a node's API that give what a proof file holds; `NodeClient` has them."""
+
+    async def get_status(self) -> GetStatusResponse:
+        """Ask for the node's network and height.
+
+        Returns:
+            The status; its network and height are used.
+        """
+        ...
+
+    async def get_payment_proofs(
+        self, task_id: bytes | str, address: bytes | str
+    ) -> list[PaymentProof]:
+        """Ask for the proofs of a task's payments to an address.
+
+        Args:
+            task_id: The task: 32 bytes, or 64 hex digits.
+            address: The account that was paid: 20 bytes, or bech32m.
+
+        Returns:
+            One proof for each payment.
+        """
+        ...
+
+    async def list_validator_changes(self, below_height: int = 0) -> list[ValidatorChange]:
+        """List the changes of the validator set below a height; 0 means all.
+
+        Args:
+            below_height: Only changes below this height; 0 means all.
+
+        Returns:
+            The changes, the lowest first.
+        """
+        ...
+
+
 # Writing --------------------------------------------------------------------------------------
 
 
 async def fetch_document(
-    client: NodeClient, task_id: str | bytes, address: bytes
+    client: ProofSource, task_id: str | bytes, address: bytes | str
 ) -> dict[str, Any]:
     """Ask a node for the proofs of a task's payments and write them as a document.
 
     Args:
         client: A client of the node's API.
         task_id: The task: 32 bytes, or 64 hex digits.
-        address: The address that was paid, 20 bytes.
+        address: The address that was paid: 20 bytes, or bech32m.
 
     Returns:
         The content of a proof file.

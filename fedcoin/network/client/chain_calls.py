@@ -140,6 +140,22 @@ class ChainCalls(GrpcClient):
         request = pb.ListBlocksRequest()
         return await self.list_all(self._node.ListBlocks, request, "blocks", limit)
 
+    async def list_block_page(self, token: str = "", size: int = 20) -> pb.ListBlocksResponse:
+        """List one page of blocks, the latest first.
+
+        Args:
+            token: `next_page_token` of the page before; empty for the first page.
+            size: How many blocks a page has at most: 1 to 100.
+
+        Returns:
+            The page, amounts in sap; its `next_page_token` is empty on the last one.
+
+        Raises:
+            RpcError: BAD_PAGE_TOKEN when this list did not give the token, or the call failed.
+        """
+        request = pb.ListBlocksRequest(page_size=size, page_token=token)
+        return await self.call(self._node.ListBlocks, request)
+
     async def get_fees(self) -> pb.GetFeesResponse:
         """Ask for the fees, deposits and limits that a transaction has to keep to.
 

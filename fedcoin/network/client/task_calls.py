@@ -50,6 +50,36 @@ class TaskCalls(GrpcClient):
         )
         return await self.list_all(self._tasks.ListTasks, request, "tasks", limit)
 
+    async def list_task_page(
+        self,
+        campaign: Hash | None = None,
+        *,
+        open_only: bool = False,
+        token: str = "",
+        size: int = 50,
+    ) -> pb.ListTasksResponse:
+        """List one page of tasks, the latest first.
+
+        Args:
+            campaign: Only the tasks of this campaign; None means of all.
+            open_only: Only tasks that are neither settled nor failed.
+            token: `next_page_token` of the page before; empty for the first page.
+            size: How many tasks a page has at most: 1 to 100. Large ones may be fewer.
+
+        Returns:
+            The page, amounts in sap; its `next_page_token` is empty on the last one.
+
+        Raises:
+            RpcError: BAD_PAGE_TOKEN when this list did not give the token, or the call failed.
+        """
+        request = pb.ListTasksRequest(
+            campaign_id="" if campaign is None else hash_text(campaign),
+            open_only=open_only,
+            page_token=token,
+            page_size=size,
+        )
+        return await self.call(self._tasks.ListTasks, request)
+
     async def get_task(self, task_id: Hash) -> TaskView:
         """Ask for one task.
 
@@ -103,6 +133,22 @@ class TaskCalls(GrpcClient):
         """
         request = pb.ListCampaignsRequest()
         return await self.list_all(self._tasks.ListCampaigns, request, "campaigns", limit)
+
+    async def list_campaign_page(self, token: str = "", size: int = 50) -> pb.ListCampaignsResponse:
+        """List one page of campaigns, the latest first.
+
+        Args:
+            token: `next_page_token` of the page before; empty for the first page.
+            size: How many campaigns a page has at most: 1 to 100.
+
+        Returns:
+            The page, budgets in sap; its `next_page_token` is empty on the last one.
+
+        Raises:
+            RpcError: BAD_PAGE_TOKEN when this list did not give the token, or the call failed.
+        """
+        request = pb.ListCampaignsRequest(page_token=token, page_size=size)
+        return await self.call(self._tasks.ListCampaigns, request)
 
     async def get_campaign(self, campaign_id: Hash) -> CampaignView:
         """Ask for one campaign.

@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from fedcoin.application.devnet.report_plots import (
+from fedcoin.application.rendering.svg_plots import (
     BOTTOM,
-    HEIGHT,
+    HALF,
     LEFT,
     RIGHT,
     TOP,
-    WIDTH,
     choose_ticks,
-    make_scale,
 )
+
+WIDTH, HEIGHT = HALF.width, HALF.height
 
 GREY = "#808890"
 """The colour of axes and labels."""
@@ -48,7 +48,9 @@ def draw_bars(title: str, groups: Sequence[str], series: Sequence[Series]) -> st
     Returns:
         An SVG document.
     """
-    scale, ticks = make_scale([y for each in series for _, y in each.points], lambda v: f"{v:g}")
+    scale, ticks = HALF.make_scale(
+        [y for each in series for _, y in each.points], lambda v: f"{v:g}"
+    )
     marks = [_line(LEFT, tick.y, WIDTH - RIGHT, tick.y, 0.3) for tick in ticks]
     marks += [_text(LEFT - 6, tick.y + 4, tick.label, "end") for tick in ticks]
     slot = (WIDTH - LEFT - RIGHT) / len(groups)

@@ -3,11 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fedcoin.application.devnet.report_plots import (
-    choose_ticks,
     plot_payouts,
     plot_shares,
     plot_values,
@@ -36,12 +33,3 @@ def test_rounds_are_stacked(make_result: MakeResult) -> None:
 def test_a_price_is_split_completely(make_result: MakeResult) -> None:
     assert split_price(make_round(1)) == (600_000_000, 100_000_000, 200, 100_000_000)
     assert next(label.about for label in plot_shares(make_result()).labels) == "18.00 FDC"
-
-
-@given(st.floats(-1e6, 0), st.floats(0, 1e6))
-def test_ticks_enclose_the_range(low: float, high: float) -> None:
-    ticks = choose_ticks(low, high)
-    assert 2 <= len(ticks) <= 9
-    slack = 1e-6 * (high - low) + 1e-9
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= high - slack

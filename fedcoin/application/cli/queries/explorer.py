@@ -1,0 +1,60 @@
+"""`fedcoin-node explorer`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from fedcoin.application.cli.shared.connect import node_client
+from fedcoin.application.cli.shared.options import ENDPOINT, example, home_option, node_option
+from fedcoin.application.cli.shared.output import note
+from fedcoin.application.cli.shared.service import parent_option, serve
+from fedcoin.application.configuration.fields import endpoint_of
+from fedcoin.application.configuration.home import Home
+
+
+@click.command(
+    epilog=example(
+        "fedcoin-node explorer",
+        "fedcoin-node explorer --node 10.0.0.5:7051 --listen 127.0.0.1:8000",
+    )
+)
+@click.option(
+    "--listen",
+    type=ENDPOINT,
+    default="127.0.0.1:7080",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where browsers reach the pages; port 0 takes any free one.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Let other machines reach the pages, in plaintext. They can only read.",
+)
+@home_option
+@node_option
+@parent_option
+def explorer(
+    listen: str, insecure: bool, home: Home, node: str | None, stop_with_stdin: bool
+) -> None:
+    """Serve pages that show a chain to a browser: blocks, campaigns, values and payments.
+
+    The pages are read through the node's public API and follow the chain. They can only read. A
+    payment proof is checked by the browser itself, with the network's genesis.json.
+    """
+    from fedcoin.application.explorer.serving.web_server import serve_explorer
+
+    async def work(stop: asyncio.Event) -> None:
+        async with node_client(home, node) as client:
+            await serve_explorer(
+                client,
+                client.target,
+                endpoint_of(listen),
+                stop,
+                lambda url: note(f"explorer of {client.target}: {url}"),
+                insecure=insecure,
+            )
+
+    serve(work, with_stdin=stop_with_stdin)
