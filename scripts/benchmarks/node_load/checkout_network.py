@@ -23,8 +23,18 @@ _EXPIRY = 900_000
 _SEED = 1
 
 
-def _find(*places: str) -> Any:
-    """Import a name from the first of some places, each written as `module:name`."""
+def find(*places: str) -> Any:
+    """Import a name of this checkout.
+
+    Args:
+        *places: Where it is or was, each as `module:name` below `fedcoin`.
+
+    Returns:
+        What the first place that exists holds.
+
+    Raises:
+        ImportError: None of them exists.
+    """
     for place in places:
         module, _, name = place.partition(":")
         try:
@@ -34,26 +44,54 @@ def _find(*places: str) -> Any:
     raise ImportError(f"this checkout has none of {', '.join(places)}")
 
 
-_KeyPair = _find("data.crypto.keys:KeyPair", "data.keys:KeyPair")
-_format_address = _find("data.crypto.addresses:format_address", "data.addresses:format_address")
-_sign = _find("data.messages.transactions:sign_transaction", "data.transactions:sign_transaction")
-_Options = _find("application.devnet.plan:DevnetOptions", "application.devnet.plan:Options")
-_create = _find("application.devnet.home_folders:create_devnet", "application.devnet.plan:lay_out")
-_Processes = _find(
+_KeyPair = find("data.crypto.keys:KeyPair", "data.keys:KeyPair")
+_format_address = find("data.crypto.addresses:format_address", "data.addresses:format_address")
+_sign = find("data.messages.transactions:sign_transaction", "data.transactions:sign_transaction")
+_Options = find("application.devnet.plan:DevnetOptions", "application.devnet.plan:Options")
+_create = find("application.devnet.home_folders:create_devnet", "application.devnet.plan:lay_out")
+_Processes = find(
     "application.devnet.child_processes:ChildProcesses", "application.devnet.processes:Processes"
 )
-_body_class = _find("v1.transaction_pb2:TransactionBody")
-_transfer_class = _find("v1.transaction_pb2:Transfer")
-_output_class = _find("v1.transaction_pb2:TransferOutput")
+_body_class = find("v1.transaction_pb2:TransactionBody")
+_transfer_class = find("v1.transaction_pb2:Transfer")
+_output_class = find("v1.transaction_pb2:TransferOutput")
 
 
-def _senders(name: str, count: int) -> list[Any]:
+def create_plan(validators: int, clients: int, root: Path) -> Any:
+    """Write the homes of a devnet.
+
+    Args:
+        validators: How many validators there are.
+        clients: How many clients there are.
+        root: An empty folder.
+
+    Returns:
+        The checkout's plan of a devnet.
+    """
+    return _create(_Options(validators, clients, 1_000, "digits", 10**12, _SEED), root)
+
+
+def make_senders(name: str, count: int) -> list[Any]:
+    """Derive the keys of senders.
+
+    Args:
+        name: Tells these senders from others; at most 28 bytes.
+        count: How many there are.
+
+    Returns:
+        Key pairs of the checkout.
+    """
     prefix = name.encode().ljust(28, b"\0")
     return [_KeyPair.from_seed(prefix + number.to_bytes(4, "big")) for number in range(count)]
 
 
-def _rewrite_genesis(plan: Any, senders: list[Any]) -> None:
-    """Give each sender coins, and let signed transfers last longer than any run."""
+def rewrite_genesis(plan: Any, senders: list[Any]) -> None:
+    """Give each sender coins, and let signed transfers last longer than any run.
+
+    Args:
+        plan: The devnet, whose homes get the changed genesis.
+        senders: The key pairs that get coins.
+    """
     homes = [member.home for member in plan.members]
     content = json.loads(homes[0].genesis_path.read_text())
     content.setdefault("parameters", {})["max_expiry_blocks"] = 1_000_000
@@ -65,8 +103,18 @@ def _rewrite_genesis(plan: Any, senders: list[Any]) -> None:
         home.genesis_path.write_bytes(raw)
 
 
-def _signed(senders: list[Any], per_sender: int, receiver: bytes, genesis: Any) -> Iterator[bytes]:
-    """Sign transfers of one sap: the first of each sender, then the second, and so on."""
+def sign_transfers(senders: list[Any], per_sender: int, receiver: bytes, genesis: Any) -> Iterator[bytes]:
+    """Sign transfers of one sap: the first of each sender, then the second, and so on.
+
+    Args:
+        senders: Who signs them.
+        per_sender: How many each one signs.
+        receiver: The address that gets them, 20 bytes.
+        genesis: The network's genesis.
+
+    Yields:
+        Serialised signed transactions.
+    """
     rules = genesis.parameters
     fee = rules.base_fee + rules.fee_per_kib
     # Earlier signatures named the chain in the body alone.
@@ -91,7 +139,25 @@ def _write_transfers(path: Path, transfers: Iterator[bytes]) -> None:
             file.write(len(raw).to_bytes(4, "big") + raw)
 
 
-def _start(processes: Any, members: Any) -> None:
+def start_processes(logs: Path) -> Any:
+    """Make the checkout's context manager of child processes.
+
+    Args:
+        logs: The folder of their logs.
+
+    Returns:
+        The context manager, not entered yet.
+    """
+    return _Processes(logs)
+
+
+def start_members(processes: Any, members: Any) -> None:
+    """Start the programs of some members of a devnet, each program once.
+
+    Args:
+        processes: What `start_processes` made, entered.
+        members: Members of the plan.
+    """
     started = set()
     for member in members:
         # Several clients may share one process; earlier checkouts had one for each.
@@ -109,19 +175,19 @@ def main(root: Path, validators: int, batches: dict[str, tuple[int, int]]) -> No
         validators: How many validators there are.
         batches: By name, how many senders there are and how many transfers each one signs.
     """
-    plan = _create(_Options(validators, 5, 1_000, "digits", 10**12, _SEED), root)
-    senders = {name: _senders(name, count) for name, (count, _) in batches.items()}
+    plan = create_plan(validators, 5, root)
+    senders = {name: make_senders(name, count) for name, (count, _) in batches.items()}
     receiver = _KeyPair.from_seed(bytes(31) + b"\1")
-    _rewrite_genesis(plan, [*chain.from_iterable(senders.values()), receiver])
+    rewrite_genesis(plan, [*chain.from_iterable(senders.values()), receiver])
     genesis = plan.miners[0].member.home.genesis()
     files = {}
     for name, (_, per_sender) in batches.items():
         files[name] = str(root / f"{name}.transfers")
-        signed = _signed(senders[name], per_sender, receiver.address, genesis)
+        signed = sign_transfers(senders[name], per_sender, receiver.address, genesis)
         _write_transfers(Path(files[name]), signed)
-    with _Processes(root / "logs") as processes:
+    with start_processes(root / "logs") as processes:
         miners = [miner.member for miner in plan.miners]
-        _start(processes, miners)
+        start_members(processes, miners)
         description = {
             "apis": [miner.api for miner in plan.miners],
             "pids": [processes.pid(member.name) for member in miners],
@@ -131,7 +197,7 @@ def main(root: Path, validators: int, batches: dict[str, tuple[int, int]]) -> No
         print(json.dumps(description), flush=True)
         for line in sys.stdin:
             if line.strip() == "train":
-                _start(processes, plan.members[len(miners) :])
+                start_members(processes, plan.members[len(miners) :])
 
 
 if __name__ == "__main__":

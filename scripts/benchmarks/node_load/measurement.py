@@ -118,7 +118,7 @@ def _running(
     with tempfile.TemporaryDirectory() as root:
         settings = {"root": root, "validators": validators, "batches": batches}
         process = subprocess.Popen(
-            [_interpreter(checkout), str(_HERE / "checkout_network.py"), json.dumps(settings)],
+            [interpreter(checkout), str(_HERE / "checkout_network.py"), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -187,7 +187,15 @@ def _cpu_seconds_of_tree(pid: int) -> float:
         return 0.0
 
 
-def _interpreter(checkout: Path) -> str:
+def interpreter(checkout: Path) -> str:
+    """Find the Python that runs a checkout.
+
+    Args:
+        checkout: The checkout's root folder.
+
+    Returns:
+        That of its own environment when it has one, else the one that runs this program.
+    """
     own = checkout / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable
 
