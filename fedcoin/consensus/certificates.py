@@ -58,6 +58,10 @@ def verify_certificate(
     Raises:
         RefusalError: BAD_CERTIFICATE when one of these conditions does not hold.
     """
+    if verified is not None:
+        known = verified.find_certificate((height, block_hash, validators.hash()), raw)
+        if known is not None:
+            return known
     if len(raw) > _MAX_VOTE_BYTES * len(validators):
         raise _bad(f"has {len(raw)} bytes, too many for {len(validators)} validators")
     try:
@@ -78,6 +82,8 @@ def verify_certificate(
         raise _bad(f"is for block {first.block_hash.hex() or 'nil'}, not {block_hash.hex()}")
     for envelope in envelopes[1:]:
         _decode_precommit(envelope, genesis_hash, verified)
+    if verified is not None:
+        verified.add_certificate((height, block_hash, validators.hash()), raw, first.round)
     return first.round
 
 

@@ -50,6 +50,7 @@ class ValidatorSet:
     total_power: int = field(init=False, compare=False)
     """The sum of all powers, in sap."""
     _by_key: dict[bytes, Validator] = field(init=False, repr=False, compare=False)
+    _hash: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.members, key=lambda member: member.address))
@@ -150,7 +151,10 @@ class ValidatorSet:
         Returns:
             The hash, 32 bytes.
         """
+        if self._hash:
+            return self._hash[0]
         parts = [_CONTEXT, len(self.members).to_bytes(4, "big")]
         for member in self.members:
             parts += (member.public_key, member.power.to_bytes(8, "big"))
-        return sha256(*parts)
+        self._hash[:] = [sha256(*parts)]
+        return self._hash[0]

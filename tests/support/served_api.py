@@ -27,7 +27,7 @@ from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.ports.peers_port import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo, SyncProgress
 from fedcoin.network.ports.transaction_port import FeeRates
 from tests.support.keys import MINERS, key_of
 from tests.support.ledger_chain import LedgerChain
@@ -168,6 +168,10 @@ class FakePeers:
     connected: dict[bytes, PeerInfo] = field(default_factory=dict)
     banned: dict[bytes, float] = field(default_factory=dict)
     banned_hosts: dict[str, float] = field(default_factory=dict)
+    progress: SyncProgress | None = None
+
+    def sync_progress(self) -> SyncProgress | None:
+        return self.progress
 
     def peers(self) -> Sequence[PeerInfo]:
         return list(self.connected.values())

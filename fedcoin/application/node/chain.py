@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
 from fedcoin.application.node.voting_threads import run_for_voting
-from fedcoin.consensus.certificates import verify_certificate
 from fedcoin.consensus.proposer_order import ProposerOrder
+from fedcoin.contract.blocks.block_runs import ExecutedBlock, execute_run
 from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
 from fedcoin.contract.blocks.validation import (
     check_clock,
@@ -58,6 +58,8 @@ class NewBlock:
     # The serialised Certificate that makes the block final.
     certificate: bytes
     execution: Execution
+    # Whether blocks that follow it were appended in the same step.
+    is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,29 +281,33 @@ class Chain:
             if block.header.height <= self._height:
                 return False
             execution = await self._execute(block, round)
-            outcome = execution.receipts, execution.changes, execution.transactions
-            await run_for_voting(self.store.append, block, certificate, *outcome)
+            entry = ExecutedBlock(block, certificate, execution).entry()
+            await run_for_voting(self.store.append_all, [entry])
             self.ledger.adopt(execution)
             self._advance(block.header, execution.transactions)
-        new = NewBlock(block, certificate, execution)
-        for listener in self._block_listeners:
-            listener(new)
+        self._tell(NewBlock(block, certificate, execution))
         return True
 
     async def import_block(self, block: Block, certificate: bytes) -> None:
         """Implement `Importer.import_block`: verify and append the next block."""
-        if block.header.height <= self._height:
-            return
-        round = await run_for_voting(
-            verify_certificate,
-            certificate,
-            self.ledger.validators(),
-            self.genesis.hash,
-            block.header.height,
-            block.hash,
-            self.verified_votes,
-        )
-        await self.commit(block, certificate, round)
+        await self.import_blocks([(block, certificate)])
+
+    async def import_blocks(self, blocks: Sequence[tuple[Block, bytes]]) -> None:
+        """Implement `Importer.import_blocks`: verify consecutive blocks and append them at once."""
+        async with self._lock:
+            fresh = [one for one in blocks if one[0].height > self._height]
+            memory = self._find_or_decode, self.verified_votes
+            run = await run_for_voting(execute_run, fresh, self._header, self.ledger, *memory)
+            done = run.blocks
+            if done:
+                await run_for_voting(self.store.append_all, [one.entry() for one in done])
+                for one in done:
+                    self.ledger.adopt(one.execution)
+                self._advance(done[-1].block.header, done[-1].execution.transactions)
+        for one in done:
+            self._tell(NewBlock(one.block, one.certificate, one.execution, one is not done[-1]))
+        if run.refusal is not None:
+            raise run.refusal
 
     async def import_snapshot(self, path: Path) -> None:
         """Implement `Importer.import_snapshot`: start an empty chain from a snapshot."""
@@ -314,6 +320,10 @@ class Chain:
         log.info("the chain starts from the snapshot of height %d", self._height)
         for listener in self._jump_listeners:
             listener()
+
+    def _tell(self, new: NewBlock) -> None:
+        for listener in self._block_listeners:
+            listener(new)
 
     def _advance(self, header: BlockHeader, transactions: Iterable[Transaction]) -> None:
         self._height = header.height

@@ -204,6 +204,8 @@ class ConsensusDriver:
         )
 
     def _after_block(self, new: NewBlock) -> None:
+        if new.is_followed:
+            return
         self._paused_ms = self._clock()
         self._pause_ms = compute_pause_ms(len(new.block.transactions))
         self._after_jump()

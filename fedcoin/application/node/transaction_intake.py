@@ -348,8 +348,10 @@ class TransactionIntake:
         return result
 
     def _after_block(self, new: NewBlock) -> None:
-        ledger, height = self._chain.ledger, new.block.height
+        ledger, height = self._chain.ledger, self._chain.height()
         self._mempool.after_block(new.execution.transactions, ledger, height, self._next_time())
+        if new.is_followed:
+            return
         self._sound = {hash for hash in self._sound if self._mempool.get(hash) is not None}
         self._offer_all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from fedcoin.consensus.proposer_order import ProposerOrder
@@ -15,7 +16,7 @@ from fedcoin.contract.blocks.transition import (
     end_block,
 )
 from fedcoin.contract.state import records, validators
-from fedcoin.contract.state.cached_state import CachedState
+from fedcoin.contract.state.cached_state import CachedState, ScanMemory
 from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, ResultCache
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
@@ -138,7 +139,7 @@ class Ledger:
 
     def __init__(self, reader: StateReader, genesis: Genesis) -> None:
         self.genesis = genesis
-        self._reader = CachedState(reader)
+        self._reader: CachedState | Overlay = CachedState(reader)
         self._tree = StateTree.load(reader.scan(b""))
         self._results = ResultCache()
         self._order = validators.read_proposer_order(reader)
@@ -220,6 +221,18 @@ class Ledger:
             room -= size
         execution = self._finish(context, settlement, taken)
         return BuiltBlock(tuple(taken), execution, tuple(refused))
+
+    def fork(self) -> Ledger:
+        """Copy this ledger, to execute several blocks before the first of them is stored.
+
+        Returns:
+            A ledger after the same block. What it adopts does not change this one, which must
+            adopt nothing while the copy is used.
+        """
+        twin = copy(self)
+        twin._reader = Overlay(ScanMemory(self._reader))
+        twin._tree = self._tree.copy()
+        return twin
 
     def adopt(self, execution: Execution) -> None:
         """Make an executed block the latest one, after its changes were written to the database.

@@ -7,6 +7,7 @@ or checked, and when it is final.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from threading import Lock
 from typing import Final
 
@@ -15,6 +16,47 @@ from fedcoin.contract.state.overlay import StateReader
 _MAX_ENTRIES: Final = 32_768
 _MAX_BYTES: Final = 128
 """Longer values are not kept: accounts are shorter, and a task's terms may have megabytes."""
+
+_MAX_SCANS: Final = 64
+_MAX_SCANNED: Final = 512
+_MAX_SCANNED_BYTES: Final = 65_536
+"""Longer scans are not remembered."""
+
+
+class ScanMemory:
+    """Remembers the entries below short prefixes of a state that does not change meanwhile.
+
+    Each block looks for due bonds, campaigns and tasks, of which there are few or none.
+    """
+
+    def __init__(self, below: StateReader) -> None:
+        """Begin with nothing in memory.
+
+        Args:
+            below: The state; it must not change while this is used.
+        """
+        self._below = below
+        self._scans: dict[bytes, list[tuple[bytes, bytes]]] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """Implement `StateReader.get`: read an entry from the state below."""
+        return self._below.get(key)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Implement `StateReader.scan`: read entries, from memory if they are there."""
+        known = self._scans.get(prefix)
+        if known is not None:
+            return iter(known)
+        source = self._below.scan(prefix)
+        first = list(islice(source, _MAX_SCANNED))
+        size = sum(len(value) for _, value in first)
+        if (
+            len(first) < _MAX_SCANNED
+            and size <= _MAX_SCANNED_BYTES
+            and len(self._scans) < _MAX_SCANS
+        ):
+            self._scans[prefix] = first
+        return chain(first, source)
 
 
 class CachedState:

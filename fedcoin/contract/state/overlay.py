@@ -117,6 +117,15 @@ class Overlay:
         for key, value in above._written.items():
             self._write(key, value)
 
+    def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Add changes, such as those of a block, to its own.
+
+        Args:
+            changes: New values by key; None for entries that are deleted.
+        """
+        for key, value in changes.items():
+            self._write(key, value)
+
     def changes(self) -> dict[bytes, bytes | None]:
         """List the changes against the state below.
 

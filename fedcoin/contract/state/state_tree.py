@@ -151,6 +151,13 @@ class StateTree:
         tree.adopt(tree._with_buckets(buckets))
         return tree
 
+    def copy(self) -> StateTree:
+        """Copy the tree; what one of the two adopts does not change the other."""
+        twin = StateTree.__new__(StateTree)
+        twin._buckets = self._buckets.copy()
+        twin._levels = [level.copy() for level in self._levels]
+        return twin
+
     @property
     def root(self) -> bytes:
         """The root hash, 32 bytes."""

@@ -5,13 +5,15 @@ Validators are bonded miners, whose bonds are their voting power.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validator_messages import validators_from_messages, validators_to_messages
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.v1.state_pb2 import ProposerOrderState, ValidatorSetState
+from fedcoin.v1.state_pb2 import BondState, ProposerOrderState, ValidatorSetState
 
 
 def genesis_validators(genesis: Genesis) -> ValidatorSet:
@@ -37,11 +39,7 @@ def read_validators(state: StateReader) -> ValidatorSet:
     Returns:
         Every address with a bond, the bond in sap as its power.
     """
-    return ValidatorSet.from_members(
-        Validator(address, bond.public_key, bond.bond)
-        for address, bond in records.BONDS.scan(state)
-        if bond.bond
-    )
+    return _validators_of(tuple(state.scan(records.BONDS.prefix)))
 
 
 def read_last_validators(state: StateReader) -> ValidatorSet:
@@ -53,8 +51,7 @@ def read_last_validators(state: StateReader) -> ValidatorSet:
     Returns:
         The validators that the latest block recorded; an empty set where no record exists.
     """
-    recorded = records.LAST_VALIDATORS.get(state) or ValidatorSetState()
-    return validators_from_messages(recorded.validators)
+    return _recorded_validators(state.get(records.LAST_VALIDATORS.prefix) or b"")
 
 
 def write_last_validators(state: Overlay, validators: ValidatorSet) -> None:
@@ -121,6 +118,23 @@ def write_proposer_order(state: Overlay, order: ProposerOrder) -> None:
     record = ProposerOrderState(priorities=order.priorities, winner=order.winner)
     if record != records.PROPOSER_ORDER.get(state):
         records.PROPOSER_ORDER.put(state, record=record)
+
+
+# Each block reads both sets, which seldom change.
+
+
+@lru_cache(maxsize=16)
+def _validators_of(bonds: tuple[tuple[bytes, bytes], ...]) -> ValidatorSet:
+    start = len(records.BONDS.prefix)
+    read = ((key[start:], BondState.FromString(value)) for key, value in bonds)
+    return ValidatorSet.from_members(
+        Validator(address, bond.public_key, bond.bond) for address, bond in read if bond.bond
+    )
+
+
+@lru_cache(maxsize=16)
+def _recorded_validators(raw: bytes) -> ValidatorSet:
+    return validators_from_messages(ValidatorSetState.FromString(raw).validators)
 
 
 def _remember_priority(state: Overlay, address: bytes, priority: int) -> None:

@@ -11,6 +11,7 @@ from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_range, check_size
+from fedcoin.data.lru import LruDict
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.blocks import MAX_BLOCK_BYTES, Block, decode_block
 from fedcoin.v1 import vote_pb2
@@ -23,6 +24,9 @@ PRECOMMIT: Final[int] = vote_pb2.VOTE_KIND_PRECOMMIT
 
 _MAX_VOTE_BYTES: Final = 128
 """The largest size of a serialised Vote, or of a Proposal without its block, in bytes."""
+
+_MAX_CERTIFICATES: Final = 128
+"""How many certificates are remembered; a node that catches up verifies 64 blocks at a time."""
 
 _MAX_ROUND: Final = 2**32 - 2
 
@@ -70,6 +74,10 @@ class Proposal:
         return self.block.hash
 
 
+Decision = tuple[int, bytes, bytes]
+"""A block's height, its hash, and the hash of the validator set of its height."""
+
+
 class VerifiedVotes:
     """The votes that this node has decoded and verified, so that it does neither of them twice.
 
@@ -86,6 +94,7 @@ class VerifiedVotes:
         """
         self._max_votes = max_votes
         self._votes: OrderedDict[tuple[bytes, bytes, bytes], Vote] = OrderedDict()
+        self._certificates: LruDict[Decision, tuple[bytes, int]] = LruDict(_MAX_CERTIFICATES)
         self._lock = Lock()
 
     def find(self, envelope: SignedVote) -> Vote | None:
@@ -98,6 +107,34 @@ class VerifiedVotes:
             The decoded vote; None when it was not verified before.
         """
         return self._votes.get(_vote_key(envelope))
+
+    def find_certificate(self, decision: Decision, raw: bytes) -> int | None:
+        """Look up what a certificate was found to decide.
+
+        The same certificate arrives with its block and in the next block.
+
+        Args:
+            decision: Height, hash of the block and hash of the validator set.
+            raw: The serialised Certificate.
+
+        Returns:
+            The round in which the block was decided; None when these bytes were not verified
+            lately.
+        """
+        with self._lock:
+            known = self._certificates.get(decision)
+        return known[1] if known is not None and known[0] == raw else None
+
+    def add_certificate(self, decision: Decision, raw: bytes, round: int) -> None:
+        """Remember a certificate.
+
+        Args:
+            decision: Height, hash of the block and hash of the validator set.
+            raw: The serialised Certificate, which was verified for them.
+            round: The round in which the block was decided.
+        """
+        with self._lock:
+            self._certificates.put(decision, (raw, round))
 
     def add(self, vote: Vote) -> None:
         """Remember a vote.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.storage.database import Database
 from fedcoin.data.storage.trusted_headers import SELECT_BASE_HEIGHT, select_last_block
 
@@ -22,6 +23,22 @@ class StoredBlock:
     """The serialised Block."""
     certificate: bytes = field(repr=False)
     """The serialised Certificate of the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEntry:
+    """A block with everything that follows from it."""
+
+    block: Block
+    """The block."""
+    certificate: bytes
+    """The serialised Certificate that makes it final."""
+    receipts: Sequence[bytes]
+    """The block's serialised receipts, in order."""
+    changes: Mapping[bytes, bytes | None]
+    """The entries of the state that the block changes; None deletes a key."""
+    transactions: Sequence[Transaction]
+    """The block's transactions, decoded."""
 
 
 def write_block(

@@ -24,7 +24,7 @@ from fedcoin.data.messages.transactions import Transaction, decode_stored_transa
 from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.data.storage.block_index import BlockIndex, write_index
 from fedcoin.data.storage.block_reader import BlockReader
-from fedcoin.data.storage.block_tables import check_blocks, write_block
+from fedcoin.data.storage.block_tables import BlockEntry, check_blocks, write_block
 from fedcoin.data.storage.database import Database
 from fedcoin.data.storage.schema import TABLES, select_all_rows
 from fedcoin.data.storage.state_table import (
@@ -171,15 +171,33 @@ class ChainStore(BlockReader):
         """
         if transactions is None:
             transactions = [decode_stored_transaction(raw) for raw in block.transactions]
+        self.append_all([BlockEntry(block, certificate, receipts, changes, transactions)])
+
+    def append_all(self, blocks: Sequence[BlockEntry]) -> None:
+        """Store consecutive blocks with everything that follows from them, in one transaction.
+
+        All of it is on disk when this returns; after a crash before, none of it is.
+
+        Args:
+            blocks: The next blocks, in order.
+
+        Raises:
+            ValueError: The height or parent hash of one does not follow the one before it.
+        """
         with self._append_lock:
             height, hash = self._tip
-            if block.height != height + 1 or block.header.parent_hash != hash:
-                raise ValueError(f"block {block.height} does not follow block {height}")
+            for one in blocks:
+                if one.block.height != height + 1 or one.block.header.parent_hash != hash:
+                    raise ValueError(f"block {one.block.height} does not follow block {height}")
+                height, hash = one.block.height, one.block.hash
+            changes: dict[bytes, bytes | None] = {}
             with self._database.write() as connection:
-                write_block(connection, block, certificate, receipts)
+                for one in blocks:
+                    write_block(connection, one.block, one.certificate, one.receipts)
+                    write_index(connection, one.block.height, one.transactions, one.receipts)
+                    changes |= one.changes
                 write_changes(connection, changes)
-                write_index(connection, block.height, transactions, receipts)
-            self._tip = (block.height, block.hash)
+            self._tip = (height, hash)
 
     def restore(
         self, batches: Iterable[Iterable[tuple[bytes, bytes]]], base: Callable[[], SnapshotBase]

@@ -32,7 +32,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.kept_history import check_kept
 from fedcoin.network.ports.chain_port import ChainPort
-from fedcoin.network.ports.peers_port import Peers
+from fedcoin.network.ports.peers_port import Peers, SyncProgress
 from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Receipt
@@ -85,6 +85,7 @@ class NodeServicer(NodeServiceServicer):
         hash = chain.genesis.hash if header is None else _hash_at(chain, height)
         votes = self._node.own_votes()
         totals, validators = ledger.totals(), ledger.validators()
+        sync = self._peers.sync_progress() or SyncProgress(0, 0.0, None)
         return pb.GetStatusResponse(
             chain_id=chain.genesis.chain_id,
             genesis_hash=chain.genesis.hash.hex(),
@@ -115,6 +116,9 @@ class NodeServicer(NodeServiceServicer):
             vote_overdue=votes.is_overdue,
             clock_difference_ms=self._node.clock_difference_ms(),
             tls_expiry_ms=self._node.tls_expiry_ms(),
+            sync_target_height=sync.target_height,
+            sync_blocks_per_second=sync.blocks_per_second,
+            sync_seconds_left=sync.seconds_left,
         )
 
     async def GetVersion(

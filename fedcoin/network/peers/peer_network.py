@@ -47,7 +47,7 @@ from fedcoin.network.peers.sync.snapshot_server import SnapshotServer
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotOptions, SnapshotSync
 from fedcoin.network.ports.chain_port import ChainPort, Importer
 from fedcoin.network.ports.consensus_port import ConsensusPort
-from fedcoin.network.ports.peers_port import PeerInfo
+from fedcoin.network.ports.peers_port import PeerInfo, SyncProgress
 from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from fedcoin.v1.block_gossip_service_pb2_grpc import add_BlockGossipServiceServicer_to_server
@@ -222,6 +222,10 @@ class PeerNetwork:
         now = self.peer_set.now()
         infos = [peer.info(now) for peer in self.peer_set]
         return sorted(infos, key=lambda info: (info.address, info.node_key))
+
+    def sync_progress(self) -> SyncProgress | None:
+        """Implement `Peers.sync_progress`: say how far fetching blocks from peers is."""
+        return self._catch_up.progress()
 
     async def add(self, address: str) -> bytes:
         """Implement `Peers.add`: dial a peer and keep its address in the address book."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,6 +80,19 @@ class Importer(Protocol):
             RefusalError: BAD_CERTIFICATE when the certificate does not make the block final; a code
                 of `contract.blocks.validation.check_block`, such as WRONG_PARENT or WRONG_APP_HASH,
                 when the block is invalid or not the next one.
+        """
+        ...
+
+    async def import_blocks(self, blocks: Sequence[tuple[Block, bytes]]) -> None:
+        """Verify consecutive blocks, and append them in one step.
+
+        Args:
+            blocks: Decoded blocks, from the next height on, each with its serialised Certificate.
+                Those that are final already are left out.
+
+        Raises:
+            RefusalError: A code of `import_block` for the first block that is refused, which is the
+                next one then: those before it have been appended.
         """
         ...
 

@@ -85,7 +85,9 @@ async def _grow(plan: Any, transfers: Iterator[bytes], blocks: int, per_block: i
         chain = _Chain(store, _Ledger(store, genesis), lambda: now_ms)
         for height in range(1, blocks + 1):
             now_ms += 1
-            chosen = [_decode(raw, identity) for _, raw in zip(range(per_block), transfers, strict=False)]
+            chosen = [
+                _decode(raw, identity) for _, raw in zip(range(per_block), transfers, strict=False)
+            ]
             draft = await chain.build(_proposer(chain.ledger, height), chosen)
             if draft.refused:
                 raise RuntimeError(f"{len(draft.refused)} transfers do not apply")

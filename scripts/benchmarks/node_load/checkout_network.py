@@ -103,7 +103,9 @@ def rewrite_genesis(plan: Any, senders: list[Any]) -> None:
         home.genesis_path.write_bytes(raw)
 
 
-def sign_transfers(senders: list[Any], per_sender: int, receiver: bytes, genesis: Any) -> Iterator[bytes]:
+def sign_transfers(
+    senders: list[Any], per_sender: int, receiver: bytes, genesis: Any
+) -> Iterator[bytes]:
     """Sign transfers of one sap: the first of each sender, then the second, and so on.
 
     Args:

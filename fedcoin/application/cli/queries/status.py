@@ -15,7 +15,7 @@ from fedcoin.application.cli.shared.output import (
     print_json,
     size,
 )
-from fedcoin.application.cli.shared.waiting import power_shortage
+from fedcoin.application.cli.shared.waiting import power_shortage, sync_progress
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
@@ -43,7 +43,7 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
             "address": reply.address,
             "dialled at": reply.peer_address,
             "role": ", ".join(roles) or "observer",
-            "height": f"{reply.height}{since}{' (catching up)' if reply.catching_up else ''}",
+            "height": f"{reply.height}{since}{sync_progress(reply)}",
             "block": reply.block_hash,
             "app hash": reply.app_hash,
             "block time": moment(reply.block_time_ms),

@@ -65,12 +65,38 @@ def explanation(status: GetStatusResponse) -> str:
     if shortage:
         return f"Still waiting: {shortage}"
     if status.catching_up:
-        return f"Still waiting: the node is fetching blocks, now at height {status.height}."
+        at = f"{status.height}{sync_progress(status)}"
+        return f"Still waiting: the node is fetching blocks, now at height {at}."
     pending = format_count(status.pending_transactions, "pending transaction")
     return (
         f"Still waiting: the node is at height {status.height} with {pending}; "
         "`fedcoin-node peers` shows whether it is connected."
     )
+
+
+def sync_progress(status: GetStatusResponse) -> str:
+    """Say how far a node is that fetches blocks from its peers.
+
+    Args:
+        status: The node's answer to GetStatus.
+
+    Returns:
+        A phrase to follow the height, such as ` (catching up to 5000, 1200 blocks/s, 3 s left)`;
+        empty when the node is not catching up.
+    """
+    if not status.catching_up:
+        return ""
+    target = f" to {status.sync_target_height}" if status.sync_target_height else ""
+    if not status.HasField("sync_seconds_left"):
+        return f" (catching up{target})"
+    rate, left = status.sync_blocks_per_second, _duration(status.sync_seconds_left)
+    return f" (catching up{target}, {rate:.0f} blocks/s, {left} left)"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def power_shortage(status: GetStatusResponse) -> str:

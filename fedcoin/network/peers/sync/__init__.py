@@ -3,7 +3,7 @@
 This folder decides which peer is asked for what, and what to do when it fails. It does not decide
 whether a block is valid: it hands each one to the `Importer`.
 
-* `catch_up`: find out that a peer is ahead, and fetch what follows
+* `catch_up`: find out that a peer is ahead, and fetch what follows; `sync_pace`: at which rate
 * `headers`, `block_source`: check consecutive headers, then fetch their blocks from several peers
 * `snapshot_sync`: start from a peer's snapshot
 * `artifact_fetcher`: fetch artifacts from the peers that have them

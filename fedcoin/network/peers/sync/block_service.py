@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.storage.block_tables import StoredBlock
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
@@ -23,6 +24,7 @@ from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.v1.block_gossip_service_pb2 import (
     AnnounceBlockRequest,
     AnnounceBlockResponse,
+    CertifiedBlock,
     CertifiedHeader,
     ListHeadersRequest,
     ListHeadersResponse,
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 MAX_HEADERS = 200
 """The largest number of headers in one page."""
+
+MAX_MESSAGE_BLOCKS = 32
+"""The largest number of blocks in one message of a stream."""
 
 MAX_BLOCKS = 500
 """The largest number of blocks in one stream."""
@@ -103,11 +108,19 @@ class BlockGossipServicer(BlockGossipServiceServicer):
         first = request.from_height
         self._check_height(first)
         last = min(request.to_height or first + MAX_BLOCKS - 1, first + MAX_BLOCKS - 1)
-        for height in range(first, last + 1):
-            stored = await asyncio.to_thread(self._chain.store.block, height)
-            if stored is None:
+        size = min(request.message_blocks or 1, MAX_MESSAGE_BLOCKS)
+        while first <= last:
+            stored = await asyncio.to_thread(self._blocks, first, min(last, first + size - 1))
+            if not stored:
                 return
-            yield StreamBlocksResponse(block=stored.raw, certificate=stored.certificate)
+            first += len(stored)
+            yield StreamBlocksResponse(
+                block=stored[0].raw,
+                certificate=stored[0].certificate,
+                following=[
+                    CertifiedBlock(block=one.raw, certificate=one.certificate) for one in stored[1:]
+                ],
+            )
 
     async def ListSnapshots(
         self, request: ListSnapshotsRequest, context: CallContext
@@ -137,6 +150,20 @@ class BlockGossipServicer(BlockGossipServiceServicer):
                 field="from_height",
                 limit=str(top),
             )
+
+    def _blocks(self, first: int, last: int) -> list[StoredBlock]:
+        # The blocks of one message.
+        found: list[StoredBlock] = []
+        total = 0
+        for height in range(first, last + 1):
+            stored = self._chain.store.block(height)
+            if stored is None:
+                break
+            total += len(stored.raw) + len(stored.certificate)
+            if found and total > PAGE_BYTES:
+                break
+            found.append(stored)
+        return found
 
     def _headers(self, first: int, size: int) -> ListHeadersResponse:
         store = self._chain.store

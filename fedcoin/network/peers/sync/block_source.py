@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block, decode_block
+from fedcoin.network.background_tasks import run_within
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
+from fedcoin.network.peers.sync.block_service import MAX_MESSAGE_BLOCKS
 from fedcoin.network.peers.sync.headers import ChainTip
-from fedcoin.v1.block_gossip_service_pb2 import StreamBlocksRequest, StreamBlocksResponse
+from fedcoin.v1.block_gossip_service_pb2 import (
+    CertifiedBlock,
+    StreamBlocksRequest,
+    StreamBlocksResponse,
+)
 
 log = logging.getLogger(__name__)
 
-RANGE_BLOCKS = 8
+RANGE_BLOCKS = 64
 """The number of blocks that are asked of one peer at a time."""
 MAX_BUFFERED_BYTES = 16 * 1024 * 1024
 """The largest size of the fetched blocks that wait for an earlier one, in bytes."""
+MAX_WANTED_BLOCKS = 2_000
+"""The largest number of blocks that wait to be fetched or taken, whatever their size."""
 PACE_S = 0.05
 """The pause before a peer that was asked as often as it allows is asked again, in seconds."""
 BLOCK_S = 10.0
-"""The deadline for one block, in seconds."""
+"""The deadline for one message of blocks, in seconds."""
+STALL_S = 0.5
+"""When the next block does not come for this long, another peer is asked too, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,48 +53,94 @@ class FetchedBlock:
     """The peer that sent it, which is punished when the block is invalid."""
 
 
+@dataclass(slots=True, eq=False)
+class _Claim:
+    """A range that one worker is fetching."""
+
+    span: deque[ChainTip] = field(repr=False)
+    # The time of its last block, on the clock of the peers.
+    progressed: float
+    # Whether another worker fetches the same blocks, because this one stalls.
+    is_doubled: bool = False
+
+
 class BlockSource:
-    """The blocks of one run of headers; `take` returns them in order.
+    """The blocks of a growing run of headers; `take` returns them in order.
 
     Each peer has a worker (`work`) that fetches one range after another. Blocks that one peer fails
-    to send go back to the others. The caller runs the workers, and learns from `take` when none is
-    left.
+    to send go back to the others. When the next block does not come for `STALL_S`, a worker that
+    has nothing else to do fetches it too, and the block that comes first counts: no slow peer holds
+    the others up. The caller runs the workers, and learns from `take` when none is left.
 
     Args:
-        wanted: Height and hash of each block, in order; at least one.
+        wanted: Height and hash of the first blocks, in order; at least one.
         peers: The connected peers.
         max_block_bytes: The largest size of a block, in bytes.
     """
 
     def __init__(self, wanted: Sequence[ChainTip], peers: PeerSet, max_block_bytes: int) -> None:
         self._next = wanted[0].height
-        self._last = wanted[-1].height
-        self._ranges = deque(
-            wanted[start : start + RANGE_BLOCKS] for start in range(0, len(wanted), RANGE_BLOCKS)
-        )
+        self._last = self._next - 1
+        self._is_whole = False
+        self._ranges: deque[deque[ChainTip]] = deque()
+        self._claims: set[_Claim] = set()
         self._peers = peers
         self._max_block_bytes = max_block_bytes
         self._buffer: dict[int, FetchedBlock] = {}
         self._buffered_bytes = 0
         self._changed = asyncio.Event()
         self._workers = 0
-        self._fetching = 0
+        self.extend(wanted)
 
-    async def take(self) -> FetchedBlock | None:
-        """Wait for the next block.
+    def extend(self, wanted: Sequence[ChainTip]) -> None:
+        """Ask for the blocks that follow.
+
+        Args:
+            wanted: Height and hash of each, in order.
+        """
+        for start in range(0, len(wanted), RANGE_BLOCKS):
+            self._ranges.append(deque(wanted[start : start + RANGE_BLOCKS]))
+        if wanted:
+            self._last = wanted[-1].height
+        self._notify()
+
+    def finish(self) -> None:
+        """Say that no blocks follow those that were asked for."""
+        self._is_whole = True
+        self._notify()
+
+    async def wait_for_room(self) -> None:
+        """Wait until more blocks can be asked for."""
+        while self._last - self._next >= MAX_WANTED_BLOCKS:
+            await self._changed.wait()
+
+    async def take(self, max_blocks: int, max_bytes: int) -> list[FetchedBlock]:
+        """Wait for the next blocks.
+
+        Args:
+            max_blocks: The largest number to return.
+            max_bytes: The largest size of them together, in bytes, of which the first is not held.
 
         Returns:
-            The block; None after the last one, or when no worker is left to fetch it.
+            Those that are there, in order, at least one; none after the last one, or when no worker
+            is left to fetch the next.
         """
         while self._next not in self._buffer:
-            if self._next > self._last or not self._workers:
-                return None
+            if not self._workers or (self._is_whole and self._next > self._last):
+                return []
             await self._changed.wait()
-        fetched = self._buffer.pop(self._next)
-        self._buffered_bytes -= len(fetched.block.raw)
-        self._next += 1
+        taken: list[FetchedBlock] = []
+        size = 0
+        while len(taken) < max_blocks and self._next in self._buffer:
+            length = len(self._buffer[self._next].block.raw)
+            if taken and size + length > max_bytes:
+                break
+            taken.append(self._buffer.pop(self._next))
+            size += length
+            self._next += 1
+        self._buffered_bytes -= size
         self._notify()
-        return fetched
+        return taken
 
     async def work(self, peer: Peer) -> None:
         """Fetch from one peer until nothing is left to fetch or the peer fails.
@@ -93,80 +150,124 @@ class BlockSource:
         """
         self._workers += 1
         try:
-            while self._ranges or self._fetching:
-                if not self._ranges or not self._has_room():
-                    await self._changed.wait()
+            while not (self._is_whole and self._next > self._last):
+                span = self._choose_range()
+                if span is None:
+                    await self._wait(STALL_S)
                 elif not peer.range_budget.take(self._peers.now()):
                     # With small blocks, this node would exceed the rate that the peer allows.
+                    self._ranges.appendleft(span)
                     await asyncio.sleep(PACE_S)
-                elif not await self._fetch_next(peer):
+                elif not await self._fetch_range(peer, span):
                     return
         finally:
             self._workers -= 1
             self._notify()
 
-    def _has_room(self) -> bool:
+    def _choose_range(self) -> deque[ChainTip] | None:
+        if self._ranges and self._has_room(self._ranges[0][0].height):
+            return self._ranges.popleft()
+        since = self._peers.now() - STALL_S
+        for claim in self._claims:
+            # The range of the next block, which all wait for.
+            if claim.span and claim.span[0].height == self._next and claim.progressed <= since:
+                if claim.is_doubled:
+                    return None
+                claim.is_doubled = True
+                return claim.span.copy()
+        return None
+
+    def _has_room(self, height: int) -> bool:
         # The worker that fetches the next block never waits for room: the others wait for it.
-        urgent = self._ranges[0][0].height <= self._next
-        return urgent or self._buffered_bytes < MAX_BUFFERED_BYTES
+        return height <= self._next or self._buffered_bytes < MAX_BUFFERED_BYTES
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _fetch_next(self, peer: Peer) -> bool:
-        span = self._ranges.popleft()
-        self._fetching += 1
-        try:
-            rest = await self._fetch(peer, span)
-        finally:
-            self._fetching -= 1
-        if rest:
-            # The lowest blocks come first, since `take` waits for them.
-            self._ranges.appendleft(rest)
-        self._notify()
-        return not rest
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await run_within(seconds, self._changed.wait())
 
-    async def _fetch(self, peer: Peer, span: Sequence[ChainTip]) -> Sequence[ChainTip]:
-        # Returns the blocks that the peer did not send.
-        link = peer.link
+    async def _fetch_range(self, peer: Peer, span: deque[ChainTip]) -> bool:
+        claim = _Claim(span, self._peers.now())
+        self._claims.add(claim)
+        try:
+            await self._fetch(peer, claim)
+        finally:
+            self._claims.discard(claim)
+            # The lowest blocks come first, since `take` waits for them.
+            self._skip_known(span)
+            if span and not claim.is_doubled:
+                self._ranges.appendleft(span)
+            self._notify()
+        return not span
+
+    def _skip_known(self, span: deque[ChainTip]) -> None:
+        while span and (span[0].height < self._next or span[0].height in self._buffer):
+            span.popleft()
+
+    async def _fetch(self, peer: Peer, claim: _Claim) -> None:
+        # Takes the blocks that the peer sent out of the claim's span.
+        link, span = peer.link, claim.span
         if link is None:
-            return span
-        request = StreamBlocksRequest(from_height=span[0].height, to_height=span[-1].height)
-        done = 0
+            return
+        request = StreamBlocksRequest(
+            from_height=span[0].height,
+            to_height=span[-1].height,
+            message_blocks=MAX_MESSAGE_BLOCKS,
+        )
         try:
-            replies = link.open_stream(link.gossip.StreamBlocks, request)
-        except RpcError:
-            return span
-        try:
-            with replies:
-                for tip in span:
+            with link.open_stream(link.gossip.StreamBlocks, request) as replies:
+                while span:
                     reply = await replies.read(BLOCK_S)
                     if reply is None:
-                        problem = f"has no block {tip.height}"
+                        problem = f"has no block {span[0].height}"
                         self._peers.punish(peer, Offence.BROKEN_PROMISE, problem)
-                        break
-                    if not await self._accept(peer, tip, reply):
-                        break
-                    done += 1
+                        return
+                    if not await self._accept(peer, claim, reply):
+                        return
+                    while span and not self._has_room(span[0].height):
+                        await self._changed.wait()
         except RpcError as error:
-            log.debug("%s did not send block %d: %s", peer, span[done].height, error)
+            log.debug("%s did not send block %d: %s", peer, span[0].height, error)
             if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
-                peer.max_missing_height = span[done].height
-                return span[done:]
-            self._peers.punish(peer, Offence.SLOW, f"did not send block {span[done].height}")
-        return span[done:]
+                peer.max_missing_height = span[0].height
+                return
+            self._peers.punish(peer, Offence.SLOW, f"did not send block {span[0].height}")
 
-    async def _accept(self, peer: Peer, tip: ChainTip, reply: StreamBlocksResponse) -> bool:
-        try:
-            block = await asyncio.to_thread(decode_block, reply.block, self._max_block_bytes)
-        except RefusalError as refusal:
-            self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: {refusal}")
-            return False
-        if block.hash != tip.hash:
-            self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: another block")
-            return False
-        self._buffer[tip.height] = FetchedBlock(block, reply.certificate, peer)
-        self._buffered_bytes += len(reply.block)
+    async def _accept(self, peer: Peer, claim: _Claim, reply: StreamBlocksResponse) -> bool:
+        first = CertifiedBlock(block=reply.block, certificate=reply.certificate)
+        sent_blocks = [first, *reply.following]
+        tips = [tip for tip, _ in zip(claim.span, sent_blocks, strict=False)]
+        blocks = await asyncio.to_thread(_decode_expected, tips, sent_blocks, self._max_block_bytes)
+        for tip, block, sent in zip(tips, blocks, sent_blocks, strict=False):
+            if isinstance(block, str):
+                self._peers.punish(peer, Offence.BAD_BLOCK, f"block {tip.height}: {block}")
+                return False
+            claim.span.popleft()
+            claim.progressed = self._peers.now()
+            if tip.height >= self._next and tip.height not in self._buffer:
+                self._buffer[tip.height] = FetchedBlock(block, sent.certificate, peer)
+                self._buffered_bytes += len(block.raw)
         self._notify()
         return True
+
+
+def _decode_expected(
+    tips: Sequence[ChainTip], sent: Sequence[CertifiedBlock], max_bytes: int
+) -> list[Block | str]:
+    """Decode blocks, up to the first that is not the expected one. For a thread.
+
+    Returns the blocks; in the place of a wrong one, why it is.
+    """
+    decoded: list[Block | str] = []
+    for tip, one in zip(tips, sent, strict=False):
+        try:
+            block = decode_block(one.block, max_bytes)
+        except RefusalError as refusal:
+            return [*decoded, str(refusal)]
+        if block.hash != tip.hash:
+            return [*decoded, "another block"]
+        decoded.append(block)
+    return decoded

@@ -16,6 +16,8 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Sequence
+from statistics import median_high
 
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import DataCode, RefusalError
@@ -27,9 +29,11 @@ from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.sync.block_service import MAX_HEADERS
 from fedcoin.network.peers.sync.block_source import BlockSource, FetchedBlock
-from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
+from fedcoin.network.peers.sync.headers import CertifiedRun, ChainTip, certify_run
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotSync
+from fedcoin.network.peers.sync.sync_pace import SyncPace
 from fedcoin.network.ports.chain_port import ChainPort, Importer
+from fedcoin.network.ports.peers_port import SyncProgress
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,13 @@ GRACE_S = 0.3
 
 PAUSE_S = 0.5
 """The pause after a run without progress, in seconds."""
+
+MAX_RUN_BLOCKS = 20_000
+"""After so many blocks, the peers are ranked anew."""
+
+MAX_STEP_BLOCKS, MAX_STEP_BYTES = 64, 256 * 1024
+"""The largest number of blocks that are stored in one transaction, and their largest size in bytes:
+about 0.1 s of work, in which no other block can be checked."""
 
 CALL_S = 10.0
 """The deadline of a request for headers, in seconds."""
@@ -69,6 +80,7 @@ class CatchUp:
         self._peers = peers
         self._snapshot_sync = snapshot_sync
         self._woken = asyncio.Event()
+        self._progress = SyncPace()
         peers.on_height.append(self._on_height)
         peers.on_linked.append(self._on_height)
 
@@ -81,6 +93,20 @@ class CatchUp:
                 if not await self._grows_by_itself():
                     await self._catch_up()
             self._chain.catching_up = False
+            self._progress.clear()
+
+    def progress(self) -> SyncProgress | None:
+        """Say how far fetching is.
+
+        Returns:
+            The target, the rate and the time left; None while no blocks are fetched.
+        """
+        ahead = self._ahead()
+        if not self._chain.catching_up or not ahead:
+            return None
+        # The median: a peer may report any height.
+        target = median_high(peer.height for peer in ahead)
+        return self._progress.estimate(self._chain.height(), target)
 
     def _on_height(self, peer: Peer) -> None:
         if peer.height > self._chain.height():
@@ -114,11 +140,12 @@ class CatchUp:
             await self._snapshot_sync.attempt(ahead)
             return
         for peer in ahead:
-            tips = await self._headers(peer)
-            if tips:
+            store = self._chain.store
+            run = await self._headers(peer, ChainTip(store.height(), store.tip_hash()))
+            if run is not None and run.tips:
                 # Only proved headers count: a peer may report any height.
                 self._chain.catching_up = True
-                await self._fetch(tips)
+                await self._fetch(peer, run)
                 break
         if self._chain.height() == before:
             self._chain.catching_up = False
@@ -126,21 +153,19 @@ class CatchUp:
         else:
             log.info("caught up from height %d to %d", before, self._chain.height())
 
-    async def _headers(self, peer: Peer) -> list[ChainTip]:
-        # The headers after this node's last block that are proved to be final.
+    async def _headers(self, peer: Peer, tip: ChainTip) -> CertifiedRun | None:
+        # The headers after a block, proved to be final by the validators after this node's last.
         link = peer.link
         if link is None:
-            return []
-        store = self._chain.store
-        tip = ChainTip(store.height(), store.tip_hash())
-        validators = self._chain.ledger.validators()
+            return None
         request = ListHeadersRequest(from_height=tip.height + 1, page_size=MAX_HEADERS)
+        run: CertifiedRun | None = None
         try:
             reply = await link.call(link.gossip.ListHeaders, request, timeout=CALL_S)
-            tips = await asyncio.to_thread(
-                certified_prefix,
+            run = await asyncio.to_thread(
+                certify_run,
                 tip,
-                validators,
+                self._chain.ledger.validators(),
                 self._chain.genesis,
                 reply.headers,
                 self._chain.verified_votes,
@@ -150,40 +175,60 @@ class CatchUp:
             if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
                 peer.max_missing_height = tip.height + 1
                 log.warning("%s started from a snapshot and has no block %d", peer, tip.height + 1)
-                return []
-            tips = []
+                return None
         except RefusalError as refusal:
             self._peers.punish(peer, Offence.BAD_HEADERS, str(refusal))
-            return []
-        if not tips and self._chain.height() < peer.height:
+            return None
+        if (run is None or not run.tips) and self._chain.height() <= tip.height < peer.height:
             self._peers.punish(peer, Offence.BROKEN_PROMISE, f"has no height {tip.height + 1}")
             peer.height = min(peer.height, tip.height)
-        return tips
+        return run
 
-    async def _fetch(self, tips: list[ChainTip]) -> None:
-        source = BlockSource(tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
-        peers = [peer for peer in self._ahead() if peer.height >= tips[-1].height]
+    async def _fetch(self, header_peer: Peer, run: CertifiedRun) -> None:
+        source = BlockSource(run.tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
+        peers = [peer for peer in self._ahead() if peer.height >= run.tips[-1].height]
         async with BackgroundTasks("sync") as workers:
             for peer in peers[:MAX_SOURCES]:
                 workers.start(source.work(peer), "fetch")
             # Each worker counts itself in its first step.
             await asyncio.sleep(0)
-            while (fetched := await source.take()) is not None:
+            workers.start(self._extend(source, header_peer, run), "headers")
+            while fetched := await source.take(MAX_STEP_BLOCKS, MAX_STEP_BYTES):
                 if not await self._import(fetched):
                     return
+                self._progress.note(self._chain.height(), self._peers.now())
 
-    async def _import(self, fetched: FetchedBlock) -> bool:
+    async def _extend(self, source: BlockSource, peer: Peer, run: CertifiedRun) -> None:
+        """Fetch further headers while blocks are fetched, as long as the validators stay."""
+        known, first = run, run.tips[0].height
+        try:
+            while not known.is_last and known.tips[-1].height - first < MAX_RUN_BLOCKS:
+                await source.wait_for_room()
+                tip = known.tips[-1]
+                if peer.height <= tip.height:
+                    return
+                following = await self._headers(peer, tip)
+                if following is None or not following.tips:
+                    return
+                known = following
+                source.extend(known.tips)
+        finally:
+            source.finish()
+
+    async def _import(self, fetched: Sequence[FetchedBlock]) -> bool:
         before = self._chain.height()
         try:
-            await self._importer.import_block(fetched.block, fetched.certificate)
+            await self._importer.import_blocks([(one.block, one.certificate) for one in fetched])
         except RefusalError as refusal:
+            refused = self._chain.height() + 1
             if isinstance(refusal.code, DataCode) or refusal.code is ConsensusCode.BAD_CERTIFICATE:
-                self._peers.punish(fetched.peer, Offence.BAD_BLOCK, str(refusal))
+                sender = next(one.peer for one in fetched if one.block.height == refused)
+                self._peers.punish(sender, Offence.BAD_BLOCK, str(refusal))
             else:
                 # More than 2/3 of the power signed the block, so the peer is not at fault.
                 log.warning("this node disagrees with a certified block: %s", refusal)
                 await asyncio.sleep(PAUSE_S)
             return False
-        if self._chain.height() > before:
-            fetched.peer.useful_blocks += 1
+        for one in fetched:
+            one.peer.useful_blocks += one.block.height > before
         return True

@@ -31,13 +31,24 @@ class ChainTip:
     """The hash, 32 bytes."""
 
 
-def certified_prefix(
+@dataclass(frozen=True, slots=True)
+class CertifiedRun:
+    """Consecutive headers that are proved to be final."""
+
+    tips: tuple[ChainTip, ...]
+    """Height and hash of each, in order."""
+    is_last: bool
+    """Whether the validator set changes after the last of them: those that follow can be checked
+    only when the blocks up to there have been executed."""
+
+
+def certify_run(
     tip: ChainTip,
     validators: ValidatorSet,
     genesis: Genesis,
     headers: Sequence[CertifiedHeader],
     verified_votes: VerifiedVotes | None = None,
-) -> list[ChainTip]:
+) -> CertifiedRun:
     """Find those of some consecutive headers that a certificate proves to be final.
 
     Args:
@@ -49,13 +60,14 @@ def certified_prefix(
             certificate are added. None verifies every signature.
 
     Returns:
-        Height and hash of each final header, in order.
+        The final headers.
 
     Raises:
         RefusalError: MALFORMED when a header is malformed or does not follow the one before it;
             BAD_CERTIFICATE when the certificate of the last final header is wrong.
     """
     known = validators.hash()
+    is_last = False
     final: list[ChainTip] = []
     for certified in headers:
         header = decode_header(certified.header)
@@ -68,13 +80,14 @@ def certified_prefix(
         tip = ChainTip(header.height, sha256(certified.header))
         final.append(tip)
         if header.next_validators_hash != known:
+            is_last = True
             break
     if final:
         certificate = headers[len(final) - 1].certificate
         verify_certificate(
             certificate, validators, genesis.hash, tip.height, tip.hash, verified_votes
         )
-    return final
+    return CertifiedRun(tuple(final), is_last)
 
 
 def _broken(why: str) -> RefusalError:

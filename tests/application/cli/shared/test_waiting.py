@@ -29,6 +29,9 @@ def test_the_explanation_names_what_is_missing() -> None:
     assert "1 FDC of the voting power of 2 FDC are connected" in missing
     fetching = waiting.explanation(status(2, 2, catching_up=True, height=7))
     assert "fetching blocks, now at height 7" in fetching
+    rate = {"sync_target_height": 9, "sync_blocks_per_second": 0.5, "sync_seconds_left": 4.0}
+    fetching = waiting.explanation(status(2, 2, catching_up=True, height=7, **rate))
+    assert "now at height 7 (catching up to 9, 0 blocks/s, 4 s left)" in fetching
     pending = waiting.explanation(status(2, 2, pending_transactions=3, height=7))
     assert "height 7 with 3 pending transactions" in pending
 

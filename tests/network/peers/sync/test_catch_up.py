@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,17 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.contract.state.state_tree import StateTree
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.storage.block_tables import StoredBlock
 from fedcoin.network.error_details import read_error_details
 from fedcoin.network.peers.connections import peer
 from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.protection import limits
 from fedcoin.network.peers.protection.limits import LIMITS, Limit
-from fedcoin.network.peers.sync import block_source
+from fedcoin.network.peers.sync import block_source, catch_up
 from fedcoin.network.ports.consensus_port import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
@@ -233,6 +237,12 @@ async def test_ranges_are_bounded_and_end_where_the_chain_ends(
         request = pb.StreamBlocksRequest(from_height=39, to_height=10**18)
         call = link.gossip.StreamBlocks(request, metadata=link.metadata)
         assert [reply.block async for reply in call] == [b.raw for b in chain.blocks[38:]]
+        request.from_height, request.message_blocks = 1, 1_000
+        sizes = [
+            1 + len(reply.following)
+            async for reply in link.gossip.StreamBlocks(request, metadata=link.metadata)
+        ]
+        assert sizes == [32, 8]
         for height in (0, 41, 2**64 - 1):
             wrong = link.gossip.StreamBlocks(
                 pb.StreamBlocksRequest(from_height=height), metadata=link.metadata
@@ -278,3 +288,80 @@ async def test_fast_catch_up_does_not_flood_peers_with_statuses(
         # The node still learns the peer's final height.
         await until(lambda: source.peer(late).height == chain.height)
         assert score(source, 1) == 0
+
+
+async def test_one_peer_lies_one_is_slow_and_one_vanishes(
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An honest peer's blocks are enough, and nobody waits for the slow peer's answers."""
+    monkeypatch.setattr(block_source, "RANGE_BLOCKS", 4)
+    monkeypatch.setattr(block_source, "STALL_S", 0.1)
+    liar, slow, vanishing, honest = [await node_at(tmp_path, chain, n) for n in range(4)]
+    read = liar.store.block
+    liar.store.block = lambda height: read(max(1, height - 1))  # type: ignore[method-assign]
+    asked, gone = threading.Event(), threading.Event()
+    delay(slow, until_set=gone)
+    delay(vanishing, until_set=gone, asked=asked)
+    late = await node_at(tmp_path, chain, 4, height=0)
+    async with running(liar, slow, vanishing, honest, late):
+        for source in (liar, slow, vanishing, honest):
+            await late.network.add(source.address)
+        await asyncio.to_thread(asked.wait, 10)
+        stopping = asyncio.ensure_future(vanishing.network.stop(0))
+        await caught_up(late, chain)
+        gone.set()
+        await stopping
+        assert KEYS[0].public_key in late.network.peer_set.banned()
+        assert late.peer(honest).useful_blocks > 0
+        assert score(late, 3) == 0
+
+
+def delay(node: PeerNode, until_set: threading.Event, asked: threading.Event | None = None) -> None:
+    """Let a peer answer no request for blocks before an event."""
+    read = node.store.block
+
+    def delayed(height: int) -> StoredBlock | None:
+        if asked is not None:
+            asked.set()
+        until_set.wait(20)
+        return read(height)
+
+    node.store.block = delayed  # type: ignore[method-assign]
+
+
+async def test_blocks_before_an_invalid_one_are_kept(tmp_path: Path, chain: LedgerChain) -> None:
+    node = await node_at(tmp_path, chain, 0, height=2)
+    heights: list[tuple[int, bool]] = []
+    node.chain.on_block(lambda new: heights.append((new.block.height, new.is_followed)))
+    certified = list(zip(chain.blocks, chain.certificates, strict=True))
+    wrong = (chain.blocks[6], chain.certificates[5])
+    with pytest.raises(RefusalError) as caught:
+        await node.chain.import_blocks([*certified[:6], wrong, *certified[7:]])
+    assert caught.value.code is ConsensusCode.BAD_CERTIFICATE
+    assert node.chain.height() == 6
+    assert heights == [(3, True), (4, True), (5, True), (6, False)]
+    await node.chain.import_blocks(certified)
+    assert node.store.tip_hash() == chain.hash
+    assert node.chain.ledger.app_hash == StateTree.load(node.store.scan(b"")).root
+    node.store.close()
+
+
+async def test_progress_is_told_while_blocks_are_fetched(
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "MAX_STEP_BLOCKS", 1)
+    source = await node_at(tmp_path, chain, 0)
+    late = await node_at(tmp_path, chain, 1, height=0)
+    seen: list[int] = []
+
+    def look(_: object) -> None:
+        progress = late.network.sync_progress()
+        if progress is not None:
+            seen.append(progress.target_height)
+
+    late.chain.on_block(look)
+    async with running(source, late):
+        await late.network.add(source.address)
+        await caught_up(late, chain)
+        assert set(seen) == {chain.height}
+        assert late.network.sync_progress() is None

@@ -10,7 +10,7 @@ from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.network.peers.sync.headers import ChainTip, certified_prefix
+from fedcoin.network.peers.sync.headers import ChainTip, certify_run
 from fedcoin.v1.block_gossip_service_pb2 import CertifiedHeader
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.transaction_pb2 import Bond
@@ -44,7 +44,8 @@ def first_validators(chain: LedgerChain) -> ValidatorSet:
 
 def check(chain: LedgerChain, headers: list[CertifiedHeader]) -> list[ChainTip]:
     tip = ChainTip(0, chain.genesis.hash)
-    return certified_prefix(tip, first_validators(chain), chain.genesis, headers)
+    run = certify_run(tip, first_validators(chain), chain.genesis, headers)
+    return list(run.tips)
 
 
 def test_one_good_certificate_vouches_for_all_before_it(chain: LedgerChain) -> None:
@@ -114,4 +115,4 @@ def test_headers_of_another_chain_of_the_same_genesis(chain: LedgerChain) -> Non
     other.produce()
     tip = ChainTip(1, chain.blocks[0].hash)
     with pytest.raises(RefusalError, match="does not name"):
-        certified_prefix(tip, first_validators(chain), chain.genesis, run_of(other)[1:])
+        certify_run(tip, first_validators(chain), chain.genesis, run_of(other)[1:])
