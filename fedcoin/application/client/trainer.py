@@ -24,7 +24,7 @@ from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
-from fedcoin.application.client.round_payments import RoundPayment, RoundPayments
+from fedcoin.application.client.round_payments import LATE_CODES, RoundPayment, RoundPayments
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
@@ -137,6 +137,7 @@ class Trainer:
         self._trained: _TrainedUpdate | None = None
         self._handed_in: dict[int, Update] = {}
         self._done: set[int] = set()
+        self._late: set[int] = set()
         self._results = RoundPayments(report)
 
     @property
@@ -252,7 +253,7 @@ class Trainer:
             self._round_changed.set()
 
     async def _work(self, client: FederatedClient) -> None:
-        """Train for each round that is open."""
+        """Train for each round that is open, and join again when all clients missed one."""
         while True:
             self._round_changed.clear()
             change = self._present
@@ -262,6 +263,16 @@ class Trainer:
                 and change.round not in self._done
             ):
                 await self._train_round(client, change)
+            elif (
+                change is not None
+                and change.phase == pb.ROUND_PHASE_WAITING
+                and change.round in self._late
+            ):
+                # The coordinator got no update, and begins the round again with who joins again.
+                self._report(f"round {change.round}: begins again, as no update came in time")
+                self._late.discard(change.round)
+                self._done.discard(change.round)
+                await client.register(self._key, self._genesis_hash, self._clock_ms())
             else:
                 await self._round_changed.wait()
 
@@ -273,6 +284,7 @@ class Trainer:
         trained = await self._trained_for(client, change)
         if trained is None:
             self._results.note_late(change.round, 0, "it was over before the program ended")
+            self._late.add(change.round)
             self._done.add(change.round)
             return
         # The server could have begun the receipt window, or opened the task, in the meantime.
@@ -296,6 +308,8 @@ class Trainer:
             receipt = await client.submit_update(signed)
         except RpcError as error:
             self._results.note_refusal(error, change.round, trained.num_samples)
+            if error.code in LATE_CODES:
+                self._late.add(change.round)
         else:
             handed_in = decode_update(signed, self._genesis_hash)
             self._handed_in[change.round] = handed_in

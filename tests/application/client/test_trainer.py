@@ -177,6 +177,28 @@ async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_pa
                 assert await asyncio.wait_for(task, 60) == paid
 
 
+async def test_a_round_that_all_clients_missed_begins_again_with_them(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        config = settings(clients=1, rounds=1, round_seconds=2)
+        async with started(await here.prepared(config)) as coordinator:
+            training = SlowTraining()
+            slow = Trainer(
+                coordinator.address,
+                client_key(1),
+                RIDER,
+                here.chain.genesis_hash,
+                training=training,
+                report=here.lines.append,
+            )
+            async with running(slow) as (task,):
+                await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
+                (outcome,) = await asyncio.wait_for(task, 30)
+            await training.stop()
+        assert outcome.status is RoundStatus.PAID
+        told = " ".join(here.lines)
+        assert told.index("late, so that it has no value") < told.index("begins again")
+
+
 async def test_nothing_is_handed_in_while_the_campaign_closes(
     tmp_path: Path, report_attack: ReportAttack
 ) -> None:
