@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ from fedcoin.application.client.own_program import (
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
 from fedcoin.data.messages.privacy_claims import describe_privacy
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.measures.target_kind import find_target_kind
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.data_fit import describe_other_scale
@@ -69,11 +71,13 @@ class LocalTraining:
         examples = format_count(loaded.num_examples, "example")
         self._report(f"training on {examples} of {data.dataset}: {loaded.inputs.describe()}")
 
-    async def check_model(self, model: bytes) -> None:
-        """Check that the data fit a model; a program looks after its own data.
+    async def check_model(self, model: bytes, utility: int) -> None:
+        """Check that the data fit a model and a measure; a program looks after its own data.
 
         Args:
             model: The serialised ModelSpec.
+            utility: What the campaign's models are measured by, a value of the enum `Utility`; it
+                decides what the data's targets are, also in trainings.
 
         Raises:
             RefusalError: A code of `client_data.check_model`, such as BAD_DATASET or WRONG_SHAPE,
@@ -81,6 +85,7 @@ class LocalTraining:
             WorkerError: The training process died twice.
         """
         if isinstance(self._data, ClientData):
+            self._data = dataclasses.replace(self._data, kind=find_target_kind(utility))
             await self._pool.run("while training", client_data.check_model, self._data, model)
 
     def warn_of_scale(self, evaluation: tuple[float, float]) -> None:

@@ -23,11 +23,13 @@ from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.files.array_files import write_arrays
+from fedcoin.learning.measures.terms import TERMS
 from fedcoin.learning.model.frozen_weights import load_frozen
 from fedcoin.learning.model.spec import is_onnx, parse_spec, trained_shapes
 from fedcoin.learning.model.weight_files import WeightsFile, read_weights_file
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.training_pool import TrainingPool
+from fedcoin.v1 import task_pb2
 
 DEFAULT_SECONDS: Final = 3600.0
 """How long a program may run in a round, in seconds, unless the caller says otherwise."""
@@ -39,7 +41,7 @@ VARIABLES: Final = {
     "FEDCOIN_ROUND_FROZEN": "frozen.npz: the weights that stay as they are, not part of the "
     "update; not there if all are trained",
     "FEDCOIN_ROUND_SETTINGS": "round.json: round, rounds, epochs, batch_size, learning_rate, seed, "
-    "input_shape, num_classes, weights (name and shape of each that is trained)",
+    "measure, input_shape, num_classes, weights (name and shape of each that is trained)",
     "FEDCOIN_ROUND_UPDATE": "update.npz: where the program writes the trained weights, by the same "
     "names, and num_samples; update.safetensors, update.pt and Keras files do as well",
 }
@@ -81,6 +83,8 @@ class RoundWork:
     """The client's own seed."""
     frozen: Path | None = None
     """The file of the model's frozen weights, as tensors; None for a model without."""
+    utility: int = task_pb2.UTILITY_ACCURACY
+    """What the campaign's models are measured by, a value of the enum `Utility`."""
 
 
 def parse_command(text: str) -> tuple[str, ...]:
@@ -184,6 +188,7 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
         "batch_size": work.plan.batch_size,
         "learning_rate": work.plan.learning_rate,
         "seed": (work.plan.seed + work.seed) % 2**32,
+        "measure": TERMS[work.utility].name if work.utility in TERMS else "",
         "input_shape": list(spec.input_shape),
         "num_classes": spec.num_classes,
         "weights": [

@@ -130,6 +130,7 @@ class Trainer:
         self._joined: pb.RegisterResponse | None = None
         self._model = b""
         self._checked = b""
+        self._utility = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._frozen_path: Path | None = None
         self._present: pb.WatchRoundsResponse | None = None
@@ -208,6 +209,7 @@ class Trainer:
     async def _join(self, client: FederatedClient) -> None:
         status = await client.get_campaign_status()
         check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
+        self._utility = status.utility
         await self._check_model(client, status.model)
         if self._joined is None:
             self._local.warn_of_scale((status.input_low, status.input_high))
@@ -225,7 +227,7 @@ class Trainer:
         if self._checked == artifact:
             return
         model = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
-        await self._local.check_model(model)
+        await self._local.check_model(model, self._utility)
         await self._fetch_frozen(client, model)
         self._model, self._checked = model, artifact
 
@@ -358,6 +360,7 @@ class Trainer:
                 decode_training_plan(self._joined.plan),
                 int.from_bytes(self._key.address[:4], "big"),
                 self._frozen_path,
+                self._utility,
             )
             done = await self._local.train(work, self._wait_until_over(change.round))
             if done is None:

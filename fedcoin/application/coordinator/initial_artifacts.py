@@ -23,6 +23,7 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import read_architecture
 from fedcoin.learning.files.stored_arrays import unreadable
+from fedcoin.learning.measures.target_kind import find_target_kind
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
@@ -112,20 +113,24 @@ async def build_initial_artifacts(
     """
     name_or_json = await asyncio.to_thread(_read_model_argument, model)
     changes: tuple[str, ...] = ()
+    kind = find_target_kind(utility)
     process = WorkerProcess()
     await process.start()
     try:
         evaluation = await process.call(
-            load_evaluation_set, dataset, evaluation_size, num_shards, scale
+            load_evaluation_set, dataset, evaluation_size, num_shards, scale, kind
         )
         shapes = (evaluation.input_shape, evaluation.num_classes)
         divisor = evaluation.inputs.model_divisor if model in keras_models.MODEL_NAMES else 1.0
         if model.endswith(".onnx"):
-            spec, weights = await process.call(onnx_files.create_onnx_model, model, *shapes)
+            spec, weights = await process.call(
+                onnx_files.create_onnx_model, model, *shapes, kind, evaluation.positions
+            )
         else:
             spec, weights, changes = await process.call(
-                keras_import.create_initial_model, name_or_json, *shapes, seed, divisor
-            )
+                keras_import.create_initial_model,
+                name_or_json, *shapes, seed, divisor, kind, evaluation.positions,
+            )  # fmt: skip
         if model.endswith(".keras"):
             weights = (await process.call(read_weights_file, Path(model), spec)).tensors
         divided = await process.call(freeze_weights, spec, weights, tuple(trained))

@@ -31,6 +31,8 @@ from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.learning.measures.target_kind import find_target_kind
+from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.partition_spec import LINEAR
 from fedcoin.learning.training.partitions import add_noise, draw_partition
@@ -106,7 +108,8 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
             BAD_SHARE or BAD_PARTITION when it cannot be divided so.
     """
     options.check()
-    dataset = datasets.load_dataset(options.dataset)
+    kind = find_target_kind(NAMES[options.utility])
+    dataset = datasets.load_dataset(options.dataset, kind=kind)
     options.check_evaluation(len(dataset.y_test))
     miner_names = [f"miner-{number}" for number in range(1, options.miners + 1)]
     miner_keys = [derive_key(options.seed, name) for name in miner_names]

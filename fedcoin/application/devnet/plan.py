@@ -11,7 +11,6 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT, SAP_PER_FDC, format_amount
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.measures.terms import NAMES, TARGET_UTILITIES
 from fedcoin.learning.training.partition_spec import Partition
 from fedcoin.learning.training.training_plan import MAX_EPOCHS
 
@@ -86,8 +85,8 @@ class DevnetOptions:
         """Check all options together.
 
         Raises:
-            RefusalError: BAD_ARGUMENT when a number is out of its range, no miner is honest, or the
-                utility is one of regression.
+            RefusalError: BAD_ARGUMENT when a number is out of its range, or no miner is
+                honest.
         """
         for name, value, low, high in (
             ("miners", self.miners, 1, MAX_MINERS),
@@ -102,13 +101,6 @@ class DevnetOptions:
         if not self.rounds <= self.budget <= MAX_BUDGET:
             bounds = (format_amount(amount) for amount in (self.rounds, MAX_BUDGET))
             raise _out_of_range("budget", format_amount(self.budget), *bounds)
-        if NAMES[self.utility] in TARGET_UTILITIES:
-            raise RefusalError(
-                ApplicationCode.BAD_ARGUMENT,
-                f"--utility {self.utility} measures regression, but a devnet's clients train "
-                "classifiers; choose another",
-                field="utility",
-            )
         dishonest = sum(count for _, count in self.adversaries)
         if dishonest >= self.miners:
             raise RefusalError(

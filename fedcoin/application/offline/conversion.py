@@ -18,8 +18,9 @@ from fedcoin.learning.files.array_files import open_arrays, write_arrays
 from fedcoin.learning.files.examples import ALL, TEST, TRAIN, VALIDATION, find_parts, read_examples
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import KERAS_KIND
-from fedcoin.learning.files.labels import read_labels
 from fedcoin.learning.files.stored_arrays import Array
+from fedcoin.learning.files.targets import guess_target_kind, read_targets
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model.weight_files import NUM_SAMPLES, WeightsFile, read_weights_file
 from fedcoin.learning.workers.pool import WorkerPool
 
@@ -185,12 +186,15 @@ def _read_data(source: Path, rules: LabelRules) -> _Read:
     for part, (x, y) in examples.parts.items():
         x_name, y_name = ("x", "y") if part == ALL else (f"x_{part}", f"y_{part}")
         sources[x_name], sources[y_name] = examples.names[part]
-        labels, changes = read_labels(source, sources[y_name], _number(source, y, rules))
+        numbered, field = _number(source, y, rules), sources[y_name]
+        are_classes = bool(rules.classes or rules.first)
+        kind = TargetKind.CLASSES if are_classes else guess_target_kind(source, field, numbered)
+        targets, changes = read_targets(source, field, numbered, kind)
         remarks.extend(change for change in changes if change not in remarks)
-        arrays[x_name], arrays[y_name] = x, labels
+        arrays[x_name], arrays[y_name] = x, targets
     if rules.classes:
-        numbered = ", ".join(f"{name} = {number}" for number, name in enumerate(rules.classes))
-        remarks.append(f"classes numbered: {numbered}")
+        listed = ", ".join(f"{name} = {number}" for number, name in enumerate(rules.classes))
+        remarks.append(f"classes numbered: {listed}")
     if rules.first:
         remarks.append(f"labels lowered by {rules.first}")
     if examples.scale is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +16,9 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.examples import ALL, TEST, read_examples
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import read_architecture
-from fedcoin.learning.files.labels import read_labels
 from fedcoin.learning.files.stored_arrays import unreadable
-from fedcoin.learning.measures.terms import TARGET_UTILITIES, TOKEN_UTILITIES
+from fedcoin.learning.files.targets import read_targets
+from fedcoin.learning.measures.target_kind import find_target_kind
 from fedcoin.learning.training.input_range import (
     InputRange,
     check_divisor,
@@ -146,7 +145,8 @@ def read_evaluation(
     examples = read_examples(path, (ALL, TEST))
     part = ALL if ALL in examples.parts else TEST
     x, y = examples.parts[part]
-    labels, changes = _read_targets(path, examples.names[part][1], y, utility)
+    name = examples.names[part][1]
+    labels, changes = read_targets(path, name, y, find_target_kind(utility))
     if x.ndim < 2 or not len(labels):
         raise _bad_data(
             LearningCode.WRONG_SHAPE,
@@ -161,23 +161,6 @@ def read_evaluation(
     tensors = encode_tensors({"x": inputs, "y": labels})
     measured = replace(measure_inputs([x], divisor), remarks=(*examples.remarks, *changes))
     return EvaluationFile(tensors, len(labels), labels, measured)
-
-
-def _read_targets(
-    path: Path, name: str, array: npt.NDArray[Any], utility: int
-) -> tuple[Array, tuple[str, ...]]:
-    """Read what outputs are compared with, and say what was changed."""
-    is_column = array.ndim == 2 and array.shape[1] == 1
-    if utility in TARGET_UTILITIES:
-        return _to_float32(path, name, array[:, 0] if is_column else array), ()
-    if utility in TOKEN_UTILITIES and array.ndim > 1 and not is_column:
-        if array.dtype.kind not in "ui":
-            raise _bad_data(
-                LearningCode.WRONG_DTYPE,
-                f"{path} has {array.dtype} in {name}; tokens must be integers",
-            )
-        return array.astype(np.int64), ()
-    return read_labels(path, name, array)
 
 
 def _to_float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:

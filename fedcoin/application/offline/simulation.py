@@ -34,6 +34,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import find_target_kind
 from fedcoin.learning.measures.terms import TERMS, format_utility
 from fedcoin.learning.training import client_data
 from fedcoin.learning.training.client_data import ClientData
@@ -130,6 +131,7 @@ async def simulate(
             partition=partition,
             allow_numpy=True,
             scale=scale,
+            kind=find_target_kind(utility),
         )
         for index, role in enumerate(client_roles)
     ]

@@ -16,8 +16,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fedcoin.data.errors import RefusalError
-from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.evaluation.job import Counts, ExampleShare
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import Accuracy, find_right
@@ -131,32 +129,6 @@ def make_batches(
 def _label_ranges(labels: npt.NDArray[np.generic]) -> list[tuple[int, slice]]:
     ends = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
     return [(int(labels[begin]), slice(begin, end)) for begin, end in pairwise(ends)]
-
-
-def check_positions(output_shape: Sequence[int | None], y: npt.NDArray[np.generic]) -> None:
-    """Check that a model has a row of outputs for each label of an example.
-
-    Args:
-        output_shape: The shape of the outputs for a batch, (examples, classes) or (examples,
-            positions, classes); None for a size that is not fixed.
-        y: The targets (m, ...) of the evaluation set.
-
-    Raises:
-        RefusalError: WRONG_SHAPE when there are labels for positions and the model has a row of
-            outputs for an example, or has a row for each position and there is one label for an
-            example.
-    """
-    if len(output_shape) == 2 and (y.ndim == 1 or y.dtype.kind == "f"):
-        return
-    if len(output_shape) == 3 and y.ndim == 2 and output_shape[1] in (None, y.shape[1]):
-        return
-    raise RefusalError(
-        LearningCode.WRONG_SHAPE,
-        f"the model gives outputs of shape {tuple(output_shape)}, and the evaluation set has y of "
-        f"shape {y.shape}; a label for each position needs a row of outputs for each, and a row of "
-        "outputs one label",
-        field="evaluation.y",
-    )
 
 
 def precompute(

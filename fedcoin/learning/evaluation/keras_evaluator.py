@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.devices import PROCESSOR, Device
-from fedcoin.learning.evaluation.example_batches import Floats, Inputs, check_positions
+from fedcoin.learning.evaluation.example_batches import Floats, Inputs
 from fedcoin.learning.evaluation.job import (
     ALL_EXAMPLES,
     Coalitions,
@@ -31,6 +31,7 @@ from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.near_ties import NEAR_TIES
 from fedcoin.learning.measures.right_answers import ACCURACY, Accuracy
+from fedcoin.learning.measures.target_checks import check_positions
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.spec import weight_shapes

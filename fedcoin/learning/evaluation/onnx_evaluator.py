@@ -21,7 +21,6 @@ from fedcoin.learning.evaluation.example_batches import (
     ExampleBatch,
     Floats,
     Inputs,
-    check_positions,
     make_batches,
 )
 from fedcoin.learning.evaluation.float_mode import are_subnormals_flushed
@@ -34,6 +33,7 @@ from fedcoin.learning.evaluation.job import (
 from fedcoin.learning.evaluation.summing_evaluator import SummingEvaluator
 from fedcoin.learning.measures.measure import Measure, Statistics
 from fedcoin.learning.measures.right_answers import ACCURACY
+from fedcoin.learning.measures.target_checks import check_positions
 from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.onnx_models import frozen_part, graph_checks, value_shapes
 from fedcoin.v1 import artifact_pb2

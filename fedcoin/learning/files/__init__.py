@@ -10,5 +10,6 @@ model's weights are given to it.
 * `npz_format`, `safetensors_format`, `torch_format`, `hdf5_format`: one module for each format.
 * `weight_names`: finds a model's weights by name or position.
 * `examples`, `labels`: find inputs and labels by the names that people give them.
+* `targets`: labels, numbers to predict or ids of tokens, as the measure takes them.
 * `table_files`: CSV and Parquet.
 """

@@ -99,7 +99,8 @@ def _check_whole(path: Path, name: str, array: npt.NDArray[Any]) -> None:
         raise _refusal(
             LearningCode.WRONG_DTYPE,
             path,
-            f"has the label {array[row]:g} in row {row} of {name}; labels must be whole numbers",
+            f"has the label {array[row]:g} in row {row} of {name}; labels must be whole numbers "
+            "(numbers to predict need a measure of regression: --utility r-squared)",
         )
 
 

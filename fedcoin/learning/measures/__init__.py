@@ -13,6 +13,7 @@ turns the sums over the whole set into the utility.
 * `regression`: mean squared error and R squared.
 * `tokens`: next-token accuracy.
 * `class_scores`: log-probabilities and log-odds, for `ranking` and `losses`.
+* `target_kind`: what an example's target is for each measure.
 * `target_checks`: whether an evaluation set fits a model and a measure.
 * `tolerances`: how far honest machines may differ; `near_ties`: answers that rounding decides.
 * `choice`: the measure of each `Utility` of task.proto, for an evaluation set.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.measures.measure import Targets
 from fedcoin.learning.measures.ranking import MAX_AUC_CLASSES
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, TOKEN_UTILITIES
 from fedcoin.v1 import task_pb2
 
@@ -32,10 +35,64 @@ def check_targets(utility: int, targets: Targets, num_classes: int) -> None:
             UNFIT_MEASURE when the measure says nothing on such a set, for example because it has
             one class.
     """
-    if utility in TARGET_UTILITIES:
-        _check_numbers(utility, targets, num_classes)
-    else:
+    if utility not in TARGET_UTILITIES:
         _check_labels(utility, targets, num_classes)
+        return
+    _check_numbers(utility, targets, num_classes)
+    if bool((targets == targets[:1]).all()):
+        raise _refusal(
+            LearningCode.UNFIT_MEASURE,
+            f"all targets of the evaluation set are equal; the {TERMS[utility].title} needs "
+            "different ones",
+            "2 values",
+        )
+
+
+def check_training_targets(kind: TargetKind, targets: Targets, num_classes: int) -> None:
+    """Check targets that a model is trained on, which may all be equal.
+
+    Args:
+        kind: What they are.
+        targets: Targets (m, ...), as `TargetKind` describes them.
+        num_classes: How many outputs the model has.
+
+    Raises:
+        RefusalError: WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or LABEL_OUT_OF_RANGE as `check_targets`
+            raises them; UNFIT_MEASURE for classes or tokens when the model has one output, or no
+            position has a label.
+    """
+    if kind is TargetKind.NUMBERS:
+        _check_numbers(task_pb2.UTILITY_MEAN_SQUARED_ERROR, targets, num_classes)
+    elif kind is TargetKind.TOKENS:
+        _check_labels(task_pb2.UTILITY_NEXT_TOKEN_ACCURACY, targets, num_classes)
+    else:
+        _check_labels(task_pb2.UTILITY_ACCURACY, targets, num_classes)
+
+
+def check_positions(output_shape: Sequence[int | None], targets: Targets) -> None:
+    """Check that a model has a row of outputs for each target of an example.
+
+    Args:
+        output_shape: The shape of the outputs for a batch, (examples, classes) or (examples,
+            positions, classes); None for a size that is not fixed.
+        targets: The targets (m, ...) of the evaluation set.
+
+    Raises:
+        RefusalError: WRONG_SHAPE when there are labels for positions and the model has a row of
+            outputs for an example, or has a row for each position and there is one label for an
+            example.
+    """
+    if len(output_shape) == 2 and (targets.ndim == 1 or targets.dtype.kind == "f"):
+        return
+    if len(output_shape) == 3 and targets.ndim == 2 and output_shape[1] in (None, targets.shape[1]):
+        return
+    raise _refusal(
+        LearningCode.WRONG_SHAPE,
+        f"the model gives outputs of shape {tuple(output_shape)}, and the evaluation set has y of "
+        f"shape {targets.shape}; a label for each position needs a row of outputs for each, and a "
+        "row of outputs one label",
+        "",
+    )
 
 
 def _check_labels(utility: int, labels: Targets, num_classes: int) -> None:
@@ -118,12 +175,6 @@ def _check_numbers(utility: int, targets: Targets, num_classes: int) -> None:
             LearningCode.NOT_FINITE,
             "the evaluation set has a target that is NaN or infinite; every number must be finite",
             "finite",
-        )
-    if bool((targets == targets[:1]).all()):
-        raise _refusal(
-            LearningCode.UNFIT_MEASURE,
-            f"all targets of the evaluation set are equal; the {title} needs different ones",
-            "2 values",
         )
 
 

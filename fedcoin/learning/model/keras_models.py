@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.model.spec import check_spec, parse_architecture, parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
@@ -32,6 +33,7 @@ def build_named_model(
     num_classes: int,
     seed: int = 0,
     divisor: float = 1.0,
+    kind: TargetKind = TargetKind.CLASSES,
 ) -> Any:
     """Build one of the models of this package.
 
@@ -39,17 +41,18 @@ def build_named_model(
         name: One of `MODEL_NAMES`.
         input_shape: The shape of one example; for `cnn` (height, width) or (height, width,
             channels) with sides of at least 4.
-        num_classes: How many classes the model tells apart.
+        num_classes: How many classes the model tells apart, or how many numbers it predicts.
         seed: Seeds the initial weights.
         divisor: What the model's first layer divides the inputs by, a `Rescaling`; no such layer
             for 1.
+        kind: What the targets are: for numbers the last layer is linear, else a softmax.
 
     Returns:
         A Keras model with initial weights.
 
     Raises:
         RefusalError: UNKNOWN_MODEL when there is no model of that name; BAD_MODEL when it cannot
-            take examples of that shape.
+            take examples of that shape, or targets are tokens.
     """
     if name not in MODEL_NAMES:
         raise RefusalError(
@@ -57,6 +60,13 @@ def build_named_model(
             f"there is no model {name!r}; choose {' or '.join(MODEL_NAMES)}, or give a JSON file",
             field="model",
             limit=", ".join(MODEL_NAMES),
+        )
+    if kind is TargetKind.TOKENS:
+        raise RefusalError(
+            LearningCode.BAD_MODEL,
+            f"{name} takes measurements, not ids of tokens: give a model of your own (--model) "
+            "that begins with an Embedding",
+            field="model",
         )
     if name == "cnn" and not (len(input_shape) in (2, 3) and min(input_shape[:2]) >= 4):
         raise RefusalError(
@@ -70,7 +80,8 @@ def build_named_model(
     keras.backend.clear_session()  # resets the counters in layer names, which the spec contains
     layers = [] if divisor == 1 else [keras.layers.Rescaling(1 / divisor)]
     layers += _mlp_layers(keras) if name == "mlp" else _cnn_layers(keras, tuple(input_shape))
-    layers.append(keras.layers.Dense(num_classes, activation="softmax"))
+    activation = "linear" if kind is TargetKind.NUMBERS else "softmax"
+    layers.append(keras.layers.Dense(num_classes, activation=activation))
     return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
 
 

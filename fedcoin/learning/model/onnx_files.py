@@ -19,6 +19,8 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
+from fedcoin.learning.model.artifact_checks.shape_checks import check_shapes
 from fedcoin.learning.model.onnx_models import graph_checks, value_shapes
 from fedcoin.learning.model.onnx_models.graph_checks import bad_graph
 from fedcoin.learning.model.onnx_models.operators import MAX_IR_VERSION
@@ -149,14 +151,20 @@ def read_onnx_spec(path: str) -> bytes:
 
 
 def create_onnx_model(
-    path: str, input_shape: tuple[int, ...], num_classes: int
+    path: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    kind: TargetKind = TargetKind.CLASSES,
+    positions: int = 0,
 ) -> tuple[bytes, bytes]:
     """Read a campaign's first model from a file, for a worker process.
 
     Args:
         path: A file that an exporter wrote, with external data beside it if it names any.
         input_shape: The shape of one example of the data set.
-        num_classes: How many classes the data set has.
+        num_classes: How many outputs the targets need (`count_outputs`).
+        kind: What the targets are.
+        positions: How many targets an example has, where each position has one; 0 for one.
 
     Returns:
         The serialised ModelSpec, and the file's weights as encoded tensors.
@@ -168,12 +176,9 @@ def create_onnx_model(
     """
     network = read_onnx_file(path)
     spec = network.spec
-    shapes = (tuple(spec.input_shape), spec.num_classes)
-    if shapes != (tuple(input_shape), num_classes):
-        raise bad_graph(
-            f"the model maps {shapes[0]} to {shapes[1]} outputs; the data set needs "
-            f"{tuple(input_shape)} to {num_classes}"
-        )
+    graph = graph_checks.read_onnx(spec)
+    made = value_shapes.infer_shapes(graph, value_shapes.MIN_BATCH_SIZE).output_shape[1:]
+    check_shapes(tuple(spec.input_shape), made, input_shape, num_classes, kind, positions)
     return spec.SerializeToString(deterministic=True), encode_tensors(network.weights)
 
 

@@ -8,7 +8,8 @@ the result.
 * `input_range`: the range of their inputs, and what these were divided by.
 * `partition_spec`, `partitions`: how simulated clients divide one data set, and the division.
 * `training_plan`, `sgd`: how clients train, and stochastic gradient descent, by Keras or, for
-  dense layers, by NumPy (`dense_sgd`), also with differential privacy (`private_sgd`).
+  dense layers, by NumPy (`dense_sgd`), also with differential privacy (`private_sgd`);
+  `loss_gradients`: what they minimise.
 * `client_data`: one client's data and its update, for a worker process; `data_fit`: whether the
   data fit a campaign's model.
 """

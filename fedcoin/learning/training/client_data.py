@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.model.frozen_weights import load_frozen
 from fedcoin.learning.model.spec import parse_spec
@@ -49,6 +50,9 @@ class ClientData:
     """What to divide the inputs by; 0: the file's array `scale` or, without one, nothing."""
     privacy: PrivacySettings | None = None
     """Train with differential privacy; None for plain SGD."""
+    kind: TargetKind | None = None
+    """What the targets are; None, before the campaign's measure is known, for what the file's look
+    like."""
 
 
 @lru_cache(maxsize=1)
@@ -66,15 +70,25 @@ def load_client_dataset(data: ClientData) -> Dataset:
             arrays or the scale are invalid; BAD_SHARE when there is no such share or a fraction of
             wrong labels is not from 0 to 1; BAD_PARTITION when the data cannot be divided so.
     """
-    dataset = _load_whole_dataset(data.dataset, data.scale)
+    dataset = _load_whole_dataset(data.dataset, data.scale, data.kind)
     if data.num_clients:
         dataset = take_share(dataset, data.num_clients, data.index, data.seed, data.partition)
     return datasets.mislabel(dataset, data.label_noise, data.seed + data.index)
 
 
-@lru_cache(maxsize=1)
-def _load_whole_dataset(name: str, scale: float) -> Dataset:
-    return datasets.load_dataset(name, need_test=False, scale=scale)
+def _load_whole_dataset(name: str, scale: float, kind: TargetKind | None) -> Dataset:
+    """Load a data set, unless it is the last one, whose targets were guessed to be of this kind."""
+    held = _last.get((name, scale))
+    if held is not None and kind in (None, held.kind):
+        return held
+    _last.clear()
+    loaded = datasets.load_dataset(name, need_test=False, scale=scale, kind=kind)
+    _last[name, scale] = loaded
+    return loaded
+
+
+_last: dict[tuple[str, float], Dataset] = {}
+"""The last whole data set that this process loaded, by its name and scale."""
 
 
 def prepare_training(data: ClientData) -> DataSummary:
@@ -114,7 +128,8 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
     if not data.is_free_rider:
         check_fit(data.dataset, load_client_dataset(data), spec_raw)
     if data.privacy is not None:
-        check_private(parse_spec(spec_raw))
+        dataset = load_client_dataset(data)
+        check_private(parse_spec(spec_raw), dataset.kind, dataset.y_train)
 
 
 def compute_update(
@@ -152,6 +167,6 @@ def compute_update(
     shared = load_frozen(parse_spec(spec_raw), frozen)
     weights = train(
         spec_raw, base, x, y, plan, seed,
-        allow_numpy=data.allow_numpy, frozen=shared, privacy=data.privacy,
+        kind=dataset.kind, allow_numpy=data.allow_numpy, frozen=shared, privacy=data.privacy,
     )  # fmt: skip
     return encode_tensors(weights), len(dataset.y_train)

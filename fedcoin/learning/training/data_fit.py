@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model.artifact_checks.weight_checks import MAX_MAGNITUDE
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.model.token_ids import vocabulary_size
@@ -30,7 +32,9 @@ def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
 
     Raises:
         RefusalError: WRONG_SHAPE when examples have another shape than the model's;
-            LABEL_OUT_OF_RANGE when there are more classes; OUT_OF_RANGE when inputs are beyond plus
+            LABEL_OUT_OF_RANGE when there are more classes; WRONG_SHAPE when an example has another
+            number of numbers to predict than the model has outputs, or several labels that are no
+            tokens; OUT_OF_RANGE when inputs are beyond plus
             or minus `MAX_MAGNITUDE`, or ids beyond the model's vocabulary; MODEL_TOO_LARGE,
             BAD_MODEL or FORBIDDEN_LAYER when the model is not accepted.
     """
@@ -44,16 +48,7 @@ def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
             "in the same order as the other clients",
             str(shape),
         )
-    highest = int(dataset.y_train.max())
-    # A model with one output has no classes to count.
-    if highest >= spec.num_classes > 1:
-        raise _refusal(
-            LearningCode.LABEL_OUT_OF_RANGE,
-            f"{name} has labels from {int(dataset.y_train.min())} to {highest}; the campaign's "
-            f"model has {spec.num_classes} classes, numbered from 0: number yours in the same way "
-            "(`fedcoin-node convert --first-label 1` shifts labels that count from 1)",
-            str(spec.num_classes - 1),
-        )
+    _check_targets(name, dataset, spec.num_classes)
     low, high = float(dataset.x_train.min()), float(dataset.x_train.max())
     if max(-low, high) > MAX_MAGNITUDE:
         raise _refusal(
@@ -70,6 +65,39 @@ def check_fit(name: str, dataset: Dataset, spec_raw: bytes) -> None:
             f"knows the ids 0 to {vocabulary - 1}: encode your data with its vocabulary",
             str(vocabulary - 1),
         )
+
+
+def _check_targets(name: str, dataset: Dataset, outputs: int) -> None:
+    """Refuse targets that the model's outputs cannot be compared with."""
+    given = dataset.num_classes
+    if dataset.kind is TargetKind.NUMBERS:
+        if given != outputs:
+            raise _refusal(
+                LearningCode.WRONG_SHAPE,
+                f"{name} has {format_count(given, 'number')} to predict for each example; the "
+                f"campaign's model predicts {outputs}: give the same targets in the same order as "
+                "the other clients",
+                str(outputs),
+            )
+        return
+    low, highest = int(dataset.y_train.min()), int(dataset.y_train.max())
+    # A model with one output has no classes to count.
+    if highest < outputs or outputs == 1:
+        return
+    if dataset.kind is TargetKind.TOKENS:
+        advice = "encode your data with its vocabulary"
+        held, known = "next tokens with ids", f"knows the ids 0 to {outputs - 1}"
+    else:
+        held, known = "labels", f"has {outputs} classes, numbered from 0"
+        advice = (
+            "number yours in the same way (`fedcoin-node convert --first-label 1` shifts labels "
+            "that count from 1)"
+        )
+    raise _refusal(
+        LearningCode.LABEL_OUT_OF_RANGE,
+        f"{name} has {held} from {low} to {highest}; the campaign's model {known}: {advice}",
+        str(outputs - 1),
+    )
 
 
 def describe_other_scale(

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,9 @@ from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files.examples import ALL, TEST, TRAIN, read_examples
-from fedcoin.learning.files.labels import read_labels
+from fedcoin.learning.files.targets import guess_target_kind, read_targets
+from fedcoin.learning.measures.measure import Targets
+from fedcoin.learning.measures.target_kind import TargetKind, count_outputs
 from fedcoin.learning.training.input_range import (
     InputRange,
     check_divisor,
@@ -40,7 +43,6 @@ from fedcoin.learning.training.input_range import (
 )
 
 Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 MNIST_VARIABLE = "FEDCOIN_MNIST"
 """The environment variable that holds the path of an `mnist.npz`."""
@@ -50,17 +52,20 @@ _DIGITS = Path(__file__).with_name("digits.npz")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Inputs float32 (m, ...) and labels int64 (m,), from 0, for training and for testing.
+    """Inputs float32 (m, ...) and targets (m, ...), for training and for testing.
 
-    The arrays for testing are empty in a data set that was loaded without them.
+    Targets are as `TargetKind` describes them, such as labels int64 (m,) from 0. The arrays for
+    testing are empty in a data set that was loaded without them.
     """
 
     x_train: Floats
-    y_train: Labels
+    y_train: npt.NDArray[Any]
     x_test: Floats
-    y_test: Labels
+    y_test: npt.NDArray[Any]
     inputs: InputRange
     """The range of all inputs in the file, and what they were divided by."""
+    kind: TargetKind = TargetKind.CLASSES
+    """What the targets are."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -69,11 +74,17 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """One more than the highest label, and at least 2."""
-        return max(2, *(int(y.max()) + 1 for y in (self.y_train, self.y_test) if len(y)))
+        """How many outputs a model needs, as `count_outputs` counts them."""
+        return count_outputs(self.kind, (self.y_train, self.y_test))
 
 
-def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Dataset:
+def load_dataset(
+    name: str,
+    *,
+    need_test: bool = True,
+    scale: float = 0.0,
+    kind: TargetKind | None = TargetKind.CLASSES,
+) -> Dataset:
     """Load a data set.
 
     Args:
@@ -83,6 +94,7 @@ def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Da
             which need not be divided in parts, either.
         scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
             nothing.
+        kind: What the targets must be; None for what `guess_target_kind` takes them for.
 
     Returns:
         Arrays for training and, where the file has them, for testing; inputs are divided already.
@@ -94,7 +106,7 @@ def load_dataset(name: str, *, need_test: bool = True, scale: float = 0.0) -> Da
     """
     if scale:
         check_divisor(scale)
-    return _load_divided(_find_file(name), need_test, scale)
+    return _load_divided(_find_file(name), need_test, scale, kind)
 
 
 def _find_file(name: str) -> Path:
@@ -121,8 +133,8 @@ def _find_file(name: str) -> Path:
     return path
 
 
-def _load_divided(path: Path, need_test: bool, scale: float) -> Dataset:
-    held = _read_parts(path, (TRAIN, TEST) if need_test else (TRAIN, TEST, ALL), scale)
+def _load_divided(path: Path, need_test: bool, scale: float, kind: TargetKind | None) -> Dataset:
+    held = _read_parts(path, (TRAIN, TEST) if need_test else (TRAIN, TEST, ALL), scale, kind)
     train = held.parts.get(TRAIN) or held.parts.get(ALL)
     if train is None or (need_test and TEST not in held.parts):
         lacking = TRAIN if train is None else TEST
@@ -133,18 +145,19 @@ def _load_divided(path: Path, need_test: bool, scale: float) -> Dataset:
             path,
             f"has inputs of shape {train[0].shape} for training but {test[0].shape} for testing",
         )
-    return Dataset(*train, *test, held.inputs)
+    return Dataset(*train, *test, held.inputs, held.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """The parts of a file of data, converted."""
 
-    parts: dict[str, tuple[Floats, Labels]]
+    parts: dict[str, tuple[Floats, Targets]]
     inputs: InputRange
+    kind: TargetKind
 
 
-def _read_parts(path: Path, wanted: Sequence[str], scale: float) -> _Parts:
+def _read_parts(path: Path, wanted: Sequence[str], scale: float, kind: TargetKind | None) -> _Parts:
     try:
         examples = read_examples(path, wanted)
         divisor = scale or read_divisor(
@@ -154,10 +167,11 @@ def _read_parts(path: Path, wanted: Sequence[str], scale: float) -> _Parts:
         parts, remarks = {}, list(examples.remarks)
         for part, (x, y) in examples.parts.items():
             x_name, y_name = examples.names[part]
-            labels, changes = read_labels(path, y_name, y)
-            parts[part] = (_read_inputs(path, x_name, x, divisor), labels)
+            kind = kind or guess_target_kind(path, y_name, y)
+            targets, changes = read_targets(path, y_name, y, kind)
+            parts[part] = (_read_inputs(path, x_name, x, divisor), targets)
             remarks.extend(change for change in changes if change not in remarks)
-            if not len(labels):
+            if not len(targets):
                 raise _bad_dataset(path, f"has no examples in {x_name}")
     except RefusalError as refusal:
         if refusal.code is LearningCode.MISSING_PACKAGE:
@@ -166,7 +180,8 @@ def _read_parts(path: Path, wanted: Sequence[str], scale: float) -> _Parts:
         code = LearningCode.UNKNOWN_DATASET if is_missing else LearningCode.BAD_DATASET
         raise RefusalError(code, refusal.message, field="dataset") from refusal
     arrays = [x for x, _ in examples.parts.values()]
-    return _Parts(parts, replace(measure_inputs(arrays, divisor), remarks=tuple(remarks)))
+    inputs = replace(measure_inputs(arrays, divisor), remarks=tuple(remarks))
+    return _Parts(parts, inputs, kind or TargetKind.CLASSES)
 
 
 def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[int]:
@@ -186,15 +201,16 @@ def partition_bounds(num_examples: int, proportions: Sequence[float]) -> list[in
 
 
 def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Replace some of the training labels by other, wrong ones.
+    """Replace some of the training targets by wrong ones.
 
     Args:
-        dataset: The data set, which is not changed.
-        fraction: The fraction of the labels to replace, 0 to 1.
+        dataset: The data set, which is not changed. Its labels become other classes; targets of
+            another kind become those of other examples.
+        fraction: The fraction of the targets to replace, 0 to 1.
         seed: Seeds the choice of examples and labels.
 
     Returns:
-        A data set with new training labels.
+        A data set with new training targets.
 
     Raises:
         RefusalError: BAD_SHARE when the fraction is out of range.
@@ -207,8 +223,12 @@ def mislabel(dataset: Dataset, fraction: float, seed: int) -> Dataset:
             limit="0 to 1",
         )
     generator = _generator(seed)
-    labels = dataset.y_train.copy()
-    wrong = generator.permutation(len(labels))[: round(fraction * len(labels))]
+    targets = dataset.y_train.copy()
+    wrong = generator.permutation(len(targets))[: round(fraction * len(targets))]
+    if dataset.kind is not TargetKind.CLASSES:
+        targets[wrong] = targets[np.roll(wrong, 1)]
+        return replace(dataset, y_train=targets)
+    labels = targets.astype(np.int64)
     labels[wrong] += generator.integers(1, dataset.num_classes, len(wrong))
     labels %= dataset.num_classes
     return replace(dataset, y_train=labels)
@@ -219,19 +239,26 @@ class EvaluationSet:
     """A test set cut into shards of consecutive examples and of about equal size."""
 
     shards: tuple[bytes, ...]
-    """Each shard as encoded tensors: `x` float32; `y` uint8, or int64 for over 256 classes."""
+    """Each shard as encoded tensors: `x` float32; `y` uint8, or int64 for over 256 classes and for
+    tokens, or float32 for numbers."""
     sizes: tuple[int, ...]
     """How many examples each shard holds."""
     input_shape: tuple[int, ...]
     """The shape of one example."""
     num_classes: int
-    """The number of classes: labels are from 0 to `num_classes` - 1."""
+    """How many outputs a model needs, as `count_outputs` counts them."""
     inputs: InputRange
     """The range of all inputs in the data set's file, and what they were divided by."""
+    positions: int = 0
+    """How many targets an example has, for tokens (m, positions); else 0."""
 
 
 def load_evaluation_set(
-    name: str, size: int = 0, num_shards: int = 1, scale: float = 0.0
+    name: str,
+    size: int = 0,
+    num_shards: int = 1,
+    scale: float = 0.0,
+    kind: TargetKind = TargetKind.CLASSES,
 ) -> EvaluationSet:
     """Load the test set of a data set, or the first examples of it.
 
@@ -243,6 +270,7 @@ def load_evaluation_set(
         num_shards: The number of shards.
         scale: What to divide the inputs by; 0 for the array `scale` of the file or, without one,
             nothing.
+        kind: What the targets must be.
 
     Returns:
         The first `size` examples, encoded in `num_shards` parts whose sizes differ by at most one.
@@ -255,12 +283,12 @@ def load_evaluation_set(
     if scale:
         check_divisor(scale)
     path = _find_file(name)
-    held = _read_parts(path, (TRAIN, TEST, ALL), scale)
+    held = _read_parts(path, (TRAIN, TEST, ALL), scale, kind)
     chosen = held.parts.get(TEST) or held.parts.get(ALL)
     if chosen is None:
         raise _bad_dataset(path, "has no x_test and y_test, nor x and y, to evaluate on")
     x, y = chosen
-    num_classes = max(2, *(int(labels.max()) + 1 for _, labels in held.parts.values()), 0)
+    num_classes = count_outputs(kind, [targets for _, targets in held.parts.values()])
     available = len(y)
     if not 0 <= size <= available:
         raise RefusalError(
@@ -280,7 +308,8 @@ def load_evaluation_set(
             limit=str(size),
         )
     bounds = partition_bounds(size, [1.0] * num_shards)
-    y = y.astype(np.uint8 if num_classes <= 256 else np.int64)
+    if kind is TargetKind.CLASSES and num_classes <= 256:
+        y = y.astype(np.uint8)
     return EvaluationSet(
         shards=tuple(
             encode_tensors({"x": x[begin:end], "y": y[begin:end]})
@@ -290,6 +319,7 @@ def load_evaluation_set(
         input_shape=tuple(x.shape[1:]),
         num_classes=num_classes,
         inputs=held.inputs,
+        positions=y.shape[1] if kind is TargetKind.TOKENS and y.ndim == 2 else 0,
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fedcoin.learning.measures.measure import Targets
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.layers import (
@@ -22,23 +24,26 @@ from fedcoin.learning.model.layers import (
     is_softmax,
     sequential_layers,
 )
+from fedcoin.learning.training.loss_gradients import Floats, LossGradient, cross_entropy
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.v1 import artifact_pb2
-
-Floats = npt.NDArray[np.float32]
 
 _INNER_ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
 
 
-def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
+def read_dense_layers(
+    spec: artifact_pb2.ModelSpec, kind: TargetKind = TargetKind.CLASSES
+) -> tuple[Layer, ...] | None:
     """Read a model that this module can train.
 
     Args:
         spec: The model, checked by `spec.check_spec`.
+        kind: What the targets are.
 
     Returns:
         Its layers up to the logits, or None when it has layers other than dense ones, scales and
         activations, a softmax before its end, or outputs that are neither logits nor a softmax.
+        For targets that are numbers all its layers, or None when it has others or a softmax.
 
     Raises:
         RefusalError: WRONG_SHAPE when the architecture's weights are not those that the spec lists;
@@ -49,7 +54,9 @@ def read_dense_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
     layers = sequential_layers(graph) if graph is not None else None
     if not layers:
         return None
-    if is_softmax(layers[-1]):
+    if kind is TargetKind.NUMBERS:
+        pass
+    elif is_softmax(layers[-1]):
         layers = layers[:-1]
     else:
         # Whether other outputs are logits is found out by evaluating, which Keras does.
@@ -67,21 +74,23 @@ def fit_dense(
     layers: Sequence[Layer],
     base: Weights,
     x: npt.NDArray[np.generic],
-    y: npt.NDArray[np.int64],
+    y: Targets,
     plan: TrainingPlan,
     seed: int,
     frozen: Weights = NO_WEIGHTS,
+    loss: LossGradient = cross_entropy,
 ) -> dict[str, Floats]:
-    """Train by plain SGD on the cross-entropy.
+    """Train by plain SGD.
 
     Args:
-        layers: The layers up to the logits, from `read_dense_layers`.
+        layers: The layers up to the logits or numbers, from `read_dense_layers`.
         base: float32 weights by name to start from.
         x: Inputs (m, ...), float32 or int32, which are flattened.
-        y: Labels (m,), uint8, int32 or int64.
+        y: Targets (m, ...) that the loss takes, such as labels int64 (m,).
         plan: How to train.
         seed: The client's own seed, which is added to the plan's.
         frozen: float32 weights by name that stay as they are.
+        loss: The gradient of the loss that is minimised.
 
     Returns:
         The trained weights by name, in the order of `base`; not finite when the training diverged.
@@ -94,21 +103,20 @@ def fit_dense(
             order = rng.permutation(len(y))
             for start in range(0, len(y), plan.batch_size):
                 rows = order[start : start + plan.batch_size]
-                _step(layers, weights, frozen, inputs[rows], y[rows], plan.learning_rate)
+                found = backpropagate(layers, weights, inputs[rows], y[rows], len(rows), loss)
+                _step(found, weights, frozen, plan.learning_rate)
     return {name: weights[name] for name in base}
 
 
 def _step(
-    layers: Sequence[Layer],
+    found: Sequence[tuple[Dense, Floats, Floats]],
     weights: dict[str, Floats],
     frozen: Collection[str],
-    x: Floats,
-    y: npt.NDArray[np.int64],
     learning_rate: float,
 ) -> None:
-    """Change the weights by one step against the gradient of the batch's mean cross-entropy."""
+    """Change the weights by one step against the gradient of the batch's mean loss."""
     rate = np.float32(learning_rate)
-    for layer, inputs, gradient in backpropagate(layers, weights, x, y, len(y)):
+    for layer, inputs, gradient in found:
         if layer.kernel not in frozen:
             kernel = view_kernel(layer, weights)
             kernel -= rate * (inputs.T @ gradient)  # changes the weight, being its view
@@ -140,20 +148,22 @@ def backpropagate(
     layers: Sequence[Layer],
     weights: dict[str, Floats],
     x: Floats,
-    y: npt.NDArray[np.int64],
+    y: Targets,
     divisor: int,
+    loss: LossGradient = cross_entropy,
 ) -> list[tuple[Dense, Floats, Floats]]:
-    """Compute the gradient of the batch's summed cross-entropy at each dense layer's outputs.
+    """Compute the gradient of the batch's summed loss at each dense layer's outputs.
 
     An example's gradient for a kernel is the outer product of its row of inputs and its row of the
     gradient; that for a bias is the latter.
 
     Args:
-        layers: The layers up to the logits, the first of which has weights.
+        layers: The layers up to the logits or numbers, the first of which has weights.
         weights: float32 weights by name.
         x: What the first layer gets, (m, features).
-        y: Labels (m,).
+        y: Targets (m, ...) that the loss takes.
         divisor: What the loss is divided by, such as m for the mean.
+        loss: Its gradient at the outputs.
 
     Returns:
         Each dense layer, the last one first, with its inputs (m, in) and the gradient at its
@@ -162,11 +172,7 @@ def backpropagate(
     values = [x]
     for layer in layers:
         values.append(_forward(layer, weights, values[-1]))
-    logits = values[-1]
-    gradient: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-    gradient /= gradient.sum(axis=1, keepdims=True)
-    gradient[np.arange(len(y)), y] -= 1
-    gradient /= np.float32(divisor)
+    gradient = loss(values[-1], y) / np.float32(divisor)
     found = []
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.training.datasets import Dataset, Labels, mislabel, partition_bounds
+from fedcoin.learning.measures.measure import Targets
+from fedcoin.learning.training.datasets import Dataset, mislabel, partition_bounds
 from fedcoin.learning.training.partition_spec import LINEAR, Division, Partition
 
 Indices = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ def take_share(
 
 
 def draw_partition(
-    labels: Labels, num_clients: int, seed: int, partition: Partition = LINEAR
+    labels: Targets, num_clients: int, seed: int, partition: Partition = LINEAR
 ) -> tuple[Indices, ...]:
     """Draw which examples each client holds.
 
@@ -68,7 +69,8 @@ def draw_partition(
     copies: these clients hold the same ones.
 
     Args:
-        labels: The labels of all training examples, int64 (m,).
+        labels: The targets of all training examples (m, ...). A division by classes needs labels
+            int64 (m,).
         num_clients: How many clients there are, from 1.
         seed: Seeds the draw.
         partition: How to divide the data.
@@ -78,8 +80,8 @@ def draw_partition(
 
     Raises:
         RefusalError: BAD_SHARE when there are fewer examples than shares; BAD_PARTITION when the
-            data has too few classes, a class has fewer examples than clients that hold it, or there
-            are fewer shares than types.
+            data has no classes or too few, a class has fewer examples than clients that hold it, or
+            there are fewer shares than types.
     """
     num_shares = -(-num_clients // partition.copies)
     if not 1 <= num_shares <= len(labels):
@@ -164,13 +166,20 @@ def _draw_sizes(num_shares: int, partition: Partition, rng: np.random.Generator)
 
 
 def _divide_classes(
-    labels: Labels,
+    labels: Targets,
     order: Indices,
     num_shares: int,
     partition: Partition,
     rng: np.random.Generator,
 ) -> list[Indices]:
     """Divide each class by itself, and shuffle the shares."""
+    if labels.ndim != 1 or labels.dtype.kind == "f":
+        raise RefusalError(
+            LearningCode.BAD_PARTITION,
+            f"the partition {partition} divides by classes, which these data do not have; choose "
+            "linear, iid or quantity",
+            field="partition",
+        )
     classes = np.unique(labels)
     if partition.division is Division.DIRICHLET:
         concentrations = np.full(num_shares, partition.parameter)

@@ -21,14 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fedcoin.learning.measures.measure import Targets
 from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.layers import Dense, Layer
-from fedcoin.learning.training.dense_sgd import (
-    Floats,
-    backpropagate,
-    prepare_inputs,
-    view_kernel,
-)
+from fedcoin.learning.training.dense_sgd import backpropagate, prepare_inputs, view_kernel
+from fedcoin.learning.training.loss_gradients import Floats, LossGradient, cross_entropy
 from fedcoin.learning.training.training_plan import TrainingPlan
 
 
@@ -70,23 +67,25 @@ def fit_privately(
     layers: Sequence[Layer],
     base: Weights,
     x: npt.NDArray[np.generic],
-    y: npt.NDArray[np.int64],
+    y: Targets,
     plan: TrainingPlan,
     privacy: PrivacySettings,
     frozen: Weights = NO_WEIGHTS,
     rng: np.random.Generator | None = None,
+    loss: LossGradient = cross_entropy,
 ) -> dict[str, Floats]:
-    """Train by DP-SGD on the cross-entropy.
+    """Train by DP-SGD.
 
     Args:
-        layers: The layers up to the logits, from `read_dense_layers`.
+        layers: The layers up to the logits or numbers, from `read_dense_layers`.
         base: float32 weights by name to start from.
         x: Inputs (m, ...), float32 or int32, which are flattened.
-        y: Labels (m,), uint8, int32 or int64.
+        y: Targets (m, ...) that the loss takes, such as labels int64 (m,).
         plan: How to train; its seed is not used, since the server knows it.
         privacy: Clipping and noise.
         frozen: float32 weights by name that stay as they are.
         rng: Draws examples and noise, for tests; None for one that nobody else can repeat.
+        loss: The gradient of the loss that is minimised.
 
     Returns:
         The trained weights by name, in the order of `base`; not finite when the training diverged.
@@ -101,7 +100,7 @@ def fit_privately(
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps.count):
             rows = rng.random(len(y)) < steps.rate
-            found = backpropagate(layers, weights, inputs[rows], y[rows], 1)
+            found = backpropagate(layers, weights, inputs[rows], y[rows], 1, loss)
             parts = _clip_examples(found, base, privacy.clip)
             for (layer, values, _), gradient in zip(found, parts, strict=True):
                 if layer.kernel in base:

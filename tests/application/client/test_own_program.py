@@ -68,6 +68,7 @@ def test_the_folder_of_a_round(tmp_path: Path) -> None:
         "batch_size": 16,
         "learning_rate": 0.25,
         "seed": 12,
+        "measure": "accuracy",
         "input_shape": [8, 8],
         "num_classes": 10,
     }

@@ -42,10 +42,19 @@ async def test_what_is_no_keras_model(tmp_path: Path) -> None:
     assert caught.value.code is LearningCode.UNREADABLE_FILE
 
 
-async def test_an_evaluation_set_that_does_not_fit_the_measure_is_refused() -> None:
+async def test_an_evaluation_set_that_does_not_fit_the_measure_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "constant.csv"
+    path.write_text("a,target\n1,2.5\n2,2.5\n")
     with pytest.raises(RefusalError) as caught:
-        await build_initial_artifacts("digits", "mlp", 0, utility=task_pb2.UTILITY_R_SQUARED)
-    assert caught.value.code is LearningCode.WRONG_SHAPE
+        await build_initial_artifacts(str(path), "mlp", 0, utility=task_pb2.UTILITY_R_SQUARED)
+    assert caught.value.code is LearningCode.UNFIT_MEASURE
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts(str(path), "mlp", 0)
+    assert caught.value.code is LearningCode.BAD_DATASET
+    assert "--utility r-squared" in caught.value.message
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts("digits", "mlp", 0, utility=task_pb2.UTILITY_PERPLEXITY)
+    assert "begins with an Embedding" in caught.value.message
 
 
 @pytest.mark.slow

@@ -68,10 +68,3 @@ def test_one_miner_is_honest() -> None:
     with refused(ApplicationCode.BAD_ARGUMENT) as caught:
         replace(OPTIONS, miners=1, adversaries=(("copier", 1),)).check()
     assert "1 dishonest miner of 1 miner, but" in caught.value.message
-
-
-@pytest.mark.parametrize("utility", ["mean-squared-error", "r-squared"])
-def test_measures_of_regression_are_refused(utility: str) -> None:
-    with refused(ApplicationCode.BAD_ARGUMENT) as caught:
-        replace(OPTIONS, utility=utility).check()
-    assert f"--utility {utility} measures regression" in caught.value.message

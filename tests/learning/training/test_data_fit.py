@@ -7,6 +7,7 @@ import pytest
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.training.data_fit import check_fit, describe_other_scale
 from fedcoin.learning.training.datasets import Dataset
 from fedcoin.learning.training.input_range import measure_inputs
@@ -15,6 +16,7 @@ from tests.learning.model.test_token_ids import embedding_spec
 from tests.support.small_models import mlp_spec
 
 SPEC = mlp_spec()
+NUMBERS = 2 * (np.zeros((3, *SPEC.input_shape), np.float32), np.zeros(3, np.float32))
 
 
 def data(x: Any, y: Any) -> Dataset:
@@ -67,5 +69,8 @@ def test_data_that_do_not_fit() -> None:
     high = [0, 1, SPEC.num_classes]
     assert code(SPEC, examples(), high) is LearningCode.LABEL_OUT_OF_RANGE
     assert code(SPEC, examples(1e10), labels) is LearningCode.OUT_OF_RANGE
+    numbers = Dataset(*NUMBERS, measure_inputs([NUMBERS[0]]), TargetKind.NUMBERS)
+    with pytest.raises(RefusalError, match="1 number to predict"):
+        check_fit("mine.npz", numbers, SPEC.SerializeToString())
     for wrong in (10, -1):
         assert code(embedding_spec(10), [[0, wrong]], [1]) is LearningCode.OUT_OF_RANGE

@@ -6,10 +6,12 @@ import pytest
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.dense_sgd import read_dense_layers
+from fedcoin.learning.training.private_sgd import PrivacySettings
 from fedcoin.learning.training.sgd import train
 from fedcoin.learning.training.training_plan import TrainingPlan
 from tests.learning.evaluation.test_dense_evaluator import plain_count
@@ -48,6 +50,44 @@ def test_a_step_is_that_of_keras(end: str) -> None:
     for name, array in by_keras.items():
         assert np.abs(array - base[name]).max() > 1e-3
         np.testing.assert_allclose(by_numpy[name], array, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_step_of_a_regression_is_that_of_keras(outputs: int) -> None:
+    model = sequential(
+        (4,), dense(5, "tanh"), dense(outputs, "sigmoid" if outputs > 1 else "linear")
+    )
+    spec = spec_of(model, (4,), outputs, [(4, 5), (5,), (5, outputs), (outputs,)])
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((40, 4)).astype(np.float32)
+    y = rng.standard_normal((40, outputs)).astype(np.float32)
+    targets = y[:, 0] if outputs == 1 else y
+    raw, base = spec.SerializeToString(), random_weights(spec, 0)
+    plan = TrainingPlan(epochs=3, batch_size=64, learning_rate=0.1)
+    numbers = TargetKind.NUMBERS
+    assert read_dense_layers(spec, numbers) is not None
+    by_numpy = train(raw, base, x, targets, plan, 0, kind=numbers, allow_numpy=True)
+    by_keras = train(raw, base, x, targets, plan, 0, kind=numbers)
+    for name, array in by_keras.items():
+        assert np.abs(array - base[name]).max() > 1e-3
+        np.testing.assert_allclose(by_numpy[name], array, rtol=1e-4, atol=1e-5)
+    privacy = PrivacySettings(clip=1e6, noise_multiplier=1e-12)
+    privately = train(raw, base, x, targets, plan, 0, kind=numbers, privacy=privacy)
+    for name, array in by_keras.items():
+        np.testing.assert_allclose(privately[name], array, rtol=1e-3, atol=1e-4)
+
+
+def test_tokens_without_a_label_are_left_out() -> None:
+    spec = mlp_spec()
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, *spec.input_shape)).astype(np.float32)
+    y = np.where(np.arange(8) % 2, np.arange(8) % spec.num_classes, -1)
+    raw, base = spec.SerializeToString(), random_weights(spec, 0)
+    plan, tokens = TrainingPlan(3, 64, 0.1), TargetKind.TOKENS
+    trained = train(raw, base, x, y, plan, 0, kind=tokens, allow_numpy=True)
+    expected = train(raw, base, x[y >= 0], y[y >= 0], plan, 0, allow_numpy=True)
+    for name, array in expected.items():
+        np.testing.assert_allclose(trained[name], array, rtol=1e-5, atol=1e-6)
 
 
 def test_it_learns_and_repeats() -> None:

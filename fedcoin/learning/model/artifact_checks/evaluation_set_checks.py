@@ -18,7 +18,8 @@ from fedcoin.data.artifacts.mapped_tensors import MappedArray, map_tensors
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.measures.target_checks import check_targets
+from fedcoin.learning.measures.target_checks import check_targets, check_training_targets
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model.artifact_checks.weight_checks import check_numbers, format_names
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.model.token_ids import vocabulary_size
@@ -118,6 +119,38 @@ def check_evaluation_set(
             label is no class of the model; UNFIT_MEASURE when the measure says nothing on such a
             set.
     """
+    _check_examples(spec, x, y)
+    if evaluation_size is not None and len(y) != evaluation_size:
+        raise RefusalError(
+            LearningCode.WRONG_SIZE,
+            f"the evaluation set holds {len(y)} examples; it was declared with {evaluation_size}",
+            field="evaluation.size",
+            limit=str(evaluation_size),
+        )
+    check_targets(utility, y, spec.num_classes)
+    _check_inputs(spec, x)
+
+
+def check_training_set(spec: artifact_pb2.ModelSpec, x: Array, y: Array, kind: TargetKind) -> None:
+    """Check that one's own examples fit the model that they are to train.
+
+    Args:
+        spec: The model, checked by `spec.check_spec`.
+        x: Inputs, which must be float32 or int32 of shape (m, *input_shape).
+        y: Targets (m, ...), as `check_training_targets` checks them.
+        kind: What the targets are.
+
+    Raises:
+        RefusalError: WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE, OUT_OF_RANGE or LABEL_OUT_OF_RANGE as
+            `check_evaluation_set` raises them; UNFIT_MEASURE when the model has one output but
+            targets are classes.
+    """
+    _check_examples(spec, x, y)
+    check_training_targets(kind, y, spec.num_classes)
+    _check_inputs(spec, x)
+
+
+def _check_examples(spec: artifact_pb2.ModelSpec, x: MappedArray | Array, y: Array) -> None:
     if not y.ndim or x.shape != (len(y), *spec.input_shape) or not len(y):
         raise RefusalError(
             LearningCode.WRONG_SHAPE,
@@ -126,13 +159,6 @@ def check_evaluation_set(
             "with m at least 1",
             field="evaluation",
         )
-    if evaluation_size is not None and len(y) != evaluation_size:
-        raise RefusalError(
-            LearningCode.WRONG_SIZE,
-            f"the evaluation set holds {len(y)} examples; it was declared with {evaluation_size}",
-            field="evaluation.size",
-            limit=str(evaluation_size),
-        )
     if x.dtype not in (np.float32, np.int32):
         raise RefusalError(
             LearningCode.WRONG_DTYPE,
@@ -140,8 +166,6 @@ def check_evaluation_set(
             field="evaluation.x",
             limit="float32 or int32",
         )
-    check_targets(utility, y, spec.num_classes)
-    _check_inputs(spec, x)
 
 
 def check_shards(

@@ -11,7 +11,9 @@ from typing import Any
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model import keras_models, keras_runtime
+from fedcoin.learning.model.artifact_checks.shape_checks import check_shapes
 from fedcoin.learning.model.keras_format.keras_json import normalise_json
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import parse_spec
@@ -23,16 +25,22 @@ def create_initial_model(
     num_classes: int,
     seed: int,
     divisor: float = 1.0,
+    kind: TargetKind = TargetKind.CLASSES,
+    positions: int = 0,
 ) -> tuple[bytes, bytes, tuple[str, ...]]:
     """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
 
     Args:
         name_or_json: One of `keras_models.MODEL_NAMES`, or an architecture for `import_model`.
         input_shape: The shape of one example.
-        num_classes: How many classes the data set has.
+        num_classes: How many outputs the targets need (`count_outputs`). For tokens the model may
+            have more, as its vocabulary may be larger than what occurs.
         seed: Seeds the initial weights.
         divisor: What the first layer of a built-in model divides the inputs by; a model from JSON
             takes the inputs as they are.
+        kind: What the targets are.
+        positions: How many targets an example has, where the model has a row of outputs for each of
+            its positions; 0 for one row.
 
     Returns:
         The serialised ModelSpec, the initial weights as encoded tensors, and what was changed in
@@ -47,18 +55,14 @@ def create_initial_model(
     if name_or_json.lstrip().startswith("{"):
         keras = keras_runtime.load_keras()
         keras.utils.set_random_seed(seed)
-        model, changes = import_model(name_or_json, input_shape, has_classes=num_classes > 1)
-        shapes = (model.input_shape[1:], model.output_shape[1:])
-        if shapes != (tuple(input_shape), (num_classes,)):
-            raise RefusalError(
-                LearningCode.BAD_MODEL,
-                f"the model maps {shapes[0]} to {shapes[1]}; the data set needs "
-                f"{tuple(input_shape)} to ({num_classes},)",
-                field="model",
-            )
+        model, changes = import_model(
+            name_or_json, input_shape, has_classes=kind is TargetKind.CLASSES
+        )
+        taken, made = model.input_shape[1:], model.output_shape[1:]
+        check_shapes(taken, made, input_shape, num_classes, kind, positions)
     else:
         model = keras_models.build_named_model(
-            name_or_json, input_shape, num_classes, seed, divisor
+            name_or_json, input_shape, num_classes, seed, divisor, kind
         )
     spec = keras_models.spec_from_model(model)
     weights = encode_tensors(keras_models.named_weights(model, parse_spec(spec)))
