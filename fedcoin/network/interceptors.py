@@ -235,7 +235,12 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         async with aclosing(replies):
             async for reply in replies:
                 async with limit_time(self._limits.write_timeout_s, self._limiter.slow_reader):
-                    await context.write(reply)
+                    try:
+                        await context.write(reply)
+                    except grpc.aio.InternalError as error:
+                        # The connection broke. gRPC cancels handlers of such calls, but a write
+                        # may fail before it does.
+                        raise asyncio.CancelledError from error
 
     async def _decoded_stream(
         self, decode: Callable[[bytes], Any], stream: AsyncIterator[bytes], *, may_pause: bool
