@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import DOCS, PROTO, VECTORS
+from tests.support.programs import COMMAND
 
 BUF = Path(sys.executable).with_name("buf")
 MADE = shutil.ignore_patterns("gen", "fedcoinv1", "node_modules", "target", "dist")
@@ -36,6 +37,12 @@ class Language:
 
 
 GENERATE = (str(BUF), "generate", "../../../proto", "--template", "buf.gen.yaml")
+DESCRIBE = (*COMMAND, "api", "descriptor", "--out", "fedcoin.binpb")
+GENERATE_DESCRIBED = (
+    *(str(BUF), "generate", "fedcoin.binpb", "--template", "buf.gen.yaml"),
+    "--include-imports",
+)
+NPM_INSTALL = ("npm", "install", "--no-audit", "--no-fund")
 LANGUAGES = {
     language.name: language
     for language in (
@@ -48,9 +55,16 @@ LANGUAGES = {
             wallet=["bin/wallet"],
         ),
         Language(
+            "typescript",
+            ["npm", "node"],
+            [NPM_INSTALL, DESCRIBE, GENERATE_DESCRIBED, ("npm", "run", "build")],
+            tests=("node", "--test", "dist/"),
+            tour=["node", "dist/tour.js"],
+        ),
+        Language(
             "node",
             ["npm", "node"],
-            [("npm", "install", "--no-audit", "--no-fund"), GENERATE],
+            [NPM_INSTALL, GENERATE],
             wallet=["node", "wallet.js"],
         ),
     )

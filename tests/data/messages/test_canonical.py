@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.v1.block_pb2 import Settlement
-from fedcoin.v1.vote_pb2 import VOTE_KIND_PREVOTE, Certificate, SignedVote, Vote
+from fedcoin.v1.artifact_pb2 import ArtifactManifest, TensorFile
+from fedcoin.v1.block_pb2 import Block, BlockHeader, Receipt, Settlement
+from fedcoin.v1.task_pb2 import ClientUpdate, UpdateReceipt
+from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
+from fedcoin.v1.vote_pb2 import VOTE_KIND_PREVOTE, Certificate, Proposal, SignedVote, Vote
 from tests.support.paths import read_vectors
 
 VOTE = canonical.encode(Vote(kind=VOTE_KIND_PREVOTE, height=300, round=2, block_hash=b"h" * 32))
@@ -82,3 +86,22 @@ def test_golden_encodings() -> None:
         assert canonical.encode(vote) == raw
     for case in golden["refused"]:
         assert refused(bytes.fromhex(case["raw"])) is DataCode.MALFORMED, case["why"]
+
+
+def test_what_is_signed_is_declared_in_the_order_of_field_numbers() -> None:
+    """Some generators, such as ts-proto, write fields in the order of their declaration."""
+    waiting: list[Descriptor] = [
+        *(SignedTransaction.DESCRIPTOR, TransactionBody.DESCRIPTOR, ClientUpdate.DESCRIPTOR),
+        *(UpdateReceipt.DESCRIPTOR, Vote.DESCRIPTOR, Proposal.DESCRIPTOR, Block.DESCRIPTOR),
+        *(BlockHeader.DESCRIPTOR, Receipt.DESCRIPTOR, Certificate.DESCRIPTOR),
+        *(TensorFile.DESCRIPTOR, ArtifactManifest.DESCRIPTOR),
+    ]
+    seen = set()
+    while waiting:
+        message = waiting.pop()
+        if message.full_name not in seen:
+            seen.add(message.full_name)
+            numbers = [field.number for field in message.fields]
+            assert numbers == sorted(numbers), message.full_name
+            waiting.extend(field.message_type for field in message.fields if field.message_type)
+    assert len(seen) > 30
