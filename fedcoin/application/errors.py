@@ -163,6 +163,18 @@ class ApplicationCode(str, Enum):
     """The campaign is over, or was closed by its requester.
 
     Join another one; who runs it begins another with `--new-campaign`."""
+    CAMPAIGN_ENDED = "CAMPAIGN_ENDED"
+    """The campaign ended before its last round, and the rest of its budget is returned.
+
+    Ask who runs the campaign; its log says why."""
+    TASK_FAILED = "TASK_FAILED"
+    """All attempts to mine the task failed, and nobody was paid.
+
+    See that miners run and that the mining price suits the work, and open it again."""
+    TASK_GAVE_WAY = "TASK_GAVE_WAY"
+    """The task made way for one with a better offer before a miner took it up.
+
+    Open it again with a higher mining price, or later."""
     CAMPAIGN_FULL = "CAMPAIGN_FULL"
     """The campaign has as many clients as its settings allow.
 

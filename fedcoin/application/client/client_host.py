@@ -38,6 +38,16 @@ class ClientIdentity:
     """Where the coordinator's receipts for its updates are kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class HostedPayments:
+    """What became of the clients of one process."""
+
+    payments: tuple[tuple[RoundPayment, ...], ...]
+    """The payments of each client, as `Trainer.run` returns them, in the order of the clients."""
+    missing_rounds: int
+    """How many rounds had not come to their end when the campaign was over."""
+
+
 async def run_clients(
     clients: Sequence[ClientIdentity],
     server: str,
@@ -45,7 +55,7 @@ async def run_clients(
     *,
     processes: int,
     credentials: grpc.ChannelCredentials | None = None,
-) -> tuple[tuple[RoundPayment, ...], ...]:
+) -> HostedPayments:
     """Run clients until the campaign is over; the first failure of one ends all.
 
     Args:
@@ -56,7 +66,7 @@ async def run_clients(
         credentials: TLS, or None for plaintext.
 
     Returns:
-        The payments of each client, as `Trainer.run` returns them, in the order of `clients`.
+        The payments of each client, and how many rounds the campaign lacked at its end.
 
     Raises:
         RefusalError: A code such as BAD_DATASET or WRONG_SHAPE when a client's data are faulty or
@@ -83,7 +93,8 @@ async def run_clients(
     ]
     tasks = [asyncio.create_task(trainer.run()) for trainer in trainers]
     try:
-        return tuple(await asyncio.gather(*tasks))
+        payments = tuple(await asyncio.gather(*tasks))
+        return HostedPayments(payments, max(trainer.missing_rounds for trainer in trainers))
     finally:
         for task in tasks:
             task.cancel()

@@ -140,6 +140,7 @@ class Trainer:
         self._done: set[int] = set()
         self._late: set[int] = set()
         self._results = RoundPayments(report)
+        self._last_ended = 0
 
     @property
     def pid(self) -> int:
@@ -150,6 +151,11 @@ class Trainer:
     def payments(self) -> tuple[RoundPayment, ...]:
         """What became of this client's updates so far, in the order of the rounds."""
         return self._results.listed()
+
+    @property
+    def missing_rounds(self) -> int:
+        """How many rounds of the campaign have not come to their end, as far as was heard."""
+        return 0 if self._joined is None else self._joined.rounds - self._last_ended
 
     async def run(self) -> tuple[RoundPayment, ...]:
         """Take part until the campaign is over.
@@ -248,6 +254,7 @@ class Trainer:
         async for change in client.watch_rounds(self._key.address):
             self._heard = time.monotonic()
             if change.phase == pb.ROUND_PHASE_SETTLED:
+                self._last_ended = max(self._last_ended, change.round)
                 self._note_end(change)
             elif change.phase == pb.ROUND_PHASE_FINISHED:
                 return

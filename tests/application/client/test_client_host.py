@@ -38,7 +38,9 @@ async def test_each_client_is_paid_by_itself(tmp_path: Path) -> None:
                 run_clients(clients, coordinator.address, here.chain.genesis_hash, processes=2)
             )
             records = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
-            paid = await asyncio.wait_for(hosted, 60)
+            ended = await asyncio.wait_for(hosted, 60)
+    paid = ended.payments
+    assert ended.missing_rounds == 0
     outcomes = {(record.round, c.address): c for record in records for c in record.clients}
     for client, payments in zip(clients, paid, strict=True):
         assert [payment.round for payment in payments] == [1, 2]

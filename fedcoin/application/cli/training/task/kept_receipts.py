@@ -20,7 +20,11 @@ from fedcoin.application.cli.shared.output import as_plain, note, print_json, pr
 from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.signed_action import execute, signing_options
 from fedcoin.application.cli.shared.waiting import explained_wait
-from fedcoin.application.cli.training.task.task_output import describe_progress, print_task
+from fedcoin.application.cli.training.task.task_output import (
+    describe_progress,
+    print_task,
+    refuse_unless_settled,
+)
 from fedcoin.application.configuration.home import Home
 
 _clients_option = click.option(
@@ -131,7 +135,11 @@ def register(campaign_id: str, clients: str | None, task_id: str | None, **given
 @genesis_option
 @key_option()
 @passphrase_option
-@click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait until the task is settled, and show its payments; exit code 1 if it fails.",
+)
 @json_option
 def open_round(
     campaign_id: str,
@@ -171,6 +179,8 @@ def open_round(
         print_json(as_plain(view))
     else:
         print_task(view)
+    if wait:
+        refuse_unless_settled(view)
 
 
 def _folder(home: Home, given: bytes | None) -> Any:

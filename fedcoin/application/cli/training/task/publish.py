@@ -25,7 +25,11 @@ from fedcoin.application.cli.shared.output import as_plain, note, print_json
 from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.cli.shared.waiting import explained_wait
-from fedcoin.application.cli.training.task.task_output import describe_progress, print_task
+from fedcoin.application.cli.training.task.task_output import (
+    describe_progress,
+    print_task,
+    refuse_unless_settled,
+)
 from fedcoin.application.configuration.home import Home
 from fedcoin.learning.measures.terms import NAMES
 
@@ -83,7 +87,11 @@ SETTINGS = {
 @scale_option("the evaluation set's inputs")
 @trained_option
 @set_option
-@click.option("--wait", is_flag=True, help="Wait until the task is settled, and show its payments.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait until the task is settled, and show its payments; exit code 1 if it fails.",
+)
 @json_option
 def publish(
     folder: Path,
@@ -133,6 +141,8 @@ def publish(
         print_json(as_plain(view))
     else:
         print_task(view)
+    if wait:
+        refuse_unless_settled(view)
 
 
 def _collect_files(folder: Path, given: Mapping[str, Any]) -> UpdateFiles | None:

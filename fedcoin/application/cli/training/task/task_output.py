@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fedcoin.application.cli.shared.output import coins, moment, nano, print_fields, print_table
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_names import show_name
 from fedcoin.data.messages.privacy_claims import describe_privacy
 from fedcoin.data.plurals import format_count
@@ -46,6 +48,34 @@ def describe_progress(view: TaskView) -> str:
         f"{format_count(committed, 'miner')} committed, {revealed} revealed"
         + (f", {len(view.declined)} cannot take part" if view.declined else "")
     )
+
+
+def refuse_unless_settled(view: TaskView) -> None:
+    """Fail when a task that was waited for came to another end than its payments.
+
+    Args:
+        view: The task as a node shows it, closed.
+
+    Raises:
+        RefusalError: TASK_FAILED when nobody mined it; TASK_GAVE_WAY when another task took its
+            place.
+    """
+    from fedcoin.v1.block_pb2 import TASK_PHASE_FAILED, TASK_PHASE_GAVE_WAY
+
+    if view.phase == TASK_PHASE_FAILED:
+        raise RefusalError(
+            ApplicationCode.TASK_FAILED,
+            f"task {view.task_id} failed: none of its {view.attempt + 1} attempts had enough work "
+            "of miners, and nobody was paid. See that miners run and that the price suits the work",
+            field="task",
+        )
+    if view.phase == TASK_PHASE_GAVE_WAY:
+        raise RefusalError(
+            ApplicationCode.TASK_GAVE_WAY,
+            f"task {view.task_id} made way for one with a better offer: open it again with a higher"
+            " mining price, or later",
+            field="task",
+        )
 
 
 def print_task(view: TaskView) -> None:

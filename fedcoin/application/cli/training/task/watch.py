@@ -15,7 +15,11 @@ from fedcoin.application.cli.shared.options import (
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
-from fedcoin.application.cli.training.task.task_output import describe_progress, print_task
+from fedcoin.application.cli.training.task.task_output import (
+    describe_progress,
+    print_task,
+    refuse_unless_settled,
+)
 from fedcoin.application.configuration.home import Home
 
 if TYPE_CHECKING:
@@ -28,7 +32,10 @@ if TYPE_CHECKING:
 @node_option
 @json_option
 def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
-    """Follow a task until it is closed. --json prints one object for each change."""
+    """Follow a task until it is closed. --json prints one object for each change.
+
+    The exit code is 1 when the task fails.
+    """
 
     async def follow() -> TaskView | None:
         last = None
@@ -42,5 +49,8 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
         return last
 
     view = run_async(follow())
-    if view is not None and not as_json:
+    if view is None:
+        return
+    if not as_json:
         print_task(view)
+    refuse_unless_settled(view)

@@ -35,6 +35,7 @@ from fedcoin.application.cli.shared.service import (
     serve,
     unless_stopped,
 )
+from fedcoin.application.cli.training.unfinished_campaign import refuse_early_end
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
 from fedcoin.application.errors import ApplicationCode
@@ -215,8 +216,10 @@ def client(
     trusted = trusted_genesis(home, genesis_hash)
     key = _own_key(home, key_name, passphrase)
     paid: list[RoundPayment] = []
+    missing = 0
 
     async def work(stop: asyncio.Event) -> None:
+        nonlocal missing
         receipts = ReceiptFolder(home.root, trusted)
         async with AsyncExitStack() as stack:
             chain = await stack.enter_async_context(node_client(home, node)) if node else None
@@ -233,6 +236,7 @@ def client(
             )
             try:
                 await unless_stopped(stop, trainer.run())
+                missing = 0 if stop.is_set() else trainer.missing_rounds
             finally:
                 paid.extend(trainer.payments)
                 await trainer.stop()
@@ -244,6 +248,7 @@ def client(
             _show_paid(paid, as_json)
         raise
     _show_paid(paid, as_json)
+    refuse_early_end(missing)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from fedcoin.application.cli.shared.service import (
     unless_stopped,
 )
 from fedcoin.application.cli.training.train.client import trusted_genesis
+from fedcoin.application.cli.training.unfinished_campaign import refuse_early_end
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.tls import client_credentials
 
@@ -69,8 +70,10 @@ def clients(
     trusted = trusted_genesis(Home(first), None)
     identities = [_identity(client, trusted, passphrase) for client in hosted]
     paid: list[Sequence[RoundPayment]] = []
+    missing = 0
 
     async def work(stop: asyncio.Event) -> None:
+        nonlocal missing
         from fedcoin.application.client.client_host import run_clients
         from fedcoin.application.configuration.cpu_count import count_cores
 
@@ -81,10 +84,14 @@ def clients(
             processes=processes or count_cores(),
             credentials=client_credentials(config.tls),
         )
-        paid.extend(await unless_stopped(stop, running) or ())
+        ended = await unless_stopped(stop, running)
+        if ended is not None:
+            paid.extend(ended.payments)
+            missing = ended.missing_rounds
 
     serve(work, with_stdin=stop_with_stdin)
     _show_paid(identities[: len(paid)], paid, as_json)
+    refuse_early_end(missing)
 
 
 def _identity(client: HostedClient, trusted: bytes, passphrase: str | None) -> ClientIdentity:

@@ -58,6 +58,18 @@ def test_publish_values_and_pays(fedcoin: Any, live: Live, weights: Path) -> Non
     assert "10 FDC" in fedcoin("task", "list", "--home", home).out
 
 
+def test_a_task_that_nobody_mines_ends_with_1(fedcoin: Any, live: Live, weights: Path) -> None:
+    # Miners get a millionth, which does not pay for their transactions.
+    poor = ("attempts=1", "commit_seconds=2", "split=1000000,1,1")
+    settings = [part for one in poor for part in ("--set", f"coordinator.{one}")]
+    outcome = fedcoin(
+        "task", "publish", weights, "--budget", "0.01fdc", "--home", live.home.root, "--wait",
+        *settings,
+    )  # fmt: skip
+    assert (outcome.code, "[TASK_FAILED]" in outcome.err) == (1, True), outcome.err
+    assert "failed, attempt 1" in outcome.out
+
+
 def test_publish_groups_look_alikes(fedcoin: Any, live: Live, weights: Path) -> None:
     home = live.home.root
     outcome = fedcoin(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.application.cli.training.task.task_output import print_task
+from fedcoin.application.cli.training.task.task_output import (
+    print_task,
+    refuse_unless_settled,
+)
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
+from fedcoin.v1.block_pb2 import (
+    TASK_PHASE_FAILED,
+    TASK_PHASE_GAVE_WAY,
+    TASK_PHASE_SETTLED,
+    TaskPhase,
+)
 from fedcoin.v1.task_pb2 import UTILITY_ACCURACY, PrivacyClaim
 from fedcoin.v1.views_pb2 import TaskClientView, TaskView
 
@@ -52,3 +63,19 @@ def test_privacy_is_shown_as_a_claim(capsys: pytest.CaptureFixture[str]) -> None
 def test_without_groups_there_is_no_such_column(capsys: pytest.CaptureFixture[str]) -> None:
     printed_lines = printed(capsys, 0, 1, 2)
     assert not any("ONE PLAYER" in line or "CLAIMED" in line for line in printed_lines)
+
+
+@pytest.mark.parametrize(
+    ("phase", "code"),
+    [
+        (TASK_PHASE_FAILED, ApplicationCode.TASK_FAILED),
+        (TASK_PHASE_GAVE_WAY, ApplicationCode.TASK_GAVE_WAY),
+    ],
+)
+def test_a_task_without_payments_is_an_error(
+    phase: TaskPhase.ValueType, code: ApplicationCode
+) -> None:
+    refuse_unless_settled(TaskView(phase=TASK_PHASE_SETTLED))
+    with pytest.raises(RefusalError) as caught:
+        refuse_unless_settled(TaskView(phase=phase))
+    assert caught.value.code is code

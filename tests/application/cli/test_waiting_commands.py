@@ -1,0 +1,118 @@
+"""Commands that wait end with 1 and a code when what they waited for does not come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from fedcoin.application.cli.root_command import cli
+from fedcoin.application.configuration.home import Home
+from fedcoin.data.crypto.addresses import format_address
+from tests.application.cli.conftest import CommandLine
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE, BOB, MINERS
+from tests.support.ledger_campaign import COMMIT, LedgerCampaign, additive
+from tests.support.served_api import ServedApi, serve_api
+from tests.support.transfers import transfer_to
+from tests.support.waiting import until
+
+TRANSACTION = "ends when its transaction is dropped, with DROPPED"
+TASK = "ends when its task fails, with TASK_FAILED or TASK_GAVE_WAY"
+CAMPAIGN = "ends when its campaign ends early, with CAMPAIGN_ENDED, GAVE_UP or UNMINED_ROUND"
+
+WAITING = {
+    "send": TRANSACTION,
+    "bond": TRANSACTION,
+    "unbond": TRANSACTION,
+    "task close": TRANSACTION,
+    "task clients set": TRANSACTION,
+    "task receipts register": TRANSACTION,
+    "task publish": TASK,
+    "task receipts open": TASK,
+    "task watch": TASK,
+    "train client": CAMPAIGN,
+    "train clients": CAMPAIGN,
+    "train server": CAMPAIGN,
+}
+"""What each command that waits does when it waits in vain."""
+
+
+def commands(command: click.Command = cli, *names: str) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield " ".join(names), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from commands(found, *names, name)
+
+
+def test_every_command_with_an_option_to_wait_is_in_the_table() -> None:
+    with_option = {
+        name
+        for name, command in commands()
+        if any(option in ("--wait", "--no-wait") for each in command.params for option in each.opts)
+    }
+    followers = {"task watch", "train client", "train clients", "train server"}
+    assert with_option | followers == set(WAITING)
+
+
+async def fail_while_waiting(
+    served: ServedApi, fedcoin: CommandLine, key_name: str, arguments: tuple[object, ...]
+) -> tuple[int, str]:
+    """Run a command, and make a block with another transaction of its key."""
+    key = {"alice": ALICE, "miner": MINERS[0]}[key_name]
+    node = ("--node", served.server.address, "--key", key_name, "--timeout", "30")
+    running = asyncio.create_task(asyncio.to_thread(fedcoin, *arguments, *node))
+    await until(lambda: bool(served.pool.pending()) or running.done())
+    assert not running.done(), running.result()
+    served.chain.produce(served.chain.sign(key, transfer_to((BOB.address, 2))))
+    done = await running
+    return done.code, done.err
+
+
+async def test_a_dropped_transaction_is_an_error(tmp_path: Path, fedcoin: CommandLine) -> None:
+    home, listed = Home(tmp_path / "home"), tmp_path / "clients"
+    home.add_key("alice", ALICE)
+    home.add_key("miner", MINERS[0])
+    listed.write_text(f"{format_address(BOB.address)} 5\n")
+    async with serve_api(tmp_path / "api", validators=4) as served:
+        campaign = LedgerCampaign(served.chain).open_campaign().hex()
+        options = ("--home", home.root, "--genesis", served.chain.genesis.hash.hex())
+        cases = {
+            "send": ("alice", (format_address(BOB.address), "1fdc")),
+            "bond": ("alice", ("200fdc",)),
+            "unbond": ("miner", ("1fdc",)),
+            "task close": ("alice", (campaign,)),
+            "task clients set": ("alice", (campaign, listed)),
+        }
+        # `task receipts register` signs and waits by the same function.
+        expected = {name for name, kind in WAITING.items() if kind == TRANSACTION}
+        assert set(cases) == expected - {"task receipts register"}
+        for name, (key_name, arguments) in cases.items():
+            given = (*name.split(), *arguments, *options)
+            code, said = await fail_while_waiting(served, fedcoin, key_name, given)
+            assert (code, "was dropped" in said, "[DROPPED]" in said) == (1, True, True), name
+
+
+async def test_a_task_that_fails_is_an_error(tmp_path: Path, fedcoin: CommandLine) -> None:
+    async with serve_api(tmp_path / "api") as served:
+        watch = ("task", "watch", "--json", "--node", served.server.address)
+        failed = LedgerCampaign(served.chain)
+        failed.open_campaign()
+        failed.open_task()
+        while failed.task.phase == COMMIT:
+            failed.wait(COMMIT, failed.terms.commit_window_ms)
+        done = await asyncio.to_thread(fedcoin, *watch, failed.task_id.hex())
+        assert (done.code, "[TASK_FAILED]" in done.err) == (1, True), done.err
+        assert '"phase": "failed"' in done.out
+        settled = LedgerCampaign(served.chain)
+        settled.open_campaign(budget=11 * FDC)
+        settled.open_task()
+        settled.settle(dict.fromkeys(served.chain.miners, additive(5, 3, 0)))
+        done = await asyncio.to_thread(fedcoin, *watch, settled.task_id.hex())
+        assert done.code == 0, done.err
