@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fedcoin.application.devnet.child_processes import ChildProcesses
+from fedcoin.application.devnet.child_processes import POLL_SECONDS, ChildProcesses
 from fedcoin.application.devnet.home_folders import create_devnet
 from fedcoin.application.devnet.html_report import render_report
 from fedcoin.application.devnet.observer import Observer, Report
@@ -60,9 +60,12 @@ async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> Devn
             for miner in plan.miners:
                 start_program(miner.member.program, processes, lasting=True)
             await _while_watched(processes, observer.wait_ready())
+            if plan.explorer is not None:
+                start_program(plan.explorer, processes, lasting=True)
             start_training(plan, processes)
             report("coordinator and clients start, and load TensorFlow")
-            tasks = await _while_watched(processes, _observe(observer))
+            work = _observe(observer, plan.explorer_listener, report)
+            tasks = await _while_watched(processes, work)
             result = await observer.collect(tasks, started)
             await _wait_for_training(plan, processes)
     _write_results(result, root)
@@ -92,13 +95,30 @@ def start_training(plan: DevnetPlan, processes: ChildProcesses) -> None:
         start_program(program, processes, lasting=False)
 
 
-async def _observe(observer: Observer) -> list[TaskView]:
-    reporting = asyncio.create_task(observer.report_campaign())
+async def _observe(observer: Observer, explorer: str, report: Report) -> list[TaskView]:
+    reporting = [asyncio.create_task(observer.report_campaign())]
+    if explorer:
+        reporting.append(asyncio.create_task(_announce_explorer(explorer, report)))
     try:
         return await observer.follow_tasks()
     finally:
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
+        for task in reporting:
+            task.cancel()
+        await asyncio.gather(*reporting, return_exceptions=True)
+
+
+async def _announce_explorer(listener: str, report: Report) -> None:
+    """Report the explorer's address, a host:port, once it listens."""
+    host, _, port = listener.rpartition(":")
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        writer.close()
+        report(f"see it while it runs: http://{listener}/")
+        return
 
 
 async def _while_watched(processes: ChildProcesses, work: Coroutine[Any, Any, _T]) -> _T:

@@ -67,6 +67,9 @@ all of them have enough samples."""
 DATA = "data.npz"
 """The file of a client's data in its home."""
 
+EXPLORER = "explorer"
+"""The name of the explorer's process."""
+
 HOST = "clients"
 """The name of the process that runs all clients, and of its list."""
 
@@ -123,8 +126,8 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
         },
         bonds={key.public_key: MINER_BOND for key in miner_keys},
     )
-    listeners = [f"127.0.0.1:{port}" for port in find_free_ports(2 * options.miners + 1)]
-    server = listeners.pop()
+    listeners = [f"127.0.0.1:{port}" for port in find_free_ports(2 * options.miners + 2)]
+    server, page = listeners.pop(), listeners.pop()
     network = _Network(options, root, genesis)
     miners = tuple(_create_miners(network, miner_names, listeners))
     clients = tuple(_create_clients(network, server, dataset))
@@ -139,6 +142,8 @@ def create_devnet(options: DevnetOptions, root: Path) -> DevnetPlan:
         coordinator=_create_coordinator(network, server, miners[0].api),
         server=server,
         clients=clients,
+        explorer=_explorer_program(miners[0], page) if options.has_explorer else None,
+        explorer_listener=page if options.has_explorer else "",
     )
 
 
@@ -182,6 +187,13 @@ def _create_miners(
         )
         member = Member(name, home, network.key(name).address, program)
         yield MinerMember(member, apis[index], kind)
+
+
+def _explorer_program(miner: MinerMember, listener: str) -> Program:
+    # The miner's home is named because the user's own may have other settings.
+    home = str(miner.member.home.root)
+    arguments = ("explorer", "--home", home, "--node", miner.api, "--listen", listener)
+    return Program(EXPLORER, (*arguments, "--stop-with-stdin"))
 
 
 def _create_coordinator(network: _Network, server: str, node: str) -> Member:

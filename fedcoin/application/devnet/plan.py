@@ -67,6 +67,8 @@ class DevnetOptions:
     training_processes: int = 0
     # How the data are divided among honest clients; None: `linear`, with clients of other roles.
     partition: Partition | None = None
+    # Whether an explorer shows the first miner's chain while the devnet runs.
+    has_explorer: bool = False
     # More settings of the coordinator, by their names in its `config.toml`.
     coordinator_settings: tuple[tuple[str, object], ...] = ()
 
@@ -199,6 +201,9 @@ class DevnetPlan:
     # Where the coordinator listens for clients, as host:port.
     server: str
     clients: tuple[ClientMember, ...]
+    # The explorer's process, and where it listens, as host:port; None without one.
+    explorer: Program | None = None
+    explorer_listener: str = ""
 
     @property
     def training_programs(self) -> tuple[Program, ...]:

@@ -82,7 +82,10 @@ def test_a_small_devnet(tmp_path: Path) -> None:
     check(result, miners=2, clients=2, rounds=1, budget=10 * 10**8)
     roles = [client["role"] for client in result["rounds"][0]["clients"]]
     assert roles == ["mislabelled", "honest"]
-    for line in ("2 miners serve", "2 of 2 clients joined", "round 1: settled and paid"):
+    for line in (
+        "2 miners serve", "2 of 2 clients joined", "round 1: settled and paid",
+        "see it while it runs: http://127.0.0.1:",
+    ):  # fmt: skip
         assert line in told
     assert json.loads((tmp_path / "net/result.json").read_text()) == result
     assert "<svg" in (tmp_path / "net/report.html").read_text()
@@ -103,7 +106,7 @@ def test_a_small_devnet(tmp_path: Path) -> None:
 def test_clients_that_share_a_process(tmp_path: Path) -> None:
     result, _ = run_devnet(
         "--miners", "1", "--clients", "4", "--rounds", "1", "--budget", "10fdc",
-        "--training-processes", "1", "--keep", str(tmp_path / "net"), seconds=250,
+        "--training-processes", "1", "--no-explorer", "--keep", str(tmp_path / "net"), seconds=250,
     )  # fmt: skip
     check(result, miners=1, clients=4, rounds=1, budget=10 * 10**8)
     assert {log.name for log in (tmp_path / "net/logs").iterdir()} == {
@@ -133,7 +136,10 @@ def test_the_default_devnet() -> None:
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a devnet, and kill it at the end."""
     process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "--no-explorer", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     with process:
         try:

@@ -104,6 +104,13 @@ MARK = "devnet"
     metavar="DIR",
     help="Work in this folder, and keep homes, logs, result.json and report.html.",
 )
+@click.option(
+    "--explorer/--no-explorer",
+    "has_explorer",
+    default=True,
+    show_default=True,
+    help="Show the chain in a browser while the devnet runs; its address is printed.",
+)
 @click.option("--force", is_flag=True, help="Empty DIR first, if a devnet made it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def devnet(
