@@ -25,10 +25,11 @@ from fedcoin.learning.files.hdf5_format import read_architecture
 from fedcoin.learning.files.stored_arrays import unreadable
 from fedcoin.learning.measures.target_kind import find_target_kind
 from fedcoin.learning.measures.terms import NAMES
-from fedcoin.learning.model import keras_models, onnx_files
+from fedcoin.learning.model import onnx_files
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
 from fedcoin.learning.model.frozen_weights import freeze_weights
 from fedcoin.learning.model.keras_format import keras_import
+from fedcoin.learning.model.keras_format.named_models import MODEL_NAMES
 from fedcoin.learning.model.weight_files import read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
@@ -85,11 +86,11 @@ async def build_initial_artifacts(
     utility: int = task_pb2.UTILITY_ACCURACY,
     trained: Sequence[str] = (),
 ) -> InitialArtifacts:
-    """Build a model and an evaluation set, in a process that imports TensorFlow and then ends.
+    """Build a model and an evaluation set, in a process that may import TensorFlow and then ends.
 
     Args:
         dataset: A name or path for `datasets.load_dataset`.
-        model: A name (`keras_models.MODEL_NAMES`), the path of a Keras architecture `*.json`, or
+        model: A name (`MODEL_NAMES`), the path of a Keras architecture `*.json`, or
             that of a network `*.onnx` or a model `*.keras`, whose weights are the initial ones.
         seed: Seeds the initial weights.
         evaluation_size: How many test examples to use; 0 for all.
@@ -121,7 +122,7 @@ async def build_initial_artifacts(
             load_evaluation_set, dataset, evaluation_size, num_shards, scale, kind
         )
         shapes = (evaluation.input_shape, evaluation.num_classes)
-        divisor = evaluation.inputs.model_divisor if model in keras_models.MODEL_NAMES else 1.0
+        divisor = evaluation.inputs.model_divisor if model in MODEL_NAMES else 1.0
         if model.endswith(".onnx"):
             spec, weights = await process.call(
                 onnx_files.create_onnx_model, model, *shapes, kind, evaluation.positions

@@ -8,7 +8,7 @@ weights are averaged. It knows neither data sets nor coalitions. Only `keras_mod
 * `layers`, `layer_reader`, `architecture`: models as graphs of layers that NumPy can compute.
 * `onnx_models`: ONNX graphs from other machines; `onnx_files`: exporters' files from and to them.
 * `keras_models`, `keras_runtime`: Keras models from and to a ModelSpec; `keras_classes`: the
-  classes that they may name. `keras_format`: architectures as people have them.
+  classes that they may name. `keras_format`: architectures as people have them, and named ones.
 * `aggregation`: federated averaging; `look_alikes`: groups of similar updates.
 * `frozen_weights`: models of which only some weights are trained.
 * `work`: multiply-adds of a model; `artifact_sizes`: the largest sizes of its files.

@@ -1,4 +1,4 @@
-"""Keras models: build one by name, turn it into a ModelSpec and back, read and set its weights.
+"""Keras models: turn one into a ModelSpec and back, read and set its weights.
 
 A ModelSpec lists the weights of `model.weights` (the moving averages of batch normalisation
 included) in that order, under their Keras paths without the model's own name.
@@ -7,7 +7,7 @@ included) in that order, under their Keras paths without the model's own name.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,73 +16,9 @@ import numpy.typing as npt
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
-from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.model.spec import check_spec, parse_architecture, parse_spec, weight_shapes
 from fedcoin.v1 import artifact_pb2
-
-MODEL_NAMES = ("mlp", "cnn")
-"""`mlp` is the paper's network, one hidden layer of 128 units. `cnn`, for images, is two 3 x 3
-convolutions of 16 and 32 channels, each with max-pooling, and a dense layer of 64 units. A first
-layer divides whole numbers, such as pixels, by the largest of them."""
-
-
-def build_named_model(
-    name: str,
-    input_shape: Sequence[int],
-    num_classes: int,
-    seed: int = 0,
-    divisor: float = 1.0,
-    kind: TargetKind = TargetKind.CLASSES,
-) -> Any:
-    """Build one of the models of this package.
-
-    Args:
-        name: One of `MODEL_NAMES`.
-        input_shape: The shape of one example; for `cnn` (height, width) or (height, width,
-            channels) with sides of at least 4.
-        num_classes: How many classes the model tells apart, or how many numbers it predicts.
-        seed: Seeds the initial weights.
-        divisor: What the model's first layer divides the inputs by, a `Rescaling`; no such layer
-            for 1.
-        kind: What the targets are: for numbers the last layer is linear, else a softmax.
-
-    Returns:
-        A Keras model with initial weights.
-
-    Raises:
-        RefusalError: UNKNOWN_MODEL when there is no model of that name; BAD_MODEL when it cannot
-            take examples of that shape, or targets are tokens.
-    """
-    if name not in MODEL_NAMES:
-        raise RefusalError(
-            LearningCode.UNKNOWN_MODEL,
-            f"there is no model {name!r}; choose {' or '.join(MODEL_NAMES)}, or give a JSON file",
-            field="model",
-            limit=", ".join(MODEL_NAMES),
-        )
-    if kind is TargetKind.TOKENS:
-        raise RefusalError(
-            LearningCode.BAD_MODEL,
-            f"{name} takes measurements, not ids of tokens: give a model of your own (--model) "
-            "that begins with an Embedding",
-            field="model",
-        )
-    if name == "cnn" and not (len(input_shape) in (2, 3) and min(input_shape[:2]) >= 4):
-        raise RefusalError(
-            LearningCode.BAD_MODEL,
-            f"cnn takes images of at least 4 x 4, not examples of shape {tuple(input_shape)}; "
-            "use mlp",
-            field="model",
-        )
-    keras = keras_runtime.load_keras()
-    keras.utils.set_random_seed(seed)
-    keras.backend.clear_session()  # resets the counters in layer names, which the spec contains
-    layers = [] if divisor == 1 else [keras.layers.Rescaling(1 / divisor)]
-    layers += _mlp_layers(keras) if name == "mlp" else _cnn_layers(keras, tuple(input_shape))
-    activation = "linear" if kind is TargetKind.NUMBERS else "softmax"
-    layers.append(keras.layers.Dense(num_classes, activation=activation))
-    return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
 
 
 def spec_from_model(model: Any) -> bytes:
@@ -341,21 +277,3 @@ def freeze_variables(model: Any, spec: artifact_pb2.ModelSpec, frozen: Collectio
     for variable in float_weights(model):
         if names[id(variable)] in frozen:
             variable.trainable = False
-
-
-def _mlp_layers(keras: Any) -> list[Any]:
-    return [keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
-
-
-def _cnn_layers(keras: Any, shape: tuple[int, ...]) -> list[Any]:
-    layers = keras.layers
-    add_channel = [] if len(shape) == 3 else [layers.Reshape((*shape, 1))]
-    return [
-        *add_channel,
-        layers.Conv2D(16, 3, padding="same", activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Conv2D(32, 3, padding="same", activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Flatten(),
-        layers.Dense(64, activation="relu"),
-    ]

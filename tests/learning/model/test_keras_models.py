@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 
 from fedcoin.data.artifacts.tensors import decode_tensors
@@ -11,7 +10,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.keras_format import keras_import
-from fedcoin.learning.model.spec import parse_spec, weight_shapes
+from fedcoin.learning.model.spec import parse_spec
 from tests.support.small_models import (
     dense,
     flatten,
@@ -33,38 +32,6 @@ def code_of(function: Any, *arguments: Any) -> LearningCode:
         function(*arguments)
     assert isinstance(caught.value.code, LearningCode)
     return caught.value.code
-
-
-def test_the_paper_s_network() -> None:
-    spec = parse_spec(
-        keras_models.spec_from_model(keras_models.build_named_model("mlp", (28, 28), 10))
-    )
-    assert list(weight_shapes(spec).values()) == [(784, 128), (128,), (128, 10), (10,)]
-    assert list(spec.input_shape) == [28, 28]
-    assert spec.num_classes == 10
-    assert read_layers(spec) is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [("mlp", (30,)), ("mlp", (8, 8)), ("cnn", (8, 8)), ("cnn", (28, 28)), ("cnn", (16, 12, 3))],
-)
-def test_named_models_make_the_round_trip(name: str, shape: tuple[int, ...]) -> None:
-    raw = keras_models.spec_from_model(keras_models.build_named_model(name, shape, 7, seed=1))
-    rebuilt = keras_models.model_from_spec(raw)
-    assert keras_models.spec_from_model(rebuilt) == raw
-    outputs = rebuilt(np.zeros((2, *shape), np.float32))
-    assert outputs.shape == (2, 7)
-
-
-def test_the_seed_fixes_the_weights() -> None:
-    first, same, other = (
-        keras_import.create_initial_model("mlp", (8, 8), 10, seed) for seed in (5, 5, 6)
-    )
-    assert first == same
-    assert first[0] == other[0]
-    assert first[1] != other[1]
-    assert list(decode_tensors(first[1])) == list(weight_shapes(parse_spec(first[0])))
 
 
 def test_ones_own_json(keras: Any) -> None:
@@ -101,14 +68,6 @@ def test_a_model_that_no_node_could_load_makes_no_spec(keras: Any) -> None:
         LearningCode.FORBIDDEN_LAYER,
         LearningCode.BAD_MODEL,
     )
-
-
-def test_bad_names_and_shapes() -> None:
-    assert (
-        code_of(keras_models.build_named_model, "resnet", (8, 8), 10) is LearningCode.UNKNOWN_MODEL
-    )
-    assert code_of(keras_models.build_named_model, "cnn", (64,), 10) is LearningCode.BAD_MODEL
-    assert code_of(keras_models.build_named_model, "cnn", (2, 8), 10) is LearningCode.BAD_MODEL
 
 
 def test_specs_that_keras_cannot_build() -> None:

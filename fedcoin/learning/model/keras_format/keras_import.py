@@ -1,6 +1,6 @@
 """Make a model of the chain from a built-in name, or from an architecture as people have it.
 
-The functions import TensorFlow, so a worker process calls them.
+An architecture needs TensorFlow, so a worker process calls these functions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from fedcoin.learning.measures.target_kind import TargetKind
 from fedcoin.learning.model import keras_models, keras_runtime
 from fedcoin.learning.model.artifact_checks.shape_checks import check_shapes
 from fedcoin.learning.model.keras_format.keras_json import normalise_json
+from fedcoin.learning.model.keras_format.named_models import create_named_model
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
 from fedcoin.learning.model.spec import parse_spec
 
@@ -28,10 +29,10 @@ def create_initial_model(
     kind: TargetKind = TargetKind.CLASSES,
     positions: int = 0,
 ) -> tuple[bytes, bytes, tuple[str, ...]]:
-    """Create a model and its initial weights; for a worker process, as it imports TensorFlow.
+    """Create a model and its initial weights; for a worker process, as it may import TensorFlow.
 
     Args:
-        name_or_json: One of `keras_models.MODEL_NAMES`, or an architecture for `import_model`.
+        name_or_json: One of `named_models.MODEL_NAMES`, or an architecture for `import_model`.
         input_shape: The shape of one example.
         num_classes: How many outputs the targets need (`count_outputs`). For tokens the model may
             have more, as its vocabulary may be larger than what occurs.
@@ -51,19 +52,16 @@ def create_initial_model(
             fit the data set; MODEL_TOO_LARGE, FORBIDDEN_LAYER or WRONG_DTYPE when it is too large,
             or has layers or dtypes that are not allowed.
     """
-    changes: tuple[str, ...] = ()
-    if name_or_json.lstrip().startswith("{"):
-        keras = keras_runtime.load_keras()
-        keras.utils.set_random_seed(seed)
-        model, changes = import_model(
-            name_or_json, input_shape, has_classes=kind is TargetKind.CLASSES
-        )
-        taken, made = model.input_shape[1:], model.output_shape[1:]
-        check_shapes(taken, made, input_shape, num_classes, kind, positions)
-    else:
-        model = keras_models.build_named_model(
+    if not name_or_json.lstrip().startswith("{"):
+        named, named_weights = create_named_model(
             name_or_json, input_shape, num_classes, seed, divisor, kind
         )
+        return named.SerializeToString(deterministic=True), encode_tensors(named_weights), ()
+    keras = keras_runtime.load_keras()
+    keras.utils.set_random_seed(seed)
+    model, changes = import_model(name_or_json, input_shape, has_classes=kind is TargetKind.CLASSES)
+    taken, made = model.input_shape[1:], model.output_shape[1:]
+    check_shapes(taken, made, input_shape, num_classes, kind, positions)
     spec = keras_models.spec_from_model(model)
     weights = encode_tensors(keras_models.named_weights(model, parse_spec(spec)))
     return spec, weights, changes
