@@ -23,9 +23,15 @@ class LearningCode(str, Enum):
 
     Use a smaller model."""
     TOO_SLOW = "TOO_SLOW"
-    """Evaluating a model takes too many multiply-adds, or longer than a worker may work.
+    """Evaluating a model takes too many multiply-adds.
 
     Use a smaller model, fewer examples or a longer commit window."""
+    OVERDUE = "OVERDUE"
+    """A worker was ended, because a request took it longer than `miner.request_seconds`. The
+    machine may be busy, so that this alone says nothing about the model.
+
+    Use a smaller model or fewer examples, raise `miner.request_seconds`, or give the machine less
+    to do."""
     FORBIDDEN_LAYER = "FORBIDDEN_LAYER"
     """An architecture uses a class that is not one of the allowed Keras layers, or an ONNX operator
     that is not allowed.

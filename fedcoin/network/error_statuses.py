@@ -38,6 +38,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             UNREADABLE_FILE BAD_FORMAT
         """,
         StatusCode.NOT_FOUND: "UNKNOWN_JOB NO_FILE",
+        StatusCode.RESOURCE_EXHAUSTED: "OVERDUE",
         StatusCode.FAILED_PRECONDITION: "MISSING_PACKAGE",
     },
     "incentive": {

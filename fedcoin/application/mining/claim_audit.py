@@ -86,7 +86,7 @@ async def audit_claims(
     Raises:
         RefusalError: AUDIT_FAILED when a utility differs by more than the tolerance and what near
             ties or the coalition's rounding errors explain; the worker refused a request (a code of
-            `WorkerPool.evaluate`, such as TOO_SLOW).
+            `WorkerPool.evaluate`, such as OVERDUE).
         WorkerError: The worker processes failed.
     """
     counts = await utility(claims.coalitions)

@@ -75,8 +75,8 @@ class CoalitionEvaluator(Protocol):
             max_work: The largest number of multiply-adds of one coalition on the whole set.
 
         Raises:
-            RefusalError: TOO_SLOW when the model takes more than `max_work`; a code of
-                `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
+            RefusalError: TOO_SLOW when the model takes more than `max_work`; OVERDUE when the check
+                took longer than a request may; a code of `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
                 when a file is invalid or they do not fit together.
         """
         ...

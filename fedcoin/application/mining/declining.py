@@ -15,7 +15,9 @@ from fedcoin.v1.transaction_pb2 import DeclineTask
 
 log = logging.getLogger(__name__)
 
-HOPELESS_CODES: Final = frozenset({LearningCode.TOO_SLOW, LearningCode.MISSING_PACKAGE})
+HOPELESS_CODES: Final = frozenset(
+    {LearningCode.TOO_SLOW, LearningCode.OVERDUE, LearningCode.MISSING_PACKAGE}
+)
 """Codes after which a task is not tried again: what takes too long once takes too long again, and
 no try installs a package."""
 

@@ -35,7 +35,7 @@ async def measure_spread(
         int64 (m,): the largest less the smallest utility of each coalition, at least 0.
 
     Raises:
-        RefusalError: A code of `WorkerPool.evaluate`, such as TOO_SLOW, when the workers refuse the
+        RefusalError: A code of `WorkerPool.evaluate`, such as OVERDUE, when the workers refuse the
             request.
         WorkerError: The worker processes failed.
     """

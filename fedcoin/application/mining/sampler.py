@@ -92,7 +92,7 @@ async def gather(
 
     Raises:
         RefusalError: A code of `WorkerPool.evaluate`: UNKNOWN_JOB when the job is not open,
-            TOO_SLOW when a batch took longer than a request to the workers may.
+            OVERDUE when a batch took longer than a request to the workers may.
         WorkerError: A worker process died twice on the same request.
     """
     reporter = ProgressReporter(plan, difficulty_nano, clock, end_ms, report)

@@ -140,7 +140,7 @@ class TaskUtility:
             int64 (m,), in units of the utility.
 
         Raises:
-            RefusalError: UNKNOWN_JOB, BAD_COALITIONS or TOO_SLOW when the worker refuses it.
+            RefusalError: UNKNOWN_JOB, BAD_COALITIONS or OVERDUE when the worker refuses it.
             WorkerError: The worker processes failed.
         """
         id, measure = self._job.job_id, self._worker.measure(self._job.job_id)
@@ -219,8 +219,8 @@ class TaskJobs:
         Raises:
             RefusalError: UNKNOWN_ARTIFACT when one cannot be fetched in time; STORE_FULL when the
                 campaign's quota has no room; TOO_SLOW when a coalition takes more work than this
-                miner's setting `max_coalition_work`; a code of `job_checks.check_job_files` when an
-                artifact is not valid.
+                miner's setting `max_coalition_work`; OVERDUE when the check took longer than a
+                request may; a code of `job_checks.check_job_files` when an artifact is not valid.
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)

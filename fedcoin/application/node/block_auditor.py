@@ -43,6 +43,7 @@ PASSING: frozenset[Enum] = frozenset(
         DataCode.UNKNOWN_ARTIFACT,
         DataCode.STORE_FULL,
         LearningCode.MISSING_PACKAGE,
+        LearningCode.OVERDUE,
         ApplicationCode.PROCESS_FAILED,
         ApplicationCode.TOO_MANY_DOWNLOADS,
         LedgerCode.UNKNOWN_CAMPAIGN,

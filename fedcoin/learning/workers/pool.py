@@ -201,7 +201,7 @@ class WorkerPool(FileCalls):
 
         Raises:
             RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
-                are wrong; TOO_SLOW when a batch took longer than a request may.
+                are wrong; OVERDUE when a batch took longer than a request may.
             WorkerError: A worker died twice on the same request; the message names it.
         """
         opened = self._open_job(job_id)
@@ -257,7 +257,7 @@ class WorkerPool(FileCalls):
 
         Raises:
             RefusalError: UNKNOWN_JOB when the job is not open; BAD_COALITIONS when dtype or shape
-                are wrong; TOO_SLOW when it took longer than a request may.
+                are wrong; OVERDUE when it took longer than a request may.
             WorkerError: A worker died twice on the same request; the message names it.
         """
         opened = self._open_job(job_id)

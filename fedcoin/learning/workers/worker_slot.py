@@ -77,7 +77,7 @@ class WorkerSlot:
             The function's result.
 
         Raises:
-            RefusalError: The one that the function raised, or TOO_SLOW when it took longer than
+            RefusalError: The one that the function raised, or OVERDUE when it took longer than
                 allowed.
             WorkerError: The function raised another exception, or the worker died twice.
         """
@@ -96,7 +96,7 @@ class WorkerSlot:
             The most coalitions to evaluate at a time, as `jobs.open_job` returns it.
 
         Raises:
-            RefusalError: TOO_SLOW when the worker needs too long; the code of what is wrong with
+            RefusalError: OVERDUE when the worker needs too long; the code of what is wrong with
                 the model, weights or evaluation set, such as BAD_MODEL, WRONG_SHAPE or NOT_FINITE;
                 all are listed at `jobs.load_evaluator`.
             WorkerError: A file cannot be read, or the worker died twice.
@@ -135,7 +135,7 @@ class WorkerSlot:
         if done:
             return running.result()
         await worker.stop()
-        raise too_slow_error(activity, self._request_seconds or 0.0)
+        raise overdue_error(activity, self._request_seconds or 0.0)
 
     async def _end_abandoned_request(self) -> None:
         # A caller that is cancelled leaves the worker at its work, which must not count as the next
@@ -179,7 +179,7 @@ class WorkerSlot:
             return
 
 
-def too_slow_error(activity: str, seconds: float) -> RefusalError:
+def overdue_error(activity: str, seconds: float) -> RefusalError:
     """Describe a request that took longer than allowed.
 
     Args:
@@ -187,12 +187,12 @@ def too_slow_error(activity: str, seconds: float) -> RefusalError:
         seconds: How long it was allowed to take, in seconds.
 
     Returns:
-        A refusal with code TOO_SLOW.
+        A refusal with code OVERDUE.
     """
     return RefusalError(
-        LearningCode.TOO_SLOW,
+        LearningCode.OVERDUE,
         f"a worker was ended {activity}, because it took longer than {seconds:g} s: use a smaller "
-        "model or fewer examples, or raise miner.request_seconds",
+        "model or fewer examples, raise miner.request_seconds, or give this machine less to do",
         field="model",
         limit=f"{seconds:g} s",
     )

@@ -15,6 +15,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import IncentiveCode
+from fedcoin.learning.workers.worker_slot import overdue_error
 from tests.conftest import ReportAttack
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire
 from tests.support.keys import ALICE, MINERS
@@ -88,6 +89,26 @@ async def test_two_auditors_answer_for_two_that_cannot_audit(tmp_path: Path) -> 
     await submit(members[0], 0)
     await until(lambda: nums_of(ALICE, members) == {1})
     await stop(members)
+
+
+@pytest.mark.attack
+async def test_flooded_validators_do_not_vote_against_an_honest_reveal(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    """Their workers were ended, since the machines had too much to do."""
+    flooded = overdue_error("while evaluating coalitions of job 12", 300.0)
+    members = start(tmp_path, None, None, flooded, flooded)
+    await submit(members[0], 0)
+    await until(lambda: nums_of(ALICE, members) == {1})
+    await stop(members)
+    report_attack(
+        "flood two of four validators until their workers miss the time in which they must have"
+        " audited a reveal",
+        "both vote against the honest reveal, as if it were forged, and go on for as long as they"
+        " remember the job: its miner loses the deposit",
+        "they say that they could not audit it (`OVERDUE`), follow the two that did, and try again"
+        " ten minutes later",
+    )
 
 
 async def test_one_auditor_that_finds_something_else_follows_the_others(tmp_path: Path) -> None:

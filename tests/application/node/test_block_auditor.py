@@ -31,6 +31,7 @@ from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.model.aggregation import federated_average
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.learning.workers.worker_slot import overdue_error
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import (
     CommitShapley,
@@ -423,6 +424,23 @@ async def test_an_honest_reveal_passes_once_for_pool_and_vote(site: OpenMiningSi
     # 44 leaves of 4 prefixes, without the grand coalition, and the two end points.
     assert here.worker.asked - asked == 44 * 3 + 2
     assert [ready.hash for ready in here.pool.ready()] == [transaction.hash]
+
+
+async def test_a_validator_whose_workers_were_too_busy_says_that_it_cannot_audit(
+    site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal says nothing about the reveal, which is audited when the machine has time."""
+    here, round, miner = await revealing(site, lambda *samples: samples)
+    transaction = round.reveal(miner)
+    with monkeypatch.context() as patch:
+
+        async def miss_the_time(*_: Any, **__: Any) -> None:
+            raise overdue_error("while evaluating coalitions", 1.0)
+
+        patch.setattr(here.worker, "evaluate", miss_the_time)
+        await expect(LearningCode.OVERDUE, here.auditor.check_transaction(transaction))
+    assert LearningCode.OVERDUE in auditing.PASSING
+    await here.auditor.check_transaction(transaction)
 
 
 def raise_first_prefixes(

@@ -62,7 +62,7 @@ async def test_a_job_that_takes_too_long_costs_one_deadline_and_is_refused_from_
         for _ in range(3):
             with pytest.raises(RefusalError) as caught:
                 await pool.open_job(slow)
-            assert caught.value.code is LearningCode.TOO_SLOW
+            assert caught.value.code is LearningCode.OVERDUE
         assert time.monotonic() - began < 2 * REQUEST_SECONDS
         # Both workers are replaced, and have the other job open.
         again = await pool.evaluate(quick.job_id, all_coalitions(CLIENTS))
