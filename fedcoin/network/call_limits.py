@@ -1,11 +1,13 @@
 """Limits of one listener: what one calling host, and all callers together, may use of it.
 
-Everything that a caller makes the process hold is limited here: calls and streams at once, calls a
-second, and how long a reply, an unread stream or a silent upload may last.
+Everything that a caller makes the process hold is limited here: calls and streams at once, calls
+and submitted transactions a second, and how long a reply, an unread stream or a silent upload may
+last.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +25,10 @@ MAX_BATCH: Final = 256
 
 MAX_BATCH_BYTES: Final = 1 << 20
 """The largest size of all transactions in one call, in bytes; a single one may be larger."""
+
+
+BYTES_OF_TRANSACTION: Final = 4_096
+"""A submitted transaction counts once for each such part of its bytes that it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,10 @@ class CallLimits:
     """Calls a second of one host in the long run."""
     burst: float = 4_000.0
     """Calls of one host at once, after a pause."""
+    transactions_per_second: float = 2_000.0
+    """Transactions a second that one host submits in the long run, alone or in batches."""
+    transactions_burst: float = 8_192.0
+    """Transactions that one host submits at once, after a pause."""
     max_hosts: int = 1_024
     """How many hosts' rates are remembered; the one that called longest ago is forgotten first."""
     reply_timeout_s: float = 60.0
@@ -55,6 +65,83 @@ class CallLimits:
     """How long the request of a call that takes a single one may take to arrive, in seconds."""
     read_timeout_s: float = 30.0
     """How long an upload may be silent, in seconds."""
+
+
+class HostRates:
+    """Limits how much each host does in a second."""
+
+    def __init__(
+        self, what: str, rate: float, burst: float, max_hosts: int, clock: Callable[[], float]
+    ) -> None:
+        """Begin with no hosts.
+
+        Args:
+            what: What is counted, in the plural, for the refusal's message.
+            rate: How many a host may do in a second in the long run.
+            burst: How many a host may do at once, after a pause.
+            max_hosts: How many hosts are remembered; the one that was longest away is forgotten.
+            clock: Gives the time in seconds and never goes back.
+        """
+        self._what = what
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._buckets = LruDict[str, TokenBucket](max_hosts)
+
+    def __len__(self) -> int:
+        """Return how many hosts are remembered."""
+        return len(self._buckets)
+
+    def count(self, host: str, amount: float = 1.0) -> None:
+        """Count what a host does.
+
+        Args:
+            host: The host's group, from `host_groups.group_of`.
+            amount: How many it does; more than the burst count as the burst.
+
+        Raises:
+            RefusalError: RATE_LIMITED when that is more than rate and burst allow.
+        """
+        now = self._clock()
+        bucket = self._buckets.get_or_create(
+            host, lambda: TokenBucket(self._rate, self._burst, now)
+        )
+        if not bucket.take(now, min(amount, self._burst)):
+            limit = f"{self._rate:g} {self._what} a second"
+            message = f"{host} makes more than {limit}. Slow down."
+            raise RefusalError(NetworkCode.RATE_LIMITED, message, limit=limit)
+
+
+class SubmissionLimiter:
+    """Limits how many transactions each host submits, by number and bytes."""
+
+    def __init__(self, limits: CallLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with no hosts.
+
+        Args:
+            limits: The listener's limits.
+            clock: Gives the time in seconds and never goes back.
+        """
+        rate, burst = limits.transactions_per_second, limits.transactions_burst
+        self._rates = HostRates("transactions", rate, burst, limits.max_hosts, clock)
+        self._hosts = limits.hosts
+
+    def count(self, caller: str, raws: Sequence[bytes]) -> None:
+        """Count the transactions of one call, before anything is done with them.
+
+        Hosts without limits of their own (`CallLimits.hosts`) submit as many as they like.
+
+        Args:
+            caller: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
+            raws: Serialised SignedTransactions.
+
+        Raises:
+            RefusalError: RATE_LIMITED when the host submits more than `transactions_per_second`.
+        """
+        host = observed_host(caller) or caller
+        if not self._hosts.is_exempt(host):
+            units = sum(max(1, -(-len(raw) // BYTES_OF_TRANSACTION)) for raw in raws)
+            self._rates.count(group_of(host), units)
 
 
 class CallLimiter:
@@ -68,7 +155,6 @@ class CallLimiter:
             clock: Gives the time in seconds and never goes back.
         """
         self._limits = limits
-        self._clock = clock
         self._calls = _Running("calls", limits.max_calls, limits.max_calls_of_host)
         self._streams = _Running("streams", limits.max_streams, limits.max_streams_of_host)
         self._open_streams = _Running(
@@ -76,12 +162,14 @@ class CallLimiter:
             limits.max_open_streams,
             max(1, limits.max_open_streams // 4),
         )
-        self._buckets = LruDict[str, TokenBucket](limits.max_hosts)
+        self._rates = HostRates(
+            "calls", limits.calls_per_second, limits.burst, limits.max_hosts, clock
+        )
 
     @property
     def num_hosts(self) -> int:
         """How many hosts' rates are remembered."""
-        return len(self._buckets)
+        return len(self._rates)
 
     @contextmanager
     def admit(self, caller: str, is_stream: bool, is_open: bool = False) -> Iterator[None]:
@@ -102,7 +190,7 @@ class CallLimiter:
                 as the limits allow.
         """
         host = observed_host(caller) or caller
-        self._check_rate(group_of(host))
+        self._rates.count(group_of(host))
         running = self._calls
         if is_stream:
             running = self._open_streams if is_open else self._streams
@@ -149,15 +237,6 @@ class CallLimiter:
         limit = f"{self._limits.read_timeout_s:g} s"
         message = f"Nothing was uploaded for {limit}. Go on from the next chunk."
         return RefusalError(NetworkCode.TIMED_OUT, message, limit=limit)
-
-    def _check_rate(self, host: str) -> None:
-        now = self._clock()
-        rate, burst = self._limits.calls_per_second, self._limits.burst
-        bucket = self._buckets.get_or_create(host, lambda: TokenBucket(rate, burst, now))
-        if not bucket.take(now):
-            limit = f"{rate:g} calls a second"
-            message = f"{host} makes more than {limit}. Slow down."
-            raise RefusalError(NetworkCode.RATE_LIMITED, message, limit=limit)
 
 
 class _Running:

@@ -96,7 +96,7 @@ class NetworkCode(str, Enum):
 
     Send less at once."""
     RATE_LIMITED = "RATE_LIMITED"
-    """The caller makes more calls a second than allowed.
+    """The caller makes more calls, or submits more transactions, a second than allowed.
 
     Slow down and try again."""
     TOO_MANY_CALLS = "TOO_MANY_CALLS"

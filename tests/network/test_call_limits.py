@@ -8,7 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.call_limits import CallLimiter, CallLimits
+from fedcoin.network.call_limits import (
+    BYTES_OF_TRANSACTION,
+    CallLimiter,
+    CallLimits,
+    SubmissionLimiter,
+)
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.host_groups import LOOPBACK, HostGroups
 
@@ -129,3 +134,31 @@ def test_streams_that_need_no_session_do_not_take_the_others_places() -> None:
                 stack.enter_context(limiter.admit(caller, True, True))
             assert caught.value.code is NetworkCode.TOO_MANY_CALLS
         hold(limiter, stack, "ipv4:10.0.0.1:5", 1, stream=True)
+
+
+def test_transactions_count_alone_and_in_batches_and_by_their_bytes() -> None:
+    clock = Clock()
+    limits = CallLimits(transactions_per_second=10, transactions_burst=100)
+    limiter = SubmissionLimiter(limits, clock)
+    caller, large = "ipv4:10.0.0.1:5", bytes(9 * BYTES_OF_TRANSACTION + 1)
+    limiter.count(caller, [b"x"] * 80)
+    limiter.count(caller, [large, large])
+    with pytest.raises(
+        RefusalError, match=r"10\.0\.0\.1 makes more than 10 transactions"
+    ) as caught:
+        limiter.count(caller, [b"x"])
+    assert caught.value.code is NetworkCode.RATE_LIMITED
+    limiter.count("ipv4:10.0.0.2:5", [b"x"] * 100)
+    clock.now = 2.0
+    limiter.count("ipv4:10.0.0.1:6", [large, large])
+    # One that is larger than the burst has to wait for all of it.
+    with pytest.raises(RefusalError):
+        limiter.count(caller, [bytes(1_000 * BYTES_OF_TRANSACTION)])
+    clock.now = 12.0
+    limiter.count(caller, [bytes(1_000 * BYTES_OF_TRANSACTION)])
+
+
+def test_hosts_without_limits_of_their_own_submit_as_many_as_they_like() -> None:
+    limiter = SubmissionLimiter(CallLimits(transactions_burst=1), Clock())
+    for caller in ("ipv4:127.0.0.1:5", "unix:"):
+        limiter.count(caller, [b"x"] * 10_000)

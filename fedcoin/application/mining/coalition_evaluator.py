@@ -76,8 +76,9 @@ class CoalitionEvaluator(Protocol):
 
         Raises:
             RefusalError: TOO_SLOW when the model takes more than `max_work`; OVERDUE when the check
-                took longer than a request may; a code of `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
-                when a file is invalid or they do not fit together.
+                took longer than a request may; a code of `job_checks.check_job_files`, such as
+                BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE, when a file is invalid or they do not fit
+                together.
         """
         ...
 

@@ -45,8 +45,8 @@ class FileCalls:
             max_work: The largest number of multiply-adds of one coalition on the whole set.
 
         Raises:
-            RefusalError: TOO_SLOW when the model takes more; OVERDUE when the check takes longer than
-                a request may; MISSING_PACKAGE when an ONNX graph needs onnxruntime; a code of
+            RefusalError: TOO_SLOW when the model takes more; OVERDUE when the check takes longer
+                than a request may; MISSING_PACKAGE when an ONNX graph needs onnxruntime; a code of
                 `job_checks.check_job_files`, such as BAD_MODEL, WRONG_SHAPE or WRONG_AGGREGATE,
                 when a file is invalid or they do not fit together.
             WorkerError: A file cannot be read, or the worker died twice.

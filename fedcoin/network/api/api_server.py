@@ -60,7 +60,7 @@ class ApiServer:
             OSError: The file of tokens cannot be read.
             RefusalError: BAD_TOKEN_FILE when it is malformed.
         """
-        services = _api_services(backend)
+        services = _api_services(backend, limits)
         self._guard: TokenGuard | None = None
         if tokens is not None:
             known = TokenFile(tokens)
@@ -130,10 +130,10 @@ class ApiServer:
         await asyncio.gather(*(listener.stop(grace) for listener in self._listeners))
 
 
-def _api_services(backend: ApiBackend) -> tuple[Service, ...]:
+def _api_services(backend: ApiBackend, limits: CallLimits | None) -> tuple[Service, ...]:
     node = NodeServicer(backend.chain, backend.pool, backend.peers, backend.node)
     tasks = TaskServicer(backend.chain)
-    transactions = TransactionServicer(backend.chain, backend.pool)
+    transactions = TransactionServicer(backend.chain, backend.pool, limits)
     artifacts = ArtifactServicer(backend.artifacts)
     uploads = ArtifactUploadServicer(backend.artifacts)
 

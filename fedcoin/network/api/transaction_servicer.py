@@ -13,7 +13,7 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
 from fedcoin.network.api.chain_watching import watch_changes
 from fedcoin.network.api.request_fields import choose_page_size, parse_hash
-from fedcoin.network.call_limits import check_batch
+from fedcoin.network.call_limits import CallLimits, SubmissionLimiter, check_batch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.network.ports.chain_port import ChainPort
@@ -46,15 +46,19 @@ _LIST_NAME: Final = "pending"
 class TransactionServicer(TransactionServiceServicer):
     """Serves `transaction_service.proto`, which states each method's limits and errors."""
 
-    def __init__(self, chain: ChainPort, pool: TransactionPort) -> None:
+    def __init__(
+        self, chain: ChainPort, pool: TransactionPort, limits: CallLimits | None = None
+    ) -> None:
         """Serve a chain and a mempool.
 
         Args:
             chain: The chain of final blocks.
             pool: The node's mempool.
+            limits: What each host may submit; None takes the default limits.
         """
         self._chain = chain
         self._pool = pool
+        self._submissions = SubmissionLimiter(limits or CallLimits())
         # Signatures of one batch after another are verified, in one thread: many at once would take
         # the threads in which this node signs its votes.
         self._verifying = asyncio.Lock()
@@ -68,7 +72,7 @@ class TransactionServicer(TransactionServiceServicer):
             RefusalError: TOO_LARGE when it has too many bytes; POOL_FULL or TOO_MANY_PENDING when
                 the mempool, or its part for one sender, is full; REPLACEMENT_UNDERPRICED when it
                 pays too little to replace another one; or the code of the rule that refuses the
-                transaction.
+                transaction; RATE_LIMITED when the caller's host submits too many a second.
         """
         if not request.transaction:
             raise RefusalError(
@@ -76,6 +80,7 @@ class TransactionServicer(TransactionServiceServicer):
                 "transaction is empty; it must be a serialised SignedTransaction",
                 field="transaction",
             )
+        self._submissions.count(context.peer(), [request.transaction])
         (decoded,) = await self._pool.decode_all([request.transaction])
         if isinstance(decoded, RefusalError):
             raise decoded
@@ -90,9 +95,11 @@ class TransactionServicer(TransactionServiceServicer):
         """Put transactions into the mempool, each of which is answered for itself.
 
         Raises:
-            RefusalError: TOO_LARGE when there are more than one call may hold.
+            RefusalError: TOO_LARGE when there are more than one call may hold; RATE_LIMITED when
+                the caller's host submits too many a second.
         """
         check_batch(request.transactions)
+        self._submissions.count(context.peer(), request.transactions)
         async with self._verifying:
             decoded = await self._pool.decode_all(request.transactions)
         accepted = [one for one in decoded if isinstance(one, Transaction)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.network.call_limits import MAX_BATCH
+from fedcoin.network.call_limits import MAX_BATCH, CallLimits
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.host_groups import HostGroups
 from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1 import transaction_service_pb2_grpc as rpc
 from fedcoin.v1.transaction_pb2 import SignedTransaction
@@ -21,11 +23,12 @@ from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_FINAL,
     TRANSACTION_STATUS_PENDING,
 )
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, CAROL
 from tests.support.ledger_campaign import LedgerCampaign
 from tests.support.overlap import Overlap
-from tests.support.served_api import ServedApi
+from tests.support.served_api import ServedApi, serve_api
 from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
@@ -63,6 +66,29 @@ async def test_refusals_of_the_ledger_have_their_code(live: ServedApi) -> None:
     failure = await refused(live.node.submit_transaction(payment(live, fee=1).raw))
     assert (failure.status, failure.code) == (StatusCode.INVALID_ARGUMENT, "FEE_TOO_LOW")
     assert live.server.address in str(failure)
+
+
+@pytest.mark.attack
+async def test_a_hosts_batches_count_by_their_transactions(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    limits = CallLimits(
+        transactions_per_second=0.001, transactions_burst=5, hosts=HostGroups(exempt=())
+    )
+    async with serve_api(tmp_path, limits=limits) as live:
+        good = payment(live)
+        results = await live.node.submit_transactions([b"x"] * 4)
+        assert [one.reason for one in results] == ["MALFORMED"] * 4
+        failure = await refused(live.node.submit_transactions([good.raw, b"x"]))
+        assert (failure.status, failure.code) == (StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        assert not live.pool.pending()
+        await live.node.submit_transaction(good.raw)
+        assert (await refused(live.node.submit_transaction(good.raw))).code == "RATE_LIMITED"
+    report_attack(
+        "send batches of 256 invalid transactions from one host, each of which counts as one call",
+        "512,000 signatures a second are checked for it, 28 s of processor time",
+        "2,000 a second, 0.11 s; then `RATE_LIMITED`",
+    )
 
 
 async def test_each_transaction_of_a_batch_is_answered_for_itself(live: ServedApi) -> None:
