@@ -7,6 +7,7 @@ in the product imports it: `fedcoin-node devnet --adversary` runs `dishonest` as
 * `consensus_simulation`: a network of consensus engines in virtual time, with faults drawn by seed;
 * `campaign_simulation`: the same with real ledgers, miners and a coordinator;
 * `dishonest`: nodes that mine, propose, vote or send messages dishonestly;
+* `client_harm`: what honest clients do harm by chance, and what accomplices gain by harm;
 * `copied_updates`: what copies of an update earn, on rounds that are trained;
 * `measurements`: what dishonest participants gain and lose, as plain numbers;
 * `measure_audits`: what audits accept of each measure, honest or forged;

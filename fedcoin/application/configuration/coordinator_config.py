@@ -71,7 +71,8 @@ class CoordinatorConfig:
     max_harm: float = setting(
         0.1,
         real(0, 1),
-        "A client is left out whose harm costs more than this part of the training budget to undo.",
+        "A client is left out whose harm, less its part of what the model gained, costs more than "
+        "this part of the training budget to undo.",
     )
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long a round waits for clients to join, in seconds."

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from fedcoin.application.coordinator.participation import (
+    HarmBalance,
     check_harmless,
     find_most_examples,
-    sum_harm,
 )
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
@@ -95,11 +95,11 @@ class Campaign:
     listed: tuple[ListedClient, ...] = ()
     """The clients that may take part, by address; none lets anybody take part."""
     max_harm_nano: int = UNIT_NANO
-    """A client whose values below zero add up to more is left out of later rounds, in nano-utility.
+    """A client whose harm (`HarmBalance`) is more is left out of later rounds, in nano-utility.
     From the settings; the campaign's file does not hold it."""
-    harm: dict[bytes, int] = field(default_factory=dict)
-    """Each client's harm in all rounds (`participation.sum_harm`), in nano-utility, by address.
-    Follows from the history, so that the campaign's file does not hold it."""
+    harm: HarmBalance = field(default_factory=HarmBalance)
+    """What each client's values below zero cost in all rounds. Follows from the history, so that
+    the campaign's file does not hold it."""
     settings: dict[str, str] = field(default_factory=dict)
     """The settings that the campaign fixes, as TOML by name; none where nothing compares them."""
     other_settings: dict[str, str] = field(default_factory=dict)
@@ -326,11 +326,11 @@ class Campaign:
             record: The outcome of the present round.
         """
         self.history.append(record)
-        for address, harm in sum_harm((record,)).items():
-            self.harm[address] = self.harm.get(address, 0) + harm
+        self.harm.add(record)
+        for address, client in self.clients.items():
             # No round waits for a client that is left out.
-            if address in self.clients and self.harm[address] > self.max_harm_nano:
-                self.clients[address].missed = True
+            if self.harm.nano.get(address, 0) > self.max_harm_nano:
+                client.missed = True
         if record.adopted:
             self.base = self.aggregate
         self.announced = {}
@@ -345,7 +345,7 @@ class Campaign:
 
     def _check_may_take_part(self, address: bytes) -> int | None:
         """Return how many examples a client may claim, None for any; refuses who is left out."""
-        check_harmless(self.harm.get(address, 0), self.max_harm_nano)
+        check_harmless(self.harm.nano.get(address, 0), self.max_harm_nano)
         return find_most_examples(self.listed, address)
 
     def _check_expected(self, update: Update) -> bool:

@@ -17,7 +17,6 @@ from fedcoin.application.coordinator.campaign import (
     EvaluationShard,
     RegisteredClient,
 )
-from fedcoin.application.coordinator.participation import sum_harm
 from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.atomic_files import replace_file
@@ -145,7 +144,8 @@ def campaign_from_json(content: dict[str, Any]) -> Campaign:
         ),
         history=[_record_from_json(record) for record in content["history"]],
     )
-    campaign.harm = sum_harm(campaign.history)
+    for record in campaign.history:
+        campaign.harm.add(record)
     if not campaign.shards:
         raise ValueError("there are no shards")
     campaign.listed = tuple(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient
+from fedcoin.incentive.training_reward import UNIT_NANO
 
 
 def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | None:
@@ -37,37 +39,60 @@ def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | 
     )
 
 
-def sum_harm(history: Iterable[RoundRecord]) -> dict[bytes, int]:
-    """Add up how far below zero each client's values were.
+@dataclass(slots=True)
+class HarmBalance:
+    """What each client's values below zero cost, less its part in what the model gained.
 
-    In a round whose model is not adopted it counts for at most what others gained: no more was paid
-    for undoing harm. So such a round that is worse for everybody counts against nobody. Where the
-    model is adopted, as after each settled round under `PROPORTIONAL`, all harm counts: later
-    rounds begin with it. A client's own values above zero do not make up for its harm: they were
-    paid.
+    A client's harm in a round is how far its value was below zero; in a round whose model is not
+    adopted it counts for at most what others gained, since no more was paid for undoing it. So such
+    a round that is worse for everybody counts against nobody. Where the model is adopted, as after
+    each settled round under `PROPORTIONAL`, all harm counts: later rounds begin with it.
 
-    Args:
-        history: The rounds that are over.
-
-    Returns:
-        The sum of each client that did harm, in nano-utility, above 0, by address.
+    Harm is made up for by real gains only: by how far a round took the model above the best one so
+    far, of which each client has a part by its value above zero. So an honest client, whose values
+    near the end are above zero as often as below, is not left out for what adds up over many
+    rounds; two accomplices that undo each other's harm gain nothing real by it.
     """
-    harm: dict[bytes, int] = {}
-    for record in history:
+
+    nano: dict[bytes, int] = field(default_factory=dict)
+    """Each client's harm less its part of real gains, in nano-utility, by address; below 0 for a
+    client that gained more."""
+    best_nano: int | None = None
+    """The utility of the best model that was adopted, in nano-utility; None before a round."""
+
+    def add(self, record: RoundRecord) -> None:
+        """Count a round that is over. One that was not settled changes nothing.
+
+        Args:
+            record: The outcome of the round after those that were counted.
+        """
+        if not record.settled:
+            return
         gained = sum(max(0, client.shapley_nano) for client in record.clients)
+        real = self._count_real_gain(record)
         for client in record.clients:
             sunk = -client.shapley_nano
             counted = sunk if record.adopted else min(sunk, gained)
-            if counted > 0:
-                harm[client.address] = harm.get(client.address, 0) + counted
-    return harm
+            if sunk < 0:
+                counted = -(-sunk * real // gained)
+            if counted:
+                self.nano[client.address] = self.nano.get(client.address, 0) + counted
+
+    def _count_real_gain(self, record: RoundRecord) -> int:
+        """Return how far a round took the model above the best one so far, in nano-utility."""
+        gain = sum(client.shapley_nano for client in record.clients)
+        utility = round(record.fraction * UNIT_NANO)
+        best = utility - gain if self.best_nano is None else self.best_nano
+        self.best_nano = max(best, utility) if record.adopted else best
+        return max(0, min(gain, utility - best)) if record.adopted else 0
 
 
 def check_harmless(harm: int, max_harm_nano: int) -> None:
     """Check that a client's updates have not done much harm.
 
     Args:
-        harm: The harm of the client in all rounds, in nano-utility, at least 0 (`sum_harm`).
+        harm: The harm of the client in all rounds less what it made up for, in nano-utility
+            (`HarmBalance.nano`).
         max_harm_nano: The largest harm, in nano-utility (`chain_messages.compute_max_harm`).
 
     Raises:
@@ -76,8 +101,8 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
     if harm > max_harm_nano:
         raise RefusalError(
             ApplicationCode.LEFT_OUT,
-            f"this client's values below zero count as {-harm / 1e9:g}; the campaign leaves out"
-            f" clients below {-max_harm_nano / 1e9:g}",
+            f"this client's values below zero, less its part in what the model gained, count as"
+            f" {-harm / 1e9:g}; the campaign leaves out clients below {-max_harm_nano / 1e9:g}",
             field="address",
             limit=str(-max_harm_nano),
         )

@@ -23,6 +23,7 @@ from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
 from fedcoin.application.coordinator.clients_file import follow_clients_file, read_clients_file
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
+from fedcoin.application.coordinator.participation import HarmBalance
 from fedcoin.application.coordinator.resumption import check_resumable
 from fedcoin.application.coordinator.round_record import RoundRecord, summarise
 from fedcoin.application.coordinator.settlement import RoundSettlement
@@ -330,7 +331,7 @@ class PaidRounds:
             shards=self._shards,
             listed=await asyncio.to_thread(read_clients_file, config.clients_file),
             max_harm_nano=self._compute_max_harm(config),
-            harm=earlier.harm if earlier is not None else {},
+            harm=earlier.harm if earlier is not None else HarmBalance(),
         )
         await self._file.save(self._campaign)
         return self._campaign
@@ -342,10 +343,13 @@ class PaidRounds:
     async def _add_earlier_harm(self, campaign: Campaign) -> None:
         """Count the harm in the campaigns of earlier rounds, so that no client starts anew."""
         campaign.max_harm_nano = self._compute_max_harm(self._terms())
-        for path in self._folder.glob(_ARCHIVE):
+        campaign.harm = HarmBalance()
+        for path in sorted(self._folder.glob(_ARCHIVE)):
             earlier = await CampaignFile(path).load()
-            for address, harm in earlier.harm.items() if earlier is not None else ():
-                campaign.harm[address] = campaign.harm.get(address, 0) + harm
+            for record in earlier.history if earlier is not None else ():
+                campaign.harm.add(record)
+        for record in campaign.history:
+            campaign.harm.add(record)
 
     def _next_number(self) -> int:
         return len(list(self._folder.glob(_ARCHIVE))) + 1

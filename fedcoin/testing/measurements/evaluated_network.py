@@ -30,13 +30,17 @@ class EvaluatedNetwork:
         folder: An empty folder for the files.
         dataset: A data set that `datasets.load_dataset` takes.
         evaluation_size: The number of examples in the evaluation set.
+        num_shards: How many shards to cut it into; `evaluation_size` of the object is that of one.
     """
 
-    def __init__(self, folder: Path, dataset: str, evaluation_size: int) -> None:
+    def __init__(
+        self, folder: Path, dataset: str, evaluation_size: int, num_shards: int = 1
+    ) -> None:
         self._folder = folder
-        artifacts = _build_artifacts(dataset, evaluation_size)
+        artifacts = _build_artifacts(dataset, evaluation_size, num_shards)
         (folder / "model").write_bytes(artifacts.model)
-        (folder / "evaluation").write_bytes(artifacts.evaluation.shards[0])
+        for index, shard in enumerate(artifacts.evaluation.shards):
+            (folder / f"evaluation-{index}").write_bytes(shard)
         self.evaluation_size = artifacts.evaluation.sizes[0]
         self._shapes = {n: w.shape for n, w in decode_tensors(artifacts.weights).items()}
 
@@ -58,7 +62,12 @@ class EvaluatedNetwork:
         }
 
     def count_right_answers(
-        self, base: Weights, updates: Sequence[Weights], num_samples: Sequence[int], averaging: int
+        self,
+        base: Weights,
+        updates: Sequence[Weights],
+        num_samples: Sequence[int],
+        averaging: int,
+        shard: int = 0,
     ) -> NDArray[np.int64]:
         """Count the right answers of all coalitions. The empty one is the base model.
 
@@ -67,6 +76,7 @@ class EvaluatedNetwork:
             updates: The update of each player.
             num_samples: The number of examples of each player, its weight in the average.
             averaging: How updates are averaged, an `Averaging`.
+            shard: The index of the shard of the evaluation set.
 
         Returns:
             The right answers of each coalition of the n players, int64 (2^n,), by bit mask.
@@ -80,7 +90,7 @@ class EvaluatedNetwork:
             base=self._folder / "base",
             updates=tuple(self._folder / f"update-{i}" for i in range(len(updates))),
             num_samples=tuple(num_samples),
-            evaluation=self._folder / "evaluation",
+            evaluation=self._folder / f"evaluation-{shard}",
             averaging=averaging,
             empty=task_pb2.EMPTY_COALITION_BASE_MODEL,
         )
@@ -90,6 +100,10 @@ class EvaluatedNetwork:
 
 
 @lru_cache(maxsize=4)
-def _build_artifacts(dataset: str, evaluation_size: int) -> InitialArtifacts:
+def _build_artifacts(dataset: str, evaluation_size: int, num_shards: int) -> InitialArtifacts:
     """Build the model and the evaluation set once: a process of its own imports TensorFlow."""
-    return asyncio.run(build_initial_artifacts(dataset, "mlp", 0, evaluation_size=evaluation_size))
+    return asyncio.run(
+        build_initial_artifacts(
+            dataset, "mlp", 0, evaluation_size=evaluation_size, num_shards=num_shards
+        )
+    )

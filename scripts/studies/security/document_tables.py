@@ -9,6 +9,7 @@ from functools import partial
 from scripts.studies.security import (
     copy_tables,
     difficulty_tables,
+    harm_tables,
     miner_tables,
     participant_tables,
     reply_tables,
@@ -34,6 +35,8 @@ TABLES: dict[str, Callable[[Numbers], str]] = {
     "copies": copy_tables.copies,
     "lookalikes": copy_tables.LOOK_ALIKES.render,
     "bridges": copy_tables.BRIDGES.render,
+    "harm": harm_tables.harm,
+    "accomplices": harm_tables.accomplices,
     "difficulty": difficulty_tables.difficulty,
     "samples": difficulty_tables.samples,
     "retargeting": difficulty_tables.retargeting,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
+from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, HONEST
+from fedcoin.testing.client_harm.harm_campaigns import measure_harm
 from fedcoin.testing.copied_updates.copy_gains import measure_copies
 from fedcoin.testing.copied_updates.look_alike_costs import measure_bridges, measure_look_alikes
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
@@ -199,6 +201,30 @@ def _copy_jobs(quick: bool) -> Iterator[Job]:
         yield Job("copies", "look-alikes mnist iid 5", measure_look_alikes, alike)
 
 
+def _harm_jobs(quick: bool) -> Iterator[Job]:
+    campaigns = 1 if quick else 5
+    for federation in HONEST:
+        for rounds in (3,) if quick else (10, 50, 100):
+            yield _harm_job("digits", federation, rounds, campaigns)
+    yield _harm_job("digits", "equal", 3 if quick else 10, campaigns, in_parts=True)
+    for federation in ACCOMPLICES:
+        yield _harm_job("digits", federation, 3 if quick else 20, campaigns)
+    if _has_mnist() and not quick:
+        for federation in HONEST:
+            yield _harm_job("mnist", federation, 100, 2)
+            yield _harm_job("mnist", federation, 100, 2, in_parts=True)
+        for federation in ACCOMPLICES:
+            yield _harm_job("mnist", federation, 20, 2)
+
+
+def _harm_job(
+    dataset: str, federation: str, rounds: int, campaigns: int, *, in_parts: bool = False
+) -> Job:
+    name = f"harm {dataset} {federation} {rounds}" + (" in parts" if in_parts else "")
+    given = (dataset, federation, rounds, campaigns)
+    return Job("harm", name, measure_harm, given, {"in_parts": in_parts})
+
+
 def _difficulty_jobs(quick: bool) -> Iterator[Job]:
     yield Job("difficulty", "samples", measure_inlier_shares, (2 if quick else 40,))
     yield Job("difficulty", "costs", measure_sample_costs, (5 if quick else 100,))
@@ -231,6 +257,7 @@ _JOBS: dict[str, Callable[[bool], Iterator[Job]]] = {
     "replay": _replay_jobs,
     "participants": _participant_jobs,
     "copies": _copy_jobs,
+    "harm": _harm_jobs,
     "difficulty": _difficulty_jobs,
     "retargeting": _retargeting_jobs,
     "counts": _count_jobs,

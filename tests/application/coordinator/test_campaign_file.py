@@ -17,7 +17,6 @@ from fedcoin.application.coordinator.campaign_file import (
     campaign_from_json,
     campaign_to_json,
 )
-from fedcoin.application.coordinator.participation import sum_harm
 from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
@@ -88,7 +87,8 @@ def campaigns(draw: st.DrawFn) -> Campaign:
     listed = st.lists(st.builds(ListedClient, hashes, st.integers(1, 99)), max_size=2)
     campaign.listed = tuple(draw(listed))
     campaign.phase = draw(st.sampled_from(CampaignPhase))
-    campaign.harm = sum_harm(campaign.history)
+    for record in campaign.history:
+        campaign.harm.add(record)
     return campaign
 
 

@@ -76,6 +76,6 @@ async def test_a_client_that_sinks_the_model_takes_part_in_no_later_round(
     report_attack(
         "sink the model again and again, so that an accomplice is paid for repairing it",
         "each round, until the fund is used up",
-        "`coordinator.max_harm` of the budget for training and one round, for each address that"
-        " sinks it (`LEFT_OUT`)",
+        "for each address that sinks it, `coordinator.max_harm` of the budget for training, what"
+        " this address was paid for real gains before, and one round (`LEFT_OUT`)",
     )

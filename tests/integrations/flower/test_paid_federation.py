@@ -276,7 +276,7 @@ async def test_harm_counts_in_the_campaigns_of_all_rounds(paid: PaidSite) -> Non
         config, SERVER, here.chain.genesis_hash, here.client.target, here.root / "campaign", print
     )
     await again.open()
-    assert again.campaign.harm[client_key(1).address] > again.campaign.max_harm_nano
+    assert again.campaign.harm.nano[client_key(1).address] > again.campaign.max_harm_nano
     await again.close()
 
 

@@ -1,0 +1,104 @@
+"""Honest clients whose updates are noisy, and two accomplices of which one undoes what one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fedcoin.learning.training import datasets
+from fedcoin.learning.training.partition_spec import parse_partition
+from fedcoin.learning.training.partitions import draw_partition
+from fedcoin.testing.measurements.client_fraud import TrainingData, train
+from fedcoin.testing.measurements.evaluated_network import Weights
+
+CLIENTS = 5
+"""The number of clients of each campaign."""
+
+MAX_EXAMPLES = 300
+"""The largest number of examples of a client."""
+
+HONEST = {
+    "equal": "five alike",
+    "wrong-labels": "one with 30 % wrong labels",
+    "noise": "one with noise as long as its change",
+    "few": "one with 20 examples",
+    "label-skew": "classes by Dirichlet draws of 0.3",
+}
+"""Federations of honest clients, and what each of them is called in tables."""
+
+ACCOMPLICES = {"pair": 1, "late-pair": 11}
+"""Federations whose last two clients are accomplices, and from which round on they are."""
+
+HARMFUL, HELPER = CLIENTS - 2, CLIENTS - 1
+"""The accomplice that sinks the model, and the one that raises it again."""
+
+_WRONG_LABELS = 0.3
+_FEW_EXAMPLES = 20
+_TURN = 2.0
+# How much of the base the harmful accomplice takes away in the average, so that it turns around.
+
+
+def split_data(dataset: datasets.Dataset, federation: str, seed: int) -> list[TrainingData]:
+    """Give each client its training data.
+
+    Args:
+        dataset: The data set.
+        federation: A key of `HONEST` or `ACCOMPLICES`.
+        seed: Seeds the partition and the wrong labels.
+
+    Returns:
+        The data of `CLIENTS` clients; of the last one where one is noisy.
+    """
+    spec = "dirichlet:0.3" if federation == "label-skew" else "iid"
+    partition = replace(parse_partition(spec), max_examples=MAX_EXAMPLES)
+    labels = dataset.y_train
+    # The clients' network has no first layer that divides, as the evaluated one has.
+    flat = dataset.x_train.reshape(len(labels), -1) / np.float32(dataset.inputs.model_divisor)
+    shares = draw_partition(labels, CLIENTS, seed, partition)
+    parts = [(flat[rows], labels[rows]) for rows in shares]
+    x, y = parts[-1]
+    if federation == "few":
+        parts[-1] = x[:_FEW_EXAMPLES], y[:_FEW_EXAMPLES]
+    elif federation == "wrong-labels":
+        rng = np.random.default_rng([seed, 2])
+        drawn = rng.integers(0, int(labels.max()) + 1, len(y))
+        parts[-1] = x, np.where(rng.random(len(y)) < _WRONG_LABELS, drawn, y)
+    return parts
+
+
+def make_updates(
+    federation: str, parts: Sequence[TrainingData], base: Weights, seed: int, number: int
+) -> list[Weights]:
+    """Make what the clients of a round send.
+
+    Args:
+        federation: A key of `HONEST` or `ACCOMPLICES`.
+        parts: Each client's data.
+        base: The round's base weights.
+        seed: Seeds the orders of examples and the noise.
+        number: The round's number, from 1.
+
+    Returns:
+        The weights of `CLIENTS` clients.
+    """
+    first = seed + 1_000 * number
+    updates = [train(base, part, first + k) for k, part in enumerate(parts)]
+    if federation == "noise":
+        updates[-1] = _add_noise(base, updates[-1], np.random.default_rng([seed, number, 3]))
+    if number >= ACCOMPLICES.get(federation, number + 1):
+        # Times a positive factor the two layers answer as before, times a negative one they do not.
+        turn = np.float32(_TURN * CLIENTS)
+        updates[HARMFUL] = {name: value - turn * value for name, value in base.items()}
+        updates[HELPER] = {name: value + turn * value for name, value in base.items()}
+    return updates
+
+
+def _add_noise(base: Weights, update: Weights, rng: np.random.Generator) -> Weights:
+    """Add to each tensor Gaussian noise of the length of its change."""
+    noisy = {}
+    for name, value in update.items():
+        deviation = np.sqrt(np.mean(np.square(value - base[name])))
+        noisy[name] = (value + deviation * rng.standard_normal(value.shape)).astype(np.float32)
+    return noisy

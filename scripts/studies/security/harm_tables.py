@@ -1,0 +1,76 @@
+"""Tables of the harm that honest clients do by chance, and of what accomplices gain by harm."""
+
+from __future__ import annotations
+
+from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, CLIENTS, HONEST
+from scripts.studies.security.markdown_table import Numbers, Row, jobs_with_prefix, render_table
+
+
+def harm(numbers: Numbers) -> str:
+    """Render who of honest clients is left out.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        A table in Markdown, with one row for each federation and number of rounds.
+
+    Raises:
+        KeyError: None of the jobs ran.
+    """
+    head = ["data", "evaluated on", "five honest clients", "rounds"]
+    head += ["harm in all rounds, at most", "less real gains, at most"]
+    head += ["left out if harm only added up", "left out", "paid, of the fund", "accuracy"]
+    rows = []
+    for row in _rows(numbers, HONEST):
+        clients = CLIENTS * row["campaigns"]
+        rows.append(
+            [
+                row["dataset"],
+                row["evaluation_size"],
+                HONEST[row["federation"]],
+                row["rounds"],
+                f"{row['largest_sum']:.3f}",
+                f"{row['largest_balance']:.3f}",
+                f"{row['over_by_sum']} of {clients}",
+                f"{row['left_out']} of {clients}",
+                f"{100 * row['paid']:.0f} %",
+                f"{100 * row['accuracy']:.1f} %",
+            ]
+        )
+    return render_table(head, rows)
+
+
+def accomplices(numbers: Numbers) -> str:
+    """Render what an accomplice is paid for undoing another's harm.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        A table in Markdown, with one row for each federation.
+
+    Raises:
+        KeyError: None of the jobs ran.
+    """
+    head = ["data", "accomplices from round", "left out", "made up for before, at most"]
+    head += ["the other one is paid, of the fund, at most"]
+    rows = []
+    for row in _rows(numbers, ACCOMPLICES):
+        rows.append(
+            [
+                row["dataset"],
+                ACCOMPLICES[row["federation"]],
+                f"{row['left_out']} of {row['campaigns']}",
+                f"{row['earned_before']:.3f}",
+                f"{100 * row['helper_paid']:.0f} %",
+            ]
+        )
+    return render_table(head, rows)
+
+
+def _rows(numbers: Numbers, federations: dict[str, str] | dict[str, int]) -> list[Row]:
+    rows = [row for _, row in jobs_with_prefix(numbers, "harm ")]
+    if not rows:
+        raise KeyError("harm")
+    return [row for row in rows if row["federation"] in federations]

@@ -1,0 +1,52 @@
+"""Campaigns of honest noisy clients and of accomplices, trained and valued by the product."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedcoin.learning.training import datasets
+from fedcoin.testing.client_harm.client_behaviours import (
+    ACCOMPLICES,
+    CLIENTS,
+    HARMFUL,
+    HELPER,
+    HONEST,
+    make_updates,
+    split_data,
+)
+from fedcoin.testing.client_harm.harm_campaigns import MAX_HARM_NANO, measure_harm
+
+
+@pytest.mark.parametrize("federation", [*HONEST, *ACCOMPLICES])
+def test_each_federation_differs_from_equal_clients_in_one_way(federation: str) -> None:
+    data = datasets.load_dataset("digits")
+    parts, equal = split_data(data, federation, 3), split_data(data, "equal", 3)
+    rng = np.random.default_rng(0)
+    base = {
+        name: rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, shape in {"a": (64, 8), "b": (8,), "c": (8, 10), "d": (10,)}.items()
+    }
+    number = ACCOMPLICES.get(federation, 1)
+    updates = make_updates(federation, parts, base, 3, number)
+    as_equal = make_updates("equal", equal, base, 3, number)
+    differs = {k for k in range(CLIENTS) if not np.array_equal(updates[k]["a"], as_equal[k]["a"])}
+    changed = {"equal": set(), "label-skew": set(range(CLIENTS))}
+    changed |= {name: {HARMFUL, HELPER} for name in ACCOMPLICES}
+    assert differs == changed.get(federation, {CLIENTS - 1})
+    if federation in ACCOMPLICES:
+        together = (updates[HARMFUL]["c"] + updates[HELPER]["c"]) / 2
+        np.testing.assert_allclose(together, base["c"], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_noise_leaves_nobody_out_and_accomplices_are_left_out() -> None:
+    for federation in ("equal", "noise"):
+        honest = measure_harm("digits", federation, 60, 1, in_parts=False)
+        assert honest.left_out == 0
+    late = measure_harm("digits", "late-pair", 20, 2, in_parts=False)
+    assert late.left_out == 2
+    # What it was paid for real gains, the limit, and one round of at most half of the base's worth.
+    assert late.helper_paid < late.earned_before + MAX_HARM_NANO / 1e9 + 0.5
+    pair = measure_harm("digits", "pair", 20, 2, in_parts=False)
+    assert pair.left_out == 2
