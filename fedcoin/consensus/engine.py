@@ -7,7 +7,7 @@ from typing import Protocol
 from fedcoin.consensus.effects import Effect, Message, Verdict
 from fedcoin.consensus.timers import Timer
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 
 
 class ConsensusEngine(Protocol):
@@ -59,6 +59,20 @@ class ConsensusEngine(Protocol):
                 WRONG_PROPOSER when its signer is not the proposer of its round;
                 WRONG_VALID_ROUND when its valid round is not before its round;
                 WRONG_BLOCK_ROUND when its block was built for another round.
+        """
+
+    def wants_proposal(self, claim: ProposalClaim) -> bool:
+        """Tell whether a proposal is worth the work of decoding and verifying it.
+
+        Args:
+            claim: What the proposal says of itself.
+
+        Returns:
+            True when `on_proposal` would store it; False when it has the proposal, or one of the
+            same round for which no correct validator has voted otherwise, or the round is far off.
+
+        Raises:
+            RefusalError: WRONG_HEIGHT, NOT_A_VALIDATOR or WRONG_PROPOSER, as for `on_proposal`.
         """
 
     def on_vote(self, vote: Vote) -> list[Effect]:

@@ -96,16 +96,29 @@ class HeightVoteSet:
             proposal: A proposal by the round's proposer.
         """
         self._note_round(proposal)
-        if proposal.round > self.round + ROUNDS_AHEAD or not self._is_in_window(proposal.round):
+        if not self.has_room_for(proposal.round, proposal.block_hash):
             return
-        stored = self._at(proposal.round)
-        if proposal.block_hash in stored.proposals:
-            return
-        if stored.proposals and not self._has_correct_vote(stored, proposal.block_hash):
-            return
-        stored.proposals[proposal.block_hash] = proposal
+        self._at(proposal.round).proposals[proposal.block_hash] = proposal
         self._blocks[proposal.block_hash] = proposal.block
         self._effects.append(ForwardMessage(proposal))
+
+    def has_room_for(self, round: int, block_hash: bytes) -> bool:
+        """Tell whether `add_proposal` would store a proposal.
+
+        Args:
+            round: The proposal's round.
+            block_hash: The hash of its block, 32 bytes.
+
+        Returns:
+            False when it is stored, its round is not near the current one, or another proposal of
+            its round is stored and no correct validator is known to have voted for this one.
+        """
+        if round > self.round + ROUNDS_AHEAD or not self._is_in_window(round):
+            return False
+        stored = self.rounds.get(round)
+        if stored is None or not stored.proposals:
+            return True
+        return block_hash not in stored.proposals and self._has_correct_vote(stored, block_hash)
 
     def store_block(self, block: Block) -> None:
         """Store a block that did not arrive in a proposal, until `enter_round` deletes it.

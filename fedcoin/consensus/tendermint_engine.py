@@ -22,7 +22,7 @@ from fedcoin.consensus.timers import Timeouts, Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 
 
 class TendermintEngine:
@@ -110,13 +110,18 @@ class TendermintEngine:
 
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
         """Implement `ConsensusEngine.on_proposal`: handle a proposal, own ones included."""
-        _check_message(proposal, self.height, self._validators)
-        _check_proposal(proposal, self._proposer_of(proposal.round))
+        self._check_proposer(proposal)
+        _check_rounds(proposal)
         if self.is_decided:
             return []
         self._note_own(proposal)
         self._votes.add_proposal(proposal)
         return self._run()
+
+    def wants_proposal(self, claim: ProposalClaim) -> bool:
+        """Implement `ConsensusEngine.wants_proposal`: look at the turn and at what is stored."""
+        self._check_proposer(claim)
+        return not self.is_decided and self._votes.has_room_for(claim.round, claim.block_hash)
 
     def on_vote(self, vote: Vote) -> list[Effect]:
         """Implement `ConsensusEngine.on_vote`: handle a vote, own ones included."""
@@ -156,6 +161,18 @@ class TendermintEngine:
         proposed = proposal.valid_round if proposal else NO_ROUND
         locked, valid = self._signed.locked[0], self._rules.valid[0]
         return self._votes.messages((self.round, self.round - 1, locked, valid, proposed))
+
+    def _check_proposer(self, proposal: Proposal | ProposalClaim) -> None:
+        """Refuse what is not by the proposer of its round (a code of `on_proposal`)."""
+        _check_message(proposal, self.height, self._validators)
+        proposer = self._proposer_of(proposal.round)
+        if proposal.public_key != proposer.public_key:
+            raise RefusalError(
+                ConsensusCode.WRONG_PROPOSER,
+                f"public_key {proposal.public_key.hex()} may not propose in round {proposal.round};"
+                f" the proposer is {proposer.public_key.hex()}",
+                field="public_key",
+            )
 
     def _run(self) -> list[Effect]:
         if not self.is_decided:
@@ -198,11 +215,11 @@ class TendermintEngine:
         rules.resume()
 
 
-def _check_message(message: Message, height: int, validators: ValidatorSet) -> None:
+def _check_message(message: Message | ProposalClaim, height: int, validators: ValidatorSet) -> None:
     """Check that a message is for a height and by one of its validators.
 
     Args:
-        message: A proposal or vote, whose signature was verified.
+        message: A proposal or vote whose signature was verified, or what a proposal claims.
         height: The height that is being decided.
         validators: The validators of the height.
 
@@ -225,25 +242,17 @@ def _check_message(message: Message, height: int, validators: ValidatorSet) -> N
         )
 
 
-def _check_proposal(proposal: Proposal, proposer: Validator) -> None:
-    """Check that a proposal may come from a correct proposer.
+def _check_rounds(proposal: Proposal) -> None:
+    """Check that the rounds of a proposal fit together, as those of a correct proposer do.
 
     Args:
-        proposal: A proposal whose signature was verified.
-        proposer: The proposer of its round.
+        proposal: A proposal by the proposer of its round.
 
     Raises:
-        RefusalError: WRONG_PROPOSER when another validator signed it, WRONG_VALID_ROUND when its
-            valid round is not before its round, WRONG_BLOCK_ROUND when a new block was not built
-            for this round, or a block that is proposed again was built after its valid round.
+        RefusalError: WRONG_VALID_ROUND when its valid round is not before its round,
+            WRONG_BLOCK_ROUND when a new block was not built for this round, or a block that is
+            proposed again was built after its valid round.
     """
-    if proposal.public_key != proposer.public_key:
-        raise RefusalError(
-            ConsensusCode.WRONG_PROPOSER,
-            f"public_key {proposal.public_key.hex()} may not propose in round {proposal.round}; "
-            f"the proposer is {proposer.public_key.hex()}",
-            field="public_key",
-        )
     if not -1 <= proposal.valid_round < proposal.round:
         raise RefusalError(
             ConsensusCode.WRONG_VALID_ROUND,

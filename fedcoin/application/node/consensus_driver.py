@@ -45,7 +45,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.ports.consensus_port import Broadcaster, Position
 
@@ -164,6 +164,12 @@ class ConsensusDriver:
     def messages_for(self, height: int) -> Sequence[Message]:
         """Implement `ConsensusPort.messages_for`: list votes and proposals that a peer may lack."""
         return self._voting.messages() if height == self._voting.height else ()
+
+    def wants_proposal(self, claim: ProposalClaim) -> bool:
+        """Implement `ConsensusPort.wants_proposal`: look at the turns, and at what is known."""
+        if claim.height == self._voting.height + 1:
+            return self._early.wants(claim, self._chain.next_orders())
+        return claim.height == self._voting.height and self._voting.wants_proposal(claim)
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Implement `ConsensusPort.receive_proposal`: handle a proposal with a valid signature."""

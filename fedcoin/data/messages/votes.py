@@ -286,6 +286,37 @@ def sign_proposal(
     return Proposal(height, round, valid_round, key.public_key, block, envelope)
 
 
+@dataclass(frozen=True, slots=True)
+class ProposalClaim:
+    """What a proposal says of itself, read without a look at its signature or its block."""
+
+    height: int
+    """The height of the block, from 1."""
+    round: int
+    """The round of the proposal, from 0."""
+    block_hash: bytes
+    """The hash of the block, 32 bytes."""
+    public_key: bytes
+    """The key that is said to have signed, 32 bytes."""
+
+
+def read_proposal_claim(envelope: SignedProposal) -> ProposalClaim:
+    """Read what a proposal says of itself, which takes microseconds for any size of the block.
+
+    Args:
+        envelope: The signed message, as it was received.
+
+    Returns:
+        The claim, of which nothing is verified.
+
+    Raises:
+        RefusalError: TOO_LARGE when the body has too many bytes; MALFORMED when it is not
+            well-formed.
+    """
+    body = _read_proposal_body(envelope)
+    return ProposalClaim(body.height, body.round, body.block_hash, envelope.public_key)
+
+
 def decode_proposal(
     envelope: SignedProposal, genesis_hash: bytes, max_block_bytes: int = MAX_BLOCK_BYTES
 ) -> Proposal:
@@ -308,11 +339,7 @@ def decode_proposal(
             `decode_block` says.
     """
     check_size(envelope.block, max_block_bytes, "proposal.block")
-    _check_envelope(envelope, "proposal")
-    body = canonical.decode(vote_pb2.Proposal, envelope.body)
-    _check_height_and_round(body, "proposal")
-    check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
-    check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
+    body = _read_proposal_body(envelope)
     key, signature = envelope.public_key, envelope.signature
     if not verify_signature(key, SigningContext.PROPOSAL, genesis_hash, envelope.body, signature):
         raise _bad_signature("proposal")
@@ -331,6 +358,15 @@ def decode_proposal(
         block=block,
         envelope=envelope,
     )
+
+
+def _read_proposal_body(envelope: SignedProposal) -> vote_pb2.Proposal:
+    _check_envelope(envelope, "proposal")
+    body = canonical.decode(vote_pb2.Proposal, envelope.body)
+    _check_height_and_round(body, "proposal")
+    check_range(body.valid_round_plus_one, 0, body.round, "proposal.valid_round_plus_one")
+    check_length(body.block_hash, HASH_BYTES, "proposal.block_hash")
+    return body
 
 
 def _wire_kind(kind: int) -> VoteKind.ValueType:

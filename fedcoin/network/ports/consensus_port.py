@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from fedcoin.data.messages.votes import Proposal, Vote
+    from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,21 @@ class Position:
 
 class ConsensusPort(Protocol):
     """Proposals and votes of the height that is being decided."""
+
+    def wants_proposal(self, claim: ProposalClaim) -> bool:
+        """Tell whether a proposal is worth the work of decoding and verifying it.
+
+        Args:
+            claim: What the proposal says of itself; nothing of it is verified.
+
+        Returns:
+            True when `receive_proposal` may find it new; False when it is known or of no use now.
+
+        Raises:
+            RefusalError: WRONG_PROPOSER or NOT_A_VALIDATOR when its signer may not propose in its
+                round of the present height. No honest peer passes such a proposal on.
+        """
+        ...
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Handle a proposal with a valid signature.

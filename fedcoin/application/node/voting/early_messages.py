@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from fedcoin.consensus.effects import Message
 from fedcoin.consensus.proposer_order import ProposerOrder
-from fedcoin.data.messages.votes import Proposal
+from fedcoin.data.messages.votes import Proposal, ProposalClaim
 
 MAX_EARLY_BLOCKS = 4
 """The largest size of all kept messages, in multiples of the largest block."""
@@ -61,6 +61,19 @@ class EarlyMessages:
         self._bytes += size
         return True
 
+    def wants(self, claim: ProposalClaim, orders: Sequence[ProposerOrder]) -> bool:
+        """Tell whether a proposal is worth the work of decoding and verifying it.
+
+        Args:
+            claim: What a proposal of the next height says of itself.
+            orders: The orders that the next height may have.
+
+        Returns:
+            True when `keep` may keep the proposal.
+        """
+        is_first = claim.round == 0 and (claim.public_key, _PROPOSAL) not in self._kept
+        return is_first and any(_may_propose(claim.public_key, order) for order in orders)
+
     def take(self) -> list[Message]:
         """Return all messages in the order of their arrival, and keep none of them."""
         messages = list(self._kept.values())
@@ -71,5 +84,9 @@ class EarlyMessages:
 
 def _may_sign(message: Message, order: ProposerOrder) -> bool:
     if isinstance(message, Proposal):
-        return order.proposer(0).public_key == message.public_key
+        return _may_propose(message.public_key, order)
     return order.validators.by_key(message.public_key) is not None
+
+
+def _may_propose(public_key: bytes, order: ProposerOrder) -> bool:
+    return order.proposer(0).public_key == public_key

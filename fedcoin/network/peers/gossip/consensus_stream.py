@@ -13,13 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import grpc
 
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict, LruSet
-from fedcoin.data.messages.votes import Proposal, Vote
+from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote, read_proposal_claim
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
@@ -44,8 +46,11 @@ from fedcoin.network.token_bucket import TokenBucket
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES_ON_LOOP = 64 * 1024
-"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes long."""
+MAX_BYTES_ON_LOOP = 8 * 1024
+"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes long, a
+tenth of a second where 50 KB hold 16,000 transactions of a byte."""
+
+_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="proposals")
 
 SEEN_MESSAGES = 16_384
 """The number of messages, of all peers, that are remembered in order to handle each once."""
@@ -103,7 +108,7 @@ class ConsensusExchange:
         # By the identity of the message, which is kept so that no other one has it.
         self._encodings: LruDict[int, tuple[Proposal | Vote, bytes, bytes]] = LruDict(ENCODINGS)
         self._conversations: dict[bytes, _Conversation] = {}
-        self._decoding: dict[bytes, asyncio.Future[Proposal | Vote]] = {}
+        self._decoding = asyncio.Lock()
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
         peers.on_left.append(self._on_left)
@@ -220,41 +225,73 @@ class ConsensusExchange:
                 await self._on_message(conversation, received)
 
     async def _on_message(self, conversation: _Conversation, received: Received) -> None:
+        if received.message.HasField("vote"):
+            await self._on_new(conversation, received)
+            return
+        claim = read_proposal_claim(received.message.proposal)
+        if self._is_wanted(conversation, received, claim):
+            # One at a time, and asked again: the one before it may have been the same, or another
+            # one of its round. So no number of peers makes this node decode many.
+            async with self._decoding:
+                if self._is_wanted(conversation, received, claim):
+                    await self._on_new(conversation, received)
+
+    def _is_wanted(
+        self, conversation: _Conversation, received: Received, claim: ProposalClaim
+    ) -> bool:
+        """Look at what a proposal says of itself: anybody can sign large ones, with any key."""
+        try:
+            is_wanted = self._agreement.wants_proposal(claim)
+        except RefusalError as refusal:
+            self._refuse(conversation, received, refusal)
+            return False
+        if not is_wanted:
+            if claim.height == self._agreement.status().height:
+                conversation.known.add(sha256(received.raw))
+            self._note_height(conversation, claim.height)
+        return is_wanted
+
+    async def _on_new(self, conversation: _Conversation, received: Received) -> None:
         digest = sha256(received.raw)
         conversation.known.add(digest)
         if digest in self._seen:
             return
-        message = await self._decode(received, digest)
+        message = await self._decode(received)
         try:
             if isinstance(message, Vote):
                 new = await self._agreement.receive_vote(message, conversation.peer.key)
             else:
                 new = await self._agreement.receive_proposal(message, conversation.peer.key)
         except RefusalError as refusal:
-            self._peers.punish(
-                conversation.peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}"
-            )
+            self._refuse(conversation, received, refusal)
             return
         if new or message.height < self._agreement.status().height:
             # A message that is neither may have come too early, and is wanted when it comes again.
             self._seen.add(digest)
         if new:
             self._spread(received.raw, digest)
-        elif message.height - 1 > conversation.peer.height:
-            # A peer that passes a message on is deciding its height.
-            self._peers.update_height(conversation.peer, message.height - 1)
+        else:
+            self._note_height(conversation, message.height)
 
-    async def _decode(self, received: Received, digest: bytes) -> Proposal | Vote:
-        # A long message is decoded in a thread, once even if several peers send it.
+    def _refuse(
+        self, conversation: _Conversation, received: Received, refusal: RefusalError
+    ) -> None:
+        self._peers.punish(
+            conversation.peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}"
+        )
+
+    def _note_height(self, conversation: _Conversation, height: int) -> None:
+        # A peer that passes a message on is deciding its height.
+        if height - 1 > conversation.peer.height:
+            self._peers.update_height(conversation.peer, height - 1)
+
+    async def _decode(self, received: Received) -> Proposal | Vote:
         if len(received.raw) <= MAX_BYTES_ON_LOOP:
             return decode(received, self._genesis, self._verified_votes)
-        decoding = self._decoding.get(digest)
-        if decoding is None:
-            work = asyncio.to_thread(decode, received, self._genesis, self._verified_votes)
-            decoding = self._decoding[digest] = asyncio.ensure_future(work)
-            decoding.add_done_callback(lambda _: self._decoding.pop(digest, None))
-        # Shielded: when one of the peers leaves, the others still wait for the result.
-        return await asyncio.shield(decoding)
+        # In a thread of its own: callers may have all of those that are shared.
+        return await asyncio.get_running_loop().run_in_executor(
+            _THREAD, decode, received, self._genesis, self._verified_votes
+        )
 
     def _on_status(self, conversation: _Conversation, position: Position) -> None:
         if position.height < 1:

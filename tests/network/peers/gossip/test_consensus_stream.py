@@ -6,19 +6,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.blocks import build_block
 from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.link import Link
-from fedcoin.network.peers.gossip.consensus_messages import encode, encode_status
+from fedcoin.network.peers.gossip import consensus_stream
+from fedcoin.network.peers.gossip.consensus_messages import (
+    Received,
+    decode,
+    encode,
+    encode_status,
+)
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports.consensus_port import Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
+from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running, visiting
@@ -196,3 +206,77 @@ async def test_a_peer_that_reads_too_slowly_is_dropped(
         for number in range(6):
             node.network.consensus.broadcast(proposal(number, 1_900_000))
         await until(lambda: not node.network.peers())
+
+
+def large_proposal(number: int, key: KeyPair, *, height: int = 1, round: int = 0) -> bytes:
+    """A well-formed proposal that is decoded in a thread, with a valid signature."""
+    header = BlockHeader(
+        chain_id=GENESIS.chain_id, height=height, round=round, time_ms=number, proposer=key.address
+    )
+    for name in ("parent_hash", "receipts_root", "app_hash", "next_validators_hash"):
+        setattr(header, name, bytes(32))
+    block = build_block(header, b"", [b"x" * 600] * 20)
+    return encode(sign_proposal(height, round, -1, block, key, GENESIS.hash))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The heights of the proposals that are decoded."""
+    heights: list[int] = []
+
+    def count(received: Received, *rest: Any) -> Proposal | Vote:
+        message = decode(received, *rest)
+        if isinstance(message, Proposal):
+            heights.append(message.height)
+        return message
+
+    monkeypatch.setattr(consensus_stream, "decode", count)
+    return heights
+
+
+@pytest.mark.attack
+async def test_large_proposals_that_nobody_may_make_are_not_decoded(
+    node: PeerNode, decoded: list[int], report_attack: ReportAttack
+) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        await other.next()
+        for number in range(20):
+            height = (2, 3, 900)[number % 3]
+            await stream.send(large_proposal(number, STRANGER, height=height))
+        await stream.send(encode(vote(1)))
+        assert (await other.next_but_status()).vote == vote(1).envelope
+        assert node.score(STRANGER) == 0
+        # At the present height no honest peer passes it on.
+        await stream.send(large_proposal(0, STRANGER))
+        await until(lambda: node.score(STRANGER) > 0)
+    assert not decoded
+    report_attack(
+        "sign large proposals with any key, for heights that are not decided, and send them 20"
+        " times a second after a burst of 100",
+        "each is decoded, up to 64 KiB where votes wait: 49 KB take 91 ms, the burst 9 s",
+        "none is decoded",
+    )
+
+
+@pytest.mark.attack
+async def test_of_many_large_proposals_for_one_round_one_is_decoded(
+    node: PeerNode, decoded: list[int], report_attack: ReportAttack
+) -> None:
+    proposer = node.chain.ledger.proposer(0).public_key
+    key = next(key for key in MINERS if key.public_key == proposer)
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        for number in range(10):
+            for peer in (stream, other):
+                await peer.send(large_proposal(number, key))
+        for peer, number in ((stream, 1), (other, 2)):
+            await peer.send(encode(vote(number)))
+        await until(lambda: len(node.agreement.messages_for(1)) == 3)
+        assert node.score(STRANGER) == node.score(OTHER) == 0
+    assert decoded == [1]
+    report_attack(
+        "as the proposer sign many large blocks for one round, and send them through all peers",
+        "each is decoded, in threads that callers share, as many at once as there are peers",
+        "one is decoded, and others only when a third of the power has voted for them",
+    )
