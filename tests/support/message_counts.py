@@ -30,7 +30,6 @@ class MessageCounts:
         self.bodies: Counter[bytes] = Counter()
         self.ids: Counter[bytes] = Counter()
         self.votes: Counter[bytes] = Counter()
-        self.proposals: Counter[bytes] = Counter()
         self.blocks: Counter[bytes] = Counter()
         self.verified: Counter[bytes] = Counter()
         """How often each signature was verified."""
@@ -44,7 +43,6 @@ def counting() -> Iterator[MessageCounts]:
         (transaction_pb2.SignedTransaction, counts.envelopes),
         (transaction_pb2.TransactionBody, counts.bodies),
         (vote_pb2.Vote, counts.votes),
-        (vote_pb2.Proposal, counts.proposals),
         (block_pb2.Block, counts.blocks),
     )
     with pytest.MonkeyPatch.context() as patch:
