@@ -115,7 +115,8 @@ async def test_each_message_is_decoded_and_verified_once_a_node(tmp_path: Path) 
     assert sum(counts.envelopes[transaction.raw] - 4 for transaction in TRANSACTIONS) <= 1
     # The proposer built the block; the other three nodes decode it.
     assert [counts.blocks[block.raw] for block in blocks] == [3] * len(blocks)
-    # The same for signatures of proposals and votes, although precommits come again in the next block's certificate.
+    # The same for signatures of proposals and votes, although precommits come again in the next
+    # block's certificate.
     certified = [Certificate.FromString(block.last_certificate).precommits for block in blocks]
     assert any(certified)
     of_transactions = {signature_of(transaction) for transaction in TRANSACTIONS}
