@@ -42,6 +42,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Make, check and restore snapshots of the state.",
         ),
         "api": ("queries.api", "Write the descriptors from which other languages make stubs."),
+        "top": ("queries.top", "Watch a node, its peers, campaigns and rounds."),
+        "completion": ("queries.completion", "Print the script of a shell's completion."),
         "version": (
             "queries.version",
             "Show the versions of this program and its libraries.",

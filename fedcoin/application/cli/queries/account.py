@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.options import (
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, coins, print_fields, print_json
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import NODE_KEY, Home
 
 
@@ -31,6 +32,7 @@ from fedcoin.application.configuration.home import NODE_KEY, Home
 @home_option
 @node_option
 @json_option
+@watch_option
 def account(
     address: bytes | None,
     key_name: str,

@@ -22,6 +22,7 @@ from fedcoin.application.cli.shared.output import (
     print_json,
     print_table,
 )
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
 
@@ -51,6 +52,7 @@ BLOCK = Parsed("height or hash", _parse_block)
 @home_option
 @node_option
 @json_option
+@watch_option
 def block(which: int | str | None, limit: int, home: Home, node: str | None, as_json: bool) -> None:
     """Show one block and what it paid; without HEIGHT, the latest ones."""
     if which is None:

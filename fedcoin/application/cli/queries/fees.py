@@ -7,6 +7,7 @@ import click
 from fedcoin.application.cli.shared.connect import ask
 from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
 from fedcoin.application.cli.shared.output import as_plain, coins, print_fields, print_json, size
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
 
@@ -15,6 +16,7 @@ from fedcoin.data.plurals import format_count
 @home_option
 @node_option
 @json_option
+@watch_option
 def fees(home: Home, node: str | None, as_json: bool) -> None:
     """Show the lowest fees and deposits, and the fee with which a transaction is admitted now."""
     found = ask(home, node, lambda client: client.get_fees())

@@ -7,6 +7,7 @@ import click
 from fedcoin.application.cli.shared.connect import ask
 from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
 from fedcoin.application.cli.shared.output import as_plain, print_json, print_table
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 from fedcoin.v1.node_service_pb2 import ConnectedPeer
 
@@ -15,6 +16,7 @@ from fedcoin.v1.node_service_pb2 import ConnectedPeer
 @home_option
 @node_option
 @json_option
+@watch_option
 def peers(home: Home, node: str | None, as_json: bool) -> None:
     """Show the peers of a node, as key@host:port or, where no address is known, by their keys."""
     found = ask(home, node, lambda client: client.list_peers())

@@ -16,6 +16,7 @@ from fedcoin.application.cli.shared.output import (
     size,
 )
 from fedcoin.application.cli.shared.waiting import power_shortage, sync_progress
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
@@ -25,6 +26,7 @@ from fedcoin.v1.node_service_pb2 import GetStatusResponse
 @home_option
 @node_option
 @json_option
+@watch_option
 def status(home: Home, node: str | None, as_json: bool) -> None:
     """Show a node: identity, height, peers, memory, and the supply that it counts."""
     reply = ask(home, node, lambda client: client.get_status())

@@ -14,6 +14,7 @@ from fedcoin.application.cli.shared.options import (
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, print_json
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 
 
@@ -22,6 +23,7 @@ from fedcoin.application.configuration.home import Home
 @home_option
 @node_option
 @json_option
+@watch_option
 def tx(hash_: str, home: Home, node: str | None, as_json: bool) -> None:
     """Show a transaction: its status and its action.
 

@@ -7,6 +7,7 @@ import click
 from fedcoin.application.cli.shared.connect import ask
 from fedcoin.application.cli.shared.options import example, home_option, json_option, node_option
 from fedcoin.application.cli.shared.output import as_plain, coins, print_json, print_table
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
 
 
@@ -14,6 +15,7 @@ from fedcoin.application.configuration.home import Home
 @home_option
 @node_option
 @json_option
+@watch_option
 def validators(home: Home, node: str | None, as_json: bool) -> None:
     """Show the validators of the next block and their voting power."""
     found = ask(home, node, lambda client: client.list_validators())

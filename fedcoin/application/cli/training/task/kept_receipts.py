@@ -20,11 +20,8 @@ from fedcoin.application.cli.shared.output import as_plain, note, print_json, pr
 from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.signed_action import execute, signing_options
 from fedcoin.application.cli.shared.waiting import explained_wait
-from fedcoin.application.cli.training.task.task_output import (
-    describe_progress,
-    print_task,
-    refuse_unless_settled,
-)
+from fedcoin.application.cli.training.task.task_display import task_display
+from fedcoin.application.cli.training.task.task_output import print_task, refuse_unless_settled
 from fedcoin.application.configuration.home import Home
 
 _clients_option = click.option(
@@ -170,8 +167,9 @@ def open_round(
                 )
             view = await client.get_task(task_id)
             if wait:
-                async for view in client.watch_task(task_id):
-                    note(describe_progress(view))
+                with task_display() as show:
+                    async for view in client.watch_task(task_id):
+                        show(view)
             return view
 
     view = run_async(work())

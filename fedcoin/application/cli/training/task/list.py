@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.options import (
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, coins, moment, print_json, print_table
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.cli.training.task.task_output import phase_of
 from fedcoin.application.configuration.home import Home
 
@@ -26,6 +27,7 @@ from fedcoin.application.configuration.home import Home
 @home_option
 @node_option
 @json_option
+@watch_option
 def list_tasks(
     campaign: str | None, open_only: bool, limit: int, home: Home, node: str | None, as_json: bool
 ) -> None:

@@ -25,11 +25,8 @@ from fedcoin.application.cli.shared.output import as_plain, note, print_json
 from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.cli.shared.waiting import explained_wait
-from fedcoin.application.cli.training.task.task_output import (
-    describe_progress,
-    print_task,
-    refuse_unless_settled,
-)
+from fedcoin.application.cli.training.task.task_display import task_display
+from fedcoin.application.cli.training.task.task_output import print_task, refuse_unless_settled
 from fedcoin.application.configuration.home import Home
 from fedcoin.learning.measures.terms import NAMES
 
@@ -132,8 +129,9 @@ def publish(
                     made = await publish_updates(files, open_key, *common, report=note)
             view = await client.get_task(made.task_id)
             if wait:
-                async for view in client.watch_task(made.task_id):
-                    note(describe_progress(view))
+                with task_display() as show:
+                    async for view in client.watch_task(made.task_id):
+                        show(view)
             return view
 
     view = run_async(work())

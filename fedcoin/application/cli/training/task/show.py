@@ -16,6 +16,7 @@ from fedcoin.application.cli.shared.options import (
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, print_json
+from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.cli.training.task.task_output import print_task
 from fedcoin.application.configuration.home import Home
 
@@ -25,6 +26,7 @@ from fedcoin.application.configuration.home import Home
 @home_option
 @node_option
 @json_option
+@watch_option
 def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
     """Show a task: its clients' values and payouts, its miners, and all payments."""
 

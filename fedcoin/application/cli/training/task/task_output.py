@@ -32,21 +32,40 @@ def phase_of(view: TaskView) -> str:
     return TaskPhase.Name(view.phase).removeprefix("TASK_PHASE_").lower()
 
 
-def describe_progress(view: TaskView) -> str:
+def time_left(view: TaskView, now_ms: int) -> str:
+    """Say how long the present window of a task still lasts.
+
+    Args:
+        view: The task as a node shows it.
+        now_ms: The present time in Unix ms.
+
+    Returns:
+        For example `12 s left`; empty for a task that is closed or waits for a block.
+    """
+    if view.closed_height or view.deadline_ms <= now_ms:
+        return ""
+    return f"{(view.deadline_ms - now_ms) / 1000:.0f} s left"
+
+
+def describe_progress(view: TaskView, now_ms: int) -> str:
     """Describe how far a task is, in one line.
 
     Args:
         view: The task as a node shows it.
+        now_ms: The present time in Unix ms.
 
     Returns:
-        Its round, attempt and phase, and how many miners have committed and revealed.
+        Its round, attempt and phase, how many miners have committed and revealed, and how long the
+        present window still lasts.
     """
+    left = time_left(view, now_ms)
     committed = sum(miner.committed for miner in view.miners)
     revealed = sum(miner.revealed for miner in view.miners)
     return (
         f"round {view.round}, attempt {view.attempt + 1}: {phase_of(view)}, "
         f"{format_count(committed, 'miner')} committed, {revealed} revealed"
         + (f", {len(view.declined)} cannot take part" if view.declined else "")
+        + (f", {left}" if left else "")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -14,12 +15,9 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     node_option,
 )
-from fedcoin.application.cli.shared.output import as_plain, note, print_json
-from fedcoin.application.cli.training.task.task_output import (
-    describe_progress,
-    print_task,
-    refuse_unless_settled,
-)
+from fedcoin.application.cli.shared.output import as_plain, print_json
+from fedcoin.application.cli.training.task.task_display import task_display
+from fedcoin.application.cli.training.task.task_output import print_task, refuse_unless_settled
 from fedcoin.application.configuration.home import Home
 
 if TYPE_CHECKING:
@@ -39,13 +37,12 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
 
     async def follow() -> TaskView | None:
         last = None
+        display = nullcontext(_print_one) if as_json else task_display()
         async with node_client(home, node) as client:
-            async for view in client.watch_task(task_id):
-                last = view
-                if as_json:
-                    print_json(as_plain(view))
-                else:
-                    note(describe_progress(view))
+            with display as show:
+                async for view in client.watch_task(task_id):
+                    last = view
+                    show(view)
         return last
 
     view = run_async(follow())
@@ -54,3 +51,7 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
     if not as_json:
         print_task(view)
     refuse_unless_settled(view)
+
+
+def _print_one(view: TaskView) -> None:
+    print_json(as_plain(view))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
+import os
 
+import pytest
+from rich.console import Console
+
+from fedcoin.application.cli.training.task.task_display import render_miners
 from fedcoin.application.cli.training.task.task_output import (
+    describe_progress,
     print_task,
     refuse_unless_settled,
+    time_left,
 )
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.v1.block_pb2 import (
+    TASK_PHASE_COMMIT,
     TASK_PHASE_FAILED,
     TASK_PHASE_GAVE_WAY,
     TASK_PHASE_SETTLED,
     TaskPhase,
 )
 from fedcoin.v1.task_pb2 import UTILITY_ACCURACY, PrivacyClaim
-from fedcoin.v1.views_pb2 import TaskClientView, TaskView
+from fedcoin.v1.views_pb2 import TaskClientView, TaskMinerView, TaskView
 
 
 def printed(capsys: pytest.CaptureFixture[str], *groups: int) -> list[str]:
@@ -79,3 +86,29 @@ def test_a_task_without_payments_is_an_error(
     with pytest.raises(RefusalError) as caught:
         refuse_unless_settled(TaskView(phase=phase))
     assert caught.value.code is code
+
+
+def test_the_time_left_is_said_while_a_window_is_open() -> None:
+    miners = [TaskMinerView(committed=True, samples=50), TaskMinerView()]
+    view = TaskView(round=2, phase=TASK_PHASE_COMMIT, miners=miners, deadline_ms=12_000)
+    assert describe_progress(view, 5_000) == (
+        "round 2, attempt 1: commit, 1 miner committed, 0 revealed, 7 s left"
+    )
+    assert time_left(view, 13_000) == ""
+    view.closed_height = 9
+    assert time_left(view, 5_000) == ""
+
+
+def test_miners_are_shown_while_they_work() -> None:
+    miners = [TaskMinerView(address="fc1a", committed=True, samples=50, power=3)]
+    miners.append(TaskMinerView(address="fc1b", power=1))
+    view = TaskView(miners=miners, total_power=4, declined=["fc1c"], deadline_ms=12_000)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(width=120, record=True, file=nowhere)
+        console.print(render_miners(view, 5_000))
+    rows = [line.split() for line in console.export_text().splitlines() if "fc1" in line]
+    assert rows == [
+        ["fc1a", "75.0%", "50", "-", "committed"],
+        ["fc1b", "25.0%", "-", "-", "computing"],
+        ["fc1c", "cannot", "take", "part"],
+    ]
