@@ -36,6 +36,8 @@ class ClientIdentity:
     """Its training data."""
     receipts: ReceiptFolder
     """Where the coordinator's receipts for its updates are kept."""
+    claimed_name: str = ""
+    """What it calls itself in its updates; empty for no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ async def run_clients(
             report=_Reporter(client),
             credentials=credentials,
             receipts=client.receipts,
+            name=client.claimed_name,
         )
         for client in clients
     ]

@@ -1,11 +1,11 @@
 """The file that lists the clients of one process: a JSON list with one object for each client.
 
 ```
-[{"home": "client-1", "data": "client-1/data.npz", "free_ride": false}]
+[{"home": "client-1", "data": "client-1/data.npz", "free_ride": false, "name": "Ann"}]
 ```
 
 `home` is a folder with the client's key, `data` the path of an `.npz` file. Both are relative to
-the file's own folder.
+the file's own folder. `free_ride` and `name` may be left out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.client_names import check_name
 
 MAX_HOSTED_CLIENTS = 1000
 """The largest number of clients of one process."""
@@ -33,6 +34,8 @@ class HostedClient:
     """The `.npz` file of its training data."""
     is_free_rider: bool = False
     """Whether it returns the base weights instead of training."""
+    name: str = ""
+    """What it calls itself in its updates, as `check_name` allows; empty for no name."""
 
 
 def write_hosted_clients(path: Path, clients: Sequence[HostedClient]) -> None:
@@ -50,6 +53,7 @@ def write_hosted_clients(path: Path, clients: Sequence[HostedClient]) -> None:
             "home": str(client.home.relative_to(path.parent)),
             "data": str(client.data.relative_to(path.parent)),
             "free_ride": client.is_free_rider,
+            "name": client.name,
         }
         for client in clients
     ]
@@ -82,19 +86,22 @@ def read_hosted_clients(path: Path) -> tuple[HostedClient, ...]:
 
 def _read_client(folder: Path, entry: dict[str, Any]) -> HostedClient:
     home, data, free_ride = entry["home"], entry["data"], entry.get("free_ride", False)
-    if not (isinstance(home, str) and isinstance(data, str) and isinstance(free_ride, bool)):
+    name = entry.get("name", "")
+    is_text = all(isinstance(value, str) for value in (home, data, name))
+    if not (is_text and isinstance(free_ride, bool)):
         raise ValueError(f"{entry} has a value of another type")
-    if unknown := sorted({*entry} - {"home", "data", "free_ride"}):
+    if unknown := sorted({*entry} - {"home", "data", "free_ride", "name"}):
         raise ValueError(f"{entry} has the unknown fields {unknown}")
-    return HostedClient(folder / home, folder / data, free_ride)
+    check_name(name)
+    return HostedClient(folder / home, folder / data, free_ride, name)
 
 
 def _bad_list(path: Path, fault: str) -> RefusalError:
     return RefusalError(
         ApplicationCode.BAD_ARGUMENT,
         f"the list of clients {path} {fault}; it must be a JSON list of 1 to {MAX_HOSTED_CLIENTS} "
-        'objects with "home" and "data", and "free_ride" where a client does not train, each '
-        "with a home of its own",
+        'objects with "home" and "data", "free_ride" where a client does not train, and "name" '
+        "of up to 48 bytes where it has one, each with a home of its own",
         field="clients",
         limit=str(MAX_HOSTED_CLIENTS),
     )

@@ -117,6 +117,15 @@ class RoundSettlement:
         campaign.aggregate = aggregate
         if campaign.round == 1:
             await self._warn_of_commonest(campaign)
+            explained = await self._workers.explain_ties(
+                self._store.path(campaign.model),
+                self._store.path(aggregate),
+                self._store.path(campaign.shard.artifact),
+                NAMES[self._config.utility],
+                self._frozen(campaign),
+            )
+            if explained:
+                self._report(explained)
 
     async def open_task(self, campaign: Campaign, save_pending: SavePending) -> bytes:
         """Upload the artifacts that miners evaluate, and open the round's task.

@@ -248,7 +248,7 @@ def _create_clients(
 
 def _client_program(name: str, home: Home, server: str, data: Path, role: str) -> Program:
     arguments = ["train", "client", "--home", str(home.root), "--server", server]
-    arguments += ["--data", str(data), "--stop-with-stdin"]
+    arguments += ["--data", str(data), "--name", name, "--stop-with-stdin"]
     if role == FREE_RIDER:
         arguments.append("--free-ride")
     return Program(name, tuple(arguments))
@@ -263,7 +263,10 @@ def _host_program(options: DevnetOptions, root: Path, server: str) -> Program:
 def _write_host_list(root: Path, clients: Sequence[ClientMember]) -> None:
     hosted = [
         HostedClient(
-            client.member.home.root, client.member.home.root / DATA, client.role == FREE_RIDER
+            client.member.home.root,
+            client.member.home.root / DATA,
+            client.role == FREE_RIDER,
+            client.member.name,
         )
         for client in clients
     ]

@@ -280,6 +280,7 @@ def client_results(task: TaskView, roles: Mapping[bytes, str]) -> tuple[ClientRe
             samples=clients[address].num_samples,
             shapley_nano=clients[address].shapley_nano,
             payout=clients[address].payout,
+            name=clients[address].name,
         )
         for address, role in roles.items()
         if address in clients

@@ -21,6 +21,8 @@ class ClientResult:
     shapley_nano: int
     # The client's payment in sap.
     payout: int
+    # What the client calls itself; empty for no name.
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

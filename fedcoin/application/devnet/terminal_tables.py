@@ -1,7 +1,8 @@
 """Show a devnet's results as tables in a terminal.
 
-Tables fit 80 columns: narrow terminals show addresses with their middle left out, and no other
-column is cut. `--json` and `result.json` always hold whole addresses and exact amounts.
+Tables fit 80 columns: narrow terminals show a client's name in place of its address, or addresses
+with their middle left out, and no other column is cut. `--json` and `result.json` always hold whole
+addresses and exact amounts.
 """
 
 from __future__ import annotations
@@ -105,12 +106,16 @@ def _round_table(result: RoundResult, has_whole_addresses: bool) -> Table:
         f"D {result.difficulty_nano / 1e9:.4f}, settled in {result.settle_seconds:.2f} s",
     )
     table.add_column("Client", no_wrap=True)
+    has_names = has_whole_addresses and any(client.name for client in result.clients)
+    if has_names:
+        table.add_column("Name", no_wrap=True)
     table.add_column("What it is", no_wrap=True)
     for name in ("Samples", "Shapley value", "Payout (FDC)"):
         table.add_column(name, justify="right", no_wrap=True)
     for client in result.clients:
         table.add_row(
-            show(client.address),
+            client.address if has_whole_addresses else client.name or shorten(client.address),
+            *([client.name] if has_names else []),
             client.role,
             f"{client.samples:,}",
             f"{client.shapley_nano / 1e9:+.6f}",

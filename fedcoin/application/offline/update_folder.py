@@ -34,6 +34,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.measures.terms import NAMES, TARGET_UTILITIES, TERMS, format_utility
+from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
@@ -166,6 +167,13 @@ async def prepare_publication(
             await _write_weights(workers, path, written.spec, target, report)
             for path, target in zip(paths, weights, strict=True)
         ]
+        average = folder / "average"
+        average.write_bytes(
+            await workers.run("while averaging", average_files, weights, [1] * len(weights))
+        )
+        ties = await workers.explain_ties(model, average, shard, utility, frozen)
+        if ties:
+            report(f"the average of all updates: {ties}")
     finally:
         await workers.stop()
     num_samples = complete_samples(paths, _merge_samples(rows, counts))

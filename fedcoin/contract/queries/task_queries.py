@@ -85,6 +85,7 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         schedule=terms.sampling.schedule,
         evaluation_size=terms.evaluation.size,
         utility=terms.utility,
+        averaging=terms.averaging,
         difficulty_nano=task.difficulty_nano,
         prices=terms.prices,
         clients=_client_views(task, terms, campaign),

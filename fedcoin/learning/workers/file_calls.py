@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.measures.near_ties import explain_ties
+from fedcoin.learning.model.artifact_checks.evaluation_set_checks import open_evaluation_set
 from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.slow_jobs import SlowJobs
@@ -82,20 +84,40 @@ class FileCalls:
                 as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
             WorkerError: A file cannot be read, or the worker died twice.
         """
-        job = UtilityJob(
-            job_id=os.urandom(16),
-            model=model,
-            base=weights,
-            updates=(weights,),
-            num_samples=(1,),
-            evaluation=evaluation,
-            averaging=task_pb2.AVERAGING_RENORMALISED,
-            empty=task_pb2.EMPTY_COALITION_ZERO,
-            utility=utility,
-            frozen=frozen,
-        )
+        job = _job_of(model, weights, evaluation, utility, frozen)
         activity = f"while evaluating {weights.name}"
         return int(await self._check_slot.call(activity, jobs.measure_all, job))
+
+    async def explain_ties(
+        self,
+        model: Path,
+        weights: Path,
+        evaluation: Path,
+        utility: int = task_pb2.UTILITY_ACCURACY,
+        frozen: Path | None = None,
+    ) -> str:
+        """Say it when rounding decides many of a model's answers.
+
+        Args:
+            model: The file of a serialised ModelSpec.
+            weights: The tensors of the model's weights.
+            evaluation: The tensors `x` and `y` of the evaluation set.
+            utility: A value of the enum `Utility` in task.proto.
+            frozen: The tensors of the model's frozen weights; None for a model without.
+
+        Returns:
+            A sentence (`near_ties.explain_ties`); nothing for few near ties, and for a measure that
+            counts no answers.
+
+        Raises:
+            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
+                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
+            WorkerError: A file cannot be read, or the worker died twice.
+        """
+        job = _job_of(model, weights, evaluation, utility, frozen)
+        activity = f"while counting near ties of {weights.name}"
+        ties = int(await self._check_slot.call(activity, jobs.count_ties, job))
+        return explain_ties(ties, len(open_evaluation_set(evaluation)[1])) if ties else ""
 
     async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
         """Call any function in a worker of this machine.
@@ -115,3 +137,21 @@ class FileCalls:
         """
         result: T = await self._check_slot.call(activity, function, *arguments)
         return result
+
+
+def _job_of(
+    model: Path, weights: Path, evaluation: Path, utility: int, frozen: Path | None
+) -> UtilityJob:
+    """Describe a job of one client, whose grand coalition is the model with these weights."""
+    return UtilityJob(
+        job_id=os.urandom(16),
+        model=model,
+        base=weights,
+        updates=(weights,),
+        num_samples=(1,),
+        evaluation=evaluation,
+        averaging=task_pb2.AVERAGING_RENORMALISED,
+        empty=task_pb2.EMPTY_COALITION_ZERO,
+        utility=utility,
+        frozen=frozen,
+    )

@@ -152,6 +152,27 @@ def count_near_ties(job_id: bytes, coalitions: Coalitions) -> Statistics:
     return entry.evaluator.count_near_ties(check_coalitions(coalitions, len(entry.job.updates)))
 
 
+def count_ties(job: UtilityJob) -> int:
+    """Count near ties of the coalition of all clients, without opening the job.
+
+    Args:
+        job: The job, whose files are loaded and checked.
+
+    Returns:
+        The examples whose answer rounding decides (`measures.near_ties`); 0 for a measure that
+        counts no answers.
+
+    Raises:
+        RefusalError: The code of what is wrong with the model, weights or evaluation set, such as
+            BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `load_evaluator`.
+        OSError: A file cannot be read.
+    """
+    evaluator = load_evaluator(job)
+    if evaluator.measure.needs_values:
+        return 0
+    return int(evaluator.count_near_ties(np.ones((1, len(job.updates)), np.bool_))[0, 0])
+
+
 def measure_all(job: UtilityJob) -> int:
     """Compute the utility of the coalition of all clients, without opening the job.
 

@@ -16,7 +16,7 @@ from fedcoin.data.errors import RefusalError
 def test_what_is_written_is_read_from_any_folder(tmp_path: Path) -> None:
     clients = (
         HostedClient(tmp_path / "a", tmp_path / "a/data.npz"),
-        HostedClient(tmp_path / "b", tmp_path / "b/data.npz", is_free_rider=True),
+        HostedClient(tmp_path / "b", tmp_path / "b/data.npz", is_free_rider=True, name="Ben"),
     )
     path = tmp_path / "clients.json"
     write_hosted_clients(path, clients)

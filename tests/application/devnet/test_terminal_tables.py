@@ -72,6 +72,18 @@ def test_eighty_columns_show_every_cell(make_result: MakeResult) -> None:
     assert "…" not in printed
 
 
+def test_names_of_clients_are_shown(make_result: MakeResult) -> None:
+    result = make_result()
+    first = result.rounds[0]
+    named = tuple(replace(c, name=f"client-{i}") for i, c in enumerate(first.clients))
+    result = replace(result, rounds=(replace(first, clients=named), *result.rounds[1:]))
+    for width, has_addresses in ((80, False), (200, True)):
+        printed = print_at(width, result).split("Round 2")[0]
+        for client in named:
+            assert client.name in printed
+            assert (client.address in printed) == has_addresses
+
+
 def test_wide_terminals_show_whole_addresses(make_result: MakeResult) -> None:
     result = largest(make_result())
     lines = print_at(110, result).splitlines()

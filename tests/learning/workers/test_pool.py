@@ -21,6 +21,7 @@ from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.batch_sizer import BATCH_SECONDS, FIRST_BATCH, MAX_GROWTH
 from fedcoin.learning.workers.executors import LocalWorker
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.v1 import task_pb2
 from tests.support.keras_jobs import read_keras_job, write_keras_job
 from tests.support.recording_workers import RecordingExecutor
 from tests.support.small_models import (
@@ -463,6 +464,22 @@ async def test_check_and_count(worker: WorkerPool, job: UtilityJob, tmp_path: Pa
     await worker.open_job(job)
     grand = await worker.evaluate(job.job_id, np.ones((1, 5), np.bool_))
     assert abs(await worker.measure_model(job.model, aggregate, job.evaluation) - grand[0]) <= 1
+
+
+async def test_near_ties_of_a_model_are_explained(worker: WorkerPool, tmp_path: Path) -> None:
+    """Two classes whose weights are equal tie in every example."""
+    spec = mlp_spec()
+    plain = random_weights(spec, 0)
+    kernel, bias = list(plain)[-2:]
+    tied = {**plain, kernel: plain[kernel].copy(), bias: plain[bias].copy()}
+    tied[kernel][:, 1], tied[bias][:2] = tied[kernel][:, 0], 100
+    examples = evaluation(spec, 40)
+    job = write_job(tmp_path, spec, plain, [tied], *examples)
+    assert await worker.explain_ties(job.model, job.base, job.evaluation) == ""
+    found = await worker.explain_ties(job.model, job.updates[0], job.evaluation)
+    assert found.startswith("40 of 40 answers are within rounding of a tie")
+    loss = task_pb2.UTILITY_LOG_LOSS
+    assert await worker.explain_ties(job.model, job.updates[0], job.evaluation, loss) == ""
 
 
 def test_a_worker_has_processes_and_threads() -> None:

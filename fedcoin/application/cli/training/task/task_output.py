@@ -103,7 +103,7 @@ def print_task(view: TaskView) -> None:
     Args:
         view: The task as a node shows it.
     """
-    from fedcoin.v1.task_pb2 import Schedule
+    from fedcoin.v1.task_pb2 import Averaging, Schedule
 
     prices = view.prices
     training = coins(prices.training)
@@ -121,6 +121,10 @@ def print_task(view: TaskView) -> None:
             "prices": f"clients {training}, server {coins(prices.aggregation)}, "
             f"miners {coins(prices.mining)}",
             "schedule": Schedule.Name(view.schedule).removeprefix("SCHEDULE_").lower(),
+            "averaging": Averaging.Name(view.averaging)
+            .removeprefix("AVERAGING_")
+            .lower()
+            .removesuffix("_denominator"),
             "evaluation": f"{TERMS[view.utility].title} on "
             f"{format_count(view.evaluation_size, 'example')}",
             "difficulty": nano(view.difficulty_nano),

@@ -57,9 +57,9 @@ def clients(
     """Run many clients in one process that share a few training processes, for experiments.
 
     FILE is a JSON list with an object for each client: "home", a folder with the client's key and
-    the network's genesis; "data", the .npz file of its training data; and "free_ride", true for a
-    client that does not train. Each client joins and is paid by itself. The command ends with the
-    campaign.
+    the network's genesis; "data", the .npz file of its training data; and, if you like, "name",
+    what it calls itself in its updates, and "free_ride", true if it does not train. Each client
+    joins and is paid by itself. The command ends with the campaign.
     """
     from fedcoin.application.configuration.hosted_clients import read_hosted_clients
 
@@ -102,7 +102,8 @@ def _identity(client: HostedClient, trusted: bytes, passphrase: str | None) -> C
     home = Home(client.home)
     key = home.key(NODE_KEY, find_passphrase(home, [NODE_KEY], passphrase))
     data = ClientData(str(client.data), is_free_rider=client.is_free_rider, allow_numpy=True)
-    return ClientIdentity(client.home.name, key, data, ReceiptFolder(client.home, trusted))
+    receipts = ReceiptFolder(client.home, trusted)
+    return ClientIdentity(client.home.name, key, data, receipts, client.name)
 
 
 def _show_paid(
@@ -112,7 +113,7 @@ def _show_paid(
 
     totals = [
         (
-            identity.name,
+            identity.claimed_name or identity.name,
             format_address(identity.key.address),
             len(payments),
             sum(payment.payout for payment in payments),

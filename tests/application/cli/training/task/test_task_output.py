@@ -23,7 +23,12 @@ from fedcoin.v1.block_pb2 import (
     TASK_PHASE_SETTLED,
     TaskPhase,
 )
-from fedcoin.v1.task_pb2 import UTILITY_ACCURACY, PrivacyClaim
+from fedcoin.v1.task_pb2 import (
+    AVERAGING_EQUAL,
+    AVERAGING_FIXED_DENOMINATOR,
+    UTILITY_ACCURACY,
+    PrivacyClaim,
+)
 from fedcoin.v1.views_pb2 import TaskClientView, TaskMinerView, TaskView
 
 
@@ -65,6 +70,13 @@ def test_privacy_is_shown_as_a_claim(capsys: pytest.CaptureFixture[str]) -> None
     assert head.endswith("CLAIMED PRIVACY")
     assert private.endswith("epsilon 3.210, delta 1e-05, clip 1, noise 1.1")
     assert other.endswith(" -")
+
+
+def test_the_averaging_is_named_as_its_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    for averaging, name in ((AVERAGING_FIXED_DENOMINATOR, "fixed"), (AVERAGING_EQUAL, "equal")):
+        print_task(TaskView(utility=UTILITY_ACCURACY, averaging=averaging))
+        (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("averaging")]
+        assert line.split() == ["averaging", name]
 
 
 def test_without_groups_there_is_no_such_column(capsys: pytest.CaptureFixture[str]) -> None:
