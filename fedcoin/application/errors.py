@@ -125,6 +125,10 @@ class ApplicationCode(str, Enum):
     """The node or coordinator belongs to another network than the home.
 
     Use one of the home's network, or the home of its network."""
+    OTHER_PROTECTION = "OTHER_PROTECTION"
+    """Only one of client and coordinator speaks TLS.
+
+    Set the files of `[tls]` on both sides, or on neither."""
     NO_GENESIS = "NO_GENESIS"
     """The home does not know the genesis of its network, which its signatures cover.
 

@@ -23,6 +23,7 @@ from fedcoin.application.client.left_out_guard import LeftOutGuard
 from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
+from fedcoin.application.client.protection_check import check_protection
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt, find_objection
 from fedcoin.application.client.round_payments import LATE_CODES, RoundPayment, RoundPayments
 from fedcoin.application.configuration.pinned_genesis import check_network
@@ -170,6 +171,7 @@ class Trainer:
                 `genesis_hash`; BAD_RECEIPT when the coordinator answers an update without a receipt
                 of its server for it; NOT_FINITE when the training diverges; PROGRAM_FAILED when the
                 client's program fails.
+            RefusalError: OTHER_PROTECTION when only one of both sides speaks TLS.
             RpcError: The coordinator refuses this client, or could not be reached for `patience`
                 seconds.
             WorkerError: The training process died twice in a round.
@@ -191,6 +193,8 @@ class Trainer:
                     raise
                 if self._heard > before:
                     backoff.reset()
+                elif self._joined is None:
+                    await check_protection(self._target, error, self._credentials is not None)
                 pause = backoff.next_pause()
                 self._report(f"looking for the coordinator again in {pause:.1f} s: {error}")
             await asyncio.sleep(pause)

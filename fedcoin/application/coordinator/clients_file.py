@@ -61,6 +61,14 @@ def read_clients_file(path: str, *, field: str = _SETTING) -> tuple[ListedClient
 
 def _read_line(field: str, path: str, number: int, line: str) -> ListedClient:
     words = line.split()
+    is_header = number == 1 and "file" in line.replace(";", ",").replace("\t", ",").split(",")
+    if is_header:
+        raise _bad(
+            field,
+            path,
+            "it looks like a table of the clients' files, which `task publish` takes as --table; "
+            "here each line is an address and the largest number of examples that it may claim",
+        )
     if len(words) != 2:
         problem = f"it has {format_count(len(words), 'word')}"
     elif not words[1].isdecimal() or not 1 <= int(words[1]) < 2**32:

@@ -85,6 +85,12 @@ def read_client_table(path: Path) -> tuple[TableRow, ...]:
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
+    if names and names[0].startswith("fc1"):
+        raise _bad(
+            path,
+            "begins with an address, as a list of the clients that may take part does, which "
+            "`task publish` takes as --clients; a table names its columns in the first row",
+        )
     unknown = sorted(set(names) - set(COLUMNS))
     if unknown or len(set(names)) < len(names):
         raise _bad(

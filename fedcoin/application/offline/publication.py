@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,6 +42,9 @@ from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
+
+Waiting = Callable[[], AbstractAsyncContextManager[None]]
+"""Makes a context in which something says why no block comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ async def publish_folder(
     config: CoordinatorConfig,
     *,
     report: Callable[[str], None] = lambda line: None,
+    waiting: Waiting = nullcontext,
 ) -> PublishedTask:
     """Publish what a simulated training wrote. Returns once campaign and task are in final blocks.
 
@@ -104,6 +109,7 @@ async def publish_folder(
         config: Budget, prices, sampling, windows and the list of clients; the other settings are
             not used.
         report: Takes one line of text for each event worth logging.
+        waiting: Is entered while the blocks of both transactions are waited for.
 
     Returns:
         The ids of both.
@@ -117,7 +123,7 @@ async def publish_folder(
         WorkerError: The worker process that averages the weights died twice.
     """
     publication = await asyncio.to_thread(_read_folder, folder)
-    return await publish(publication, node, key, chain, config, report=report)
+    return await publish(publication, node, key, chain, config, report=report, waiting=waiting)
 
 
 async def publish(
@@ -128,6 +134,7 @@ async def publish(
     config: CoordinatorConfig,
     *,
     report: Callable[[str], None] = lambda line: None,
+    waiting: Waiting = nullcontext,
 ) -> PublishedTask:
     """Open a campaign and a task for a publication. Returns once both are in final blocks.
 
@@ -141,6 +148,7 @@ async def publish(
         config: Budget, prices, sampling, windows and the list of clients; the other settings are
             not used.
         report: Takes one line of text for each event worth logging.
+        waiting: Is entered while the blocks of both transactions are waited for.
 
     Returns:
         The ids of both.
@@ -165,17 +173,18 @@ async def publish(
     campaign = await asyncio.to_thread(_campaign_of, publication, chain, listed)
     campaign.aggregate = await node.upload_artifact(average)
     delivery = Delivery(node, key, chain, report)
-    action = build_open_campaign(config, key.address, campaign)
-    campaign.campaign_id = (await delivery.deliver(action, b"", _save_nothing)).hash
-    report(f"campaign {campaign.campaign_id.hex()} is open")
-    for client in clients:
-        body = await asyncio.to_thread(_update_of, client, campaign)
-        envelope = sign_update(body, client.key, chain.genesis_hash)
-        update = decode_update(envelope, chain.genesis_hash)
-        campaign.updates[update.address] = update
-    task_action = build_open_task(config, campaign, campaign.sorted_updates(), groups)
-    task = await delivery.deliver(task_action, b"", _save_nothing)
-    report(f"task {task.hash.hex()} is open")
+    async with waiting():
+        action = build_open_campaign(config, key.address, campaign)
+        campaign.campaign_id = (await delivery.deliver(action, b"", _save_nothing)).hash
+        report(f"campaign {campaign.campaign_id.hex()} is open")
+        for client in clients:
+            body = await asyncio.to_thread(_update_of, client, campaign)
+            envelope = sign_update(body, client.key, chain.genesis_hash)
+            update = decode_update(envelope, chain.genesis_hash)
+            campaign.updates[update.address] = update
+        task_action = build_open_task(config, campaign, campaign.sorted_updates(), groups)
+        task = await delivery.deliver(task_action, b"", _save_nothing)
+        report(f"task {task.hash.hex()} is open")
     return PublishedTask(campaign_id=campaign.campaign_id, task_id=task.hash)
 
 

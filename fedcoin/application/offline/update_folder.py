@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from fedcoin.application.offline.publication import (
     Publication,
     PublishedClient,
     PublishedTask,
+    Waiting,
     publish,
 )
 from fedcoin.data.crypto.addresses import format_address
@@ -69,6 +71,7 @@ async def publish_updates(
     config: CoordinatorConfig,
     *,
     report: Callable[[str], None] = lambda line: None,
+    waiting: Waiting = nullcontext,
 ) -> PublishedTask:
     """Open a campaign and a task for a round's files. Returns once both are in final blocks.
 
@@ -83,6 +86,7 @@ async def publish_updates(
         config: Budget, prices, sampling, windows, the list of clients, the measure and the scale of
             the inputs.
         report: Takes one line of text for each event worth logging.
+        waiting: Is entered while the blocks of both transactions are waited for.
 
     Returns:
         The ids of both.
@@ -104,7 +108,7 @@ async def publish_updates(
             trained=config.trained,
             report=report,
         )
-        return await publish(publication, node, key, chain, config, report=report)
+        return await publish(publication, node, key, chain, config, report=report, waiting=waiting)
 
 
 async def prepare_publication(

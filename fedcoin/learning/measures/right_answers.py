@@ -47,6 +47,10 @@ ACCURACY = Accuracy()
 """The measure of jobs that name no other."""
 
 
+_FREQUENT = 0.1
+"""By how much of the set the most frequent label must exceed its part among equal classes."""
+
+
 def explain_by_commonest(labels: Targets, base_count: int) -> str:
     """Say so when to answer everything with the most frequent label is as accurate as a base model.
 
@@ -55,12 +59,14 @@ def explain_by_commonest(labels: Targets, base_count: int) -> str:
         base_count: The base model's right answers on it.
 
     Returns:
-        A sentence, or nothing when the base model is better.
+        A sentence, or nothing when the base model is better, or classes are of similar size: an
+        untrained model is hardly better than any one answer then.
     """
     counts = np.bincount(labels.astype(np.int64))
     commonest = int(counts.argmax())
     count = int(counts[commonest])
-    if count < base_count:
+    num_classes = max(2, int(np.count_nonzero(counts)))
+    if count < base_count or count / len(labels) < 1 / num_classes + _FREQUENT:
         return ""
     part, base = 100 * count / len(labels), 100 * base_count / len(labels)
     return (

@@ -31,6 +31,7 @@ def test_a_list_is_read_in_the_order_of_addresses(tmp_path: Path) -> None:
         (f"{A} 4294967296\n", "from 1 to 4294967295"),
         (f"{A} many\n", "line 1 .* the number is many"),
         (f"{A} 1 2\n", "line 1 .* it has 3 words"),
+        ("file,key,num_samples\n", "takes as --table"),
         ("fc1nobody 1\n", "line 1"),
         (f"{A} 1\n{A} 2\n", "line 2 names an address again"),
     ],

@@ -44,6 +44,7 @@ def test_rows_in_their_order(tmp_path: Path, separator: str) -> None:
         ("file,key,num_samples\na,k,0", "num_samples 0 in line 2, not 1 to 1000000000"),
         ("file,key,name\na,k," + "x" * 49, "is wrong in line 2: name has 49 bytes"),
         ("file,address\na,fed1abc", "has no address in line 2"),
+        ("fc1xyz 400\nfc1abc 20", "takes as --clients"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, content: str, problem: str) -> None:

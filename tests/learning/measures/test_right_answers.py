@@ -33,3 +33,7 @@ def test_a_base_model_no_better_than_the_most_frequent_label_is_explained() -> N
     assert "answering 2" in explain_by_commonest(labels, 7)
     assert "70.0 %" in explain_by_commonest(labels, 5)
     assert not explain_by_commonest(labels, 8)
+    # Of ten classes of similar size an untrained model knows no more than any one answer.
+    similar = np.repeat(np.arange(10), [19] + 9 * [10])
+    assert not explain_by_commonest(similar, 5)
+    assert explain_by_commonest(np.repeat(np.arange(10), [30] + 9 * [10]), 5)

@@ -121,12 +121,12 @@ def publish(
         async with open_wallet(home, node, coordinator.key, passphrase, genesis_hash) as opened:
             wallet, client = opened
             common = (client, wallet.key, wallet.chain, coordinator)
-            async with explained_wait(client):
-                if files is None:
-                    made = await publish_folder(folder, *common, report=note)
-                else:
-                    open_key = partial(open_client_key, home, files.table.parent, passphrase)
-                    made = await publish_updates(files, open_key, *common, report=note)
+            reporting: Any = {"report": note, "waiting": partial(explained_wait, client)}
+            if files is None:
+                made = await publish_folder(folder, *common, **reporting)
+            else:
+                open_key = partial(open_client_key, home, files.table.parent, passphrase)
+                made = await publish_updates(files, open_key, *common, **reporting)
             view = await client.get_task(made.task_id)
             if wait:
                 with task_display() as show:
