@@ -34,7 +34,8 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.blocks import Block, build_block
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.messages.transaction_decoder import TransactionDecoder
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.block_tables import StoredBlock
 from fedcoin.data.storage.chain_store import ChainStore
@@ -46,7 +47,7 @@ _MAX_CHECKED_BLOCKS: Final = 8
 """For how many blocks of the next height the execution is kept; each round proposes one."""
 
 _MAX_DECODED_BLOCKS: Final = 8
-"""The number of full blocks whose decoded transactions are kept until the next block is final."""
+"""For how many full blocks decoded transactions are remembered until the next block is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,16 @@ class Chain:
         self._header = store.header(self._height) if self._height else None
         self._lock = asyncio.Lock()
         self._grown = asyncio.Event()
+        rules = ledger.genesis.parameters
+        self.decoder = TransactionDecoder(
+            self.genesis.identity,
+            rules.max_transaction_bytes,
+            _MAX_DECODED_BLOCKS * rules.max_block_bytes,
+        )
         self._executions: LruDict[bytes, Execution] = LruDict(_MAX_CHECKED_BLOCKS)
         self._find_pending: Callable[[bytes], Transaction | None] = lambda raw: None
-        # By signed bytes: the transactions of the last final block, and those that were decoded
-        # for blocks of the next height because they were not in the mempool.
+        # By signed bytes: the transactions of the last final block.
         self._last_transactions: dict[bytes, Transaction] = {}
-        self._next_transactions: dict[bytes, Transaction] = {}
-        self._next_transactions_bytes = 0
         self._block_listeners: list[Callable[[NewBlock], None]] = []
         self._jump_listeners: list[Callable[[], None]] = []
 
@@ -190,13 +194,9 @@ class Chain:
 
         Returns:
             The transaction with exactly these bytes if it waits in the mempool, is in the last
-            final block, or was in a block that was checked for the next height; else None.
+            final block, or was decoded since then; else None.
         """
-        return (
-            self._find_pending(raw)
-            or self._next_transactions.get(raw)
-            or self._last_transactions.get(raw)
-        )
+        return self._find_pending(raw) or self.decoder.find(raw) or self._last_transactions.get(raw)
 
     async def check(self, block: Block, round: int) -> Execution:
         """Check whether a block of the next height is valid; its own certificate is not needed.
@@ -296,7 +296,7 @@ class Chain:
         """Implement `Importer.import_blocks`: verify consecutive blocks and append them at once."""
         async with self._lock:
             fresh = [one for one in blocks if one[0].height > self._height]
-            memory = self._find_or_decode, self.verified_votes
+            memory = self.find_or_decode, self.verified_votes
             run = await run_for_voting(execute_run, fresh, self._header, self.ledger, *memory)
             done = run.blocks
             if done:
@@ -330,8 +330,7 @@ class Chain:
         self._header = header
         self._executions.clear()
         self._last_transactions = {one.raw: one for one in transactions}
-        self._next_transactions = {}
-        self._next_transactions_bytes = 0
+        self.decoder.forget()
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
@@ -346,27 +345,25 @@ class Chain:
             block,
             self.genesis,
             self.ledger,
-            decode=self._find_or_decode,
+            decode=self.find_or_decode,
             verified_votes=self.verified_votes,
         )
         self._executions.put(block.hash, execution)
         return execution
 
-    def _find_or_decode(self, raw: bytes) -> Transaction:
-        """Decode a transaction of a block, unless this node has done so before. For a thread."""
-        known = self.find_transaction(raw)
-        if known is not None:
-            return known
-        parameters = self.genesis.parameters
-        transaction = decode_transaction(
-            raw, self.genesis.identity, parameters.max_transaction_bytes
-        )
-        self._next_transactions_bytes += len(raw)
-        if self._next_transactions_bytes > _MAX_DECODED_BLOCKS * parameters.max_block_bytes:
-            self._next_transactions = {}
-            self._next_transactions_bytes = len(raw)
-        self._next_transactions[raw] = transaction
-        return transaction
+    def find_or_decode(self, raw: bytes) -> Transaction:
+        """Decode and verify a transaction, unless this node has done so lately. For any thread.
+
+        Args:
+            raw: A serialised SignedTransaction.
+
+        Returns:
+            The transaction that this node has, or a new one.
+
+        Raises:
+            RefusalError: A code of `decode_transaction`, when it is not one of this network.
+        """
+        return self.find_transaction(raw) or self.decoder.decode(raw)
 
     def _next_context(self, proposer: bytes, round: int, left_out_reveals: bool) -> BlockContext:
         return BlockContext(

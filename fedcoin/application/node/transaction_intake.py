@@ -21,7 +21,7 @@ from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.ports.transaction_port import FeeRates
 
@@ -130,12 +130,7 @@ class TransactionIntake:
             RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE when it
                 is not a valid transaction of this network (`decode_transaction`).
         """
-        known = self._chain.find_transaction(raw)
-        if known is not None:
-            return known
-        genesis = self._chain.genesis
-        max_bytes = genesis.parameters.max_transaction_bytes
-        return decode_transaction(raw, genesis.identity, max_bytes)
+        return self._chain.find_or_decode(raw)
 
     async def decode_all(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
         """Implement `TransactionPort.decode_all`: decode and verify many transactions."""

@@ -191,6 +191,23 @@ async def test_what_was_dropped_is_taken_again(
     assert await relay_by_hand(node, dropped.raw) == 1
 
 
+async def test_what_both_sides_dropped_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user submits it again, and the peer that had it before must get its bytes again."""
+    async with line(tmp_path, 2) as nodes:
+        transaction = transfer_on(nodes[0], 0)
+        calls = record(nodes[1])
+        await nodes[0].pool.submit(transaction)
+        await until(lambda: nodes[1].pool.get(transaction.hash) is not None)
+        for node in nodes:
+            node.pool._mempool.remove(transaction.hash)
+            monkeypatch.setattr(node.pool, "dropped_reason", {transaction.hash: "no room"}.get)
+        await nodes[0].pool.submit(transaction)
+        await until(lambda: nodes[1].pool.get(transaction.hash) is not None)
+        assert [count for _, count in calls] == [1, 1]
+
+
 async def test_one_batch_of_all_peers_is_verified_at_a_time(
     node: PeerNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
