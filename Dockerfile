@@ -1,6 +1,8 @@
 # One image for every role: `docker run fedcoin start --mine`, `docker run fedcoin train server`,
 # `docker run fedcoin train client`. State lives in the volume /var/lib/fedcoin.
 
+# `make docker` gives the image of image.lock, whose digest `make lock-image` finds; any other build
+# takes what this tag names on its day.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

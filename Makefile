@@ -135,7 +135,7 @@ proto-baseline: $(DEVELOPMENT) ## Accept the .proto files of now as what later o
 lock: $(DEVELOPMENT) ## Choose the newest versions of all dependencies and write the locks
 	$(BIN)/python -m scripts.tools.lock
 
-lock-image: $(BIN)/python ## Ask the registry for the digest of the base image and pin it in the Dockerfile
+lock-image: $(BIN)/python ## Ask the registry for the digest of the base image and write it into image.lock
 	$(BIN)/python -m scripts.tools.lock_image
 
 bench: $(RUNTIME) ## Measure the demo, a node's start and memory, settlement, transfers and audits
@@ -175,8 +175,12 @@ docker: ## Build the container image
 	test -n "$$engine" || { echo "make docker: none of $(ENGINES) answers \`info\`." \
 		"Start one, or name another with ENGINE=" >&2; exit 1; }; \
 	case "$$engine" in *buildah) build=bud ;; *) build=build ;; esac; \
-	echo "$$engine $$build --tag fedcoin ."; \
-	"$$engine" "$$build" --tag fedcoin .
+	base=; \
+	if test -e image.lock; then base="--build-arg PYTHON_IMAGE=$$(cat image.lock)"; \
+	else echo "make docker: there is no image.lock, so that the base image is what its tag names" \
+		"today; make lock-image writes one" >&2; fi; \
+	echo "$$engine $$build $$base --tag fedcoin ."; \
+	"$$engine" "$$build" $$base --tag fedcoin .
 
 clean: ## Remove everything that was made, the environment and the README's homes included
 	rm -rf $(VENV) build dist *.egg-info fedcoin/v1 demo network .tools .coverage*

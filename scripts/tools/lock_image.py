@@ -1,8 +1,10 @@
-"""Pin the base image of the Dockerfile by digest.
+"""Pin the base image of the Dockerfile by digest, in a lock beside it.
 
 The registry is asked for the digest of the tag that the Dockerfile names. A tag can be moved to
 another image later, a digest cannot: it is the SHA-256 hash of the image's index of platforms.
 The request follows the OCI Distribution Specification, with the anonymous token of its registry.
+`make docker` builds on the image of the lock; without a lock, and in a build without make, the
+Dockerfile's tag counts.
 
 Usage: python -m scripts.tools.lock_image [DOCKERFILE]
 """
@@ -21,10 +23,13 @@ from pathlib import Path
 from scripts.tools.lock import ROOT
 
 BASE_IMAGE = re.compile(
-    r"^ARG PYTHON_IMAGE=(?P<host>[^/\s]+)/(?P<name>[^:@\s]+):(?P<tag>[^@\s]+)(?P<digest>@\S+)?$",
+    r"^ARG PYTHON_IMAGE=(?P<host>[^/\s]+)/(?P<name>[^:@\s]+):(?P<tag>[^@\s]+)$",
     re.MULTILINE,
 )
 """The line of the Dockerfile that names the base image."""
+
+LOCK = "image.lock"
+"""The name of the lock: a file with one line, `HOST/NAME:TAG@sha256:DIGEST`."""
 
 INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -88,14 +93,14 @@ def _get(url: str, headers: dict[str, str]) -> tuple[bytes, str]:
 
 
 def pin_image(dockerfile: str, registry: str | None = None) -> str:
-    """Write the digest of the base image behind its tag.
+    """Find the digest of the base image of a Dockerfile.
 
     Args:
         dockerfile: The text of a Dockerfile with a line `ARG PYTHON_IMAGE=HOST/NAME:TAG`.
         registry: The registry's URL; None means the one of the image's host.
 
     Returns:
-        The text with the digest.
+        The image as `HOST/NAME:TAG@sha256:DIGEST`.
 
     Raises:
         OSError: The registry cannot be reached or refuses the request.
@@ -107,24 +112,22 @@ def pin_image(dockerfile: str, registry: str | None = None) -> str:
     host, name, tag = match["host"], match["name"], match["tag"]
     # The registry of docker.io has another host than its images' names.
     url = registry or f"https://{'registry-1.docker.io' if host == 'docker.io' else host}"
-    pinned = f"ARG PYTHON_IMAGE={host}/{name}:{tag}@{fetch_digest(url, name, tag)}"
-    return dockerfile[: match.start()] + pinned + dockerfile[match.end() :]
+    return f"{host}/{name}:{tag}@{fetch_digest(url, name, tag)}"
 
 
 def main() -> None:
-    """Pin the base image in the Dockerfile that the command line names.
+    """Write the lock beside the Dockerfile that the command line names.
 
     Raises:
-        SystemExit: The digest cannot be had; the file is left as it was.
+        SystemExit: The digest cannot be had; a lock that is there is left as it was.
     """
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Dockerfile"
     try:
-        text = pin_image(path.read_text(encoding="utf-8"))
+        image = pin_image(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SystemExit(f"the base image is not pinned: {error}") from None
-    path.write_text(text, encoding="utf-8")
-    match = BASE_IMAGE.search(text)
-    print(match[0] if match else "")
+    (path.parent / LOCK).write_text(f"{image}\n", encoding="utf-8")
+    print(image)
 
 
 if __name__ == "__main__":

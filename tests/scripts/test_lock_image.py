@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from scripts.tools.lock_image import INDEX_TYPES, pin_image
+from scripts.tools import lock_image
+from scripts.tools.lock_image import INDEX_TYPES, LOCK, main, pin_image
+from tests.support.paths import ROOT
 
 INDEX = b'{"schemaVersion": 2, "manifests": []}'
 DOCKERFILE = (
@@ -70,11 +75,45 @@ def one_platform() -> Iterator[str]:
     yield from serve(ImageOfOnePlatform)
 
 
-def test_the_digest_follows_the_tag_and_replaces_an_older_one(registry: str) -> None:
+def test_the_digest_follows_the_tag(registry: str) -> None:
     digest = hashlib.sha256(INDEX).hexdigest()
     pinned = pin_image(DOCKERFILE, registry)
-    assert f"python:3.11-slim@sha256:{digest}\nFROM" in pinned
-    assert pin_image(pinned.replace(digest, "0" * 64), registry) == pinned
+    assert pinned == f"docker.io/library/python:3.11-slim@sha256:{digest}"
+
+
+def test_the_lock_lies_beside_the_dockerfile_which_stays_as_it_is(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerfile, lock = tmp_path / "Dockerfile", tmp_path / LOCK
+    text = DOCKERFILE.replace("docker.io", registry.removeprefix("http://"))
+    dockerfile.write_text(text)
+    lock.write_text("an older one\n")
+    monkeypatch.setattr("sys.argv", ["lock_image", str(dockerfile)])
+    with pytest.raises(SystemExit, match="is not pinned"):
+        main()  # this registry does not speak TLS
+    assert lock.read_text() == "an older one\n"
+    monkeypatch.setattr(lock_image, "pin_image", lambda text: pin_image(text, registry))
+    main()
+    assert lock.read_text() == pin_image(text, registry) + "\n"
+    assert dockerfile.read_text() == text
+
+
+@pytest.mark.parametrize("has_lock", [False, True])
+def test_make_docker_builds_on_the_image_of_the_lock(tmp_path: Path, has_lock: bool) -> None:
+    """An engine that prints its arguments; `info` answers as an engine that runs."""
+    engine = tmp_path / "engine"
+    engine.write_text('#!/bin/sh\necho "$@"\n')
+    engine.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path / "Makefile")
+    pinned = f"docker.io/library/python:3.11-slim@sha256:{'0' * 64}"
+    if has_lock:
+        (tmp_path / LOCK).write_text(f"{pinned}\n")
+    command = ["make", "--silent", "docker", f"ENGINE={engine}", "PYTHON=python3"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    last = done.stdout.splitlines()[-1]
+    given = f"--build-arg PYTHON_IMAGE={pinned} " if has_lock else ""
+    assert last == f"build {given}--tag fedcoin ."
+    assert ("no image.lock" in done.stderr) != has_lock
 
 
 def test_an_unknown_image_and_one_of_a_single_platform_are_refused(
