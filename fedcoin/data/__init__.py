@@ -13,6 +13,7 @@ transaction may be applied is decided by the contract layer. Nor does it know pe
 * `artifacts/`: models, weights and data sets, named by their content and kept in a folder.
 * `storage/`: the chain, the state and the own votes in one SQLite file; snapshot files.
 * `protocol`: the version of messages, blocks and rules.
+* `failpoints`: points in every write, at which tests end the process.
 * `clock`, `lru`, `field_checks`, `atomic_files`, `plurals`, `errors`: small things that all layers
   use.
 """

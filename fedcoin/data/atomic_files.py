@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fedcoin.data.failpoints import Failpoint, reach
+
 
 def sync_folder(folder: Path) -> None:
     """Wait until the creations, renames and deletions in a folder are on disk.
@@ -40,9 +42,13 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
+    reach(Failpoint.FILE_WRITTEN, path.name)
     sync_file(part)
+    reach(Failpoint.FILE_SYNCED, path.name)
     part.replace(path)
+    reach(Failpoint.FILE_RENAMED, path.name)
     sync_folder(path.parent)
+    reach(Failpoint.FILE_DONE, path.name)
 
 
 def publish_file(part: Path, path: Path) -> None:
@@ -57,7 +63,9 @@ def publish_file(part: Path, path: Path) -> None:
     Raises:
         FileExistsError: `path` exists; the file `part` is left as it is.
     """
+    reach(Failpoint.FILE_WRITTEN, path.name)
     sync_file(part)
+    reach(Failpoint.FILE_SYNCED, path.name)
     try:
         # Unlike a rename, a hard link never replaces an existing file.
         os.link(part, path)
@@ -68,5 +76,7 @@ def publish_file(part: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(f"{path} exists already") from None
         part.replace(path)
+    reach(Failpoint.FILE_RENAMED, path.name)
     part.unlink(missing_ok=True)
     sync_folder(path.parent)
+    reach(Failpoint.FILE_DONE, path.name)

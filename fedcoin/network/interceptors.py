@@ -6,7 +6,7 @@ Its steps, from the outside in:
 2. **answered**: a `RefusalError` becomes its status with `ErrorInfo` and `BadRequest`; any other
    exception becomes INTERNAL with the call's id, and is logged as an error;
 3. **limited**: calls a second of each host, calls and streams at once, a deadline for calls with a
-   single reply; streams end when the listener stops;
+   single reply; streams end when the listener stops, other calls when its grace period is over;
 4. **guarded**: the listener's own guards, such as the peers' sessions;
 5. **decoded**: bytes become a message, or a `RefusalError` MALFORMED; then the servicer's method
    runs, and each reply of a stream is written within `write_timeout_s`.
@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.background_tasks import FailureListener
 from fedcoin.network.call_limits import CallLimiter, CallLimits
 from fedcoin.network.error_details import encode_refusal
 from fedcoin.network.errors import NetworkCode
@@ -112,7 +113,16 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         self._limiter = CallLimiter(limits, clock)
         self._guards = tuple(guards)
         self._clock = clock
-        self._stopping = Interruption()
+        self._stopping, self._ending = Interruption(), Interruption()
+        self._on_failure: FailureListener | None = None
+
+    def on_failure(self, listener: FailureListener) -> None:
+        """Have a function called for each call that failed by a fault of this program or machine.
+
+        Args:
+            listener: Called with the method's name, the exception and False.
+        """
+        self._on_failure = listener
 
     def stop(self) -> None:
         """End all streams of replies, and let none begin: the listener is about to stop.
@@ -120,6 +130,10 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         Calls with a single reply may finish within the grace period that the server gives them.
         """
         self._stopping.fire(_stopping)
+
+    def end_calls(self) -> None:
+        """End the calls with a single reply, too, so that their callers hear why: SHUTTING_DOWN."""
+        self._ending.fire(_stopping)
 
     async def intercept_service(
         self,
@@ -203,7 +217,8 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     async def _around(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
         began = self._clock()
         try:
-            async with _answered(call, context), self._limited(call), AsyncExitStack() as stack:
+            answered = _answered(call, context, self._on_failure)
+            async with answered, self._limited(call), AsyncExitStack() as stack:
                 for guard in self._guards:
                     await stack.enter_async_context(guard(call, context))
                 yield
@@ -221,12 +236,11 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
     async def _limited(self, call: CallInfo) -> AsyncIterator[None]:
         is_open = not call.method.startswith(_OWN_SERVICES)
         with self._limiter.admit(call.caller, call.response_streaming, is_open):
-            if call.response_streaming:
-                with self._stopping.interruptible():
+            ending = self._stopping if call.response_streaming else self._ending
+            with ending.interruptible():
+                if call.response_streaming or call.request_streaming:
                     yield
-            elif call.request_streaming:
-                yield
-            else:
+                    return
                 async with limit_time(self._limits.reply_timeout_s, self._limiter.late_reply):
                     yield
 
@@ -260,7 +274,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
 
 @asynccontextmanager
-async def _answered(call: CallInfo, context: CallContext) -> AsyncIterator[None]:
+async def _answered(
+    call: CallInfo, context: CallContext, on_failure: FailureListener | None
+) -> AsyncIterator[None]:
     try:
         yield
     except grpc.aio.AbortError:
@@ -272,6 +288,8 @@ async def _answered(call: CallInfo, context: CallContext) -> AsyncIterator[None]
             # Generated base classes answer methods that a servicer does not implement like this.
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{call.method} is not offered here")
         logger.exception("%s %s failed", call.id, call.method)
+        if on_failure is not None:
+            on_failure(call.method, error, False)
         await _abort_internal(call, context)
 
 

@@ -17,6 +17,7 @@ import grpc
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network import health
+from fedcoin.network.background_tasks import FailureListener
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.grpc_options import API_MESSAGE_BYTES, server_options
@@ -29,6 +30,8 @@ _MAX_SOCKET_PATH_BYTES: Final = 107
 
 # Watchers of the health service get NOT_SERVING before their stream ends.
 _FAREWELL_S: Final = 0.05
+_ANSWERS_S: Final = 0.25
+"""How long before the end of the grace period the last calls are answered, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,14 @@ class Listener:
         self._bound = self._bind()
         await self._server.start()
 
+    def on_failure(self, listener: FailureListener) -> None:
+        """Have a function called for each call that failed by a fault of this program or machine.
+
+        Args:
+            listener: Called with the method's name, the exception and False.
+        """
+        self._interceptor.on_failure(listener)
+
     async def set_serving(self) -> None:
         """Have the health service say SERVING."""
         await self._health.set_serving()
@@ -124,13 +135,18 @@ class Listener:
     async def stop(self, grace: float = 1.0) -> None:
         """Say NOT_SERVING, end streams, let calls finish, and close.
 
+        Calls that do not finish in time fail with SHUTTING_DOWN.
+
         Args:
             grace: How long calls may take to finish, in seconds.
         """
         await self._health.set_stopping()
         await asyncio.sleep(_FAREWELL_S)
         self._interceptor.stop()
+        loop = asyncio.get_running_loop()
+        ending = loop.call_later(max(0.0, grace - _ANSWERS_S), self._interceptor.end_calls)
         await self._server.stop(grace)
+        ending.cancel()
         self._remove_socket()
 
     def _bind(self) -> str:

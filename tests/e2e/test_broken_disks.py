@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.network.client.rpc_error import RpcError
 from tests.conftest import ReportAttack
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay, wallet_on
 from tests.support.keys import ALICE, BOB, key_of
@@ -103,3 +104,29 @@ async def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
             other.close()
             await paying
         network.finish()
+
+
+@pytest.mark.slow
+async def test_torn_pages_that_a_call_meets_end_the_node(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
+        (node,) = network.nodes
+        await network.start()
+        for words in ("failed", "this node ends", "Traceback"):
+            stage.expect(words)
+        async with node.client() as client:
+            for _ in range(8):
+                await pay(client, ALICE, BOB.address, 1)
+            tear_pages(node.home.chain_path)
+            with pytest.raises(RpcError):
+                await asyncio.gather(*(client.get_block(height) for height in range(1, 9)))
+        assert await node.program.ended() == NODE_FAILED, node.program.said()
+        assert "[NODE_FAILED]" in node.program.said()
+
+
+def tear_pages(database: Path) -> None:
+    """Overwrite all pages, in the database and in its log, but for the first one."""
+    for path in (database, database.with_name("chain.sqlite-wal")):
+        with path.open("r+b") as file:
+            file.seek(8192)
+            file.write(b"\xff" * (path.stat().st_size - 8192))

@@ -16,6 +16,7 @@ from fedcoin.data.artifacts.manifest import (
 )
 from fedcoin.data.atomic_files import sync_file, sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.failpoints import Failpoint, reach
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
 _MANIFEST = re.compile(r"([0-9a-f]{64})\.manifest", re.ASCII)
@@ -121,6 +122,7 @@ class Upload:
             # Overwrites what an earlier attempt left that failed, for example on a full disk.
             file.seek(self.num_bytes)
             file.write(data)
+        reach(Failpoint.CHUNK_WRITTEN, self._data_path.name)
         self._count(data)
 
     def finish(self, data: Path, manifest: Path) -> None:
@@ -131,11 +133,15 @@ class Upload:
             manifest: The final path of the manifest.
         """
         self._manifest_path.write_bytes(encode_manifest(self.manifest))
+        reach(Failpoint.FILE_WRITTEN, data.name)
         sync_file(self._data_path)
+        reach(Failpoint.FILE_SYNCED, data.name)
         # The content first: the manifest can be computed from it.
         self._data_path.replace(data)
+        reach(Failpoint.FILE_RENAMED, data.name)
         self._manifest_path.replace(manifest)
         sync_folder(data.parent)
+        reach(Failpoint.FILE_DONE, data.name)
 
     def drop(self) -> None:
         """Delete the files."""

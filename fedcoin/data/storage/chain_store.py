@@ -139,7 +139,7 @@ class ChainStore(BlockReader):
         Returns:
             True when this call wrote them.
         """
-        with self._database.write() as connection:
+        with self._database.write("genesis") as connection:
             query = "SELECT 1 FROM meta WHERE name = ?"
             if connection.execute(query, (_INITIALISED,)).fetchone():
                 return False
@@ -191,7 +191,7 @@ class ChainStore(BlockReader):
                     raise ValueError(f"block {one.block.height} does not follow block {height}")
                 height, hash = one.block.height, one.block.hash
             changes: dict[bytes, bytes | None] = {}
-            with self._database.write() as connection:
+            with self._database.write("blocks") as connection:
                 for one in blocks:
                     write_block(connection, one.block, one.certificate, one.receipts)
                     write_index(connection, one.block.height, one.transactions, one.receipts)
@@ -218,7 +218,7 @@ class ChainStore(BlockReader):
         with self._append_lock:
             if self._tip[0]:
                 raise ValueError(f"the store has reached height {self._tip[0]}")
-            with self._database.write() as connection:
+            with self._database.write("restore") as connection:
                 replace_entries(connection, batches)
                 snapshot_base = base()
                 write_snapshot_base(connection, snapshot_base)

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from fedcoin.data.atomic_files import publish_file
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.failpoints import Failpoint, reach
 from fedcoin.data.storage.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -144,11 +145,14 @@ class Database:
         return connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, subject: str = "other") -> Iterator[sqlite3.Connection]:
         """Hold a write transaction for the length of a `with` block.
 
         Waits for another process that holds the database's lock, such as a backup, for up to
         `MAX_LOCKED_SECONDS`; then and when the disk fails, raises `sqlite3.OperationalError`.
+
+        Args:
+            subject: What is written, for the failpoints.
 
         Yields:
             A connection to write with. What was written is on disk when the block ends, and
@@ -157,8 +161,11 @@ class Database:
         with self._write_lock:
             self._begin()
             try:
+                reach(Failpoint.TRANSACTION_BEGUN, subject)
                 yield self._writer
+                reach(Failpoint.TRANSACTION_WRITTEN, subject)
                 self._writer.execute("COMMIT")
+                reach(Failpoint.TRANSACTION_COMMITTED, subject)
             except BaseException:
                 # A COMMIT that failed, for example on a full disk, may have ended the transaction.
                 if self._writer.in_transaction:

@@ -15,6 +15,7 @@ from typing import Final
 
 from fedcoin.data.atomic_files import sync_folder
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.failpoints import Failpoint, reach
 from fedcoin.data.field_checks import check_size
 from fedcoin.data.messages import canonical
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
@@ -24,6 +25,8 @@ FORMAT: Final = b"fedcoin/snapshot/v1\n"
 
 MAX_PART_BYTES: Final = (4 << 20) - 1024
 """The largest size of a serialised part, in bytes: it fits in one message of 4 MiB."""
+
+_SUBJECT: Final = "snapshot"
 
 _SUFFIX: Final = ".snapshot"
 _LENGTH_BYTES: Final = 4
@@ -62,11 +65,14 @@ class SnapshotWriter:
         raw = canonical.encode(part)
         check_size(raw, MAX_PART_BYTES, "part")
         self._file.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
+        reach(Failpoint.CHUNK_WRITTEN, _SUBJECT)
 
     def close(self) -> None:
         """Close the file; all parts are on disk when this returns."""
         self._file.flush()
+        reach(Failpoint.FILE_WRITTEN, _SUBJECT)
         os.fsync(self._file.fileno())
+        reach(Failpoint.FILE_SYNCED, _SUBJECT)
         self._file.close()
 
 
@@ -254,7 +260,9 @@ class SnapshotFolder:
             The path of the snapshot, whose name is on disk.
         """
         part.replace(self.path(height))
+        reach(Failpoint.FILE_RENAMED, _SUBJECT)
         sync_folder(self._root)
+        reach(Failpoint.FILE_DONE, _SUBJECT)
         return self.path(height)
 
     def prune(self, count: int, always: int) -> None:

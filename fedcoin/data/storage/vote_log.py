@@ -63,7 +63,7 @@ class VoteLog:
         if stored is not None:
             _check_same(vote, stored)
             return
-        with self._database.write() as connection:
+        with self._database.write("votes") as connection:
             # Search again now that no other thread can write.
             stored = _find_in(connection, vote)
             if stored is not None:
@@ -105,7 +105,7 @@ class VoteLog:
         Args:
             below: The lowest height whose votes stay.
         """
-        with self._database.write() as connection:
+        with self._database.write("votes") as connection:
             prune_votes(connection, below)
 
     def _find(self, vote: OwnVote) -> _Stored | None:

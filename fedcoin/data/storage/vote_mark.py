@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from fedcoin.data.atomic_files import replace_file
+from fedcoin.data.failpoints import Failpoint, reach
 
 _RECORD_BYTES: Final = 256
 # All records have one length, so that one is overwritten by the next in a single write.
@@ -84,6 +85,7 @@ class VoteMarkFile:
             return
         try:
             os.pwrite(handle, _encode(mark), 0)
+            reach(Failpoint.MARK_WRITTEN, self.path.name)
         finally:
             os.close(handle)
 

@@ -17,6 +17,7 @@ from fedcoin.network.api.token_guard import TokenGuard
 from fedcoin.network.api.transaction_servicer import TransactionServicer
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
+from fedcoin.network.background_tasks import FailureListener
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.host_groups import is_on_loopback
 from fedcoin.network.listener import Listener, Service
@@ -85,6 +86,15 @@ class ApiServer:
     def own_token(self) -> str:
         """A token for callers in this process; empty when no file of tokens is looked at."""
         return "" if self._guard is None else self._guard.own_token
+
+    def on_failure(self, listener: FailureListener) -> None:
+        """Have a function called for each call that failed by a fault of this program or machine.
+
+        Args:
+            listener: Called with the method's name, the exception and False.
+        """
+        for one in self._listeners:
+            one.on_failure(listener)
 
     async def start(self) -> None:
         """Bind and begin to answer; health says NOT_SERVING.

@@ -185,9 +185,11 @@ class PeerNetwork:
         """Register a listener for the failures of background tasks.
 
         Args:
-            listener: Called on the event loop. Only the task that fetches blocks is vital.
+            listener: Called on the event loop, also for calls of peers that failed by a fault of
+                this program or machine. Only the task that fetches blocks is vital.
         """
         self._tasks.on_failure(listener)
+        self._listener.on_failure(listener)
 
     async def set_not_serving(self) -> None:
         """Have the health service of the peers' listener answer NOT_SERVING until the end."""

@@ -15,6 +15,9 @@ from collections.abc import Awaitable, Callable
 log = logging.getLogger(__name__)
 
 
+_Closed = sqlite3.ProgrammingError
+
+
 class NodeFailedError(Exception):
     """A task failed without which the node cannot do its work.
 
@@ -71,7 +74,9 @@ class FailureWatch:
             error: Its exception.
             is_vital: True when the node cannot work without the task.
         """
-        if not is_vital and not isinstance(error, sqlite3.Error):
+        # A ProgrammingError is not the disk's: the database was closed before a late call ended.
+        is_disk = isinstance(error, sqlite3.Error) and not isinstance(error, _Closed)
+        if not is_vital and (not is_disk or self._stopping.is_set()):
             return
         if self._farewell is not None:
             return

@@ -62,6 +62,15 @@ async def test_other_tasks_end_it_only_when_the_database_fails() -> None:
     await asyncio.wait_for(farewell.stopping.wait(), 5)
 
 
+async def test_a_database_that_is_closed_by_the_stop_is_no_failure() -> None:
+    farewell = Farewell()
+    watch = FailureWatch(farewell.stopping, farewell.set_not_serving)
+    watch.note("/GetBlock", sqlite3.ProgrammingError("Cannot operate on a closed database."), False)
+    farewell.stopping.set()
+    watch.note("/GetBlock", sqlite3.OperationalError("disk I/O error"), False)
+    assert watch.failure is None
+
+
 class UnstorableChain(Chain):
     """A chain whose blocks cannot be stored."""
 
