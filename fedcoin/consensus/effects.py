@@ -130,7 +130,9 @@ class Equivocation:
 
 @dataclass(frozen=True, slots=True)
 class Decide:
-    """Commit this block: it is final. The engine returns no effects afterwards.
+    """Commit this block: it is final.
+
+    Afterwards the engine only returns effects of late votes: `ForwardMessage` and `Equivocation`.
 
     Validators with more than a third of the power are correct and found the block valid, so the
     driver must apply it even if it never answered `CheckBlock`.

@@ -150,6 +150,12 @@ class HeightVoteSet:
             del self._ahead_votes[vote.public_key]
             self.add_vote(vote)
 
+    def forget_blocks(self) -> None:
+        """Forget all blocks and proposals; the votes stay."""
+        self._blocks.clear()
+        for stored in self.rounds.values():
+            stored.proposals.clear()
+
     def block(self, block_hash: bytes) -> Block | None:
         """Look up a block.
 

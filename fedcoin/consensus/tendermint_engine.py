@@ -126,9 +126,9 @@ class TendermintEngine:
     def on_vote(self, vote: Vote) -> list[Effect]:
         """Implement `ConsensusEngine.on_vote`: handle a vote, own ones included."""
         _check_message(vote, self.height, self._validators)
-        if self.is_decided:
-            return []
-        self._note_own(vote)
+        if not self.is_decided:
+            self._note_own(vote)
+        # After the decision, too: a vote that comes late may contradict an earlier one.
         self._votes.add_vote(vote)
         return self._run()
 
@@ -161,6 +161,13 @@ class TendermintEngine:
         proposed = proposal.valid_round if proposal else NO_ROUND
         locked, valid = self._signed.locked[0], self._rules.valid[0]
         return self._votes.messages((self.round, self.round - 1, locked, valid, proposed))
+
+    def forget_blocks(self) -> None:
+        """Forget all blocks; the votes stay, to be compared with votes that come late.
+
+        Call it when the height is over.
+        """
+        self._votes.forget_blocks()
 
     def _check_proposer(self, proposal: Proposal | ProposalClaim) -> None:
         """Refuse what is not by the proposer of its round (a code of `on_proposal`)."""

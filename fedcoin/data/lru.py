@@ -140,6 +140,18 @@ class LruSet(Generic[K]):
             self._items.popitem(last=False)
         return True
 
+    def take(self, max_items: int) -> list[K]:
+        """Remove items and return them.
+
+        Args:
+            max_items: The largest number of items to remove.
+
+        Returns:
+            The longest unused items, in this order.
+        """
+        count = min(max_items, len(self._items))
+        return [self._items.popitem(last=False)[0] for _ in range(count)]
+
     def discard(self, item: K) -> None:
         """Remove an item if the set holds it.
 

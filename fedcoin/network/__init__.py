@@ -11,8 +11,8 @@ makes a block, a transaction or a vote valid: it passes them to the node through
 * `peers`: handshakes, gossip, consensus streams and catching up between nodes;
 * `api`: what wallets, tools and operators call;
 * `artifacts` and `federated`: servicers of model weights and data sets, and of training rounds;
-* `grpc_options` and `peer_options` hold options and settings; `background_tasks`, `interruption`,
-  `token_bucket` and `kept_history` are used throughout.
+* `grpc_options` and `peer_options` hold options and settings; `background_tasks`, `alarm`,
+  `interruption`, `token_bucket` and `kept_history` are used throughout.
 """
 
 from __future__ import annotations

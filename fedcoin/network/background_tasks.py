@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
@@ -193,6 +194,8 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         ConnectionAbortedError: `work` was cancelled by something else than this function, as
             gRPC's library does with the calls of a channel that is closed.
     """
+    if seconds is None and sys.version_info >= (3, 11):
+        return await _run_here(work)
     task = asyncio.get_running_loop().create_task(work)
     try:
         done, _ = await asyncio.wait((task,), timeout=seconds)
@@ -208,6 +211,18 @@ async def run_within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     if task.cancelled():
         raise ConnectionAbortedError(f"{task.get_name()} was cancelled from outside")
     return task.result()
+
+
+async def _run_here(work: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine without a task of its own, which costs more than a message's handling."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        # Typed as missing where Python is older than 3.11, and then not reached.
+        if task is None or task.cancelling():  # type: ignore[attr-defined, unused-ignore]
+            raise
+        raise ConnectionAbortedError("the work was cancelled from outside") from None
 
 
 async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:

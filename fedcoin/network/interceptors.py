@@ -164,6 +164,9 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
 
         def request_of(raw: Any) -> Any:
             if handler.request_streaming:
+                if handler.request_deserializer is None and handler.response_streaming:
+                    # A stream of bytes without a limit of time: each message would pay for nothing.
+                    return raw
                 return self._decoded_stream(decode, raw, may_pause=handler.response_streaming)
             return _decoded(decode, raw)
 

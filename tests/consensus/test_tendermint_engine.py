@@ -437,13 +437,24 @@ def test_after_the_decision_nothing_is_said_or_done() -> None:
     member = seat()
     member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
     seen = len(member.seen)
-    member.hear(*prevotes(0, OTHER, 0, 1, 2), *precommits(1, OTHER, 0, 1, 2))
+    late = [*prevotes(0, OTHER, 0, 1, 2), *precommits(1, OTHER, 0, 1, 2)]
+    member.hear(*late)
     member.hear(COMMITTEE.proposal(1, OTHER_OF_ROUND_1))
     member.find(BLOCK, ok=True)
     timeout(member, PROPOSE, 0)
     member.do(member.engine.on_block_built(0, OTHER))
     member.do(member.engine.start())
-    assert len(member.seen) == seen
+    assert member.seen[seen:] == [ForwardMessage(vote) for vote in late]
+
+
+def test_a_vote_that_comes_after_the_decision_still_shows_who_contradicts_itself() -> None:
+    member = seat()
+    member.hear(COMMITTEE.proposal(0, BLOCK), *precommits(0, BLOCK, 0, 1, 2))
+    member.engine.forget_blocks()
+    seen = len(member.seen)
+    first, second = precommits(0, BLOCK, 0)[0], precommits(0, NIL, 0)[0]
+    member.hear(first, second)
+    assert member.seen[seen:] == [Equivocation(first, second)]
 
 
 # Lines 55 and 56: skipping rounds.

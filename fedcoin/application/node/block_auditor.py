@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining.claim_audit import audit_claims
@@ -63,6 +64,21 @@ class _Verdict:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     known: bool = False
     refusal: RefusalError | None = None
+
+
+class BlockAudit(Protocol):
+    """The voting rule for a block: what a validator checks beyond the ledger's rules."""
+
+    async def check_block(self, transactions: Sequence[Transaction]) -> None:
+        """Check the transactions of a block.
+
+        Args:
+            transactions: All transactions of the block, in order.
+
+        Raises:
+            RefusalError: A code of `Auditor.check_transaction`, such as UNKNOWN_ARTIFACT or
+                AUDIT_FAILED: this node must vote against the block.
+        """
 
 
 class Auditor:

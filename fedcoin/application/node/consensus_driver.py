@@ -15,14 +15,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
-from fedcoin.application.node.block_auditor import PASSING
+from fedcoin.application.node.block_auditor import PASSING, BlockAudit
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import compute_pause_ms
 from fedcoin.application.node.voting.early_messages import EarlyMessages
+from fedcoin.application.node.voting.late_votes import LateVotes
 from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
@@ -44,27 +44,11 @@ from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.ports.consensus_port import Broadcaster, Position
 
 log = logging.getLogger(__name__)
-
-
-class BlockAudit(Protocol):
-    """The voting rule for a block: what a validator checks beyond the ledger's rules."""
-
-    async def check_block(self, transactions: Sequence[Transaction]) -> None:
-        """Check the transactions of a block.
-
-        Args:
-            transactions: All transactions of the block, in order.
-
-        Raises:
-            RefusalError: A code of `Auditor.check_transaction`, such as UNKNOWN_ARTIFACT or
-                AUDIT_FAILED: this node must vote against the block.
-        """
 
 
 class ConsensusDriver:
@@ -108,6 +92,7 @@ class ConsensusDriver:
         self._paused_ms = self._pause_ms = 0
         self._is_pausing = False
         self._voting = self._next_voting()
+        self._late = LateVotes()
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
         pool.on_ready(self._on_ready)
@@ -185,11 +170,18 @@ class ConsensusDriver:
         if message.height == self._voting.height + 1:
             return self._early.keep(message, self._chain.next_orders())
         if message.height != self._voting.height:
-            return False
+            late = self._late.count(message) if isinstance(message, Vote) else ()
+            self._accuse(late)
+            return any(isinstance(effect, ForwardMessage) for effect in late)
         accepted = self._feed(message)
         if self._voting.is_under_way:
             self._begin()
         return accepted
+
+    def _accuse(self, effects: Sequence[Effect]) -> None:
+        for effect in (one for one in effects if isinstance(one, Equivocation)):
+            for listener in self._accusations:
+                listener(effect.first, effect.second)
 
     # --- heights ---
 
@@ -218,6 +210,7 @@ class ConsensusDriver:
 
     def _after_jump(self) -> None:
         self._cancel_timers()
+        self._late.end_height(self._voting)
         self._voting = self._next_voting()
         early = self._early.take()
         if self._outlet is not None:
@@ -285,6 +278,8 @@ class ConsensusDriver:
         return any(isinstance(effect, ForwardMessage) for effect in effects)
 
     def _enqueue(self, effects: Sequence[Effect]) -> None:
+        # At once, since what waits is dropped when the height is decided.
+        self._accuse(effects)
         for effect in effects:
             self._effects.put_nowait((self._voting, effect))
 
@@ -310,11 +305,8 @@ class ConsensusDriver:
             self._owner.start(self._judge(voting, effect), name="judge")
         elif isinstance(effect, StartTimer):
             self._start_timer(voting, effect)
-        elif isinstance(effect, Equivocation):
-            for listener in self._accusations:
-                listener(effect.first, effect.second)
         elif isinstance(effect, Decide):
-            await self._decide(effect)
+            await self._chain.commit(effect.block, effect.certificate, effect.round)
 
     async def _say(self, voting: TendermintEngine, effect: SendProposal | CastVote) -> None:
         if self._signer is None:
@@ -349,7 +341,8 @@ class ConsensusDriver:
             self._enqueue(voting.on_block_built(effect.round, draft.block))
 
     async def _check(self, voting: TendermintEngine, effect: CheckBlock) -> None:
-        verdict = await self._ask(voting, effect.block, self._check_validity(effect))
+        checks = self._chain.check(effect.block, effect.round)
+        verdict = await self._ask(voting, effect.block, checks)
         if voting is self._voting:
             self._enqueue(voting.on_block_checked(effect.block.hash, verdict))
 
@@ -358,16 +351,13 @@ class ConsensusDriver:
         if voting is self._voting:
             self._enqueue(voting.on_proposal_judged(effect.round, effect.block.hash, verdict))
 
-    async def _check_validity(self, effect: CheckBlock) -> None:
-        await self._chain.check(effect.block, effect.round)
-
     async def _check_local_facts(self, effect: JudgeProposal) -> None:
         self._chain.check_clock(effect.block)
         execution = await self._chain.check(effect.block, effect.round)
         await self._audit.check_block(execution.transactions)
 
     async def _ask(
-        self, voting: TendermintEngine, block: Block, checks: Awaitable[None]
+        self, voting: TendermintEngine, block: Block, checks: Awaitable[object]
     ) -> Verdict:
         """Turn the outcome of some checks into a verdict. A failure of this node says nothing."""
         name = block.hash.hex()[:16]
@@ -397,6 +387,3 @@ class ConsensusDriver:
 
         handle = self._owner.call_later(effect.delay_ms / 1000, ring, "timer")
         self._timers.add(handle)
-
-    async def _decide(self, effect: Decide) -> None:
-        await self._chain.commit(effect.block, effect.certificate, effect.round)

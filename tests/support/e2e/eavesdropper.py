@@ -55,13 +55,13 @@ class Eavesdropper:
         try:
             stream = link.exchange()
             status = ConsensusMessage(status=ConsensusStatus(height=1))
-            await stream.write(ExchangeRequest(message=status).SerializeToString())
+            await stream.write(ExchangeRequest(messages=[status]).SerializeToString())
             async for raw in stream:
-                message = ExchangeResponse.FromString(raw).message
-                if message.WhichOneof("kind") == "vote":
-                    vote = decode_vote(message.vote, genesis.hash)
-                    place = (vote.public_key, vote.height, vote.round, vote.kind)
-                    self._said.setdefault(place, set()).add(vote.block_hash)
+                for message in ExchangeResponse.FromString(raw).messages:
+                    if message.WhichOneof("kind") == "vote":
+                        vote = decode_vote(message.vote, genesis.hash)
+                        place = (vote.public_key, vote.height, vote.round, vote.kind)
+                        self._said.setdefault(place, set()).add(vote.block_hash)
         finally:
             await link.close()
 

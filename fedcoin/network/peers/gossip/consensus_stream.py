@@ -1,7 +1,10 @@
-"""Proposals and votes between peers: flooding, over one stream for each connection.
+"""Proposals and votes between peers, over one stream for each connection.
 
 A message that is new to the node (`ConsensusPort`) is passed on to every peer that is not known to
-have it. Sending never waits: each peer has a queue, and a peer whose queue is full is disconnected.
+have it and does not get it from its signer: of what it does, only the digest is offered, a moment
+later, and the peer asks for it if it lacks it then. So each vote travels once to each node where
+all are connected, and contradicting ones still meet. Sending never waits: each peer has a queue,
+and a peer whose queue is full is disconnected.
 
 A message may reach a peer too early, while it still decides the previous height, and is then lost
 there. Therefore each node sends its height and round when they change and from time to time, and
@@ -12,16 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import grpc
 
-from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.lru import LruDict, LruSet
+from fedcoin.data.lru import LruSet
 from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote, read_proposal_claim
+from fedcoin.network.alarm import Alarm
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
@@ -31,11 +35,24 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_guard import OFFENCES
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.gossip.consensus_messages import (
+    Encodings,
     Received,
+    check_hints,
     decode,
-    encode,
+    digest_of,
     encode_status,
     read,
+    split,
+)
+from fedcoin.network.peers.gossip.conversation import Conversation
+from fedcoin.network.peers.gossip.relayed_messages import (
+    HINTS_S,
+    LOOK_S,
+    SEEN_MESSAGES,
+    KeptMessage,
+    KeptMessages,
+    MissingMessages,
+    SourceRecord,
 )
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.peers.protection.reputation import Offence
@@ -43,6 +60,7 @@ from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.network.ports.consensus_port import ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
+from fedcoin.v1.consensus_service_pb2 import RelayHints
 
 log = logging.getLogger(__name__)
 
@@ -51,43 +69,6 @@ MAX_BYTES_ON_LOOP = 8 * 1024
 tenth of a second where 50 KB hold 16,000 transactions of a byte."""
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="proposals")
-
-SEEN_MESSAGES = 16_384
-"""The number of messages, of all peers, that are remembered in order to handle each once."""
-ENCODINGS = 32
-"""The number of messages of the present height whose serialised form is kept."""
-KNOWN_TO_PEER = 4_096
-"""The number of messages that are remembered for each peer as those that it has."""
-MAX_EQUAL_STATUSES = 5
-"""After this many equal statuses in a row, messages are sent to the peer again."""
-
-
-class _Conversation:
-    """The streams with one peer: one, or two when both sides dialled."""
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.queues: list[SendQueue] = []
-        self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
-        """Digests of the messages that the peer has."""
-        self.position: Position | None = None
-        self._repeated = 0
-
-    def send(self, raw: bytes, digest: bytes | None = None) -> bool:
-        """Queue a message on the oldest stream; False when the peer is too slow for it."""
-        if not self.queues:
-            return True
-        if digest is not None:
-            self.known.add(digest)
-        return self.queues[0].put(raw)
-
-    def moved(self, position: Position) -> None:
-        """Record the peer's position. At a new one it may need messages that it could not use."""
-        self._repeated = self._repeated + 1 if position == self.position else 0
-        if position != self.position or self._repeated >= MAX_EQUAL_STATUSES:
-            self.known.clear()
-            self._repeated = 0
-        self.position = position
 
 
 class ConsensusExchange:
@@ -105,9 +86,13 @@ class ConsensusExchange:
         self._agreement = agreement
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
-        # By the identity of the message, which is kept so that no other one has it.
-        self._encodings: LruDict[int, tuple[Proposal | Vote, bytes, bytes]] = LruDict(ENCODINGS)
-        self._conversations: dict[bytes, _Conversation] = {}
+        self._kept = KeptMessages()
+        self._missing = MissingMessages()
+        self._sources = SourceRecord()
+        self._encodings = Encodings()
+        self._hinting = Alarm(self._hint)
+        self._looking = Alarm(self._look)
+        self._conversations: dict[bytes, Conversation] = {}
         self._decoding = asyncio.Lock()
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
@@ -127,9 +112,12 @@ class ConsensusExchange:
             message: A proposal or vote that this node signed.
             but: Node keys of peers that do not get it.
         """
-        raw, digest = self._encoded(message)
+        raw, digest = self._encodings.encode(message)
         self._seen.add(digest)
-        self._spread(raw, digest, but)
+        self._kept.put(digest, KeptMessage(raw, message.height))
+        for conversation in tuple(self._conversations.values()):
+            if digest not in conversation.known and conversation.peer.key not in but:
+                self._send_news(conversation, raw, digest, message.height)
 
     def status_changed(self) -> None:
         """Send this node's height and round to every peer, but not each step while it catches up.
@@ -141,6 +129,8 @@ class ConsensusExchange:
         raw = encode_status(self._agreement.status())
         for conversation in tuple(self._conversations.values()):
             self._send(conversation, raw)
+        if self._hinting.is_set:
+            self._hinting.ring()  # Both travel in one request.
 
     async def serve(self, requests: AsyncIterator[bytes], context: CallContext) -> None:
         """Serve one stream that a peer opened.
@@ -199,8 +189,9 @@ class ConsensusExchange:
         write: Callable[[bytes], Awaitable[object]],
     ) -> None:
         queue = SendQueue(self._peers.now)
-        conversation = self._conversations.setdefault(peer.key, _Conversation(peer))
+        conversation = self._conversations.setdefault(peer.key, Conversation(peer))
         conversation.queues.append(queue)
+        self._hint_soon()
         peer.streams += 1
         queue.put(encode_status(self._agreement.status()))
         try:
@@ -212,19 +203,26 @@ class ConsensusExchange:
             conversation.queues.remove(queue)
             if not conversation.queues and self._conversations.get(peer.key) is conversation:
                 del self._conversations[peer.key]
+                self._hint_soon()
 
-    async def _read(self, conversation: _Conversation, incoming: AsyncIterable[bytes]) -> None:
+    async def _read(self, conversation: Conversation, incoming: AsyncIterable[bytes]) -> None:
         async for raw in incoming:
-            received = read(raw)
-            conversation.peer.meter.spend(received.kind, self._peers.now())
-            conversation.peer.last_seen = self._peers.now()
-            if received.message.HasField("status"):
-                status = received.message.status
-                self._on_status(conversation, Position(status.height, status.round))
-            else:
-                await self._on_message(conversation, received)
+            for piece in split(raw):
+                received = read(piece)
+                conversation.peer.meter.spend(received.kind, self._peers.now())
+                conversation.peer.last_seen = self._peers.now()
+                await self._handle(conversation, received)
 
-    async def _on_message(self, conversation: _Conversation, received: Received) -> None:
+    async def _handle(self, conversation: Conversation, received: Received) -> None:
+        if received.message.HasField("status"):
+            status = received.message.status
+            self._on_status(conversation, Position(status.height, status.round))
+        elif received.message.HasField("hints"):
+            self._on_hints(conversation, received.message.hints)
+        else:
+            await self._on_message(conversation, received)
+
+    async def _on_message(self, conversation: Conversation, received: Received) -> None:
         if received.message.HasField("vote"):
             await self._on_new(conversation, received)
             return
@@ -237,25 +235,28 @@ class ConsensusExchange:
                     await self._on_new(conversation, received)
 
     def _is_wanted(
-        self, conversation: _Conversation, received: Received, claim: ProposalClaim
+        self, conversation: Conversation, received: Received, claim: ProposalClaim
     ) -> bool:
         """Look at what a proposal says of itself: anybody can sign large ones, with any key."""
         try:
             is_wanted = self._agreement.wants_proposal(claim)
         except RefusalError as refusal:
-            self._refuse(conversation, received, refusal)
+            self._refuse(conversation.peer, received, refusal)
             return False
         if not is_wanted:
             if claim.height == self._agreement.status().height:
-                conversation.known.add(sha256(received.raw))
+                digest = digest_of(received.raw)
+                conversation.known.add(digest)
+                self._missing.arrive(digest)
             self._note_height(conversation, claim.height)
         return is_wanted
 
-    async def _on_new(self, conversation: _Conversation, received: Received) -> None:
-        digest = sha256(received.raw)
+    async def _on_new(self, conversation: Conversation, received: Received) -> None:
+        digest = digest_of(received.raw)
         conversation.known.add(digest)
         if digest in self._seen:
             return
+        was_asked = self._missing.arrive(digest)
         message = await self._decode(received)
         try:
             if isinstance(message, Vote):
@@ -263,24 +264,24 @@ class ConsensusExchange:
             else:
                 new = await self._agreement.receive_proposal(message, conversation.peer.key)
         except RefusalError as refusal:
-            self._refuse(conversation, received, refusal)
+            self._refuse(conversation.peer, received, refusal)
             return
-        if new or message.height < self._agreement.status().height:
+        height = self._agreement.status().height
+        if new or message.height < height:
             # A message that is neither may have come too early, and is wanted when it comes again.
             self._seen.add(digest)
         if new:
-            self._spread(received.raw, digest)
+            is_direct = conversation.peer.key == message.public_key
+            if is_direct or was_asked:
+                self._sources.note(message.public_key, self._peers.now(), is_direct=is_direct)
+            self._pass_on(message, received.raw, digest, is_late=message.height < height)
         else:
             self._note_height(conversation, message.height)
 
-    def _refuse(
-        self, conversation: _Conversation, received: Received, refusal: RefusalError
-    ) -> None:
-        self._peers.punish(
-            conversation.peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}"
-        )
+    def _refuse(self, peer: Peer, received: Received, refusal: RefusalError) -> None:
+        self._peers.punish(peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}")
 
-    def _note_height(self, conversation: _Conversation, height: int) -> None:
+    def _note_height(self, conversation: Conversation, height: int) -> None:
         # A peer that passes a message on is deciding its height.
         if height - 1 > conversation.peer.height:
             self._peers.update_height(conversation.peer, height - 1)
@@ -293,39 +294,94 @@ class ConsensusExchange:
             _THREAD, decode, received, self._genesis, self._verified_votes
         )
 
-    def _on_status(self, conversation: _Conversation, position: Position) -> None:
+    def _on_status(self, conversation: Conversation, position: Position) -> None:
         if position.height < 1:
-            raise RefusalError(
-                NetworkCode.MALFORMED,
-                "status.height is 0; it must be at least 1",
-                field="status.height",
-            )
+            why = "status.height is 0; it must be at least 1"
+            raise RefusalError(NetworkCode.MALFORMED, why, field="status.height")
         self._peers.update_height(conversation.peer, position.height - 1)
         conversation.moved(position)
         for message in self._agreement.messages_for(position.height):
-            raw, digest = self._encoded(message)
-            if digest not in conversation.known:
-                self._send(conversation, raw, digest)
+            raw, digest = self._encodings.encode(message)
+            if digest in conversation.known:
+                continue
+            has_probably = digest in conversation.early or message.public_key in conversation.direct
+            if has_probably and not conversation.is_waiting:
+                self._offer(conversation, raw, digest, message.height)
+            else:
+                self._send_news(conversation, raw, digest, message.height)
 
-    def _encoded(self, message: Proposal | Vote) -> tuple[bytes, bytes]:
-        """Encode a message and hash it; once, since a proposal may have megabytes."""
-        known = self._encodings.get(id(message))
-        if known is None or known[0] is not message:
-            raw = encode(message)
-            known = (message, raw, sha256(raw))
-            self._encodings.put(id(message), known)
-        return known[1:]
+    def _on_hints(self, conversation: Conversation, hints: RelayHints) -> None:
+        check_hints(hints)
+        if hints.HasField("direct"):
+            conversation.direct = frozenset(hints.direct.node_keys)
+        now = self._peers.now()
+        for digest in hints.offers:
+            conversation.known.add(digest)
+            if digest not in self._seen:
+                self._missing.note_offer(digest, conversation.peer.key, now)
+        for digest in hints.wants:
+            kept = self._kept.get(digest)
+            if kept is not None and digest not in conversation.known:
+                conversation.known.add(digest)
+                self._send(conversation, kept.raw)
+        self._look_soon()
 
-    def _spread(self, raw: bytes, digest: bytes, but: Collection[bytes] = ()) -> None:
+    def _pass_on(
+        self, message: Proposal | Vote, raw: bytes, digest: bytes, *, is_late: bool
+    ) -> None:
+        """Send a peer's message to the others, or offer it: what is late only shows who lies."""
+        self._kept.put(digest, KeptMessage(raw, message.height))
         for conversation in tuple(self._conversations.values()):
-            if digest not in conversation.known and conversation.peer.key not in but:
-                self._send(conversation, raw, digest)
+            if digest in conversation.known or conversation.peer.key == message.public_key:
+                continue
+            if is_late or message.public_key in conversation.direct:
+                self._offer(conversation, raw, digest, message.height)
+            else:
+                self._send_news(conversation, raw, digest, message.height)
 
-    def _send(self, conversation: _Conversation, raw: bytes, digest: bytes | None = None) -> None:
-        if not conversation.send(raw, digest):
+    def _offer(self, to: Conversation, raw: bytes, digest: bytes, height: int) -> None:
+        self._kept.put(digest, KeptMessage(raw, height))
+        to.offers.add(digest)
+        self._hint_soon()
+
+    def _hint_soon(self) -> None:
+        self._hinting.set(HINTS_S * random.uniform(0.5, 1.5))
+
+    def _hint(self) -> None:
+        """Send to each peer what waits to be offered and asked for, and who sends directly."""
+        now = self._peers.now()
+        direct = frozenset(self._conversations.keys() - self._sources.list_indirect(now))
+        for conversation in tuple(self._conversations.values()):
+            hints = conversation.hints(direct)
+            if hints is not None:
+                self._send(conversation, hints)
+            if len(conversation.offers) or len(conversation.wants):
+                self._hint_soon()
+
+    def _look_soon(self) -> None:
+        if len(self._missing):
+            self._looking.set(LOOK_S)
+
+    def _look(self) -> None:
+        """Ask for the offered messages that are late."""
+        chosen = self._missing.choose_peers(self._peers.now())
+        for key, digest in chosen:
+            conversation = self._conversations.get(key)
+            if conversation is not None:
+                conversation.wants.add(digest)
+        if chosen:
+            self._hinting.ring()
+        self._look_soon()
+
+    def _send_news(self, to: Conversation, raw: bytes, digest: bytes, height: int) -> None:
+        if not to.send_message(raw, digest, height):
+            self._too_slow(to)
+
+    def _send(self, conversation: Conversation, raw: bytes) -> None:
+        if not conversation.send(raw):
             self._too_slow(conversation)
 
-    def _too_slow(self, conversation: _Conversation) -> None:
+    def _too_slow(self, conversation: Conversation) -> None:
         self._peers.punish(conversation.peer, Offence.SLOW, "does not read its consensus stream")
         self._peers.drop(conversation.peer, "too slow")
 
@@ -336,5 +392,8 @@ class ConsensusExchange:
 
     def _on_left(self, peer: Peer) -> None:
         conversation = self._conversations.pop(peer.key, None)
+        if conversation is not None:
+            # The others must pass its messages on from now on.
+            self._hint_soon()
         for queue in conversation.queues if conversation is not None else ():
             queue.cut()

@@ -18,6 +18,10 @@ through other peers."""
 MAX_HASHES = 1_024
 """The largest number of hashes in one call."""
 
+MIN_ANNOUNCE_S, MAX_ANNOUNCE_S = 0.05, 0.8
+"""How long the first of several hashes waits for others, in seconds: the first time for a peer that
+lacked one of the last, the second one for a peer that has all from their senders."""
+
 KNOWN_TO_PEER = 16_384
 """The number of transactions that are remembered for each peer as those that it has."""
 
@@ -34,6 +38,8 @@ class Outbox:
         self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.sender: asyncio.Task[None] | None = None
         self.announcer: asyncio.Task[None] | None = None
+        self.announce_s = MIN_ANNOUNCE_S
+        """How long the first of several hashes waits for others now, in seconds."""
         self.verifying = asyncio.Lock()
         """Held while a batch that the peer sent is verified."""
         self._waiting: deque[bytes] = deque()
@@ -48,6 +54,15 @@ class Outbox:
     def num_hashes(self) -> int:
         """The number of waiting hashes."""
         return len(self._hashes)
+
+    def note_reply(self, *, is_wanted: bool) -> None:
+        """Choose how long the next hashes wait: twice as long as these if the peer lacked none.
+
+        Args:
+            is_wanted: Whether the peer asked for a transaction whose hash it was sent.
+        """
+        longer_s = min(2 * self.announce_s, MAX_ANNOUNCE_S)
+        self.announce_s = MIN_ANNOUNCE_S if is_wanted else longer_s
 
     def put(self, raw: bytes) -> None:
         """Add a transaction; the oldest ones make room when a limit is reached.

@@ -2,9 +2,9 @@
 
 What this node's users submit is sent to every peer within milliseconds: no other node can have it.
 Of what came from a peer only the hashes are sent, a little later, and a peer that lacks one of
-these transactions asks for it in its reply. While a call to a peer runs, further transactions for
-that peer wait and go with the next call, so that many transactions need few calls; hashes of
-transactions that are final by then are not sent at all.
+these transactions asks for it in its reply; hashes for a peer that lacked none wait longer. While a
+call to a peer runs, further transactions for that peer wait and go with the next call, so that many
+transactions need few calls; hashes of transactions that are final by then are not sent at all.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ PAUSE_S = 0.01
 BUSY_PAUSE_S = 0.04
 """The same after a call with many transactions."""
 
-ANNOUNCE_S = 0.05
-"""How long the first of several hashes waits for others, in seconds."""
 BUSY_ANNOUNCE_S = 0.2
-"""The same when many wait by then: most are final before they are sent."""
+"""How long the first of several hashes waits for others when many wait, in seconds: most are final
+before they are sent. `Outbox.announce_s` is the time when few wait."""
 
 MANY = 32
 """From this many transactions or hashes on, a peer gets them in larger batches."""
@@ -232,9 +231,9 @@ class TransactionRelay:
 
     async def _send_hashes(self, outbox: Outbox) -> None:
         while outbox.num_hashes:
-            await asyncio.sleep(ANNOUNCE_S)
+            await asyncio.sleep(outbox.announce_s)
             if outbox.num_hashes >= MANY:
-                await asyncio.sleep(BUSY_ANNOUNCE_S - ANNOUNCE_S)
+                await asyncio.sleep(max(0.0, BUSY_ANNOUNCE_S - outbox.announce_s))
             # Those that the peer has announced meanwhile, and final ones, are not news.
             hashes = [hash for hash in outbox.hashes() if hash not in outbox.known]
             hashes = [hash for hash in hashes if self._pool.get(hash) is not None]
@@ -246,6 +245,7 @@ class TransactionRelay:
             for hash in hashes:
                 outbox.known.add(hash)
             wanted = set(reply.wanted)
+            outbox.note_reply(is_wanted=bool(wanted))
             for hash in hashes:
                 transaction = self._pool.get(hash) if hash in wanted else None
                 if transaction is not None:

@@ -60,6 +60,7 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "ConsensusMessage/proposal": Limit(PEER_MESSAGE_BYTES, rate=20, burst=100),
         "ConsensusMessage/vote": Limit(512, rate=2_000, burst=10_000),
         "ConsensusMessage/status": Limit(64, rate=20, burst=200),
+        "ConsensusMessage/hints": Limit(16 * KIB, rate=40, burst=400),
         # As large as the largest transaction that a genesis can allow.
         "TransactionRelayService/RelayTransactions": Limit(
             MAX_TRANSACTION_MESSAGE_BYTES, rate=200, burst=500

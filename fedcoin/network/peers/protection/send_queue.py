@@ -12,6 +12,8 @@ MAX_MESSAGES = 8192
 """The largest number of messages in a queue."""
 MAX_BYTES = 4 * PEER_MESSAGE_BYTES
 """The largest size of all messages in a queue, in bytes."""
+MAX_JOINED_BYTES = 64 * 1024
+"""The largest size of several messages that are written as one, in bytes."""
 MAX_WRITE_S = 10.0
 """The time in which a peer must accept one message, in seconds."""
 
@@ -60,17 +62,27 @@ class SendQueue:
         """Send queued messages as they are added, until cancelled or until `write` raises.
 
         Args:
-            write: Sends one serialised message. Its exception is passed on.
+            write: Sends serialised messages that waited at the same time, one behind the other.
+                Its exception is passed on.
         """
         while True:
             await self._filled.wait()
             while self._waiting:
-                raw = self._waiting.popleft()
+                raw = self._next()
                 self._writing_since = self._clock()
                 await write(raw)
                 self._writing_since = None
                 self._bytes -= len(raw)
             self._filled.clear()
+
+    def _next(self) -> bytes:
+        """Take the first message, and those behind it that fit into one write with it."""
+        taken = [self._waiting.popleft()]
+        size = len(taken[0])
+        while self._waiting and size + len(self._waiting[0]) <= MAX_JOINED_BYTES:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)
 
     def overdue(self) -> bool:
         """Return True when the peer has not accepted the present message in time."""

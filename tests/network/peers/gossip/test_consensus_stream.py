@@ -20,14 +20,16 @@ from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.gossip.consensus_messages import (
     Received,
     decode,
+    digest_of,
     encode,
+    encode_hints,
     encode_status,
 )
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports.consensus_port import Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.block_pb2 import BlockHeader
-from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest
+from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest, RelayHints
 from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
@@ -52,22 +54,32 @@ class Stream:
 
     def __init__(self, link: Link) -> None:
         self.stream = link.exchange()
+        self.unread: list[ConsensusMessage] = []
 
     async def send(self, raw: bytes) -> None:
         await self.stream.write(raw)
 
     async def next(self) -> ConsensusMessage:
-        raw = await self.stream.read(5)
-        assert raw is not None
-        return ExchangeRequest.FromString(raw).message
+        while not self.unread:
+            raw = await self.stream.read(5)
+            assert raw is not None
+            self.unread.extend(ExchangeRequest.FromString(raw).messages)
+        return self.unread.pop(0)
 
-    async def next_but_status(self, timeout_s: float = 5) -> ConsensusMessage:
+    async def next_content(self, timeout_s: float = 5) -> ConsensusMessage:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             message = await self.next()
-            if not message.HasField("status"):
+            if message.HasField("vote") or message.HasField("proposal"):
                 return message
         raise asyncio.TimeoutError
+
+    async def next_hints(self) -> RelayHints:
+        """Read the next hints that offer or ask for something."""
+        while True:
+            hints = (await self.next()).hints
+            if hints.offers or hints.wants:
+                return hints
 
     async def refusal(self) -> tuple[grpc.StatusCode, str]:
         try:
@@ -98,12 +110,42 @@ async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerN
         await other.next()
         for number in (1, 1, 2):
             await stream.send(encode(vote(number)))
-        first, second = await other.next_but_status(), await other.next_but_status()
+        first, second = await other.next_content(), await other.next_content()
         assert first.vote == vote(1).envelope
         assert second.vote == vote(2).envelope
         await other.send(encode(vote(1)))
         await other.send(encode(vote(3)))
-        assert (await stream.next_but_status()).vote == vote(3).envelope
+        assert (await stream.next_content()).vote == vote(3).envelope
+
+
+async def test_a_peer_is_offered_the_votes_that_it_gets_from_their_signer(node: PeerNode) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        await other.send(encode_hints([], [], [MINERS[1].public_key]))
+        # The node has read the hints when it passes on what came behind them.
+        await other.send(encode(vote(3)))
+        await stream.next_content()
+        await stream.send(encode(vote(1)))
+        offered = digest_of(encode(vote(1)))
+        assert (await other.next_hints()).offers == [offered]
+        for _ in range(2):
+            await other.send(encode_hints([], [offered], None))
+        assert (await other.next_content()).vote == vote(1).envelope
+        with pytest.raises(asyncio.TimeoutError):
+            await other.next_content(0.1)
+
+
+async def test_the_node_asks_for_an_offered_vote_that_does_not_come(node: PeerNode) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        offered = digest_of(encode(vote(1)))
+        await stream.send(encode_hints([offered], [], None))
+        hints = await stream.next_hints()
+        while not hints.wants:
+            hints = await stream.next_hints()
+        assert hints.wants == [offered]
+        await stream.send(encode(vote(1)))
+        assert (await other.next_content()).vote == vote(1).envelope
 
 
 async def test_a_late_peer_gets_the_earlier_messages(node: PeerNode) -> None:
@@ -113,13 +155,13 @@ async def test_a_late_peer_gets_the_earlier_messages(node: PeerNode) -> None:
         await until(lambda: node.agreement.messages_for(1))
         late = Stream(other_link)
         await late.send(encode_status(Position(1, 0)))
-        assert (await late.next_but_status()).vote == vote(1).envelope
+        assert (await late.next_content()).vote == vote(1).envelope
         # A peer does not get messages that it has; in a new round it gets the new ones.
         await late.send(encode_status(Position(1, 0)))
         await late.send(encode_status(Position(1, 1)))
-        assert (await late.next_but_status()).vote == vote(1).envelope
+        assert (await late.next_content()).vote == vote(1).envelope
         with pytest.raises(asyncio.TimeoutError):
-            await late.next_but_status(0.5)
+            await late.next_content(0.5)
 
 
 async def test_a_peer_that_repeats_its_status_lacks_messages(node: PeerNode) -> None:
@@ -129,7 +171,7 @@ async def test_a_peer_that_repeats_its_status_lacks_messages(node: PeerNode) -> 
         await until(lambda: node.agreement.messages_for(1))
         for _ in range(7):
             await stream.send(encode_status(Position(1, 0)))
-        assert (await stream.next_but_status()).vote == vote(1).envelope
+        assert (await stream.next_content()).vote == vote(1).envelope
 
 
 async def test_heights_are_learnt(node: PeerNode) -> None:
@@ -144,7 +186,15 @@ async def test_heights_are_learnt(node: PeerNode) -> None:
 def twisted() -> bytes:
     envelope = vote().envelope
     envelope.signature = bytes(64)
-    return ExchangeRequest(message=ConsensusMessage(vote=envelope)).SerializeToString()
+    return ExchangeRequest(messages=[ConsensusMessage(vote=envelope)]).SerializeToString()
+
+
+def padded(size: int) -> bytes:
+    """A vote with an unknown field of so many bytes."""
+    unknown = ConsensusMessage(vote=vote().envelope).SerializeToString()
+    unknown += b"\x7a\x81\x08" + bytes(size)
+    message = ConsensusMessage.FromString(unknown)
+    return ExchangeRequest(messages=[message]).SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -152,11 +202,16 @@ def twisted() -> bytes:
     [
         (b"\xff", "MALFORMED"),
         (b"", "MALFORMED"),
-        (ExchangeRequest(message=ConsensusMessage()).SerializeToString(), "MALFORMED"),
+        (ExchangeRequest(messages=[ConsensusMessage()]).SerializeToString(), "MALFORMED"),
         (encode_status(Position(0, 0)), "MALFORMED"),
         (encode(vote(network=bytes(32))), "BAD_SIGNATURE"),
         (twisted(), "BAD_SIGNATURE"),
-        (encode(vote()) + b"\x12\x81\x08" + bytes(1025), "TOO_LARGE"),
+        (encode(vote()) + b"\x12\x00", "MALFORMED"),
+        (encode(vote())[:-1], "MALFORMED"),
+        (b"\x0a" + bytes([0xFF] * 9), "MALFORMED"),
+        (encode_hints([b"short"], [], None), "MALFORMED"),
+        (encode_hints([], [], [b"short"]), "MALFORMED"),
+        (padded(1025), "TOO_LARGE"),
     ],
 )
 async def test_a_wrong_message_ends_the_stream_and_counts(
@@ -190,7 +245,7 @@ async def test_a_peer_that_does_not_read_is_dropped(node: PeerNode) -> None:
         for number in range(20):
             node.network.consensus.broadcast(proposal(number, 1_900_000))
             # The other peer misses nothing.
-            message = await eager.next_but_status()
+            message = await eager.next_content()
             assert message.proposal.block[0] == number
         assert node.network.peer_set.get(STRANGER.public_key) is None
         assert node.network.peer_set.get(OTHER.public_key) is not None
@@ -245,7 +300,7 @@ async def test_large_proposals_that_nobody_may_make_are_not_decoded(
             height = (2, 3, 900)[number % 3]
             await stream.send(large_proposal(number, STRANGER, height=height))
         await stream.send(encode(vote(1)))
-        assert (await other.next_but_status()).vote == vote(1).envelope
+        assert (await other.next_content()).vote == vote(1).envelope
         assert node.score(STRANGER) == 0
         # At the present height no honest peer passes it on.
         await stream.send(large_proposal(0, STRANGER))

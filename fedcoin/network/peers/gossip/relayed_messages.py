@@ -1,0 +1,197 @@
+"""Which proposals and votes were handled, which are kept for peers that ask, and which are missing.
+
+A message that one peer offers comes from its signer as a rule, at almost the same time. Only when
+it does not, the peers that offered it are asked, one after another.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fedcoin.data.lru import LruDict
+
+SEEN_MESSAGES = 16_384
+"""The number of messages, of all peers, that are remembered in order to handle each once."""
+
+MAX_KEPT_BYTES = 4 * 1024 * 1024
+"""The size of the messages that are kept for peers that ask for them, in bytes; of the last one
+alone when it is larger."""
+ENTRY_BYTES = 256
+"""What each kept message counts for besides its own size, in bytes."""
+
+HINTS_S = 0.5
+"""The mean time for which offers to a peer gather, in seconds, unless this node's height changes
+before; nodes that offer at different times need not all offer the same."""
+LOOK_S = 0.05
+"""How often it is looked for messages that are late, in seconds."""
+ASK_AFTER_S = 0.5
+"""How long an offered message may be on its way before a peer is asked for it, in seconds; and how
+long that peer has before the next one is asked."""
+MAX_MISSING = 4_096
+"""The largest number of offered messages that are waited for."""
+MAX_OFFERERS = 8
+"""The largest number of peers that are remembered for one of them."""
+
+MAX_MISSES = 3
+"""After so many messages of a peer in a row that others had to be asked for, its messages are taken
+from others."""
+INDIRECT_S = 60.0
+"""For how long, in seconds."""
+MAX_SOURCES = 1_024
+"""The largest number of peers of which such messages are counted."""
+
+
+class KeptMessage(NamedTuple):
+    """A message that peers can ask for."""
+
+    raw: bytes
+    """The serialised `ExchangeRequest`."""
+    height: int
+    """The height that it is for."""
+
+
+class KeptMessages:
+    """The latest messages, within a bound on their size."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, KeptMessage] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """What all kept messages count for, in bytes."""
+        return self._bytes
+
+    def put(self, digest: bytes, message: KeptMessage) -> None:
+        """Keep a message; the oldest ones make room.
+
+        Args:
+            digest: The message's digest.
+            message: Its serialised form and its height.
+        """
+        if digest in self._kept:
+            return
+        self._kept[digest] = message
+        self._bytes += len(message.raw) + ENTRY_BYTES
+        while self._bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest.raw) + ENTRY_BYTES
+
+    def get(self, digest: bytes) -> KeptMessage | None:
+        """Look a message up.
+
+        Args:
+            digest: The message's digest.
+
+        Returns:
+            The message; None when it is not kept.
+        """
+        return self._kept.get(digest)
+
+
+@dataclass(slots=True)
+class _Missing:
+    """An offered message that has not arrived."""
+
+    # When a peer is asked next, in seconds.
+    due: float
+    # Node keys of the peers that offered it and were not asked.
+    offerers: list[bytes] = field(default_factory=list)
+    # Whether a peer was asked for it.
+    is_asked: bool = False
+
+
+class MissingMessages:
+    """The messages that peers offered and that have not arrived."""
+
+    def __init__(self) -> None:
+        self._missing: OrderedDict[bytes, _Missing] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of missing messages."""
+        return len(self._missing)
+
+    def note_offer(self, digest: bytes, peer: bytes, now: float) -> None:
+        """Note that a peer has a message that this node has not handled.
+
+        Args:
+            digest: The message's digest.
+            peer: The peer's node key, 32 bytes.
+            now: The time in seconds, on a clock that never goes back.
+        """
+        missing = self._missing.get(digest)
+        if missing is None:
+            missing = self._missing[digest] = _Missing(now + ASK_AFTER_S)
+            if len(self._missing) > MAX_MISSING:
+                self._missing.popitem(last=False)
+        if peer not in missing.offerers and len(missing.offerers) < MAX_OFFERERS:
+            missing.offerers.append(peer)
+
+    def arrive(self, digest: bytes) -> bool:
+        """Note that a message has arrived.
+
+        Args:
+            digest: The message's digest.
+
+        Returns:
+            Whether a peer was asked for it.
+        """
+        missing = self._missing.pop(digest, None)
+        return missing is not None and missing.is_asked
+
+    def choose_peers(self, now: float) -> list[tuple[bytes, bytes]]:
+        """Choose which peer is asked for each message that is late.
+
+        Args:
+            now: The time in seconds, on the same clock as before.
+
+        Returns:
+            Pairs of the peer's node key and the message's digest. What no peer is left for is
+            forgotten until it is offered again.
+        """
+        chosen = []
+        for digest, missing in list(self._missing.items()):
+            if missing.due > now:
+                continue
+            if not missing.offerers:
+                del self._missing[digest]
+                continue
+            chosen.append((missing.offerers.pop(0), digest))
+            missing.is_asked = True
+            missing.due = now + ASK_AFTER_S
+        return chosen
+
+
+class SourceRecord:
+    """Which connected peers fail to send their own messages in time."""
+
+    def __init__(self) -> None:
+        # By node key.
+        self._misses: LruDict[bytes, int] = LruDict(MAX_SOURCES)
+        self._indirect_until: LruDict[bytes, float] = LruDict(MAX_SOURCES)
+
+    def note(self, signer: bytes, now: float, *, is_direct: bool) -> None:
+        """Note how a new message arrived.
+
+        Args:
+            signer: The node key of its signer, 32 bytes.
+            now: The time in seconds, on a clock that never goes back.
+            is_direct: True when the signer sent it, False when another peer had to be asked.
+        """
+        misses = 0 if is_direct else (self._misses.get(signer) or 0) + 1
+        if misses >= MAX_MISSES:
+            self._indirect_until.put(signer, now + INDIRECT_S)
+        self._misses.put(signer, misses)
+
+    def list_indirect(self, now: float) -> set[bytes]:
+        """List the peers whose messages are taken from others.
+
+        Args:
+            now: The time in seconds, on the same clock as before.
+
+        Returns:
+            Their node keys.
+        """
+        return {key for key, until in self._indirect_until.items() if until > now}

@@ -1,0 +1,75 @@
+"""Kept, missing and indirect messages stay within their bounds."""
+
+from __future__ import annotations
+
+from fedcoin.network.peers.gossip.relayed_messages import (
+    ASK_AFTER_S,
+    ENTRY_BYTES,
+    INDIRECT_S,
+    MAX_KEPT_BYTES,
+    MAX_MISSES,
+    MAX_MISSING,
+    MAX_OFFERERS,
+    KeptMessage,
+    KeptMessages,
+    MissingMessages,
+    SourceRecord,
+)
+
+A, B = b"a" * 32, b"b" * 32
+
+
+def test_the_oldest_messages_make_room() -> None:
+    kept, size = KeptMessages(), MAX_KEPT_BYTES // 4
+    for number in range(5):
+        kept.put(bytes([number]), KeptMessage(bytes(size), 1))
+        kept.put(bytes([number]), KeptMessage(bytes(size), 1))
+    assert kept.num_bytes <= MAX_KEPT_BYTES
+    assert [kept.get(bytes([number])) is not None for number in range(5)] == [0, 0, 1, 1, 1]
+    kept.put(b"large", KeptMessage(bytes(2 * MAX_KEPT_BYTES), 1))
+    assert kept.get(b"large")
+    assert kept.num_bytes == 2 * MAX_KEPT_BYTES + ENTRY_BYTES
+
+
+def test_peers_are_asked_one_after_another_for_what_is_late() -> None:
+    missing = MissingMessages()
+    missing.note_offer(b"x", A, 0.0)
+    missing.note_offer(b"x", B, 0.1)
+    missing.note_offer(b"x", A, 0.1)
+    assert missing.choose_peers(ASK_AFTER_S / 2) == []
+    assert missing.choose_peers(ASK_AFTER_S) == [(A, b"x")]
+    assert missing.choose_peers(ASK_AFTER_S * 1.5) == []
+    assert missing.choose_peers(ASK_AFTER_S * 2) == [(B, b"x")]
+    assert missing.choose_peers(ASK_AFTER_S * 3) == []
+    assert len(missing) == 0
+
+
+def test_what_arrives_is_asked_for_no_more() -> None:
+    missing = MissingMessages()
+    for digest in (b"x", b"y"):
+        missing.note_offer(digest, A, 0.0)
+    assert not missing.arrive(b"x")
+    assert missing.choose_peers(ASK_AFTER_S) == [(A, b"y")]
+    assert missing.arrive(b"y")
+    assert not missing.arrive(b"y")
+
+
+def test_missing_messages_are_bounded() -> None:
+    missing = MissingMessages()
+    for number in range(MAX_MISSING + 10):
+        for peer in range(2 * MAX_OFFERERS if not number else 1):
+            missing.note_offer(number.to_bytes(16, "big"), bytes([peer]), 0.0)
+    assert len(missing) == MAX_MISSING
+
+
+def test_a_peer_whose_messages_are_asked_for_again_and_again_is_indirect_for_a_while() -> None:
+    sources = SourceRecord()
+    for _ in range(MAX_MISSES - 1):
+        sources.note(A, 0.0, is_direct=False)
+    sources.note(A, 0.0, is_direct=True)
+    for _ in range(MAX_MISSES - 1):
+        sources.note(A, 1.0, is_direct=False)
+    assert not sources.list_indirect(1.0)
+    sources.note(A, 2.0, is_direct=False)
+    assert sources.list_indirect(2.0 + INDIRECT_S - 1) == {A}
+    assert not sources.list_indirect(2.0 + INDIRECT_S)
