@@ -77,7 +77,7 @@ def build_open_campaign(
     )
     if campaign.listed:
         terms.clients.CopyFrom(build_client_list(campaign.listed))
-    terms.MergeFrom(_build_payment_terms(config, campaign.rounds))
+    terms.MergeFrom(build_payment_terms(config, campaign.rounds))
     terms.receipt_window_ms = round(config.receipt_seconds * 1000)
     return terms
 
@@ -108,7 +108,7 @@ def compute_max_harm(config: CoordinatorConfig) -> int:
     Returns:
         The largest harm in nano-utility, at least 0.
     """
-    terms = _build_payment_terms(config, config.rounds)
+    terms = build_payment_terms(config, config.rounds)
     fund = split_budget(terms).training
     if not pays_by_unit(config) or not fund:
         return round(config.max_harm * UNIT_NANO)
@@ -132,7 +132,7 @@ def build_open_task(
     Returns:
         The action, for a transaction of the server.
     """
-    terms = _build_payment_terms(config, campaign.rounds)
+    terms = build_payment_terms(config, campaign.rounds)
     fund = split_budget(terms).training - campaign.total_payouts()
     prices = compute_prices_due(terms, campaign.round, fund)
     task = task_pb2.OpenTask(
@@ -219,8 +219,16 @@ def _build_evaluation_shard(
     )
 
 
-def _build_payment_terms(config: CoordinatorConfig, rounds: int) -> task_pb2.OpenCampaign:
-    """Build the part of a campaign's terms that says what is paid for."""
+def build_payment_terms(config: CoordinatorConfig, rounds: int) -> task_pb2.OpenCampaign:
+    """Build the part of a campaign's terms that says what is paid for.
+
+    Args:
+        config: Budget, spread, split and rewards.
+        rounds: The number of rounds.
+
+    Returns:
+        The terms with these fields alone.
+    """
     training, aggregation, mining = config.split
     terms = task_pb2.OpenCampaign(
         rounds=rounds,

@@ -10,6 +10,7 @@ coalitions.
 * `update_folder`, `client_table`, `client_keys`: updates of any framework.
 * `federation`: trains and values clients from arrays, in this process.
 * `valuation`, `standard_errors`, `evaluation_pace`: Shapley values of clients' files.
+* `cost_forecast`: what a campaign costs and its miners earn, before it opens.
 * `npz_files`, `model_files`, `client_weights`: read those files.
 * `conversion`: converts a file of weights or data into another format.
 """

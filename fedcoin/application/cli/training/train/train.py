@@ -7,6 +7,7 @@ import click
 from fedcoin.application.cli.shared.options import example
 from fedcoin.application.cli.training.train.client import client
 from fedcoin.application.cli.training.train.client_group import clients
+from fedcoin.application.cli.training.train.forecast import forecast
 from fedcoin.application.cli.training.train.server import server
 from fedcoin.application.cli.training.train.simulate import simulate
 
@@ -26,5 +27,5 @@ def train() -> None:
     """
 
 
-for command in (server, client, clients, simulate):
+for command in (forecast, server, client, clients, simulate):
     train.add_command(command)
