@@ -42,9 +42,9 @@ help: ## Say what can be made
 demo: $(RUNTIME) ## Run a whole network: train a model, agree on each client's value, and pay
 	$(BIN)/fedcoin-node devnet --keep demo --force
 
-# One process for each core and two more (tests/conftest.py), each file of tests in one of them. Not
-# more than four: each may have several worker processes of half a gigabyte, with TensorFlow in them.
-PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process for each core and four more (tests/conftest.py), each file of tests in one of them. Not
+# more than six: each may have several worker processes of half a gigabyte, with TensorFlow in them.
+PARALLEL := --numprocesses logical --maxprocesses 6 --dist loadfile --no-loadscope-reorder
 # With COVERAGE=1 the share of statements that the tests' own processes ran is printed at the end.
 # That needs Python 3.12: sys.monitoring costs no time that can be measured, the older way half as
 # much again.

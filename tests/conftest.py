@@ -61,15 +61,16 @@ def report_attack(record_property: Callable[[str, object], None]) -> ReportAttac
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Run two processes more than there are cores, or fewer where memory is short.
+    """Run four processes more than there are cores, or fewer where memory is short.
 
-    Many tests wait for nodes in other processes: over the whole suite a process of pytest-xdist
-    keeps half a core busy. Returns None if a variable of pytest-xdist gives the number.
+    Many tests wait for nodes in other processes, or for blocks and windows: over the whole suite a
+    process of pytest-xdist keeps less than half a core busy. Returns None if a variable of
+    pytest-xdist gives the number.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(cores, min(cores + 2, available_bytes() // (2 * GIB)))
+    return max(cores, min(cores + 4, available_bytes() // (2 * GIB)))
 
 
 def available_bytes() -> int:

@@ -69,7 +69,7 @@ def test_a_home_in_use_is_refused(network: Network, first: Node) -> None:
     refused(verify, "[HOME_IN_USE]", str(first.home.root))
 
 
-@pytest.mark.parametrize("listener", ["peers", "api"])
+@pytest.mark.parametrize("listener", [pytest.param("peers", marks=pytest.mark.slow), "api"])
 def test_a_port_in_use_is_refused(
     network: Network, first: Node, tmp_path: Path, listener: str
 ) -> None:

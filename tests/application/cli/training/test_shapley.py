@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fedcoin.application.cli.training import valuation_progress
+from fedcoin.application.configuration.cpu_count import count_cores
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.application.offline import standard_errors
+from fedcoin.application.offline import standard_errors, valuation
 from fedcoin.application.offline.valuation import ValuationProgress
 from fedcoin.learning.files.array_files import write_arrays
 from fedcoin.learning.workers import batch_sizer
@@ -20,6 +21,17 @@ from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 from tests.support.onnx_graphs import graph_model, node
 
 CLIENTS = 5
+
+
+@pytest.fixture(autouse=True)
+def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start one worker process, and not one for each core: most tests need no more."""
+    monkeypatch.setattr(valuation, "count_cores", lambda: 1)
+
+
+@pytest.fixture
+def _all_workers(monkeypatch: pytest.MonkeyPatch, _one_worker: None) -> None:
+    monkeypatch.setattr(valuation, "count_cores", count_cores)
 
 
 @pytest.fixture
@@ -51,6 +63,7 @@ def call(fedcoin: Any, files: Path, *more: object, model: str = "model.spec") ->
     )
 
 
+@pytest.mark.usefixtures("_all_workers")
 def test_values_as_json_table_and_plot(fedcoin: Any, files: Path) -> None:
     pytest.importorskip("matplotlib")
     outcome = call(fedcoin, files, "--json", "--plot", files / "values.png")
