@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-kills fuzz test-oldest test-integrations lint format error-codes model-classes metrics-table docs proto proto-baseline lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-kills fuzz test-oldest test-integrations test-explorer lint format error-codes model-classes metrics-table docs proto proto-baseline lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,17 @@ test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, PyTorch and scik
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \
 		--reinstall-package fedcoin $(WHEELS)/*.whl
 	$(INTEGRATIONS)/venv/bin/python -m pytest tests/integrations --timeout 1800
+
+# Playwright, with axe, in a folder of its own. The browser is FEDCOIN_CHROMIUM, else chromium on PATH, else
+# Playwright's own, which is downloaded.
+BROWSER := build/browser
+test-explorer: $(DEVELOPMENT) ## Run the explorer's tests in a real browser, against real nodes (some ten minutes)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BROWSER) "playwright>=1.49" \
+		"axe-playwright-python>=0.1.4"
+	test -n "$(FEDCOIN_CHROMIUM)" || command -v chromium >/dev/null || \
+		PYTHONPATH=$(BROWSER) $(BIN)/python -m playwright install chromium
+	PYTHONPATH=$(BROWSER) $(BIN)/python -m pytest tests/e2e/test_explorer_in_browser.py \
+		tests/application/explorer --timeout 900
 
 # The oldest Python that can be checked against: from 3.12 on the lock's NumPy has type stubs that
 # need the Python they are installed for.

@@ -14,6 +14,7 @@ from fedcoin.application.explorer.reading.chain_reader import ChainReader
 from fedcoin.application.explorer.reading.chain_search import ChainSearch
 from fedcoin.application.explorer.reading.payment_index import PaymentIndex
 from fedcoin.application.explorer.serving.event_stream import EventStreams
+from fedcoin.application.explorer.serving.request_guard import AnsweredHosts
 from fedcoin.application.explorer.serving.web_app import ExplorerApp
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.v1.task_pb2 import SignedUpdate
@@ -66,7 +67,7 @@ async def explore(folder: Path, *, max_streams: int = 4) -> AsyncIterator[Explor
             follower,
             streams,
             live.server.address,
-        ).make_app(loopback_only=True)
+        ).make_app(AnsweredHosts(loopback_only=True))
         following = asyncio.create_task(follower.run())
         try:
             yield Explored(live, follower, streams, app)

@@ -18,6 +18,7 @@ from fedcoin.application.configuration.home import Home
     epilog=example(
         "fedcoin-node explorer",
         "fedcoin-node explorer --node 10.0.0.5:7051 --listen 127.0.0.1:8000",
+        "fedcoin-node explorer --host chain.example.org",
     )
 )
 @click.option(
@@ -29,6 +30,14 @@ from fedcoin.application.configuration.home import Home
     help="Where browsers reach the pages; port 0 takes any free one.",
 )
 @click.option(
+    "--host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Also answer requests for this host, such as a proxy's name; repeatable. Without it only "
+    "for localhost and addresses.",
+)
+@click.option(
     "--insecure",
     is_flag=True,
     help="Let other machines reach the pages, in plaintext. They can only read.",
@@ -37,7 +46,12 @@ from fedcoin.application.configuration.home import Home
 @node_option
 @parent_option
 def explorer(
-    listen: str, insecure: bool, home: Home, node: str | None, stop_with_stdin: bool
+    listen: str,
+    names: tuple[str, ...],
+    insecure: bool,
+    home: Home,
+    node: str | None,
+    stop_with_stdin: bool,
 ) -> None:
     """Serve pages that show a chain to a browser: blocks, campaigns, values and payments.
 
@@ -54,6 +68,7 @@ def explorer(
                 endpoint_of(listen),
                 stop,
                 lambda url: note(f"explorer of {client.target}: {url}"),
+                names=names,
                 insecure=insecure,
             )
 

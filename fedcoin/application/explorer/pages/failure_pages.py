@@ -79,10 +79,10 @@ WRONG_METHOD: Final = PageFailure(
 
 WRONG_HOST: Final = PageFailure(
     "Another host was asked for",
-    "This explorer listens on this machine alone and answers to localhost, 127.0.0.1 and [::1], "
-    "so that no other site can read it through your browser.",
+    "This explorer does not answer to the name in your browser’s address bar, so that no other "
+    "site can read it through your browser.",
     NetworkCode.WRONG_ADDRESS.value,
-    "Use one of these names. A proxy in front must send one of them as Host.",
+    "Use 127.0.0.1 or localhost. Who runs the explorer can add names with --host.",
 )
 
 TOO_BUSY: Final = PageFailure(

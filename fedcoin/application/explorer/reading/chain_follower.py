@@ -64,6 +64,7 @@ class ChainFollower:
         """The node's height when the stream was last opened."""
         self._recent: deque[BlockNews] = deque(maxlen=RECENT)
         self._changed = asyncio.Event()
+        self._is_closed = False
 
     async def run(self) -> None:
         """Follow the chain until this task is cancelled, through every lost connection."""
@@ -119,6 +120,11 @@ class ChainFollower:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    def close(self) -> None:
+        """End all watches, so that open streams end before the server does."""
+        self._is_closed = True
+        self._notify()
+
     @property
     def is_indexing(self) -> bool:
         """Whether blocks that the node had at the start are still being read."""
@@ -127,7 +133,7 @@ class ChainFollower:
     async def watch(
         self, after_height: int | None, heartbeat: float
     ) -> AsyncGenerator[BlockNews | bool | None, None]:
-        """Watch blocks and the state of the connection.
+        """Watch blocks and the state of the connection, until `close`.
 
         Args:
             after_height: The last block that the caller knows; None for the latest one.
@@ -139,7 +145,7 @@ class ChainFollower:
         """
         seen = self.index.height if after_height is None else after_height
         connected: bool | None = None
-        while True:
+        while not self._is_closed:
             changed = self._changed
             if connected != self.is_connected:
                 connected = self.is_connected

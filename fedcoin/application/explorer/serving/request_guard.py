@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fedcoin.application.explorer.pages.failure_pages import WRONG_HOST, WRONG_METHOD
@@ -41,8 +43,37 @@ HEADERS: Final[Mapping[str, str]] = {
 """The headers of every response."""
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""What a request to a listener on loopback may name as its host, with any port. Another name is
-that of a site whose DNS entry was turned to this machine (DNS rebinding)."""
+"""What a request to a listener on loopback may name as its host, with any port."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredHosts:
+    """The hosts that requests may name.
+
+    A web site can turn its own name to any address (DNS rebinding), and would then read the
+    explorer through a browser that reaches it. An address cannot be turned.
+    """
+
+    loopback_only: bool
+    """Whether the listener is on loopback: then of all addresses only those of loopback count."""
+    names: frozenset[str] = frozenset()
+    """More names, in lower case, such as that of a proxy."""
+
+    def has(self, host: str) -> bool:
+        """Tell whether a request may name a host.
+
+        Args:
+            host: The header `Host`, with or without a port; empty when it was missing.
+
+        Returns:
+            True for `LOOPBACK_HOSTS` and `names`, and for addresses unless `loopback_only`.
+        """
+        name, colon, port = host.lower().rpartition(":")
+        if not colon or not port.isdecimal():
+            name = host.lower()
+        if name in LOOPBACK_HOSTS or name in self.names:
+            return True
+        return not self.loopback_only and _is_address(name.strip("[]"))
 
 
 class RequestGuard:
@@ -51,15 +82,15 @@ class RequestGuard:
     Args:
         app: Answers the requests that pass.
         refuse: Makes the response with an HTTP status and an explanation.
-        loopback_only: Whether only `LOOPBACK_HOSTS` are answered.
+        hosts: The hosts that requests may name.
     """
 
     def __init__(
-        self, app: ASGIApp, refuse: Callable[[int, PageFailure], Response], *, loopback_only: bool
+        self, app: ASGIApp, refuse: Callable[[int, PageFailure], Response], hosts: AnsweredHosts
     ) -> None:
         self._app = app
         self._refuse = refuse
-        self._loopback_only = loopback_only
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -80,7 +111,7 @@ class RequestGuard:
             await send(message)
 
         app = self._app
-        if self._loopback_only and not is_loopback_host(_host(scope)):
+        if not self._hosts.has(_host(scope)):
             app = self._refuse(421, WRONG_HOST)
         elif scope["method"] not in ("GET", "HEAD"):
             app = self._refuse(405, WRONG_METHOD)
@@ -88,19 +119,12 @@ class RequestGuard:
         await app(scope, receive, send_guarded)
 
 
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a Host header names this machine's loopback interface.
-
-    Args:
-        host: The header's value, with or without a port; empty when it was missing.
-
-    Returns:
-        True when it is one of `LOOPBACK_HOSTS`.
-    """
-    name, colon, port = host.rpartition(":")
-    if not colon or not port.isdecimal():
-        name = host
-    return name.lower() in LOOPBACK_HOSTS
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _host(scope: Scope) -> str:

@@ -22,7 +22,7 @@ from fedcoin.application.explorer.reading.chain_search import ChainSearch
 from fedcoin.application.explorer.reading.view_models import PageFailure, PageView, ProofForm
 from fedcoin.application.explorer.serving.asset_files import load_assets
 from fedcoin.application.explorer.serving.event_stream import EventStreams
-from fedcoin.application.explorer.serving.request_guard import RequestGuard
+from fedcoin.application.explorer.serving.request_guard import AnsweredHosts, RequestGuard
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.rpc_error import RpcError
 
@@ -69,12 +69,11 @@ class ExplorerApp:
         self._reads = asyncio.Semaphore(MAX_READS)
         self._waiting = 0
 
-    def make_app(self, *, loopback_only: bool) -> ASGIApp:
+    def make_app(self, hosts: AnsweredHosts) -> ASGIApp:
         """Make the ASGI application.
 
         Args:
-            loopback_only: Whether only requests for this machine by name are answered, as a
-                listener on loopback needs it.
+            hosts: The hosts that requests may name.
 
         Returns:
             The application, guarded by `RequestGuard`.
@@ -107,7 +106,7 @@ class ExplorerApp:
             return self._fail(404, NO_PAGE)
 
         app = Starlette(routes=routes, exception_handlers={404: missing})
-        return RequestGuard(app, self._fail, loopback_only=loopback_only)
+        return RequestGuard(app, self._fail, hosts)
 
     @property
     def _site(self) -> Site:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fedcoin.application.errors import ApplicationCode
@@ -15,6 +15,7 @@ from fedcoin.application.explorer.reading.chain_search import ChainSearch
 from fedcoin.application.explorer.reading.chain_source import ChainSource
 from fedcoin.application.explorer.reading.payment_index import PaymentIndex
 from fedcoin.application.explorer.serving.event_stream import EventStreams
+from fedcoin.application.explorer.serving.request_guard import AnsweredHosts
 from fedcoin.application.explorer.serving.web_app import ExplorerApp
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
@@ -36,6 +37,7 @@ async def serve_explorer(
     stop: asyncio.Event,
     tell: Callable[[str], None],
     *,
+    names: Sequence[str] = (),
     insecure: bool = False,
 ) -> None:
     """Serve the explorer until it is asked to stop.
@@ -46,6 +48,7 @@ async def serve_explorer(
         endpoint: Where to listen; port 0 for any free one.
         stop: Set when it should stop.
         tell: Is told the explorer's URL once it listens.
+        names: More hosts that requests may name, such as that of a proxy.
         insecure: Whether other machines may reach it.
 
     Raises:
@@ -66,13 +69,13 @@ async def serve_explorer(
         follower,
         EventStreams(follower),
         node,
-    ).make_app(loopback_only=endpoint.loopback)
+    ).make_app(AnsweredHosts(endpoint.loopback, frozenset(name.lower() for name in names)))
     with bind(endpoint) as listener:
         following = asyncio.create_task(follower.run())
         try:
             host, port = listener.getsockname()[:2]
             tell(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-            await _serve(app, listener, stop, following)
+            await _serve(app, listener, stop, follower, following)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -108,7 +111,11 @@ def bind(endpoint: Endpoint) -> socket.socket:
 
 
 async def _serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, following: asyncio.Task[None]
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    follower: ChainFollower,
+    following: asyncio.Task[None],
 ) -> None:
     """Serve until `stop` is set, or the follower fails, which is a bug."""
     import uvicorn
@@ -142,6 +149,7 @@ async def _serve(
         if following.done():
             following.result()
     finally:
+        follower.close()
         server.should_exit = True
         stopping.cancel()
         await serving

@@ -70,3 +70,13 @@ async def test_a_lost_node_is_told(tmp_path: Path) -> None:
         await until(lambda: not explored.follower.is_connected)
         _, node = await read(explored, 2)
         assert data_of(node) == {"connected": False}
+
+
+async def test_streams_end_before_the_server(tmp_path: Path) -> None:
+    async with explore(tmp_path) as explored:
+        await until(lambda: explored.follower.is_connected)
+        async with aclosing(explored.streams.open("")) as parts:
+            await anext(parts)
+            explored.follower.close()
+            assert [part async for part in parts] == []
+        assert explored.streams.has_room

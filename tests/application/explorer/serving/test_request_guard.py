@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcoin.application.explorer.serving.request_guard import is_loopback_host
+from fedcoin.application.explorer.serving.request_guard import AnsweredHosts
 from tests.support.explored_chain import call, explore
 
 
@@ -25,7 +25,25 @@ from tests.support.explored_chain import call, explore
     ],
 )
 def test_only_names_of_this_machine_are_answered(host: str, is_answered: bool) -> None:
-    assert is_loopback_host(host) is is_answered
+    assert AnsweredHosts(loopback_only=True).has(host) is is_answered
+
+
+@pytest.mark.parametrize(
+    ("host", "is_answered"),
+    [
+        ("192.168.1.7:7080", True),
+        ("[fe80::1]:7080", True),
+        ("localhost:7080", True),
+        ("Chain.Example.org", True),
+        ("chain.example.org:443", True),
+        ("evil.example:7080", False),
+        ("192.168.1.7.evil.example", False),
+        ("", False),
+    ],
+)
+def test_elsewhere_addresses_and_chosen_names_are_answered(host: str, is_answered: bool) -> None:
+    hosts = AnsweredHosts(loopback_only=False, names=frozenset({"chain.example.org"}))
+    assert hosts.has(host) is is_answered
 
 
 async def test_other_hosts_and_methods_are_refused(tmp_path: Path) -> None:
