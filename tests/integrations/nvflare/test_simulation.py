@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvflare", reason="needs nvflare 2.9, in an environment of its own")
+pytest.importorskip("nvflare", reason="nvflare is not installed: make test-integrations has it")
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import save_key

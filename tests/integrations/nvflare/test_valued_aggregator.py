@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvflare", reason="needs nvflare 2.9, in an environment of its own")
+pytest.importorskip("nvflare", reason="nvflare is not installed: make test-integrations has it")
 
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
