@@ -31,14 +31,14 @@ async def test_the_torch_program_learns_the_digits(tmp_path: Path) -> None:
     program = OwnProgram((sys.executable, script, str(tmp_path / "mine.npz")), 200)
     pool = TrainingPool()
     try:
-        update, num_samples = await train_by_program(program, work, pool, lines.append)
+        trained = await train_by_program(program, work, pool, lines.append)
     finally:
         await pool.stop()
-    assert num_samples == 1437
+    assert trained.num_samples == 1437
     assert lines[0].startswith("epoch 1: loss ")
     for name, raw in (
         ("model", given.model),
-        ("update", update),
+        ("update", trained.tensors),
         ("shard", given.evaluation.shards[0]),
     ):
         (tmp_path / name).write_bytes(raw)

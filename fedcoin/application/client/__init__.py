@@ -9,6 +9,7 @@ paid (the coordinator and the chain).
 * `protection_check`: whether only one side speaks TLS.
 * `round_payments`: what becomes of its updates.
 * `privacy_ledger`: what training with differential privacy has spent, on disk.
+  `program_privacy`: what a program says of its own.
 * `client_host`: many clients in one process, which share a few training processes.
 * `receipt_folder`: the receipts of a client's updates, on disk.
 * `receipt_claims`: what a client does with them when the coordinator opens no task;

@@ -11,10 +11,12 @@ from typing import Any
 from fedcoin.application.client.own_program import (
     OwnProgram,
     RoundWork,
+    TrainedWeights,
     prepare_reading,
     train_by_program,
 )
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
+from fedcoin.application.client.program_privacy import ProgramPrivacy
 from fedcoin.data.messages.privacy_claims import describe_privacy
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.target_kind import find_target_kind
@@ -51,7 +53,7 @@ class LocalTraining:
         self._ledger = ledger
         self._inputs: InputRange | None = None
         self._round: tuple[int, bytes] = (0, b"")
-        self._running: asyncio.Task[tuple[bytes, int]] | None = None
+        self._running: asyncio.Task[TrainedWeights] | None = None
 
     async def prepare(self) -> None:
         """Load the data, and report what they are.
@@ -70,6 +72,7 @@ class LocalTraining:
         self._inputs = loaded.inputs
         examples = format_count(loaded.num_examples, "example")
         self._report(f"training on {examples} of {data.dataset}: {loaded.inputs.describe()}")
+        self._warn_of_delta(loaded.num_examples)
 
     async def check_model(self, model: bytes, utility: int) -> None:
         """Check that the data fit a model and a measure; a program looks after its own data.
@@ -102,7 +105,7 @@ class LocalTraining:
 
     async def train(
         self, work: RoundWork, until_over: Coroutine[Any, Any, None]
-    ) -> tuple[bytes, int] | None:
+    ) -> TrainedWeights | None:
         """Train for a round, once, even if this is called again after it was cancelled.
 
         Args:
@@ -110,8 +113,7 @@ class LocalTraining:
             until_over: Ends when the round takes no more updates; a program is stopped then.
 
         Returns:
-            The trained weights as encoded tensors, and the number of training examples; None when
-            the round was over before.
+            The trained weights; None when the round was over before.
 
         Raises:
             RefusalError: NOT_FINITE when the training diverges; PROGRAM_FAILED when an own program
@@ -140,14 +142,14 @@ class LocalTraining:
         return None
 
     async def claim_privacy(
-        self, campaign_id: bytes, plan: TrainingPlan, num_samples: int
+        self, campaign_id: bytes, plan: TrainingPlan, trained: TrainedWeights
     ) -> PrivacyClaim | None:
         """Count a training that has ended, before its update is signed.
 
         Args:
             campaign_id: The campaign's id, 32 bytes.
-            plan: How it was trained.
-            num_samples: The number of training examples.
+            plan: How the coordinator asked for it to be trained; a program says itself how it was.
+            trained: What the training left.
 
         Returns:
             What to claim; None without differential privacy.
@@ -156,18 +158,31 @@ class LocalTraining:
             RefusalError: BAD_ARGUMENT when epsilon is larger than a claim can say.
             OSError: The ledger cannot be written.
         """
-        data = self._data
-        if self._ledger is None or isinstance(data, OwnProgram) or data.privacy is None:
+        done = self._describe_privacy(plan, trained)
+        if self._ledger is None or done is None:
             return None
-        steps = plan_steps(plan, num_samples)
-        claim = await asyncio.to_thread(self._ledger.spend, campaign_id, data.privacy, steps)
+        if isinstance(self._data, OwnProgram):
+            self._warn_of_delta(trained.num_samples)
+        claim = await asyncio.to_thread(self._ledger.spend, campaign_id, done.settings, done.steps)
         self._report(f"privacy of the examples in this campaign so far: {describe_privacy(claim)}")
-        if self._ledger.delta * num_samples >= 1:
+        return claim
+
+    def _describe_privacy(
+        self, plan: TrainingPlan, trained: TrainedWeights
+    ) -> ProgramPrivacy | None:
+        data = self._data
+        if isinstance(data, OwnProgram):
+            return trained.privacy
+        if data.privacy is None:
+            return None
+        return ProgramPrivacy(data.privacy, plan_steps(plan, trained.num_samples))
+
+    def _warn_of_delta(self, num_samples: int) -> None:
+        if self._ledger is not None and self._ledger.delta * num_samples >= 1:
             self._report(
                 f"warning: delta {self._ledger.delta:g} is not below 1 / {num_samples}, so that it "
                 "would allow to publish an example; lower --delta"
             )
-        return claim
 
     async def stop(self) -> None:
         """Stop the work of the present round, and a program with all that it started."""
@@ -176,11 +191,11 @@ class LocalTraining:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def _compute(self, work: RoundWork) -> tuple[bytes, int]:
+    async def _compute(self, work: RoundWork) -> TrainedWeights:
         data = self._data
         if isinstance(data, OwnProgram):
             return await train_by_program(data, work, self._pool, self._report)
-        return await self._pool.run(
+        tensors, num_samples = await self._pool.run(
             "while training",
             client_data.compute_update,
             data,
@@ -190,3 +205,4 @@ class LocalTraining:
             work.seed,
             work.frozen,
         )
+        return TrainedWeights(tensors, num_samples)

@@ -17,6 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fedcoin.application.client.program_privacy import (
+    PRIVACY_FILE,
+    ProgramPrivacy,
+    read_program_privacy,
+)
 from fedcoin.application.client.program_process import run_program
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import decode_tensors
@@ -44,6 +49,8 @@ VARIABLES: Final = {
     "measure, input_shape, num_classes, weights (name and shape of each that is trained)",
     "FEDCOIN_ROUND_UPDATE": "update.npz: where the program writes the trained weights, by the same "
     "names, and num_samples; update.safetensors, update.pt and Keras files do as well",
+    "FEDCOIN_ROUND_PRIVACY": "privacy.json: where a program that trains with differential privacy "
+    "writes clip, noise_multiplier, sampling_rate and steps; read with --claim-privacy",
 }
 """The environment variables of a program, and what they hold."""
 
@@ -58,11 +65,25 @@ class OwnProgram:
     """The program and its arguments."""
     seconds: float = DEFAULT_SECONDS
     """How long it may run in a round, in seconds."""
+    claims_privacy: bool = False
+    """Whether it trains with differential privacy, and must write `PRIVACY_FILE`."""
 
     @property
     def text(self) -> str:
         """The command as one would type it."""
         return shlex.join(self.command)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedWeights:
+    """What a training left."""
+
+    tensors: bytes
+    """The trained weights as encoded tensors."""
+    num_samples: int
+    """The number of training examples."""
+    privacy: ProgramPrivacy | None = None
+    """What an own program says of its differential privacy; None when nothing is claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,7 @@ def prepare_reading() -> None:
 
 async def train_by_program(
     program: OwnProgram, work: RoundWork, training: TrainingPool, report: Callable[[str], None]
-) -> tuple[bytes, int]:
+) -> TrainedWeights:
     """Run a program for a round, and read what it wrote.
 
     Args:
@@ -124,11 +145,12 @@ async def train_by_program(
         report: Gets the program's output, line by line.
 
     Returns:
-        The trained weights as encoded tensors, and the number of training examples.
+        The trained weights, the number of training examples, and the privacy that it claims.
 
     Raises:
-        RefusalError: PROGRAM_FAILED when the program cannot be started, fails, takes too long, or
-            writes no file or several; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or
+        RefusalError: PROGRAM_FAILED when the program cannot be started, fails, takes too long,
+            writes no file or several, or does not say how private its training was although it
+            must; WRONG_NAMES, WRONG_SHAPE, WRONG_DTYPE, NOT_FINITE or
             BAD_SAMPLES when its file does not hold the model's weights and a number of examples
             (`read_weights_file`).
         WorkerError: The file's reader died twice.
@@ -149,6 +171,7 @@ async def train_by_program(
         if end.exit_code:
             raise _failed(program, work, end.describe())
         path = _find_update(program, work, folder)
+        privacy = _read_privacy(program, work, folder / PRIVACY_FILE, report)
         read: WeightsFile = await training.run(
             "while reading the program's update", read_weights_file, path, work.model
         )
@@ -156,7 +179,20 @@ async def train_by_program(
         report(f"{path.name}: {remark}")
     num_samples = read.num_samples or 1
     report(f"{path.name}: trained on {format_count(num_samples, 'example')}")
-    return read.tensors, num_samples
+    return TrainedWeights(read.tensors, num_samples, privacy)
+
+
+def _read_privacy(
+    program: OwnProgram, work: RoundWork, path: Path, report: Callable[[str], None]
+) -> ProgramPrivacy | None:
+    if not program.claims_privacy:
+        if path.exists():
+            report(f"{path.name} is not used: nothing is claimed without --claim-privacy")
+        return None
+    try:
+        return read_program_privacy(path)
+    except ValueError as error:
+        raise _failed(program, work, str(error)) from error
 
 
 def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
@@ -196,7 +232,7 @@ def write_round(folder: Path, work: RoundWork) -> dict[str, str]:
         ],
     }
     (folder / "round.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    names = ("base.npz", "frozen.npz", "round.json", "update.npz")
+    names = ("base.npz", "frozen.npz", "round.json", "update.npz", PRIVACY_FILE)
     paths = (folder, model, *(folder / name for name in names))
     return dict(zip(VARIABLES, map(str, paths), strict=True))
 

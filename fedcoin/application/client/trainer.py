@@ -377,8 +377,10 @@ class Trainer:
             if done is None:
                 self._trained = None
                 return None
-            claim = await self._local.claim_privacy(change.campaign_id, work.plan, done[1])
-            trained = self._trained = _TrainedUpdate(change.round, change.base, *done, claim)
+            claim = await self._local.claim_privacy(change.campaign_id, work.plan, done)
+            trained = self._trained = _TrainedUpdate(
+                change.round, change.base, done.tensors, done.num_samples, claim
+            )
         return trained
 
     async def _wait_until_over(self, number: int) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,12 @@ from fedcoin.application.client.own_program import (
     train_by_program,
     write_round,
 )
+from fedcoin.application.client.program_privacy import ProgramPrivacy, read_program_privacy
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.training.private_sgd import PrivacySettings, SampledSteps
 from fedcoin.learning.training.training_plan import TrainingPlan
 from fedcoin.learning.workers.training_pool import TrainingPool
 from tests.support.paths import ROOT
@@ -39,6 +42,10 @@ def work() -> RoundWork:
 
 def program(code: str, seconds: float = 60) -> OwnProgram:
     return OwnProgram((sys.executable, "-c", code), seconds)
+
+
+def claiming(code: str) -> OwnProgram:
+    return replace(program(code), claims_privacy=True)
 
 
 @pytest.fixture
@@ -78,9 +85,9 @@ def test_the_folder_of_a_round(tmp_path: Path) -> None:
 async def test_what_a_program_writes_is_its_update(pool: TrainingPool) -> None:
     lines: list[str] = []
     code = BEGIN + "b = {k: v + 1 for k, v in b.items()}; b['num_samples'] = 42; print('epoch 1'); "
-    raw, num_samples = await train_by_program(program(code + END), work(), pool, lines.append)
-    assert num_samples == 42
-    base, update = decode_tensors(work().base), decode_tensors(raw)
+    trained = await train_by_program(program(code + END), work(), pool, lines.append)
+    assert (trained.num_samples, trained.privacy) == (42, None)
+    base, update = decode_tensors(work().base), decode_tensors(trained.tensors)
     assert all(np.array_equal(update[name], base[name] + 1) for name in base)
     assert lines == ["epoch 1", "update.npz: trained on 42 examples"]
 
@@ -94,8 +101,8 @@ async def test_a_safetensors_file_and_no_passphrase(
         "from safetensors.numpy import save_file; "
         "save_file(b, os.environ['FEDCOIN_ROUND_FOLDER'] + '/update.safetensors')"
     )
-    raw, num_samples = await train_by_program(program(code), work(), pool, lambda line: None)
-    assert (raw, num_samples) == (work().base, 1)
+    trained = await train_by_program(program(code), work(), pool, lambda line: None)
+    assert (trained.tensors, trained.num_samples) == (work().base, 1)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +126,46 @@ async def test_programs_that_fail(pool: TrainingPool, code: str, words: list[str
         await train_by_program(program(code), work(), pool, lambda line: None)
     assert caught.value.code is ApplicationCode.PROGRAM_FAILED
     assert all(word in caught.value.message for word in ["round 2: the program", *words])
+
+
+PRIVATE = '{"clip": 1, "noise_multiplier": 1.5, "sampling_rate": 0.1, "steps": 40}'
+SAY = f"; open(os.environ['FEDCOIN_ROUND_PRIVACY'], 'w').write({PRIVATE!r})"
+
+
+async def test_a_program_says_how_private_its_training_was(pool: TrainingPool) -> None:
+    lines: list[str] = []
+    code = BEGIN + END + SAY
+    trained = await train_by_program(claiming(code), work(), pool, lines.append)
+    assert trained.privacy == ProgramPrivacy(PrivacySettings(1, 1.5), SampledSteps(0.1, 40))
+    silent = await train_by_program(program(code), work(), pool, lines.append)
+    assert silent.privacy is None
+    assert any("privacy.json is not used" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "wrote no privacy.json, which --claim-privacy asks for"),
+        ("private", "cannot be read"),
+        ("[]", "exactly clip, noise_multiplier, sampling_rate, steps"),
+        (PRIVATE.replace("clip", "klip"), "exactly clip"),
+        (PRIVATE.replace("0.1", "1.1"), "sampling_rate 1.1"),
+        (PRIVATE.replace("40", "40.5"), "steps 40.5 to privacy.json; it must be a whole number"),
+        (PRIVATE.replace("1.5", "NaN"), "noise_multiplier nan"),
+    ],
+)
+def test_what_no_claim_can_rest_on(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "privacy.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=words):
+        read_program_privacy(path)
+
+
+async def test_a_program_that_says_nothing_of_privacy_fails(pool: TrainingPool) -> None:
+    with pytest.raises(RefusalError, match=r"wrote no privacy\.json") as caught:
+        await train_by_program(claiming(BEGIN + END), work(), pool, lambda line: None)
+    assert caught.value.code is ApplicationCode.PROGRAM_FAILED
 
 
 async def test_a_program_that_hangs(pool: TrainingPool) -> None:

@@ -25,6 +25,12 @@ def accounting() -> None:
     pytest.importorskip("dp_accounting", reason="needs dp-accounting: the extra `privacy`")
 
 
+@pytest.mark.usefixtures("accounting")
+def test_orders_that_are_left_out_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert compute_epsilon([(0.5, 0.3, 10)], 1e-5) == pytest.approx(81.444, abs=0.01)
+    assert not caplog.records
+
+
 def delta_of_gaussian(epsilon: float, noise: float) -> float:
     """Return the Gaussian mechanism's exact delta (Balle and Wang, ICML 2018, theorem 8)."""
 

@@ -35,6 +35,11 @@ from fedcoin.application.cli.shared.service import (
     serve,
     unless_stopped,
 )
+from fedcoin.application.cli.training.train.privacy_options import (
+    open_ledger,
+    privacy_of,
+    privacy_options,
+)
 from fedcoin.application.cli.training.unfinished_campaign import refuse_early_end
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
@@ -45,7 +50,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from fedcoin.application.client.own_program import OwnProgram
-    from fedcoin.application.client.privacy_ledger import PrivacyLedger
     from fedcoin.application.client.round_payments import RoundPayment
     from fedcoin.data.crypto.keys import KeyPair
     from fedcoin.learning.training.client_data import ClientData
@@ -120,24 +124,7 @@ NAME = Parsed("name", _parse_name)
     help="What you call yourself, up to 48 bytes: signed with your updates and public. Nobody "
     "checks it.",
 )
-@click.option(
-    "--clip",
-    type=click.FloatRange(1e-6, 1e9),
-    metavar="NORM",
-    help="Train with differential privacy: shorten each example's gradient to this norm. See "
-    "docs/PRIVACY.md.",
-)
-@click.option(
-    "--noise-multiplier",
-    type=click.FloatRange(1e-6, 1e6),
-    metavar="X",
-    help="With --clip: add noise with X times that norm as standard deviation to each step.",
-)
-@click.option(
-    "--delta",
-    type=click.FloatRange(1e-12, 1, max_open=True),
-    help="The delta for which epsilon is computed [1e-05].",
-)
+@privacy_options
 @click.option("--share", type=SHARE, help="Use only this share of the data, for experiments.")
 @click.option(
     "--partition",
@@ -182,6 +169,7 @@ def client(
     clip: float | None,
     noise_multiplier: float | None,
     delta: float | None,
+    claim_privacy: bool,
     share: tuple[int, int] | None,
     partition: str,
     noise: float,
@@ -208,9 +196,9 @@ def client(
     from fedcoin.application.client.trainer import Trainer
 
     experiment = _Experiment(share or (1, 0), partition, noise, share_seed, free_ride)
-    privacy = _privacy_of(clip, noise_multiplier, delta)
-    local = _training_of(data, scale, command, time_limit, experiment, privacy)
-    ledger = _open_ledger(home, delta) if privacy else None
+    privacy = privacy_of(clip, noise_multiplier, delta, claim_privacy)
+    local = _training_of(data, scale, command, time_limit, experiment, privacy, claim_privacy)
+    ledger = open_ledger(home, delta) if privacy or claim_privacy else None
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     trusted = trusted_genesis(home, genesis_hash)
@@ -269,6 +257,7 @@ def _training_of(
     time_limit: float | None,
     experiment: _Experiment,
     privacy: PrivacySettings | None,
+    claim_privacy: bool,
 ) -> ClientData | OwnProgram:
     """Describe the client's training; refuses options that do not belong together."""
     from fedcoin.application.client.own_program import DEFAULT_SECONDS, OwnProgram, parse_command
@@ -280,13 +269,18 @@ def _training_of(
     if privacy is not None and (command is not None or experiment.free_ride):
         raise click.UsageError(
             "--clip and --noise-multiplier are for the built-in trainer on --data: a program of "
-            "yours must clip and add noise itself."
+            "yours must clip and add noise itself, and says so with --claim-privacy."
+        )
+    if claim_privacy and command is None:
+        raise click.UsageError(
+            "--claim-privacy is for --command; the built-in trainer takes --clip and "
+            "--noise-multiplier."
         )
     if command is not None:
         if scale is not None or experiment != _Experiment((1, 0), "linear", 0.0, 0, False):
             raise click.UsageError("--command reads its data itself: give it no options for them.")
         try:
-            return OwnProgram(parse_command(command), time_limit or DEFAULT_SECONDS)
+            return OwnProgram(parse_command(command), time_limit or DEFAULT_SECONDS, claim_privacy)
         except ValueError as error:
             raise click.UsageError(f"--command {error}.") from None
     if time_limit is not None:
@@ -304,27 +298,6 @@ def _training_of(
         scale=scale or 0.0,
         privacy=privacy,
     )
-
-
-def _privacy_of(
-    clip: float | None, noise_multiplier: float | None, delta: float | None
-) -> PrivacySettings | None:
-    """Collect the options for differential privacy, which belong together."""
-    from fedcoin.learning.training.private_sgd import PrivacySettings
-
-    if clip is None and noise_multiplier is None:
-        if delta is not None:
-            raise click.UsageError("--delta is for --clip and --noise-multiplier.")
-        return None
-    if clip is None or noise_multiplier is None:
-        raise click.UsageError("Give both --clip and --noise-multiplier, or none of them.")
-    return PrivacySettings(clip, noise_multiplier)
-
-
-def _open_ledger(home: Home, delta: float | None) -> PrivacyLedger:
-    from fedcoin.application.client.privacy_ledger import DEFAULT_DELTA, PrivacyLedger
-
-    return PrivacyLedger(home.root / "privacy.json", delta or DEFAULT_DELTA)
 
 
 def trusted_genesis(home: Home, given: bytes | None) -> bytes:

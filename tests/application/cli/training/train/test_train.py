@@ -154,6 +154,7 @@ def test_programs_of_clients(fedcoin: Any, tmp_path: Path) -> None:
         (["--data", "digits", "--clip", "1"], "both --clip and --noise-multiplier"),
         (["--data", "digits", "--noise-multiplier", "1"], "both --clip and --noise-multiplier"),
         (["--data", "digits", "--delta", "0.1"], "--delta is for --clip"),
+        (["--data", "digits", "--claim-privacy"], "--claim-privacy is for --command"),
         (["--command", "x", "--clip", "1", "--noise-multiplier", "1"], "must clip and add noise"),
     ],
 )
