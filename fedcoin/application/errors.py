@@ -19,7 +19,7 @@ class ApplicationCode(str, Enum):
 
     Correct the option that the error names."""
     NO_FILE = "NO_FILE"
-    """There is no such file.
+    """There is no such file, or it cannot be read or made.
 
     Check the path."""
     NO_UPDATES = "NO_UPDATES"

@@ -14,6 +14,7 @@ transaction may be applied is decided by the contract layer. Nor does it know pe
 * `storage/`: the chain, the state and the own votes in one SQLite file; snapshot files.
 * `protocol`: the version of messages, blocks and rules.
 * `failpoints`: points in every write, at which tests end the process.
+* `private_files`: whether a file with a secret is for its owner alone.
 * `clock`, `lru`, `field_checks`, `atomic_files`, `plurals`, `errors`: small things that all layers
   use.
 """

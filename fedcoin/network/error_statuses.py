@@ -97,7 +97,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
         StatusCode.FAILED_PRECONDITION: """
             WRONG_CHAIN WRONG_GENESIS WRONG_PROTOCOL SELF_CONNECTION WRONG_PEER
-            WRONG_ADDRESS WRONG_CERTIFICATE
+            WRONG_ADDRESS WRONG_CERTIFICATE BAD_TLS_FILES
             NOT_SECURE PORT_IN_USE DROPPED
         """,
         StatusCode.NOT_FOUND: """

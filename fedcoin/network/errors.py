@@ -42,6 +42,10 @@ class NetworkCode(str, Enum):
     """A TLS certificate does not name the node key that goes with it.
 
     Have the authority sign one with the name that `fedcoin-node keys show --tls-name` prints."""
+    BAD_TLS_FILES = "BAD_TLS_FILES"
+    """A file of `[tls]` cannot be read, is damaged, or does not belong to the others.
+
+    Correct the path that the error names, or issue the certificate again."""
     BAD_PROOF = "BAD_PROOF"
     """A signature does not prove the key, its time is too far from this clock, or a proof
     file contradicts itself.

@@ -36,7 +36,7 @@ def write_new_file(path: Path, content: bytes, *, is_private: bool = False) -> N
         is_private: Whether only its owner may read it (mode 0600 instead of 0644).
 
     Raises:
-        RefusalError: BAD_ARGUMENT when the file exists.
+        RefusalError: BAD_ARGUMENT when the file exists; NO_FILE when it cannot be made.
     """
     mode = 0o600 if is_private else 0o644
     try:
@@ -46,6 +46,12 @@ def write_new_file(path: Path, content: bytes, *, is_private: bool = False) -> N
             ApplicationCode.BAD_ARGUMENT,
             f"{path} exists, and is not replaced: move it away first, or use `fedcoin-node tls "
             "renew` for a certificate with the same names from the same authority",
+            field="file",
+        ) from error
+    except OSError as error:
+        raise RefusalError(
+            ApplicationCode.NO_FILE,
+            f"{path} cannot be written ({error.strerror}): name a file in a folder that exists",
             field="file",
         ) from error
     with os.fdopen(descriptor, "wb") as file:
@@ -63,9 +69,9 @@ def open_authority(folder: Path, passphrase: str | None) -> Authority:
         The authority.
 
     Raises:
-        OSError: A file cannot be read.
-        RefusalError: NO_PASSPHRASE when the key is encrypted and there is none; BAD_CERTIFICATE
-            when a file is damaged, the passphrase is wrong, or the key does not fit.
+        RefusalError: NO_FILE when a file cannot be read; NO_PASSPHRASE when the key is encrypted
+            and there is none; BAD_CERTIFICATE when a file is damaged, the passphrase is wrong, or
+            the key does not fit.
     """
     path = folder / AUTHORITY_KEY
     certificate = read_certificate(folder / AUTHORITY)
@@ -73,6 +79,13 @@ def open_authority(folder: Path, passphrase: str | None) -> Authority:
         key = serialization.load_pem_private_key(
             path.read_bytes(), None if passphrase is None else passphrase.encode()
         )
+    except OSError as error:
+        raise RefusalError(
+            ApplicationCode.NO_FILE,
+            f"the authority's key {path} cannot be read ({error.strerror}): name the folder that"
+            " `fedcoin-node tls init-authority` made",
+            field="authority",
+        ) from error
     except TypeError as error:
         if passphrase is None:
             raise RefusalError(

@@ -44,11 +44,18 @@ def read_certificate(path: Path) -> x509.Certificate:
         The certificate.
 
     Raises:
-        OSError: The file cannot be read.
-        RefusalError: BAD_CERTIFICATE when it holds no certificate.
+        RefusalError: NO_FILE when the file cannot be read; BAD_CERTIFICATE when it holds no
+            certificate.
     """
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise RefusalError(
+            ApplicationCode.NO_FILE,
+            f"there is no certificate at {path} ({error.strerror}): make one with `fedcoin-node tls"
+            " issue`, an authority with `fedcoin-node tls init-authority`, or correct the path",
+            field="certificate",
+        ) from error
     except ValueError as error:
         raise RefusalError(
             ApplicationCode.BAD_CERTIFICATE,

@@ -15,15 +15,13 @@ from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.cpu_count import CpuCount
 from fedcoin.application.configuration.descriptor_limit import needed_descriptors
 from fedcoin.application.diagnosis.finding import Finding, Level
+from fedcoin.network.client.channels import PROXY_VARIABLES, without_password
 
 MIN_FREE_BYTES: Final = 200_000_000
 """With less free disk space than this, in bytes, a node may stop at the next block."""
 
 MIN_FREE_FILES: Final = 1_000
 """With fewer free inodes than this, new artifacts cannot be stored soon."""
-
-PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
-"""The variables that gRPC reads, in its order."""
 
 _GIB: Final = 1 << 30
 
@@ -143,19 +141,6 @@ def check_proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
         "hosts that the proxy cannot reach into no_proxy"
     )
     yield Finding("proxies", Level.WARNING, text, advice)
-
-
-def without_password(url: str) -> str:
-    """Remove the user and the password from a proxy's address.
-
-    Args:
-        url: The address, such as `http://user:secret@proxy:3128`.
-
-    Returns:
-        The address without what is between `//` and the last `@`.
-    """
-    scheme, slashes, rest = url.rpartition("//")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
 
 
 def check_libraries(package: str = "fedcoin") -> Iterator[Finding]:

@@ -190,12 +190,14 @@ class ConsensusDriver:
         restored, lock = self._signer.load(height) if self._signer else ((), None)
         # As it is now: while the block of this height is being stored, the ledger's state is
         # already the next height's, and an honest proposal that comes late would look wrong.
-        order = self._chain.ledger.proposer_order()
+        order, signer = self._chain.ledger.proposer_order(), self._signer
+        # A key without a bond owes no vote, so that its silence is no news.
+        is_bonded = signer is not None and order.validators.by_key(signer.public_key) is not None
         return TendermintEngine(
             height,
             order.validators,
             order.proposer,
-            self._signer.public_key if self._signer and self._signer.may_sign(height) else None,
+            signer.public_key if signer and is_bonded and signer.may_sign(height) else None,
             self._timeouts,
             restored,
             lock,

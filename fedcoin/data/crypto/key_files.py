@@ -21,6 +21,7 @@ from fedcoin.data.atomic_files import publish_file
 from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.crypto.keys import SEED_BYTES, KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.private_files import find_exposure
 
 _FILE_VERSION: Final = 1
 """The version of key files that this program reads and writes."""
@@ -137,11 +138,9 @@ def inspect_key(path: Path) -> KeyFileInfo:
 
 def _read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode & 0o777
-        if os.name == "posix" and mode & 0o077:
-            raise _refused(
-                path, f"can be read by others than its owner (mode {mode:04o}): chmod 600 it"
-            )
+        exposure = find_exposure(file.fileno())
+        if exposure:
+            raise _refused(path, exposure)
         raw = file.read(_MAX_FILE_BYTES + 1)
     if len(raw) > _MAX_FILE_BYTES:
         raise _refused(path, "is too large for a key file")

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import grpc
@@ -35,6 +36,9 @@ _RETRY_POLICY: Final = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+
+PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The variables that gRPC reads, in its order."""
 
 # Names that are only resolved inside one machine or network: RFC 6761 (localhost), RFC 6762
 # (local), RFC 8375 (home.arpa), ICANN's reservation of 2024 (internal), and the custom (lan).
@@ -100,6 +104,44 @@ def is_local_target(target: str) -> bool:
     except ValueError:
         name = host.lower().rstrip(".")
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
+
+
+def describe_target(target: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Name a server in errors, with the proxy through which gRPC dials it, if any.
+
+    Args:
+        target: `host:port`, `[v6]:port` or `unix:/path`.
+        environment: The environment's variables.
+
+    Returns:
+        The target, such as `node.example.org:7051 (through the proxy http://proxy:3128 of
+        https_proxy)`; passwords are left out.
+    """
+    variable = next((name for name in PROXY_VARIABLES if environment.get(name)), "")
+    if not variable or is_local_target(target) or _is_excepted(target, environment):
+        return target
+    return f"{target} (through the proxy {without_password(environment[variable])} of {variable})"
+
+
+def without_password(url: str) -> str:
+    """Remove the user and the password from a proxy's address.
+
+    Args:
+        url: The address, such as `http://user:secret@proxy:3128`.
+
+    Returns:
+        The address without what is between `//` and the last `@`.
+    """
+    scheme, slashes, rest = url.rpartition("//")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"
+
+
+def _is_excepted(target: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether no_grpc_proxy or no_proxy names the target's host, or a suffix of it."""
+    listed = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""
+    host = target.rpartition(":")[0].strip("[]").lower()
+    endings = [item.strip().lower() for item in listed.split(",")]
+    return any(item and host.endswith(item) for item in endings)
 
 
 def is_retried(method: MethodDescriptor) -> bool:

@@ -11,7 +11,7 @@ from fedcoin.data.crypto.hashing import SigningContext as Signing
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.artifact_client import ArtifactClient
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
-from fedcoin.network.client.channels import open_channel
+from fedcoin.network.client.channels import describe_target, open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, GrpcClient
 from fedcoin.network.federated.registration import registration_body
 from fedcoin.v1 import artifact_service_pb2, artifact_upload_service_pb2
@@ -54,7 +54,7 @@ class FederatedClient(GrpcClient):
             credentials: TLS, or None for plaintext.
         """
         channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
-        super().__init__(target, channel, timeout=timeout)
+        super().__init__(describe_target(target), channel, timeout=timeout)
         self._stub = FederatedLearningServiceStub(channel)
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)

@@ -10,7 +10,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.artifact_client import ArtifactClient
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
-from fedcoin.network.client.channels import open_channel
+from fedcoin.network.client.channels import describe_target, open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, Metadata
 from fedcoin.network.client.task_calls import TaskCalls
 from fedcoin.network.client.transaction_calls import TransactionCalls
@@ -95,7 +95,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         """
         metadata = bearer_metadata(target, token, is_encrypted=credentials is not None)
         channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
-        super().__init__(target, channel, timeout=timeout, metadata=metadata)
+        super().__init__(describe_target(target), channel, timeout=timeout, metadata=metadata)
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import decode_block
+from fedcoin.data.messages.votes import Proposal, Vote
 from tests.support.in_memory_nodes import InMemoryNode, InMemoryWire, make_nodes, reach
-from tests.support.keys import BOB, MINERS
-from tests.support.node_core import make_network_genesis
+from tests.support.keys import BOB, MINERS, STRANGER
+from tests.support.node_core import NodeCore, make_network_genesis
 from tests.support.transfers import sign_transfer
 from tests.support.waiting import let_others_run, until
 
@@ -48,6 +50,37 @@ async def test_votes_of_other_validators_are_passed_to_listeners(tmp_path: Path)
     await until(lambda: signers >= {miner.public_key for miner in MINERS[1:]})
     for member in members:
         await member.stop()
+
+
+class SilentWire:
+    """Sends nothing. Implements `Broadcaster`."""
+
+    def broadcast(self, message: Proposal | Vote) -> None:
+        """Send nothing."""
+
+    def status_changed(self) -> None:
+        """Send nothing."""
+
+
+async def test_a_key_without_a_bond_is_not_asked_whether_it_may_sign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def may_sign(signer: VoteSigner, height: int) -> bool:
+        asked.append(signer.public_key)
+        return False
+
+    monkeypatch.setattr(VoteSigner, "may_sign", may_sign)
+    genesis = make_network_genesis()
+    member, stranger = (
+        NodeCore(tmp_path / name, genesis, key)
+        for name, key in (("member", MINERS[0]), ("stranger", STRANGER))
+    )
+    for node in (member, stranger):
+        node.agreement.start(SilentWire())
+        await node.stop()
+    assert asked == [MINERS[0].public_key]
 
 
 async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path) -> None:

@@ -7,7 +7,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc import StatusCode
 
 from fedcoin.network.client import federated_client, node_client
-from fedcoin.network.client.channels import is_local_target, is_retried, open_channel
+from fedcoin.network.client.channels import (
+    describe_target,
+    is_local_target,
+    is_retried,
+    open_channel,
+)
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -98,3 +103,30 @@ async def test_a_peer_is_never_reached_through_the_proxy(dead_proxy: None) -> No
         with pytest.raises(RpcError) as caught:
             await client.wait_until_serving(0.5)
     assert "127.0.0.1:1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "environment", "expected"),
+    [
+        ("n.example.org:1", {}, "n.example.org:1"),
+        (
+            "n.example.org:1",
+            {"https_proxy": "http://me:secret@proxy:3128"},
+            "n.example.org:1 (through the proxy http://proxy:3128 of https_proxy)",
+        ),
+        ("10.0.0.7:1", {"https_proxy": "http://proxy:3128"}, "10.0.0.7:1"),
+        ("n.example.org:1", {"http_proxy": "p:1", "no_proxy": "a.org, .example.org"}, None),
+        ("n.example.org:1", {"grpc_proxy": "p:1", "no_grpc_proxy": "n.example.org"}, None),
+    ],
+)
+def test_errors_name_the_proxy(
+    target: str, environment: dict[str, str], expected: str | None
+) -> None:
+    assert describe_target(target, environment) == (expected or target)
+
+
+async def test_a_failed_call_names_the_proxy(dead_proxy: None) -> None:
+    async with NodeClient("node.example.org:7051") as node:
+        with pytest.raises(RpcError) as caught:
+            await node.wait_until_serving(0.5)
+    assert "through the proxy http://127.0.0.1:1 of grpc_proxy" in str(caught.value)

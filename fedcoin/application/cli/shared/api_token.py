@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,6 +10,7 @@ import click
 
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.private_files import find_exposure
 from fedcoin.network.errors import NetworkCode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,10 +81,9 @@ def read_token_file(path: Path) -> str:
             hold one line of printable ASCII characters.
     """
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if os.name == "posix" and mode & 0o077:
-            problem = f"can be read or written by others (mode {mode:04o}): `chmod 600 {path}`"
-            raise _refused(path, problem)
+        exposure = find_exposure(file.fileno())
+        if exposure:
+            raise _refused(path, exposure)
         content = file.read(MAX_BYTES + 1).strip()
     token = content.decode("ascii", errors="replace")
     if not token or not token.isascii() or not token.isprintable() or len(content) > MAX_BYTES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.private_files import find_exposure
 
 if TYPE_CHECKING:
     from fedcoin.application.configuration.home import Home
@@ -38,13 +38,9 @@ def read_passphrase_file(path: Path) -> str:
             it is empty, longer than `MAX_PASSPHRASE_BYTES`, or not UTF-8.
     """
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if os.name == "posix" and mode & 0o077:
-            raise _refused(
-                path,
-                f"can be read or written by others than its owner (mode {mode:04o}): "
-                f"`chmod 600 {path}`",
-            )
+        exposure = find_exposure(file.fileno())
+        if exposure:
+            raise _refused(path, exposure)
         content = file.read(MAX_PASSPHRASE_BYTES + 1)
     if len(content) > MAX_PASSPHRASE_BYTES:
         raise _refused(path, f"is longer than {MAX_PASSPHRASE_BYTES} bytes: give another file")

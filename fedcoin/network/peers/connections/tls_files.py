@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import grpc
 
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import Tls
 
 log = logging.getLogger(__name__)
@@ -42,14 +44,18 @@ class TlsFiles:
         tls: The files.
 
     Raises:
-        OSError: A file cannot be read.
+        RefusalError: BAD_TLS_FILES when a file cannot be read, or they do not fit together.
     """
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._lock = threading.Lock()
-        self._stamps = self._read_stamps()
-        self._content = self._read()
+        try:
+            self._stamps = self._read_stamps()
+            self._content = self._read()
+            self._check()
+        except OSError as error:
+            raise _refused(tls, error) from error
 
     def current(self) -> TlsContent:
         """Return the files' content: the last that could be read and whose key fits."""
@@ -109,6 +115,22 @@ class TlsFiles:
         # With a passphrase, or OpenSSL would ask for one at the terminal.
         context.load_cert_chain(self._tls.certificate, self._tls.key, _NO_PASSPHRASE)
         context.load_verify_locations(self._tls.authority)
+
+
+def _refused(tls: Tls, error: OSError) -> RefusalError:
+    relative = [
+        str(path) for path in (tls.certificate, tls.key, tls.authority) if not path.is_absolute()
+    ]
+    where = f"the files of [tls] ({tls.certificate}, {tls.key}, {tls.authority})"
+    if isinstance(error, ssl.SSLError):
+        problem = f"{where} are damaged or do not belong together ({error})"
+        advice = "`fedcoin-node tls show` prints what a certificate says; issue it again"
+    else:
+        problem = f"{error.filename} cannot be read ({error.strerror})"
+        advice = "correct its path in [tls], or make it with `fedcoin-node tls issue`"
+    if relative:
+        advice = f"write absolute paths: {relative[0]} depends on the folder of the start"
+    return RefusalError(NetworkCode.BAD_TLS_FILES, f"{problem}: {advice}", field="tls")
 
 
 def _configure(content: TlsContent) -> grpc.ServerCertificateConfiguration:

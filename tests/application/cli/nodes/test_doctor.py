@@ -29,5 +29,5 @@ def test_what_is_wrong_ends_with_1(fedcoin: CommandLine, tmp_path: Path) -> None
     key.chmod(0o644)
     done = fedcoin("doctor", "--home", tmp_path / "a", "--skip-worker")
     assert done.code == 1
-    assert "can be read by others than its owner (mode 0644): chmod 600 it" in done.out
+    assert "by others than its owner (mode 0644): chmod 600 it" in done.out
     assert "1 wrong" in done.out.splitlines()[-1]

@@ -63,6 +63,27 @@ def test_a_request_is_signed_for_another_machine(folder: Path, fedcoin: CommandL
     assert (again.code, "exists" in again.err) == (2, True)
 
 
+def test_missing_files_are_named_with_what_makes_them(folder: Path, fedcoin: CommandLine) -> None:
+    assert fedcoin("keys", "new", "--home", folder / "c", "--no-encrypt").code == 0
+    ca, csr = folder / "ca", folder / "b.csr"
+    (folder / "no-key").mkdir()
+    (folder / "no-key/authority.pem").write_bytes((ca / "authority.pem").read_bytes())
+    request = fedcoin("tls", "request", "--home", folder / "c").out.strip()
+    Path(request).rename(csr)
+    sign = ("tls", "issue", "--request", csr, "--authority")
+    cases = {
+        ("tls", "show", "--home", folder / "c"): "tls issue",
+        ("tls", "renew", "--authority", ca, "--home", folder / "c"): "tls issue",
+        ("tls", "renew", "--authority", folder / "none", "--home", folder / "a"): "init-authority",
+        (*sign, folder / "no-key", "--out", folder / "b.pem"): "init-authority",
+        (*sign, ca, "--out", folder / "none" / "b.pem"): "a folder that exists",
+    }
+    for arguments, advice in cases.items():
+        refused = fedcoin(*arguments)
+        assert (refused.code, "[NO_FILE]" in refused.err) == (1, True), refused.err
+        assert advice in refused.err
+
+
 def test_renewal_keeps_the_key(folder: Path, fedcoin: CommandLine) -> None:
     show = ("tls", "show", "--home", folder / "a", "--json")
     key, before = (folder / "a/tls/private.key").read_bytes(), fedcoin(*show).json

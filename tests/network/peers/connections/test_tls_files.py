@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.data.errors import RefusalError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import Tls
 from fedcoin.network.peers.connections.endpoints import parse_endpoint
 from fedcoin.network.peers.connections.node_addresses import tls_name
@@ -63,6 +65,23 @@ def test_half_a_pair_and_a_missing_file_are_not_used(
     assert "No such file" in caplog.messages[1]
     shutil.copy(new.key, old.key)
     assert files.current().key == new.key.read_bytes()
+
+
+def test_files_that_cannot_be_used_are_refused_at_once(authority: Path) -> None:
+    tls, other = (issue(authority, name, "DNS:node") for name in ("node", "other"))
+    faults = {
+        "do not belong together": replace(tls, key=other.key),
+        "cannot be read (No such file": replace(tls, authority=authority / "missing.pem"),
+        "write absolute paths": replace(tls, certificate=Path("tls/certificate.pem")),
+    }
+    damaged = authority / "damaged.pem"
+    damaged.write_text("nothing")
+    faults["are damaged"] = replace(tls, certificate=damaged)
+    for said, files in faults.items():
+        with pytest.raises(RefusalError) as caught:
+            TlsFiles(files)
+        assert caught.value.code is NetworkCode.BAD_TLS_FILES
+        assert said in caught.value.message
 
 
 def test_a_key_with_a_passphrase_asks_nobody(authority: Path) -> None:
