@@ -53,7 +53,7 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
             have been imported; KeyError when one has not.
     """
     names = sorted({*services, ALPHA_SERVICE, STABLE_SERVICE})
-    servicer = reflection.aio.ReflectionServicer(names, pool=served_pool(names))
+    servicer = reflection.aio.ReflectionServicer(names, pool=MethodFindingPool(served_pool(names)))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -65,6 +65,46 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
             for service in (ALPHA_SERVICE, STABLE_SERVICE)
         ]
     )
+
+
+class MethodFindingPool:
+    """A pool that finds the files of methods, too, as the protocol of reflection demands.
+
+    Protobuf's pool in Python finds services and messages by their names, but raises KeyError for a
+    method's name, such as `fedcoin.v1.NodeService.GetStatus`.
+    """
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        """Wrap a pool.
+
+        Args:
+            pool: Finds everything but methods.
+        """
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """Find the file that defines a name; gRPC's servicer calls this.
+
+        Args:
+            symbol: The full name of a service, method, message, field or enum.
+
+        Returns:
+            The file's descriptor.
+
+        Raises:
+            KeyError: No file of the pool defines the name.
+        """
+        service, _, method = symbol.rpartition(".")
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            found = self._pool.FindServiceByName(service)
+            if method not in found.methods_by_name:
+                raise
+            return found.file
 
 
 def served_pool(services: Iterable[str]) -> descriptor_pool.DescriptorPool:

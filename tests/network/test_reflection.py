@@ -111,6 +111,9 @@ async def test_both_dialects_answer_every_question(service: str) -> None:
         request_type(file_containing_symbol="fedcoin.v1.AdminService"),
         request_type(all_extension_numbers_of_type="fedcoin.v1.ArtifactManifest"),
         request_type(),
+        request_type(file_containing_symbol=f"{SERVICE}.Download"),
+        request_type(file_containing_symbol=f"{SERVICE}.Upload"),
+        request_type(file_containing_symbol=f"{service}.ServerReflectionInfo"),
     ]
     async with probing(Probe()) as (channel, _):
         method: Any = channel.stream_stream(
@@ -123,14 +126,17 @@ async def test_both_dialects_answer_every_question(service: str) -> None:
     assert names == sorted(
         [SERVICE, UPLOAD_SERVICE, ALPHA_SERVICE, STABLE_SERVICE, "grpc.health.v1.Health"]
     )
-    for answer, name in ((answers[1], "artifact_service"), (answers[2], "artifact_service")):
+    for answer in (answers[1], answers[2], answers[7]):
         # The file itself comes first, then those that it imports.
         raw, *_ = answer.file_descriptor_response.file_descriptor_proto
-        assert name in FileDescriptorProto.FromString(raw).name
+        assert "artifact_service" in FileDescriptorProto.FromString(raw).name
     (raw,) = answers[3].file_descriptor_response.file_descriptor_proto
     assert FileDescriptorProto.FromString(raw).package == package
     assert answers[4].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     assert answers[5].all_extension_numbers_response.base_type_name.endswith("ArtifactManifest")
+    assert answers[8].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    (raw,) = answers[9].file_descriptor_response.file_descriptor_proto
+    assert FileDescriptorProto.FromString(raw).package == package
     assert answers[6].error_response.error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
 
 
