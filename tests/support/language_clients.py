@@ -43,6 +43,7 @@ GENERATE_DESCRIBED = (
     "--include-imports",
 )
 NPM_INSTALL = ("npm", "install", "--no-audit", "--no-fund")
+MAVEN_OPTIONS = ("--quiet", "--batch-mode")
 LANGUAGES = {
     language.name: language
     for language in (
@@ -60,6 +61,13 @@ LANGUAGES = {
             [NPM_INSTALL, DESCRIBE, GENERATE_DESCRIBED, ("npm", "run", "build")],
             tests=("node", "--test", "dist/"),
             tour=["node", "dist/tour.js"],
+        ),
+        Language(
+            "java",
+            ["mvn", "java"],
+            [("mvn", *MAVEN_OPTIONS, "-DskipTests", "package")],
+            tests=("mvn", *MAVEN_OPTIONS, "surefire:test"),
+            tour=["java", "-cp", "target/classes:target/libraries/*", "fedcoin.client.Tour"],
         ),
         Language(
             "node",
@@ -123,6 +131,14 @@ def build_client(name: str, root: Path) -> BuiltClient:
 
 def is_unreachable(complaint: str) -> bool:
     """Tell whether a build failed since no package registry answers."""
-    signs = ("dial tcp", "no such host", "EAI_AGAIN", "ENOTFOUND", "Could not resolve host",
-             "Temporary failure in name resolution", "Unknown host")  # fmt: skip
+    signs = (
+        "dial tcp",
+        "no such host",
+        "EAI_AGAIN",
+        "ENOTFOUND",
+        "Could not resolve host",
+        "Temporary failure in name resolution",
+        "Unknown host",
+        "Could not transfer artifact",
+    )
     return any(sign in complaint for sign in signs)
