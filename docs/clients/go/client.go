@@ -131,12 +131,18 @@ func pages[T any](fetch func(token string) ([]T, string, error)) iter.Seq2[T, er
 
 // Watch yields the events of each block from a height on, in order and without a gap, until the context ends. 0 means
 // the next new block. When the stream breaks, it calls again with growing pauses and continues behind the last block.
-// It yields an error, as its last, when calling again cannot help.
-func (c *Client) Watch(ctx context.Context, fromHeight uint64) iter.Seq2[*fedcoinv1.WatchEventsResponse, error] {
+// It yields an error, as its last, when calling again cannot help. With addresses it yields their events only.
+func (c *Client) Watch(
+	ctx context.Context, fromHeight uint64, addresses ...Address,
+) iter.Seq2[*fedcoinv1.WatchEventsResponse, error] {
+	request := &fedcoinv1.WatchEventsRequest{FromHeight: fromHeight}
+	for _, address := range addresses {
+		request.Addresses = append(request.Addresses, address.String())
+	}
 	return func(yield func(*fedcoinv1.WatchEventsResponse, error) bool) {
-		next, wait := fromHeight, pause{}
+		var wait pause
 		for {
-			err := c.watchOnce(ctx, &next, &wait, yield)
+			err := c.watchOnce(ctx, request, &wait, yield)
 			if errors.Is(err, errStopped) {
 				return
 			}
@@ -152,19 +158,20 @@ func (c *Client) Watch(ctx context.Context, fromHeight uint64) iter.Seq2[*fedcoi
 var errStopped = errors.New("the caller has seen enough")
 
 func (c *Client) watchOnce(
-	ctx context.Context, next *uint64, wait *pause, yield func(*fedcoinv1.WatchEventsResponse, error) bool,
+	ctx context.Context, request *fedcoinv1.WatchEventsRequest, wait *pause,
+	yield func(*fedcoinv1.WatchEventsResponse, error) bool,
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if *next == 0 {
+	if request.FromHeight == 0 {
 		// A height of its own: a stream that breaks before its first block must not skip one.
 		status, err := c.Status(ctx)
 		if err != nil {
 			return err
 		}
-		*next = status.Height + 1
+		request.FromHeight = status.Height + 1
 	}
-	stream, err := c.Node.WatchEvents(ctx, &fedcoinv1.WatchEventsRequest{FromHeight: *next})
+	stream, err := c.Node.WatchEvents(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -173,7 +180,7 @@ func (c *Client) watchOnce(
 		if err != nil {
 			return err
 		}
-		*next = events.Block.Height + 1
+		request.FromHeight = events.Block.Height + 1
 		*wait = pause{}
 		if !yield(events, nil) {
 			return errStopped

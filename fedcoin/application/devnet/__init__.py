@@ -9,6 +9,7 @@ APIs; it knows only which client is honest and which miner is not.
 * `child_processes`: starts the processes, keeps their logs, and stops all of them in any case;
 * `observer`: follows the rounds through the miners' APIs, and collects the results;
 * `devnet_runner`: all of this in order;
+* `standing_network`: what other programs need of a devnet that stays up;
 * `results`, `terminal_tables`, `html_report` and `report_plots`: the results, and how they are
   shown;
 * `dishonest_miners`: the kinds of dishonest miners, which `fedcoin.testing` implements;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from fedcoin.application.devnet.html_report import render_report
 from fedcoin.application.devnet.observer import Observer, Report
 from fedcoin.application.devnet.plan import DevnetOptions, DevnetPlan, Program
 from fedcoin.application.devnet.results import DevnetResult
+from fedcoin.application.devnet.standing_network import StandingNetwork, describe_network
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
@@ -27,13 +28,20 @@ FINISH_SECONDS = 30.0
 """How long the coordinator and the clients may take to end after the last payment, in seconds."""
 
 
-async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> DevnetResult:
+async def run_devnet(
+    options: DevnetOptions,
+    root: Path,
+    report: Report,
+    present: Callable[[DevnetResult, StandingNetwork], None] | None = None,
+) -> DevnetResult:
     """Run a devnet to its end; write `result.json` and `report.html` to its folder.
 
     Args:
         options: What the user asked for.
         root: An empty folder, for homes, data, logs and results.
         report: Shows one line of progress.
+        present: Where given, the nodes go on running after the last payment, until this is
+            cancelled; it is called once with the checked results and the running network.
 
     Returns:
         The results, after all checks of them passed.
@@ -68,8 +76,11 @@ async def run_devnet(options: DevnetOptions, root: Path, report: Report) -> Devn
             tasks = await _while_watched(processes, work)
             result = await observer.collect(tasks, started)
             await _wait_for_training(plan, processes)
-    _write_results(result, root)
-    check_result(result)
+        _write_results(result, root)
+        check_result(result)
+        if present is not None:
+            present(result, describe_network(plan))
+            await processes.watch()
     return result
 
 

@@ -8,7 +8,7 @@ mempool and artifacts for the store.
 * `api_server` opens the two listeners: TCP for all callers, a Unix socket for the operator;
 * `request_fields` turns text (bech32m, hex) into bytes; `paging` divides lists into pages;
 * `node_servicer`, `task_servicer`, `transaction_servicer` and `admin_servicer` answer from the last
-  final block, with `chain_watching` for their streams and `supply_count` for the status;
+  final block, with `chain_watching` and `address_filter` for their streams, and `supply_count`;
 * `permissions` says what each method asks of its caller; `api_tokens` keeps the API's tokens, and
   `token_guard` checks those of calls;
 * `descriptors` describes all services in a file, for generators of other languages' stubs;

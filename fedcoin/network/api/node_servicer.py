@@ -18,6 +18,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.protocol import PROTOCOL_VERSION
 from fedcoin.network.api import paging
+from fedcoin.network.api.address_filter import AddressFilter
 from fedcoin.network.api.backend import NodeFacts
 from fedcoin.network.api.chain_watching import watch_heights
 from fedcoin.network.api.request_fields import (
@@ -35,7 +36,7 @@ from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.network.ports.peers_port import Peers, SyncProgress
 from fedcoin.network.ports.transaction_port import TransactionPort
 from fedcoin.v1 import node_service_pb2 as pb
-from fedcoin.v1.block_pb2 import Receipt
+from fedcoin.v1.block_pb2 import Block, Receipt
 from fedcoin.v1.node_service_pb2_grpc import NodeServiceServicer
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
 from fedcoin.v1.views_pb2 import BlockView, TaskView, ValidatorView
@@ -268,8 +269,10 @@ class NodeServicer(NodeServiceServicer):
 
         Raises:
             RefusalError: OUT_OF_RANGE when the height is more than `MAX_AHEAD` above the chain;
-                HISTORY_NOT_KEPT when the node no longer keeps that block.
+                HISTORY_NOT_KEPT when the node no longer keeps that block; MALFORMED or BAD_ADDRESS
+                for the addresses.
         """
+        chosen = AddressFilter(request.addresses)
         reached = self._chain.height()
         first = request.from_height or reached + 1
         if not 1 <= first <= min(reached + MAX_AHEAD, MAX_HEIGHT):
@@ -282,17 +285,23 @@ class NodeServicer(NodeServiceServicer):
             )
         check_kept(self._chain.store, first, "from_height")
         async for height in watch_heights(self._chain, first):
-            yield await asyncio.to_thread(self._events, height)
+            events = await asyncio.to_thread(self._events, height, chosen)
+            if events is not None:
+                yield events
 
-    def _events(self, height: int) -> pb.WatchEventsResponse:
+    def _events(self, height: int, chosen: AddressFilter) -> pb.WatchEventsResponse | None:
         store = self._chain.store
         # The chain may have begun from a snapshot while this height was waited for.
         check_kept(store, height, "from_height")
-        return pb.WatchEventsResponse(
+        events = pb.WatchEventsResponse(
             block=block_queries.get_block(store, height),
             payments=payment_queries.list_block_payments(store, height),
             tasks=_tasks_at(self._chain, height),
         )
+        if not chosen.addresses:
+            return events
+        stored = store.block(height)
+        return chosen.apply(events, Block.FromString(stored.raw).transactions if stored else ())
 
     async def _selected_height(self, request: pb.GetBlockRequest) -> int:
         selector = request.WhichOneof("selector")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -180,7 +180,11 @@ class ChainCalls(GrpcClient):
         return list((await self.call(self._node.ListConnectedPeers, request)).peers)
 
     async def watch_events(
-        self, from_height: int = 0, *, patience: float = PATIENCE_S
+        self,
+        from_height: int = 0,
+        *,
+        addresses: Sequence[str] = (),
+        patience: float = PATIENCE_S,
     ) -> AsyncGenerator[pb.WatchEventsResponse, None]:
         """Watch the events of each block, without gaps, until the caller stops.
 
@@ -188,6 +192,8 @@ class ChainCalls(GrpcClient):
 
         Args:
             from_height: The first block; 0 means the next one.
+            addresses: At most 16 addresses in bech32m; when there are any, only their events are
+                yielded, and each hundredth block.
             patience: For how many seconds without a reply a lost stream is opened again.
 
         Yields:
@@ -201,7 +207,7 @@ class ChainCalls(GrpcClient):
         wanted = from_height or (await self.get_status()).height + 1
 
         def open_stream() -> AsyncGenerator[pb.WatchEventsResponse, None]:
-            request = pb.WatchEventsRequest(from_height=wanted)
+            request = pb.WatchEventsRequest(from_height=wanted, addresses=addresses)
             return self.stream(self._node.WatchEvents, request)
 
         async for event in resume_stream(open_stream, patience):

@@ -205,3 +205,55 @@ def test_a_dead_miner_ends_the_devnet_with_its_log(tmp_path: Path) -> None:
         assert "serving: peers on" in told  # The end of its log.
         assert "[PROCESS_FAILED]" in told
         asyncio.run(until(lambda: gone(pids)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_devnet_that_stays_serves_other_programs_until_interrupted(tmp_path: Path) -> None:
+    arguments = ["--miners", "1", "--clients", "2", "--rounds", "1", "--stay", "--json"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        assert process.stdout is not None
+        shown = json.loads(process.stdout.readline())
+        check_standing(shown, tmp_path)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    assert not Path(shown["network"]["genesis"]).exists()
+
+
+def check_standing(shown: dict[str, Any], folder: Path) -> None:
+    """Pay from the printed key over the printed node, and prove a payment by the genesis."""
+    network = shown["network"]
+    node = network["nodes"][0]
+    client = shown["rounds"][0]["clients"][-1]["address"]
+    send = ["send", client, "1fdc", "--node", node, "--home", network["payer_home"]]
+    assert "final" in run_command(*send)
+    proof = folder / "proof.json"
+    task = shown["rounds"][0]["task_id"]
+    proof.write_text(run_command("task", "proof", task, client, "--node", node))
+    assert run_command("verify", "--proof", str(proof), "--genesis", network["genesis"])
+
+
+def run_command(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "fedcoin.application.cli", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

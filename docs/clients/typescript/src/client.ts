@@ -97,15 +97,16 @@ export class Client {
 
   /**
    * Yields the events of each block from a height on, in order and without a gap; 0n means the next new block. When the
-   * stream breaks, it calls again with growing pauses and continues behind the last block.
+   * stream breaks, it calls again with growing pauses and continues behind the last block. With addresses it yields their
+   * events only.
    */
-  async *watch(fromHeight: bigint): AsyncGenerator<WatchEventsResponse> {
+  async *watch(fromHeight: bigint, addresses: string[] = []): AsyncGenerator<WatchEventsResponse> {
     let next = fromHeight;
     for (const pause = new Pause(); ; await pause.wait()) {
       try {
         // A height of its own: a stream that breaks before its first block must not skip one.
         if (next === 0n) next = (await this.call(this.node, "getStatus", {})).height + 1n;
-        const stream = this.node.watchEvents({ fromHeight: next });
+        const stream = this.node.watchEvents({ fromHeight: next, addresses });
         try {
           for await (const events of stream as AsyncIterable<WatchEventsResponse>) {
             next = events.block!.height + 1n;

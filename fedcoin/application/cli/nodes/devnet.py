@@ -22,6 +22,7 @@ from fedcoin.learning.measures.terms import NAMES
 
 if TYPE_CHECKING:
     from fedcoin.application.devnet.results import DevnetResult
+    from fedcoin.application.devnet.standing_network import StandingNetwork
 
 MARK = "devnet"
 """A file in each folder that a devnet made. `--force` empties no other folder."""
@@ -32,6 +33,7 @@ MARK = "devnet"
         "fedcoin-node devnet",
         "fedcoin-node devnet --miners 7 --clients 8 --rounds 5 --keep ./net",
         "fedcoin-node devnet --json > result.json",
+        "fedcoin-node devnet --miners 1 --clients 2 --rounds 1 --stay --json",
         "fedcoin-node devnet --miners 5 --adversary mean-publisher",
         "fedcoin-node devnet --clients 8 --partition dirichlet:0.3+label-noise:0..0.4",
     )
@@ -111,10 +113,20 @@ MARK = "devnet"
     show_default=True,
     help="Show the chain in a browser while the devnet runs; its address is printed.",
 )
+@click.option(
+    "--stay",
+    is_flag=True,
+    help="Keep the nodes running after the last round, until Ctrl-C, and print their addresses.",
+)
 @click.option("--force", is_flag=True, help="Empty DIR first, if a devnet made it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def devnet(
-    keep: Path | None, force: bool, as_json: bool, partition: str | None, **asked: Any
+    keep: Path | None,
+    force: bool,
+    as_json: bool,
+    stay: bool,
+    partition: str | None,
+    **asked: Any,
 ) -> None:
     """Run a whole network on this machine and see it pay.
 
@@ -123,6 +135,8 @@ def devnet(
     client returns the base weights unchanged; the others have unequal amounts of data. With
     --partition no client cheats, and clients differ in their data alone. The command succeeds only
     if all miners end in the same state and no coin was made or lost.
+
+    With --stay the network then serves the tests of other programs, until Ctrl-C.
     """
     import asyncio
 
@@ -140,22 +154,39 @@ def devnet(
     options.check()
     # SIGTERM cleans up in the same way as an interrupt from the keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    is_presented = False
+
+    def present(result: DevnetResult, network: StandingNetwork) -> None:
+        nonlocal is_presented
+        is_presented = True
+        _show(result, keep, as_json, network)
+
     with _folder(keep, force) as root, _telling() as tell:
-        result = asyncio.run(run_devnet(options, root, tell))
+        try:
+            result = asyncio.run(run_devnet(options, root, tell, present if stay else None))
+        except KeyboardInterrupt:
+            if not is_presented:
+                raise
+            return
     _show(result, keep, as_json)
 
 
-def _show(result: DevnetResult, keep: Path | None, as_json: bool) -> None:
+def _show(
+    result: DevnetResult, keep: Path | None, as_json: bool, network: StandingNetwork | None = None
+) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        shown = result.to_json() | ({"network": network.to_json()} if network else {})
+        click.echo(json.dumps(shown, ensure_ascii=False))
         return
     from fedcoin.application.devnet.terminal_tables import print_result
 
     print_result(result)
     if keep is not None:
         click.echo(f"Report with plots: {keep / 'report.html'}")
+    for line in network.lines() if network else ():
+        click.echo(line)
 
 
 @contextmanager
