@@ -119,7 +119,7 @@ async def test_a_call_that_the_disk_fails_is_told_to_the_node(tmp_path: Path) ->
         def fail(height: int) -> None:
             raise sqlite3.DatabaseError("database disk image is malformed")
 
-        api.port.store.block = fail  # type: ignore[method-assign, assignment]
+        api.port.store.block = fail  # type: ignore[method-assign]
         api.chain.produce()
         with pytest.raises(RpcError) as caught:
             await api.node.get_block(1)
