@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.benchmarks.bench_soak import summarise
 from scripts.benchmarks.node_load.load_process import read_transfers
 from scripts.benchmarks.node_load.load_report import compute_ratios, format_table
 from scripts.benchmarks.node_load.measurement import median_of
@@ -34,3 +35,12 @@ def test_the_table_says_which_goals_are_missed() -> None:
 def test_the_median_of_several_runs_counts(count: int) -> None:
     runs = [{"a": float(number)} for number in range(count)]
     assert median_of(runs) == {"a": (count - 1) / 2}
+
+
+def test_a_soak_compares_the_memory_after_a_sixth_of_the_time_with_the_end() -> None:
+    memory = [100.0] * 59 + [150.0, *[150.0] * 299, 165.0]
+    load = {"final": 600, "seconds": 60.0, "finality": [0.1, 0.2], "refusals": {}}
+    found = summarise(memory, load, {"events": 5, "gaps": 1, "lost": 2})
+    assert found["memory_growth"] == pytest.approx(0.1)
+    assert found["memory_mb"] == [100.0, 150.0, 150.0, 150.0, 150.0, 150.0, 165.0]
+    assert found["gaps"] == 3

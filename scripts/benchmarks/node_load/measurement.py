@@ -45,13 +45,16 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Network:
+class RunningNetwork:
     """A running network of one checkout."""
 
+    # The nodes' APIs, as host:port, and their process ids, in the same order.
     apis: Sequence[str]
     pids: Sequence[int]
+    # The address in bech32m that gets all transfers, and the files of transfers by name.
     receiver: str
     files: dict[str, str]
+    # The process that started them.
     process: subprocess.Popen[str]
     # Megabytes of all nodes together, one number a second.
     memory: list[float] = field(default_factory=list)
@@ -82,24 +85,24 @@ def measure_checkout(checkout: Path, plan: Plan) -> dict[str, float]:
         "paced": (_PACED_SENDERS, round(paced_s * PACED_RATE / _PACED_SENDERS) + 1),
         "flood": (_FLOOD_SENDERS, round(plan.seconds * _MAX_RATE / _FLOOD_SENDERS) + 1),
     }
-    with _running(checkout, plan.validators, batches) as network:
-        _wait_until_idle(network)
-        paced = _load(network, "paced", _PACED_SENDERS, paced_s, rate=PACED_RATE)
+    with run_network(checkout, plan.validators, batches) as network:
+        wait_until_idle(network)
+        paced = load_network(network, "paced", _PACED_SENDERS, paced_s, rate=PACED_RATE)
         before, began = network.cpu_seconds(), len(network.memory)
-        flood = _load(network, "flood", _FLOOD_SENDERS, plan.seconds)
+        flood = load_network(network, "flood", _FLOOD_SENDERS, plan.seconds)
         cpu = network.cpu_seconds() - before
         memory = network.memory[began:]
         network.train()
-        mining = _load(network, "", 1, min(_MAX_MINING_S, plan.seconds))
+        mining = load_network(network, "", 1, min(_MAX_MINING_S, plan.seconds))
     final = max(1, flood["final"])
     early, late = _halves(memory)
     return {
         "final_per_second": flood["final"] / flood["seconds"],
-        "finality_p50_seconds_at_100": _quantile(paced["finality"], 0.50),
-        "finality_p99_seconds_at_100": _quantile(paced["finality"], 0.99),
-        "status_p99_seconds": _quantile(mining["status"], 0.99),
-        "status_p99_seconds_at_100": _quantile(paced["status"], 0.99),
-        "status_p99_seconds_under_load": _quantile(flood["status"], 0.99),
+        "finality_p50_seconds_at_100": quantile(paced["finality"], 0.50),
+        "finality_p99_seconds_at_100": quantile(paced["finality"], 0.99),
+        "status_p99_seconds": quantile(mining["status"], 0.99),
+        "status_p99_seconds_at_100": quantile(paced["status"], 0.99),
+        "status_p99_seconds_under_load": quantile(flood["status"], 0.99),
         "cpu_ms_per_transaction": 1000 * cpu / plan.validators / final,
         "node_cores": cpu / flood["seconds"],
         "load_cores": flood["load_cpu_share"],
@@ -111,10 +114,19 @@ def measure_checkout(checkout: Path, plan: Plan) -> dict[str, float]:
 
 
 @contextmanager
-def _running(
+def run_network(
     checkout: Path, validators: int, batches: dict[str, tuple[int, int]]
-) -> Iterator[_Network]:
-    """Run a network of a checkout; its nodes stop when the body ends."""
+) -> Iterator[RunningNetwork]:
+    """Run a network of a checkout; its nodes stop when the body ends.
+
+    Args:
+        checkout: The checkout's root folder.
+        validators: How many nodes there are.
+        batches: By name, how many senders there are and how many transfers each one signs.
+
+    Yields:
+        The network.
+    """
     with tempfile.TemporaryDirectory() as root:
         settings = {"root": root, "validators": validators, "batches": batches}
         process = subprocess.Popen(
@@ -131,7 +143,7 @@ def _running(
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the network of {checkout} did not start")
-            network = _Network(**json.loads(line), process=process)
+            network = RunningNetwork(**json.loads(line), process=process)
             threading.Thread(target=_watch_memory, args=(network,), daemon=True).start()
             yield network
         finally:
@@ -139,10 +151,21 @@ def _running(
             process.wait()
 
 
-def _load(
-    network: _Network, file: str, senders: int, seconds: float, *, rate: float = 0.0
+def load_network(
+    network: RunningNetwork, file: str, senders: int, seconds: float, *, rate: float = 0.0
 ) -> dict[str, Any]:
-    """Run one phase of the load in a process of its own."""
+    """Run one phase of the load in a process of its own.
+
+    Args:
+        network: The network.
+        file: The name of the batch to send; empty to send none.
+        senders: How many senders signed it.
+        seconds: How long the phase lasts.
+        rate: Transfers a second; 0 for as many as become final.
+
+    Returns:
+        What `load_process` counted: `final`, `finality`, `status`, `refusals` and others.
+    """
     settings = {
         "apis": network.apis,
         "receiver": network.receiver,
@@ -166,8 +189,12 @@ def _load(
     return result
 
 
-def _wait_until_idle(network: _Network) -> None:
-    """Wait until the nodes and their workers have started, which takes the workers a while."""
+def wait_until_idle(network: RunningNetwork) -> None:
+    """Wait until the nodes and their workers have started, which takes the workers a while.
+
+    Args:
+        network: The network.
+    """
     deadline, before = time.monotonic() + _START_S, 0.0
     while time.monotonic() < deadline:
         used = sum(_cpu_seconds_of_tree(pid) for pid in network.pids)
@@ -200,7 +227,7 @@ def interpreter(checkout: Path) -> str:
     return str(own) if own.exists() else sys.executable
 
 
-def _watch_memory(network: _Network) -> None:
+def _watch_memory(network: RunningNetwork) -> None:
     while network.process.poll() is None:
         network.memory.append(sum(_memory_mb(pid) for pid in network.pids))
         time.sleep(_MEMORY_S)
@@ -234,8 +261,16 @@ def _halves(memory: Sequence[float]) -> tuple[float, float]:
     return memory[len(memory) // 6], memory[-1]
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Give the value below which a share of all values lies; NaN without values."""
+def quantile(values: Sequence[float], share: float) -> float:
+    """Give the value below which a share of all values lies.
+
+    Args:
+        values: The values, in any order.
+        share: The share, from 0 to 1.
+
+    Returns:
+        The value; NaN without values.
+    """
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
