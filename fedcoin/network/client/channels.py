@@ -188,6 +188,8 @@ def channel_options(max_message_bytes: int) -> GrpcOptions:
         # peer's session, which belongs to a connection.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # The time that one attempt to connect has, and no pause between two attempts. A server on
+        # another continent needs a second with TLS, and one that is paused or busy takes longer.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     )

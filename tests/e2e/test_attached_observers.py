@@ -1,0 +1,80 @@
+"""Whatever an operator attaches to a node stops neither its votes nor its clean exit."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, pay
+from tests.support.keys import ALICE, BOB
+from tests.support.programs import COMMAND, Stage
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+PAYMENTS = 30
+
+
+async def test_a_reader_of_the_database_stops_no_vote_and_no_exit(tmp_path: Path) -> None:
+    """A backup or an open sqlite3 shell: a read transaction, and checkpoints from outside."""
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
+        (node,) = network.nodes
+        await network.start()
+        reader = sqlite3.connect(node.home.chain_path, isolation_level=None)
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM blocks").fetchone()
+        other = sqlite3.connect(node.home.chain_path, isolation_level=None, timeout=0.1)
+        async with node.client() as client:
+            for _ in range(PAYMENTS):
+                await pay(client, ALICE, BOB.address, 1, seconds=20)
+                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        assert reader.execute("SELECT count(*) FROM blocks").fetchone() == before
+        node.program.stop()
+        reader.close()
+        other.close()
+        assert network.finish().height >= PAYMENTS
+
+
+async def test_pauses_as_by_a_debugger_cost_their_time_alone(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
+        (node,) = network.nodes
+        await network.start()
+        async with node.client() as client:
+            for _ in range(5):
+                paying = asyncio.ensure_future(pay(client, ALICE, BOB.address, 1, seconds=30))
+                await asyncio.sleep(0)
+                node.program.signal(signal.SIGSTOP)
+                await asyncio.sleep(1)
+                node.program.signal(signal.SIGCONT)
+                await paying
+        network.finish()
+
+
+async def test_a_log_that_nobody_reads_stops_no_vote_and_no_exit(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        settings = {**IDLE_MINER, "log.level": "debug"}
+        network = Network(stage, [BOND], BRISK, settings=settings)
+        (node,) = network.nodes
+        arguments = [*COMMAND, "start", "--home", str(node.home.root), "--mine"]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE) as process:
+            try:
+                await node.ready()
+                async with node.client() as client:
+                    # Several times what the pipe holds.
+                    for _ in range(1_000):
+                        await client.get_status()
+                    for _ in range(PAYMENTS):
+                        await pay(client, ALICE, BOB.address, 1, seconds=20)
+                process.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                assert await asyncio.to_thread(process.wait, 30) == 0
+                assert time.monotonic() - began < 20
+            finally:
+                process.kill()
