@@ -126,6 +126,9 @@ def run_network(
 
     Yields:
         The network.
+
+    Raises:
+        RuntimeError: It did not start.
     """
     with tempfile.TemporaryDirectory() as root:
         settings = {"root": root, "validators": validators, "batches": batches}
@@ -157,7 +160,7 @@ def load_network(
     """Run one phase of the load in a process of its own.
 
     Args:
-        network: The network.
+        network: The nodes that get the transfers.
         file: The name of the batch to send; empty to send none.
         senders: How many senders signed it.
         seconds: How long the phase lasts.
@@ -193,7 +196,7 @@ def wait_until_idle(network: RunningNetwork) -> None:
     """Wait until the nodes and their workers have started, which takes the workers a while.
 
     Args:
-        network: The network.
+        network: The nodes that are waited for.
     """
     deadline, before = time.monotonic() + _START_S, 0.0
     while time.monotonic() < deadline:

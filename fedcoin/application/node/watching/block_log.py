@@ -14,11 +14,15 @@ log = logging.getLogger(__name__)
 def log_block(new: NewBlock) -> None:
     """Log the height of a final block, the number of its transactions, and what it settles.
 
+    While a node catches up, of the blocks that it appends in one step only the last is logged as
+    information, and those that settle a task.
+
     Args:
         new: The block and what its execution changed.
     """
     header, settled = new.block.header, new.execution.settlement
-    log.info(
+    log.log(
+        logging.DEBUG if new.is_followed and settled is None else logging.INFO,
         "block %d is final: %s, built by %s%s",
         header.height,
         format_count(len(new.block.transactions), "transaction"),
