@@ -73,9 +73,10 @@ class RayExecutor:
         if not ray.is_initialized():
             try:
                 ray.init(address=address or None, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            except Exception as error:  # Ray raises plain Exceptions when a cluster does not start
                 location = f"at {address}" if address else "on this machine"
-                raise WorkerError(f"no Ray cluster {location}: {error}") from error
+                reason = " ".join(str(error).split())[:500]
+                raise WorkerError(f"no Ray cluster {location}: {reason}") from error
         self._ray: Any = ray
         self._num_workers = processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._memory_bytes = memory_bytes

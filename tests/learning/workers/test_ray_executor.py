@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -163,4 +164,22 @@ class TestWithRay:
 @pytest.mark.skipif(_ray is not None, reason="Ray is installed")
 def test_without_ray_it_says_what_to_install() -> None:
     with pytest.raises(WorkerError, match=r"fedcoin\[ray\]"):
+        RayExecutor()
+
+
+@pytest.mark.parametrize(
+    "error", [Exception("The current node timed out\nduring startup."), ConnectionError("refused")]
+)
+def test_whatever_ray_raises_is_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray raises a plain Exception when a cluster on this machine does not start in time."""
+
+    def init(**options: object) -> None:
+        raise error
+
+    fake = ModuleType("ray")
+    fake.init, fake.is_initialized = init, lambda: False  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with pytest.raises(WorkerError, match=r"^no Ray cluster on this machine: [^\n]*$"):
         RayExecutor()
