@@ -53,7 +53,8 @@ class NodeCore:
         self.store.initialise(genesis_changes(genesis))
         self.chain = make_chain(self.store, Ledger(self.store, genesis), clock)
         audit = audit or NoAudit()
-        self.pool = TransactionIntake(Mempool(), self.chain, audit, self.owner, clock)
+        self.mempool = Mempool()
+        self.pool = TransactionIntake(self.mempool, self.chain, audit, self.owner, clock)
         signer = VoteSigner(validator, self.store, genesis) if validator else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, clock)
 

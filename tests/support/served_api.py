@@ -226,9 +226,14 @@ class FakeNodeFacts:
 class FakeOperator:
     level: int = 0
     stopped: bool = False
+    draining: bool = False
 
     def set_log_level(self, level: int) -> None:
         self.level = level
+
+    def drain(self) -> int:
+        self.draining = True
+        return 2
 
     def stop(self) -> None:
         self.stopped = True

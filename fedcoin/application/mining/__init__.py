@@ -6,6 +6,7 @@ recomputes challenged leaves.
 
 * `miner`: one step for each phase of each open task; `task_progress`: how far it is with a task
 * `task_choice`: which open tasks it works on, and which first; `declining`: says which it cannot
+* `draining`: ends its work without losing what it has at stake
 * `sampler`, `progress`: evaluate coalitions until there are enough samples; report the progress
 * `work_store`: samples and salt of each commitment, on disk
 * `task_evaluator`: a task's artifacts, and its job in the worker processes; `coalition_evaluator`:

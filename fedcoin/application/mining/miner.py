@@ -16,12 +16,14 @@ from functools import partial
 from itertools import count
 
 from fedcoin.application.mining.declining import HOPELESS_CODES, decline
+from fedcoin.application.mining.draining import Draining
 from fedcoin.application.mining.progress import Progress, Report
 from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_choice import (
     DEFAULT_FLOOR_PRICE,
     PREEMPTION_FACTOR,
     by_offer,
+    is_due,
     is_worth_mining,
 )
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
@@ -71,13 +73,6 @@ LOG_INTERVAL_MS = 5_000
 """The time between two log lines about the progress of a task, in ms."""
 
 
-def _is_due(task: TaskState, miner: MinerState) -> bool:
-    # True when the task waits for this miner's opening or for its challenged leaves.
-    if task.phase == block_pb2.TASK_PHASE_CHALLENGE:
-        return not miner.salt
-    return task.phase == block_pb2.TASK_PHASE_REVEAL and bool(miner.salt) and not miner.revealed
-
-
 class Miner:
     """Mines with one key on one node. Cancel `run` to stop.
 
@@ -118,6 +113,8 @@ class Miner:
         self._on_progress = progress
         self._floor_price = floor_price
         self._stepped = asyncio.Event()
+        self.draining = Draining(key.address, chain, pool, submit, self._stepped.set)
+        """Whether the miner ends its work, and what it still has at stake."""
         self._tasks: dict[bytes, TaskProgress] = {}
         self._owner = BackgroundTasks("miner")
 
@@ -141,6 +138,8 @@ class Miner:
             return
         for task_id, task in by_offer(opened):
             progress = self._tasks.get(task_id)
+            if await self.draining.lets_go(task_id, task.attempt, progress):
+                continue
             if progress is None and not self._may_mine(task_id, task):
                 continue
             if progress is None:
@@ -149,6 +148,7 @@ class Miner:
             if task.attempt != progress.attempt:
                 await progress.begin_attempt(task.attempt)
             await self._advance(progress, task)
+        self.draining.note(opened)
 
     async def _wait(self, height: int) -> None:
         # Returns when the chain is higher, or when a step has ended and its place is free.
@@ -231,7 +231,7 @@ class Miner:
             if not progress.is_sealed and not await self._make_place(progress):
                 return
             step = partial(self._commit, progress, task)
-        elif miner is not None and _is_due(task, miner):
+        elif miner is not None and is_due(task, miner):
             step = partial(self._reveal, progress, task, miner)
         else:
             return

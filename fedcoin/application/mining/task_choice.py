@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from fedcoin.data.messages.parameters import Parameters
-from fedcoin.v1.state_pb2 import TaskState
+from fedcoin.v1 import block_pb2
+from fedcoin.v1.state_pb2 import MinerState, TaskState
 
 DEFAULT_FLOOR_PRICE: Final = 1_000
 """In sap for each million of evaluations, of which one core makes some 10 million in a second."""
@@ -50,3 +51,18 @@ def by_offer(tasks: Mapping[bytes, TaskState]) -> list[tuple[bytes, TaskState]]:
         Ids and tasks: the highest offer first, of equal ones the oldest.
     """
     return sorted(tasks.items(), key=lambda item: -item[1].offer)
+
+
+def is_due(task: TaskState, miner: MinerState) -> bool:
+    """Tell whether a task waits for a miner's opening or for its challenged leaves.
+
+    Args:
+        task: The record of an open task.
+        miner: The miner's record in it.
+
+    Returns:
+        True when the miner should reveal now.
+    """
+    if task.phase == block_pb2.TASK_PHASE_CHALLENGE:
+        return not miner.salt
+    return task.phase == block_pb2.TASK_PHASE_REVEAL and bool(miner.salt) and not miner.revealed

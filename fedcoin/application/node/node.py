@@ -183,7 +183,7 @@ class Node:
             self.network,
             self.artifacts,
             self.facts,
-            NodeOperator(stopping),
+            NodeOperator(stopping, lambda: None if self.miner is None else self.miner.draining),
         )
         self.api = ApiServer(
             backend,
@@ -210,6 +210,7 @@ class Node:
         )
         self.metrics = self._metrics(config, home) if config.metrics.listen else None
         self._warm = config.miner.warm
+        self._stopping = stopping
         self._mempool_file = MempoolFile(home.mempool_path, self.pool)
         self.pool.on_admitted(self.network.transaction_relay.relay)
         self.chain.on_block(self._announce)
@@ -257,6 +258,7 @@ class Node:
             if self._warm:
                 self.owner.start(start_early(self.worker), name="worker")
             self.owner.start(self.miner.run(), name="miner", vital=True)
+            self.owner.start(self._stop_when_drained(self.miner), name="draining")
         if self._components.run_beside is not None:
             beside = self._components.run_beside(self.network, self.chain, self.artifacts)
             self.owner.start(beside, name="beside")
@@ -275,6 +277,10 @@ class Node:
         refused = peer_options(config).refused_keys
         self.network.refuse_keys(refused)
         return f"{format_count(len(refused), 'node key')} refused; others apply at the next start"
+
+    async def _stop_when_drained(self, miner: Miner) -> None:
+        await miner.draining.wait()
+        self._stopping.set()
 
     async def _set_not_serving(self) -> None:
         await asyncio.gather(self.api.set_not_serving(), self.network.set_not_serving())

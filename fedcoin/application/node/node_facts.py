@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedcoin.application.mining.draining import Draining
 from fedcoin.application.node.watching.certificate_watch import CertificateWatch
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
 from fedcoin.application.node.watching.vote_watch import VoteWatch
@@ -62,6 +63,17 @@ class NodeOperator:
 
     stopping: asyncio.Event
     """Set when the node should stop."""
+    find_draining: Callable[[], Draining | None]
+    """Returns the draining of the node's miner; None when the node does not mine."""
+
+    def drain(self) -> int:
+        """Implement `OperatorPort.drain`: finish what is committed; the node then stops."""
+        draining = self.find_draining()
+        if draining is None:
+            self.stopping.set()
+            return 0
+        draining.ask()
+        return draining.at_stake
 
     def set_log_level(self, level: int) -> None:
         """Implement `OperatorPort.set_log_level`: change how much the node logs."""

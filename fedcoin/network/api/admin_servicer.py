@@ -116,6 +116,10 @@ class AdminServicer(AdminServiceServicer):
         path = Path(request.path)
         return await asyncio.to_thread(self._backup, path)
 
+    async def Drain(self, request: pb.DrainRequest, context: CallContext) -> pb.DrainResponse:
+        """Have the miner finish what it has committed to, and then stop the node."""
+        return pb.DrainResponse(at_stake=self._operator.drain())
+
     async def Stop(self, request: pb.StopRequest, context: CallContext) -> pb.StopResponse:
         """Begin to stop the node."""
         self._operator.stop()

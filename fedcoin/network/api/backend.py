@@ -90,6 +90,14 @@ class OperatorPort(Protocol):
         """
         ...
 
+    def drain(self) -> int:
+        """Have the miner finish what it has committed to, and then stop the node.
+
+        Returns:
+            How many commitments and transactions are still to be finished.
+        """
+        ...
+
     def stop(self) -> None:
         """Begin to stop the node, and return at once."""
         ...

@@ -77,7 +77,7 @@ PERMISSIONS: Final[Mapping[str, ApiRole | Rule]] = MappingProxyType(
         **_methods(
             "fedcoin.v1.AdminService",
             ApiRole.ADMIN,
-            "AddPeer DropPeer BanPeer SetLogLevel Backup Stop",
+            "AddPeer DropPeer BanPeer SetLogLevel Backup Drain Stop",
         ),
         **_methods(
             "fedcoin.v1.FederatedLearningService",

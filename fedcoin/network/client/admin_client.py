@@ -108,6 +108,18 @@ class AdminClient(GrpcClient):
         request = pb.BackupRequest(path=str(path))
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)
 
+    async def drain(self) -> int:
+        """Have the miner finish what it has committed to; then the node stops. May be repeated.
+
+        Returns:
+            How many commitments and transactions are still to be finished; 0 when the node is
+            about to stop.
+
+        Raises:
+            RpcError: The call failed.
+        """
+        return (await self.call(self._admin.Drain, pb.DrainRequest())).at_stake
+
     async def stop(self) -> None:
         """Ask the node to stop cleanly. Returns when the stop has begun.
 

@@ -66,6 +66,12 @@ async def test_the_log_level(live: ServedApi) -> None:
     assert (failure.field, failure.limit) == ("level", "debug, info, warning, error")
 
 
+async def test_draining(live: ServedApi) -> None:
+    assert await live.admin.drain() == 2
+    assert live.operator.draining
+    assert not live.operator.stopped
+
+
 async def test_stopping(live: ServedApi) -> None:
     await live.admin.stop()
     assert live.operator.stopped

@@ -201,7 +201,7 @@ async def test_what_both_sides_dropped_is_given_again(
         await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[1].pool.get(transaction.hash) is not None)
         for node in nodes:
-            node.pool._mempool.remove(transaction.hash)
+            node.mempool.remove(transaction.hash)
             monkeypatch.setattr(node.pool, "dropped_reason", {transaction.hash: "no room"}.get)
         await nodes[0].pool.submit(transaction)
         await until(lambda: nodes[1].pool.get(transaction.hash) is not None)
