@@ -2,6 +2,7 @@
 
     CAMPAIGN-ROUND-ADDRESS.json      the signed update and the server's signed receipt
     CAMPAIGN-ROUND-ADDRESS.weights   the update's weights, until the round is paid
+    CAMPAIGN-ROUND-ADDRESS.update    the signed update, where its receipt comes later
 
 With both a client can show that the server took its update, and have it valued without the server.
 """
@@ -63,10 +64,7 @@ def check_receipt(
         RefusalError: BAD_RECEIPT when it is invalid, is for another update, was signed by another
             key than the server's, or has a time that is more than ten minutes from `now_ms`.
     """
-    try:
-        receipt = decode_update_receipt(envelope, genesis_hash)
-    except RefusalError as refusal:
-        raise _bad(f"is invalid: {refusal.message}") from refusal
+    receipt = _decode(envelope, genesis_hash)
     if not receipt.is_for(update):
         raise _bad("is for another update")
     if server is not None and receipt.server != server:
@@ -142,6 +140,50 @@ class ReceiptFolder:
         replace_file(path, json.dumps(content, indent=1).encode())
         return path
 
+    def save_update(self, update: Update, weights: bytes) -> None:
+        """Write an update whose receipt will come later, and its weights.
+
+        Args:
+            update: The client's own update.
+            weights: The content of the update's artifact.
+        """
+        self._path.mkdir(parents=True, exist_ok=True)
+        replace_file(self.weights_path(update), weights)
+        path = self._path / f"{_stem(update)}.update"
+        replace_file(path, update.envelope.SerializeToString())
+
+    def add_receipt(self, envelope: SignedReceipt, now_ms: int) -> KeptReceipt:
+        """Add the receipt for an update that `save_update` wrote.
+
+        The weights of the client's updates two rounds before and earlier are deleted: those rounds
+        are over.
+
+        Args:
+            envelope: The signed receipt, as it was received.
+            now_ms: The client's time, Unix ms.
+
+        Returns:
+            The receipt with its update, both on the disk.
+
+        Raises:
+            RefusalError: BAD_RECEIPT when it is invalid, or for no such update (`check_receipt`).
+            OSError: A file cannot be read or written.
+        """
+        for path in sorted(self._path.glob("*.update")):
+            update = decode_update(SignedUpdate.FromString(path.read_bytes()), self._genesis_hash)
+            if not _decode(envelope, self._genesis_hash).is_for(update):
+                continue
+            kept = check_receipt(envelope, update, self._genesis_hash, server=None, now_ms=now_ms)
+            self.save(kept, self.weights_path(update).read_bytes())
+            path.unlink()
+            for earlier in self.load():
+                other = earlier.update
+                is_own = (other.campaign_id, other.address) == (update.campaign_id, update.address)
+                if is_own and other.round < update.round - 1:
+                    self.drop_weights(other)
+            return kept
+        raise _bad("is for no update that this client has signed")
+
     def load(self) -> tuple[KeptReceipt, ...]:
         """Read all receipts, and verify their signatures.
 
@@ -187,6 +229,13 @@ class ReceiptFolder:
             return KeptReceipt(update, receipt)
         except (OSError, ValueError, KeyError, TypeError, RefusalError) as error:
             raise _bad(f"in {path} cannot be used: {error}") from error
+
+
+def _decode(envelope: SignedReceipt, genesis_hash: bytes) -> SignedUpdateReceipt:
+    try:
+        return decode_update_receipt(envelope, genesis_hash)
+    except RefusalError as refusal:
+        raise _bad(f"is invalid: {refusal.message}") from refusal
 
 
 def _stem(update: Update) -> str:

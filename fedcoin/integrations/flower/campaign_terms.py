@@ -13,7 +13,7 @@ from fedcoin.data.errors import RefusalError
 
 UNUSED: Final = frozenset(
     {
-        "enabled", "listen", "key", "clients", "join_seconds", "round_seconds", "receipt_seconds",
+        "enabled", "listen", "key", "clients", "join_seconds", "round_seconds",
         "epochs", "batch_size", "learning_rate", "seed",
     }
 )  # fmt: skip
@@ -27,7 +27,8 @@ def read_terms_of_campaign(campaign: Mapping[str, object]) -> CoordinatorConfig:
         campaign: Settings of the table `[coordinator]` by name, such as `budget`.
 
     Returns:
-        The settings, without receipts, which a Flower client has no way to get in time.
+        The settings. Without `receipt_seconds` the campaign has no receipts: clients need
+            `keep_receipts` to get them.
 
     Raises:
         RefusalError: BAD_CONFIG for a wrong value, and for a setting that Flower decides;
@@ -41,8 +42,12 @@ def read_terms_of_campaign(campaign: Mapping[str, object]) -> CoordinatorConfig:
             " clients train, and how; leave it out",
             field=f"campaign.{unused[0]}",
         )
-    config = assemble({f"coordinator.{name}": value for name, value in campaign.items()})
-    return replace(config.coordinator, receipt_seconds=0.0)
+    settings = {"receipt_seconds": 0, **campaign}
+    seconds = settings["receipt_seconds"]
+    if isinstance(seconds, (int, float)) and seconds:
+        # Bounds the receipts' window from below; how long clients train is Flower's to decide.
+        settings["round_seconds"] = min(seconds / 2, CoordinatorConfig().round_seconds)
+    return assemble({f"coordinator.{name}": value for name, value in settings.items()}).coordinator
 
 
 def one_round_of(config: CoordinatorConfig) -> CoordinatorConfig:

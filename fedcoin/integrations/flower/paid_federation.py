@@ -17,14 +17,22 @@ from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.integrations.flower.campaign_terms import read_terms_of_campaign
 from fedcoin.integrations.flower.event_loop_thread import EventLoopThread
 from fedcoin.integrations.flower.paid_rounds import PaidRounds
-from fedcoin.integrations.flower.round_terms import RECORD, RoundTerms, take_update
+from fedcoin.integrations.flower.round_terms import (
+    RECEIPT_ACTION,
+    RECORD,
+    RoundTerms,
+    receipt_content,
+    take_update,
+)
 from fedcoin.integrations.flower.tensor_layout import TensorLayout, match_layout
 from fedcoin.integrations.flower.train_replies import (
     EXAMPLES_KEY,
@@ -39,6 +47,7 @@ from fedcoin.v1.artifact_pb2 import ModelSpec
 
 _NANO: Final = 1e-9
 _TIMEOUT_S: Final = 3600.0
+_RECEIPTS_S: Final = 60.0
 
 
 class PaidFederation(WrappedStrategy):
@@ -89,8 +98,10 @@ class PaidFederation(WrappedStrategy):
         self._genesis_hash = (
             genesis if isinstance(genesis, bytes) else parse_genesis_argument(genesis)
         )
+        terms = read_terms_of_campaign({**default, **campaign})
+        self._key, self._has_receipts = key, terms.receipt_seconds > 0
         self._rounds = PaidRounds(
-            read_terms_of_campaign({**default, **campaign}),
+            terms,
             key,
             self._genesis_hash,
             node,
@@ -104,6 +115,7 @@ class PaidFederation(WrappedStrategy):
         self._layout = TensorLayout((), ())
         self._is_round_each = False
         self._sent = ArrayRecord()
+        self._grid: Grid | None = None
         self._next: ArrayRecord | None = None
         """The arrays that the campaign's next round starts from, once a round has ended."""
         self.records: list[RoundRecord] = []
@@ -203,6 +215,7 @@ class PaidFederation(WrappedStrategy):
         """
         weights = b"" if arrays is self._next else self._layout.encode(arrays)
         self._running().call(self._rounds.begin(weights))
+        self._grid = grid
         campaign = self._rounds.campaign
         sent = arrays
         if weights and compute_artifact_id(weights) != campaign.base:
@@ -231,7 +244,10 @@ class PaidFederation(WrappedStrategy):
             those of the payment.
         """
         answered, failed = split_replies(replies)
-        accepted = self._accept(answered)
+        pairs = self._accept(answered)
+        if self._has_receipts:
+            self._hand_out_receipts(pairs)
+        accepted = [reply for reply, _ in pairs]
         arrays, metrics = super().aggregate_train(server_round, [*accepted, *failed])
         began = time.monotonic()
         record = self._running().call(self._rounds.end())
@@ -245,7 +261,24 @@ class PaidFederation(WrappedStrategy):
                 self._next = arrays
         return arrays, metrics
 
-    def _accept(self, replies: Iterable[Message]) -> list[Message]:
+    def _hand_out_receipts(self, accepted: Iterable[tuple[Message, Update]]) -> None:
+        """Send each client its receipt, before the task is opened."""
+        messages = []
+        for reply, update in accepted:
+            receipt = sign_receipt(update, unix_ms(), self._key, self._genesis_hash)
+            node, kind = reply.metadata.src_node_id, f"query.{RECEIPT_ACTION}"
+            content = receipt_content(receipt)
+            messages.append(Message(content, dst_node_id=node, message_type=kind))
+        assert self._grid is not None
+        answers = list(self._grid.send_and_receive(messages, timeout=_RECEIPTS_S))
+        failed = [answer for answer in answers if answer.has_error()]
+        for answer in failed:
+            logger.warning(
+                "node %d keeps no receipt: %s", answer.metadata.src_node_id, answer.error.reason
+            )
+        logger.info("%d of %d clients keep a receipt", len(answers) - len(failed), len(messages))
+
+    def _accept(self, replies: Iterable[Message]) -> list[tuple[Message, Update]]:
         """Submit the replies' updates to the campaign; returns those accepted, by address."""
         read: list[tuple[Message, Update, bytes]] = []
         for reply in replies:
@@ -256,12 +289,12 @@ class PaidFederation(WrappedStrategy):
         # In the order of addresses, so that the order of replies changes no rounding.
         read.sort(key=lambda one: one[1].address)
         pairs = [(update, weights) for _, update, weights in read]
-        accepted: list[Message] = []
-        for (reply, _, _), refused in zip(
+        accepted: list[tuple[Message, Update]] = []
+        for (reply, update, _), refused in zip(
             read, self._running().call(self._rounds.submit(pairs)), strict=True
         ):
             if refused is None:
-                accepted.append(reply)
+                accepted.append((reply, update))
             else:
                 _leave_out(reply, refused)
         return accepted

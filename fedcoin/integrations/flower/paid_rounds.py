@@ -310,7 +310,12 @@ class PaidRounds:
             await self._delivery.deliver(action, campaign.pending, self._save_pending)
             campaign.pending, campaign.phase = b"", CampaignPhase.FINISHED
             await self._file.save(campaign)
-            self._report(f"campaign {campaign.campaign_id.hex()} is closed; the rest is returned")
+            ending = (
+                "closes when its clients can register no receipts any more, and the rest returns"
+                if self._config.receipt_seconds
+                else "is closed; the rest is returned"
+            )
+            self._report(f"campaign {campaign.campaign_id.hex()} {ending}")
 
     async def _begin_campaign(self, initial: bytes) -> Campaign:
         config, earlier = self._config, self._campaign

@@ -15,10 +15,13 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.integrations.flower.tensor_layout import TensorLayout
 from fedcoin.integrations.flower.train_replies import EXAMPLES_KEY
-from fedcoin.v1.task_pb2 import SignedUpdate
+from fedcoin.v1.task_pb2 import SignedReceipt, SignedUpdate
 
 RECORD: Final = "fedcoin"
 """The name of the record, in messages and in replies."""
+
+RECEIPT_ACTION: Final = "fedcoin_receipt"
+"""The action of the query with which the server sends a receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,40 @@ def take_update(content: RecordDict) -> SignedUpdate:
         return SignedUpdate.FromString(raw)
     except DecodeError as error:
         raise _malformed("holds bytes that are no signed update") from error
+
+
+def receipt_content(receipt: SignedReceipt) -> RecordDict:
+    """Return the content of the message that brings a client its receipt.
+
+    Args:
+        receipt: The signed receipt.
+
+    Returns:
+        A record `fedcoin` with the receipt.
+    """
+    return RecordDict({RECORD: ConfigRecord({"receipt": receipt.SerializeToString()})})
+
+
+def read_receipt(content: RecordDict) -> SignedReceipt:
+    """Read the receipt from a message's content.
+
+    Args:
+        content: The message's content.
+
+    Returns:
+        The receipt as it travelled; its signature is not checked.
+
+    Raises:
+        RefusalError: MALFORMED when there is none, or it is no SignedReceipt.
+    """
+    record = content.config_records.get(RECORD)
+    raw = record.get("receipt") if record is not None else None
+    if not isinstance(raw, bytes):
+        raise _malformed("holds no receipt")
+    try:
+        return SignedReceipt.FromString(raw)
+    except DecodeError as error:
+        raise _malformed("holds bytes that are no signed receipt") from error
 
 
 def _malformed(fault: str) -> RefusalError:

@@ -8,77 +8,22 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedcoin.application.configuration.pinned_genesis import parse_genesis_argument
+from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.manifest import compute_artifact_id
-from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.data.messages.client_names import check_name
-from fedcoin.data.messages.updates import sign_update
+from fedcoin.data.messages.updates import decode_update, sign_update
+from fedcoin.integrations.flower.node_options import (
+    context_genesis,
+    context_home,
+    context_key,
+    context_name,
+)
 from fedcoin.integrations.flower.round_terms import RECORD, RoundTerms, add_update, read_terms
 from fedcoin.integrations.flower.train_replies import count_examples, read_arrays
 from fedcoin.integrations.flower.triton_guard import keep_triton_out
 from fedcoin.v1.task_pb2 import ClientUpdate
-
-KEY_OPTION = "fedcoin-key"
-"""The entry of a node's config with the path of the client's key file."""
-GENESIS_OPTION = "fedcoin-genesis"
-"""The entry of a node's config with the network's genesis: a path, or a hash of 64 hex digits."""
-
-
-NAME_OPTION = "fedcoin-name"
-"""The entry of a node's config with what the client calls itself; without it, it has no name."""
-
-
-def context_key(context: Context) -> KeyPair:
-    """Load the key that the node's config names as `fedcoin-key`.
-
-    Args:
-        context: The context of the client app.
-
-    Returns:
-        The client's key pair.
-
-    Raises:
-        RefusalError: BAD_ARGUMENT when the config has no such entry; BAD_KEY_FILE when others can
-            read the file or it is malformed; WRONG_PASSPHRASE when it is encrypted.
-    """
-    return load_key(Path(_read_option(context, KEY_OPTION)))
-
-
-def context_genesis(context: Context) -> bytes:
-    """Read the genesis that the node's config names as `fedcoin-genesis`.
-
-    Args:
-        context: The context of the client app.
-
-    Returns:
-        The genesis hash, 32 bytes.
-
-    Raises:
-        RefusalError: BAD_ARGUMENT when the config has no such entry; BAD_GENESIS when the file is
-            malformed.
-        ValueError: The entry is neither a file nor a hash.
-    """
-    return parse_genesis_argument(_read_option(context, GENESIS_OPTION))
-
-
-def context_name(context: Context) -> str:
-    """Read the name that the node's config gives the client as `fedcoin-name`.
-
-    Args:
-        context: The context of the client app.
-
-    Returns:
-        The name; empty when the config has no such entry.
-
-    Raises:
-        RefusalError: MALFORMED when it is not allowed, as in `check_name`.
-    """
-    name = str(context.node_config.get(NAME_OPTION, ""))
-    check_name(name, NAME_OPTION)
-    return name
 
 
 class SigningMod:
@@ -95,6 +40,9 @@ class SigningMod:
         genesis: The genesis hash of the network to sign for (32 bytes), or a function that finds
             it. It must not come from the server, which could otherwise have updates signed for
             another network. By default it comes from the node's config, entry `fedcoin-genesis`.
+        home: The client's home folder, or a function that finds it, in which each update waits for
+            its receipt (`keep_receipts`). By default it comes from the node's config, entry
+            `fedcoin-home`; without it no update is kept.
 
     What the client calls itself comes from the node's config, too: entry `fedcoin-name`.
     """
@@ -103,8 +51,10 @@ class SigningMod:
         self,
         key: KeyPair | Callable[[Context], KeyPair] = context_key,
         genesis: bytes | Callable[[Context], bytes] = context_genesis,
+        home: Path | Callable[[Context], Path | None] = context_home,
     ) -> None:
         self._key = key
+        self._home = home
         self._genesis = genesis
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -135,16 +85,21 @@ class SigningMod:
             return reply
         key = self._key if isinstance(self._key, KeyPair) else self._key(context)
         genesis = self._genesis if isinstance(self._genesis, bytes) else self._genesis(context)
+        weights = terms.layout.encode(read_arrays(reply.content))
         update = ClientUpdate(
             campaign_id=terms.campaign_id,
             round=terms.round,
             base=terms.base,
-            update=compute_artifact_id(terms.layout.encode(read_arrays(reply.content))),
+            update=compute_artifact_id(weights),
             num_samples=count_examples(reply.content, terms.examples_key),
             address=key.address,
             name=context_name(context),
         )
-        add_update(reply.content, sign_update(update, key, genesis))
+        signed = sign_update(update, key, genesis)
+        home = self._home(context) if callable(self._home) else self._home
+        if home is not None:
+            ReceiptFolder(home, genesis).save_update(decode_update(signed, genesis), weights)
+        add_update(reply.content, signed)
         return reply
 
 
@@ -158,15 +113,3 @@ def _check_base(terms: RoundTerms, message: Message) -> None:
             field="base",
             limit=terms.base.hex(),
         )
-
-
-def _read_option(context: Context, name: str) -> str:
-    value = context.node_config.get(name)
-    if not isinstance(value, str):
-        raise RefusalError(
-            ApplicationCode.BAD_ARGUMENT,
-            f"the node's config has no text under {name}: start the SuperNode with"
-            f" --node-config '{name}=\"...\"', or pass SigningMod a key and a genesis",
-            field=name,
-        )
-    return value

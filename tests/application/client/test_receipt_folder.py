@@ -62,6 +62,28 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
     assert folder.load() == (kept(1), kept(2))
 
 
+def test_receipts_that_come_later(tmp_path: Path) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    for round in (1, 2, 3):
+        folder.save_update(update(round), f"weights {round}".encode())
+        assert folder.load() == tuple(map(kept, range(1, round)))
+        assert folder.add_receipt(receipt(round), NOW) == kept(round)
+    assert folder.load() == (kept(1), kept(2), kept(3))
+    # Weights of rounds before the last one are deleted: those rounds are over.
+    assert not folder.weights_path(update(1)).exists()
+    assert folder.weights_path(update(2)).read_bytes() == b"weights 2"
+    for wrong in (receipt(3), receipt(4)):
+        with pytest.raises(RefusalError, match="no update that this client has signed"):
+            folder.add_receipt(wrong, NOW)
+    folder.save_update(update(4), b"four")
+    with pytest.raises(RefusalError, match="from now"):
+        folder.add_receipt(receipt(4, time_ms=NOW - 10**7), NOW)
+    forged = receipt(4)
+    forged.signature = bytes(64)
+    with pytest.raises(RefusalError, match="is invalid"):
+        folder.add_receipt(forged, NOW)
+
+
 def test_files_that_are_no_receipts_of_this_network(tmp_path: Path) -> None:
     folder = ReceiptFolder(tmp_path, GENESIS_HASH)
     path = folder.save(kept(), b"weights")

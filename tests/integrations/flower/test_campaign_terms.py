@@ -17,6 +17,12 @@ def test_settings_are_those_of_a_coordinator_without_receipts() -> None:
     assert config.receipt_seconds == 0
 
 
+@pytest.mark.parametrize(("seconds", "round_seconds"), [(3600, 60.0), (6, 3.0)])
+def test_receipts_are_asked_for(seconds: int, round_seconds: float) -> None:
+    config = read_terms_of_campaign({"receipt_seconds": seconds})
+    assert (config.receipt_seconds, config.round_seconds) == (seconds, round_seconds)
+
+
 def test_one_round_has_its_part_of_the_budget() -> None:
     config = one_round_of(read_terms_of_campaign({"budget": "30fdc", "rounds": 3}))
     assert (config.budget, config.rounds) == (10 * 10**8, 1)

@@ -18,15 +18,23 @@ import torch
 from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.serverapp.strategy import FedAdam, FedAvg, Result
 
+from fedcoin.application.client.receipt_claims import (
+    build_registration,
+    find_receipt,
+    open_next_round,
+)
+from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.application.coordinator.settlement import RoundSettlement
+from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
-from fedcoin.integrations.flower import PaidFederation, SigningMod
+from fedcoin.integrations.flower import PaidFederation, SigningMod, keep_receipts
 from fedcoin.integrations.flower.campaign_terms import read_terms_of_campaign
 from fedcoin.integrations.flower.paid_rounds import PaidRounds
 from fedcoin.integrations.torch import export
 from fedcoin.learning.training.datasets import load_dataset
+from fedcoin.v1.block_pb2 import TaskPhase
 from tests.support.flower_grid import NODE_IDS, LocalGrid, Train, training_app
 from tests.support.training_site import SERVER, TrainingSite, client_key, site
 
@@ -246,6 +254,46 @@ async def test_a_server_that_was_killed_goes_on(
     tasks = await paid.here.client.list_tasks(bytes.fromhex(campaign.campaign_id))
     assert sorted(task.round for task in tasks) == [1, 2, 3]
     assert result.arrays
+
+
+async def test_clients_have_updates_valued_by_receipts_when_the_server_dies(
+    paid: PaidSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server dies in round 2, after it has sent the receipts and before it opens the task."""
+    here, genesis = paid.here, paid.here.chain.genesis_hash
+    homes = {number: here.root / f"client-{number}" for number in (0, 1)}
+    mods = {number: paid.mod(number, home=home) for number, home in homes.items()}
+    grid = paid.grid(fitting(0, 100), fitting(1, 100), mods=mods)
+    for number, app in enumerate(grid.apps.values()):
+        keep_receipts(app, homes[number], genesis)
+
+    async def killed(*arguments: Any) -> Any:
+        raise OSError("the server is killed")
+
+    def evaluate(number: int, arrays: ArrayRecord) -> None:
+        if number == 1:
+            monkeypatch.setattr(PaidRounds, "end", killed)
+
+    server = paid.federation(rounds=3, receipt_seconds=6)
+    with pytest.raises(OSError, match="killed"):
+        await asyncio.to_thread(server.start, grid, initial(), evaluate_fn=evaluate)
+    assert len(server.records) == 1
+    (campaign,) = await here.client.list_campaigns()
+    campaign_id = bytes.fromhex(campaign.campaign_id)
+    for number, home in homes.items():
+        folder = ReceiptFolder(home, genesis)
+        assert [kept.update.round for kept in folder.load()] == [1, 2]
+        assert {kept.receipt.server for kept in folder.load()} == {SERVER.address}
+        key = client_key(number)
+        kept = find_receipt(folder, campaign_id, 2, key.address)
+        await here.client.upload_artifact(folder.weights_path(kept.update))
+        await Wallet(here.client, key, here.chain).execute(build_registration(kept, ()))
+    wallet = Wallet(here.client, client_key(0), here.chain)
+    opened = await open_next_round(here.client, wallet, campaign_id, (), print)
+    async for view in here.client.watch_task(opened.hex()):
+        last = view
+    assert (last.round, len(last.clients), bool(last.opener)) == (2, 2, True)
+    assert TaskPhase.Name(last.phase) == "TASK_PHASE_SETTLED"
 
 
 async def test_another_strategy_has_a_campaign_for_each_round(paid: PaidSite) -> None:
