@@ -60,7 +60,7 @@ def test_veto_players_and_gloves(
     assert np.isfinite(estimate.std_errors).all()
 
 
-@pytest.mark.parametrize("n", [10, 13])
+@pytest.mark.parametrize("n", [10, pytest.param(13, marks=pytest.mark.slow)])
 def test_intervals_of_one_against_all(n: int) -> None:
     truth = np.full(n, 2 / (n * (n - 1)))
     truth[0] = 1 - 2 / n

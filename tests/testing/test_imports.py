@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.support.paths import PACKAGE, ROOT, TESTS
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yields the modules that a file imports anywhere, functions included."""
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """Returns the modules that a file imports anywhere, functions included."""
+    return tuple(_find_imports(path))
+
+
+def _find_imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

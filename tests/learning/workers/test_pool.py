@@ -188,13 +188,13 @@ async def test_batches_grow_with_the_pace_and_their_time_is_bounded(long_job: Ut
 async def test_a_request_of_any_length_is_cut_into_batches(long_job: UtilityJob) -> None:
     executor = RecordingExecutor(2)
     pool = WorkerPool(executor=executor)
-    rows = all_coalitions(13)[:500]
+    rows = all_coalitions(13)[:250]
     try:
         await pool.open_job(long_job)
         counts = await pool.evaluate(long_job.job_id, rows)
         sizes = executor.sizes[::2]
         assert sizes == executor.sizes[1::2]  # both workers count every batch
-        assert sum(sizes) == 500
+        assert sum(sizes) == 250
         assert sizes[0] == FIRST_BATCH
         assert all(later <= MAX_GROWTH * max(sizes[:k]) for k, later in enumerate(sizes) if k)
         expected = jobs.load_evaluator(long_job).evaluate(rows)

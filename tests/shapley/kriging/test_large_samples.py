@@ -23,7 +23,7 @@ def test_the_known_values_are_those_of_small_games_and_of_the_security_council()
     np.testing.assert_allclose(security_council().values(), np.array([421] * 5 + [4] * 10) / 2145)
 
 
-@pytest.mark.parametrize("budget", [1_700, 10_000])
+@pytest.mark.parametrize("budget", [1_700, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_more_evaluations_do_not_bias_the_security_council(budget: int) -> None:
     vote = security_council()
     errors, covered = [], []

@@ -33,7 +33,9 @@ def test_a_home_in_use_is_refused(fedcoin: Any, live: Live) -> None:
         assert outcome.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("listener", ["--api-listen", "--peers-listen"])
+@pytest.mark.parametrize(
+    "listener", [pytest.param("--api-listen", marks=pytest.mark.slow), "--peers-listen"]
+)
 def test_a_port_in_use_is_refused(live: Live, tmp_path: Path, listener: str) -> None:
     home = Home(tmp_path / "home")
     peers, api = reserve_addresses(2)
