@@ -202,12 +202,15 @@ class ExplorerApp:
         return self._show(ProofForm(task, address) if task and address else ProofForm("", ""))
 
     async def _events(self, request: Request) -> Response:
+        from starlette.responses import Response as PlainResponse
         from starlette.responses import StreamingResponse
 
         if not self._streams.has_room:
             return self._fail(503, TOO_BUSY)
-        events = self._streams.open(request.headers.get("last-event-id", ""))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        if request.method == "HEAD":
+            return PlainResponse(media_type="text/event-stream", headers=headers)
+        events = self._streams.open(request.headers.get("last-event-id", ""))
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
     async def _asset(self, request: Request) -> Response:

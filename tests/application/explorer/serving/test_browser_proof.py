@@ -118,6 +118,15 @@ def test_a_true_proof_is_valid(proved: Proved, scripts: Path) -> None:
     assert int(payment["power"]) * 3 > int(payment["totalPower"]) * 2
 
 
+def test_the_golden_vector_is_valid(scripts: Path) -> None:
+    vector = json.loads((TESTS / "vectors/payment_proofs.json").read_text())
+    document = json.dumps(vector["document"]).encode()
+    (found,) = check_all(scripts, [document], vector["genesis"].encode())
+    amounts = [payment["amount"] for payment in found["payments"]]
+    assert amounts == [str(payment["amount"]) for payment in vector["document"]["payments"]]
+    assert found["genesisHash"] == vector["genesis_hash"]
+
+
 def mutations(document: Any, rng: random.Random) -> list[bytes]:
     """Return documents with one change each: of a digit, a member, or a value's type."""
     text = json.dumps(document)

@@ -5,7 +5,7 @@ import json
 from contextlib import aclosing
 from pathlib import Path
 
-from tests.support.explored_chain import Explored, explore, play
+from tests.support.explored_chain import Explored, call, explore, play
 from tests.support.waiting import until
 
 
@@ -70,6 +70,13 @@ async def test_a_lost_node_is_told(tmp_path: Path) -> None:
         await until(lambda: not explored.follower.is_connected)
         _, node = await read(explored, 2)
         assert data_of(node) == {"connected": False}
+
+
+async def test_the_head_of_a_stream_opens_none(tmp_path: Path) -> None:
+    async with explore(tmp_path) as explored:
+        answer = await call(explored.app, "HEAD", "/events", {"host": "localhost"})
+        assert (answer.status, answer.text) == (200, "")
+        assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_streams_end_before_the_server(tmp_path: Path) -> None:
