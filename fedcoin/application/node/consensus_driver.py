@@ -88,8 +88,9 @@ class ConsensusDriver:
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._own_vote_listeners: list[Callable[[Vote], None]] = []
-        # When the last block became final here, Unix ms, and how long the next one waits then.
-        self._paused_ms = self._pause_ms = 0
+        # When the last block became final here and when voting on it began, Unix ms, and how long
+        # the next one waits.
+        self._paused_ms = self._pause_ms = self._began_ms = 0
         self._is_pausing = False
         self._voting = self._next_voting()
         self._late = LateVotes()
@@ -207,7 +208,8 @@ class ConsensusDriver:
         if new.is_followed:
             return
         self._paused_ms = self._clock()
-        self._pause_ms = compute_pause_ms(len(new.block.transactions))
+        took_ms = self._paused_ms - self._began_ms if self._voting.is_started else 0
+        self._pause_ms = compute_pause_ms(len(new.block.transactions), took_ms)
         self._after_jump()
 
     def _after_jump(self) -> None:
@@ -258,6 +260,7 @@ class ConsensusDriver:
 
     def _begin(self) -> None:
         if not self._voting.is_started:
+            self._began_ms = self._clock()
             self._enqueue(self._voting.start())
 
     def _cancel_timers(self) -> None:

@@ -2,7 +2,9 @@
 
 A block of 5 transactions costs all validators nearly as much as one of 500. So the pause after a
 block grows with the number of its transactions: after a few there is none, and under load blocks
-come as far apart as their content is worth.
+come as far apart as their content is worth. It also grows with the time that voting took: where
+many validators share few processors, or are far from each other, what is sent meanwhile is worth
+waiting for.
 """
 
 from __future__ import annotations
@@ -14,14 +16,22 @@ _FEW: Final = 50
 _MS_PER_TRANSACTION: Final = 1
 _MAX_PAUSE_MS: Final = 300
 
+_SHORT_MS: Final = 300
+"""Voting that takes so long is worth no pause."""
+_MAX_LONG_PAUSE_MS: Final = 1_000
 
-def compute_pause_ms(num_transactions: int) -> int:
+
+def compute_pause_ms(num_transactions: int, took_ms: int) -> int:
     """Compute how long after a block the next height may begin, unless a deadline is due.
 
     Args:
         num_transactions: How many transactions the block has.
+        took_ms: How long voting on it took, in ms; less than 0 when the clock was set back.
 
     Returns:
-        Milliseconds: 1 for each transaction beyond 50, at most 300.
+        Milliseconds: 1 for each transaction beyond 50, at most 300; or, where that is more, what
+        voting took beyond 300, at most 1,000.
     """
-    return min(_MS_PER_TRANSACTION * max(0, num_transactions - _FEW), _MAX_PAUSE_MS)
+    for_content = min(_MS_PER_TRANSACTION * max(0, num_transactions - _FEW), _MAX_PAUSE_MS)
+    for_time = min(max(0, took_ms - _SHORT_MS), _MAX_LONG_PAUSE_MS)
+    return max(for_content, for_time)

@@ -345,7 +345,8 @@ class ConsensusExchange:
         self._hint_soon()
 
     def _hint_soon(self) -> None:
-        self._hinting.set(HINTS_S * random.uniform(0.5, 1.5))
+        if not self._hinting.is_set:
+            self._hinting.set(HINTS_S * random.uniform(0.5, 1.5))
 
     def _hint(self) -> None:
         """Send to each peer what waits to be offered and asked for, and who sends directly."""
