@@ -70,6 +70,13 @@ LANGUAGES = {
             tour=["java", "-cp", "target/classes:target/libraries/*", "fedcoin.client.Tour"],
         ),
         Language(
+            "rust",
+            ["cargo"],
+            [DESCRIBE, ("cargo", "build", "--quiet")],
+            tests=("cargo", "test", "--quiet"),
+            tour=["target/debug/tour"],
+        ),
+        Language(
             "node",
             ["npm", "node"],
             [NPM_INSTALL, GENERATE],
