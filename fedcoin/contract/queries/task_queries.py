@@ -102,6 +102,8 @@ def get_task(state: StateReader, task_id: bytes) -> TaskView | None:
         closed_height=task.closed_height,
         challenge=task.challenge.hex(),
         total_power=task.total_power,
+        work=task.work,
+        offer=task.offer,
         unit_price=campaign.terms.unit_price if campaign is not None else 0,
         declined=map(format_optional_address, read_declined(state, task_id)),
     )

@@ -64,6 +64,8 @@ async def test_a_task_from_its_opening_to_its_payment(live: ServedApi) -> None:
         format_address(client.address) for client in job.clients
     ]
     assert task.opened_height == live.chain.height
+    assert (task.work, task.offer) == (job.task.work, job.task.offer)
+    assert task.offer > 0
     job.settle(dict.fromkeys(live.chain.miners, GAME))
     task = await live.node.get_task(job.task_id.hex())
     assert task.phase == TASK_PHASE_SETTLED

@@ -128,6 +128,8 @@ def print_task(view: TaskView) -> None:
             "evaluation": f"{TERMS[view.utility].title} on "
             f"{format_count(view.evaluation_size, 'example')}",
             "difficulty": nano(view.difficulty_nano),
+            "offer": f"{format_count(view.offer, 'sap', 'sap')} for each million of at most "
+            f"{view.work / 1e6:,.1f} million evaluations",
             "winner": view.winner or "-",
             **({"cannot take part": ", ".join(view.declined)} if view.declined else {}),
         }
