@@ -65,8 +65,8 @@ from fedcoin.v1.consensus_service_pb2 import RelayHints
 log = logging.getLogger(__name__)
 
 MAX_BYTES_ON_LOOP = 8 * 1024
-"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes long, a
-tenth of a second where 50 KB hold 16,000 transactions of a byte."""
+"""A longer message is decoded in a thread: it is a proposal, and hashing its block takes long, as
+25 ms where 50 KB hold 16,000 transactions of a byte."""
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="proposals")
 
