@@ -41,7 +41,7 @@ from fedcoin.v1.vote_pb2 import Certificate
 BLOCKS_WITH_VISITS = 5
 """The number of first blocks after each of which each peer is visited."""
 
-MESSAGES_UNTIL_BAN = 5
+MESSAGES_UNTIL_BAN = 8
 """The number of bad messages in a row, of any kind, that get a peer banned."""
 
 MAX_OLD_BLOCKS = 20
