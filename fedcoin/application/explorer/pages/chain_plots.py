@@ -12,6 +12,7 @@ from fedcoin.application.rendering.svg_plots import (
     HALF,
     WIDE,
     Bar,
+    Frame,
     Label,
     Part,
     Plot,
@@ -34,6 +35,9 @@ give coins back, or burn them."""
 MAX_ROUNDS: Final = 60
 """How many rounds the plot of an address shows, the latest ones."""
 
+FEW: Final = 8
+"""How many bars a narrow plot has at most."""
+
 _LABELS: Final = 25
 
 
@@ -50,10 +54,11 @@ def plot_values(rows: Sequence[ClientRow]) -> Plot | None:
         return None
     numbers = [row.view.shapley_nano / NANO for row in rows]
     ends = [end / NANO for row in rows for end in row.interval or ()]
-    scale, ticks = WIDE.make_scale([*numbers, *ends], lambda value: f"{value:g}")
+    frame = choose_frame(len(rows))
+    scale, ticks = frame.make_scale([*numbers, *ends], lambda value: f"{value:g}")
     bars, whiskers, labels = [], [], []
     step = max(1, -(-len(rows) // _LABELS))
-    for (left, slot), row, number in zip(WIDE.slots(len(rows)), rows, numbers, strict=True):
+    for (left, slot), row, number in zip(frame.slots(len(rows)), rows, numbers, strict=True):
         top, bottom = sorted((scale(number), scale(0.0)))
         name = show_name(row.view.name) or shorten(row.view.address)
         title = f"{row.number}. {name}: {format_value(row.view.shapley_nano)}"
@@ -74,7 +79,7 @@ def plot_values(rows: Sequence[ClientRow]) -> Plot | None:
         bars=tuple(bars),
         labels=tuple(labels),
         whiskers=tuple(whiskers),
-        frame=WIDE,
+        frame=frame,
     )
 
 
@@ -149,4 +154,16 @@ def plot_earnings(payments: Sequence[IndexedPayment]) -> Plot | None:
         return None
     stacks = [(f"round {rounds[task]}", parts) for task, parts in reversed(tasks.items())]
     unit = "FDC by round: training (blue), aggregation (green), mining (orange)"
-    return plot_stacks("What this address earned", unit, WIDE, stacks)
+    return plot_stacks("What this address earned", unit, choose_frame(len(stacks)), stacks)
+
+
+def choose_frame(count: int) -> Frame:
+    """Choose the size of a plot that stands alone, so that narrow screens show all of few bars.
+
+    Args:
+        count: How many bars or stacks the plot has.
+
+    Returns:
+        The narrower frame for at most `FEW` bars, else the wider one.
+    """
+    return HALF if count <= FEW else WIDE

@@ -70,7 +70,7 @@ class ChainReader:
         status, fees, validators, blocks, campaigns, tasks = await asyncio.gather(
             self._source.get_status(),
             self._source.get_fees(),
-            self._source.list_validators(ROWS),
+            self._source.list_validators(),
             self._source.list_block_page(size=LATEST),
             self._source.list_campaign_page(size=5),
             self._source.list_task_page(open_only=True, size=10),
