@@ -45,8 +45,19 @@ async def _drain(home: Home, wait: bool) -> None:
             except RpcError as error:
                 if not error.is_transient:
                     raise
+                await _wait_until_unlocked(home)
                 break
     note("The node has stopped" if wait else f"The node drains; {left} to finish")
+
+
+async def _wait_until_unlocked(home: Home) -> None:
+    """Wait until the process has let go of the home, after its listeners have closed."""
+    from fedcoin.application.diagnosis.home_checks import is_locked
+
+    while True:
+        if not is_locked(home):
+            return
+        await asyncio.sleep(POLL_SECONDS / 4)
 
 
 _PLURAL = "commitments or transactions"
