@@ -14,8 +14,11 @@ import pytest
 from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.failpoints import Failpoint
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.v1.block_pb2 import PAYMENT_KIND_DEPOSIT_BURNED
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL
+from tests.support.e2e.campaigns import Campaign, check_paid, reached
 from tests.support.e2e.eavesdropper import eavesdropping
+from tests.support.e2e.materials import Round
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, key_of
 from tests.support.paths import ROOT
@@ -175,6 +178,36 @@ async def test_an_upload_killed_at_each_point_ends_whole(tmp_path: Path) -> None
                 assert await client.upload_artifact(content) == artifact
                 assert await client.download_artifact(artifact) == content
             lives.node.program.stop()
+
+
+@pytest.mark.parametrize("point", FILE)
+async def test_a_miner_killed_while_it_keeps_its_work_burns_nothing(
+    tmp_path: Path, point: Failpoint
+) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND] * 4, BRISK)
+        *_, victim = network.nodes
+        await network.start()
+        victim.program.stop()
+        lives = Lives(stage, network, victim, ("--mine",))
+        program = lives.start(KillPoint(point, "*.work", 1))
+        await victim.ready()
+        async with network.nodes[0].client() as client:
+            campaign = Campaign(client, network.chain, Round(3))
+            await campaign.upload()
+            await campaign.open()
+            task_id = await campaign.open_task(commit_window_ms=60_000, reveal_window_ms=30_000)
+            assert await program.ended(120) == KILLED
+            await victim.start()
+            view = await reached(client, task_id, "SETTLED")
+            check_paid(view)
+            assert all(miner.revealed for miner in view.miners if miner.committed)
+            kinds = {payment.kind for payment in await client.list_payments(task_id)}
+            assert PAYMENT_KIND_DEPOSIT_BURNED not in kinds
+            bonds = {v.public_key: v.bond for v in await client.list_validators()}
+        assert bonds == {key.hex(): bond for key, bond in network.bonds.items()}
+        await network.wait_for_one_state()
+        network.finish()
 
 
 def unreached(points: Sequence[KillPoint]) -> set[Failpoint]:

@@ -54,6 +54,7 @@ from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
 _VECTORS: Final = Path(__file__).resolve().parents[3] / "tests" / "vectors"
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
 _ARCHITECTURE: Final = {
     "module": "keras",
     "class_name": "Sequential",
@@ -252,7 +253,8 @@ def _models() -> list[Target]:
 
 
 def _from_file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    folder = tempfile.TemporaryDirectory()
+    # In memory where there is such a folder: a hundred thousand files on a disk take an hour.
+    folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None)
     path = Path(folder.name) / "case"
 
     def decode(raw: bytes) -> object:
