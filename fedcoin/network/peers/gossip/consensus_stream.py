@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -37,7 +36,6 @@ from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.gossip.consensus_messages import (
     Encodings,
     Received,
-    check_hints,
     decode,
     digest_of,
     encode_status,
@@ -45,14 +43,10 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     split,
 )
 from fedcoin.network.peers.gossip.conversation import Conversation
+from fedcoin.network.peers.gossip.hint_exchange import HintExchange
 from fedcoin.network.peers.gossip.relayed_messages import (
-    HINTS_S,
-    LOOK_S,
     SEEN_MESSAGES,
-    KeptMessage,
-    KeptMessages,
-    MissingMessages,
-    SourceRecord,
+    STATUS_S,
 )
 from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.network.peers.protection.reputation import Offence
@@ -60,7 +54,6 @@ from fedcoin.network.peers.protection.send_queue import SendQueue
 from fedcoin.network.ports.chain_port import ChainPort
 from fedcoin.network.ports.consensus_port import ConsensusPort, Position
 from fedcoin.network.token_bucket import TokenBucket
-from fedcoin.v1.consensus_service_pb2 import RelayHints
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +79,12 @@ class ConsensusExchange:
         self._agreement = agreement
         self._peers = peers
         self._seen: LruSet[bytes] = LruSet(SEEN_MESSAGES)
-        self._kept = KeptMessages()
-        self._missing = MissingMessages()
-        self._sources = SourceRecord()
         self._encodings = Encodings()
-        self._hinting = Alarm(self._hint)
-        self._looking = Alarm(self._look)
+        self._announcing = Alarm(self._announce)
+        # What the peers know of this node's height and round from its own messages.
+        self._shown: Position | None = None
         self._conversations: dict[bytes, Conversation] = {}
+        self._hints = HintExchange(self._conversations, self._seen, self._send, peers.now)
         self._decoding = asyncio.Lock()
         status = LIMITS["ConsensusMessage/status"]
         self._pace = TokenBucket(status.rate / 2, status.burst / 2, peers.now())
@@ -114,23 +106,30 @@ class ConsensusExchange:
         """
         raw, digest = self._encodings.encode(message)
         self._seen.add(digest)
-        self._kept.put(digest, KeptMessage(raw, message.height))
+        self._hints.keep(raw, digest)
         for conversation in tuple(self._conversations.values()):
             if digest not in conversation.known and conversation.peer.key not in but:
                 self._send_news(conversation, raw, digest, message.height)
+        is_new_height = self._shown is None or self._shown.height < message.height
+        self._shown = Position(message.height, message.round)
+        if is_new_height:
+            self._hints.send_waiting()  # Both travel in one request.
 
     def status_changed(self) -> None:
-        """Send this node's height and round to every peer, but not each step while it catches up.
+        """Send this node's height and round to every peer soon, unless a vote shows both before."""
+        self._announcing.set(STATUS_S)
 
-        `run` sends later what is left out now.
-        """
+    def _announce(self) -> None:
+        if self._shown != self._agreement.status():
+            self._send_status()
+
+    def _send_status(self) -> None:
+        # Not each step while this node catches up: `run` sends later what is left out now.
         if not self._pace.take(self._peers.now()):
             return
         raw = encode_status(self._agreement.status())
         for conversation in tuple(self._conversations.values()):
             self._send(conversation, raw)
-        if self._hinting.is_set:
-            self._hinting.ring()  # Both travel in one request.
 
     async def serve(self, requests: AsyncIterator[bytes], context: CallContext) -> None:
         """Serve one stream that a peer opened.
@@ -180,7 +179,7 @@ class ConsensusExchange:
             for conversation in tuple(self._conversations.values()):
                 if any(queue.overdue() for queue in conversation.queues):
                     self._too_slow(conversation)
-            self.status_changed()
+            self._send_status()
 
     async def _hold(
         self,
@@ -191,7 +190,7 @@ class ConsensusExchange:
         queue = SendQueue(self._peers.now)
         conversation = self._conversations.setdefault(peer.key, Conversation(peer))
         conversation.queues.append(queue)
-        self._hint_soon()
+        self._hints.send_soon()
         peer.streams += 1
         queue.put(encode_status(self._agreement.status()))
         try:
@@ -203,7 +202,7 @@ class ConsensusExchange:
             conversation.queues.remove(queue)
             if not conversation.queues and self._conversations.get(peer.key) is conversation:
                 del self._conversations[peer.key]
-                self._hint_soon()
+                self._hints.send_soon()
 
     async def _read(self, conversation: Conversation, incoming: AsyncIterable[bytes]) -> None:
         async for raw in incoming:
@@ -218,7 +217,7 @@ class ConsensusExchange:
             status = received.message.status
             self._on_status(conversation, Position(status.height, status.round))
         elif received.message.HasField("hints"):
-            self._on_hints(conversation, received.message.hints)
+            self._hints.receive(conversation, received.message.hints)
         else:
             await self._on_message(conversation, received)
 
@@ -247,7 +246,7 @@ class ConsensusExchange:
             if claim.height == self._agreement.status().height:
                 digest = digest_of(received.raw)
                 conversation.known.add(digest)
-                self._missing.arrive(digest)
+                self._hints.note_arrival(digest)
             self._note_height(conversation, claim.height)
         return is_wanted
 
@@ -256,8 +255,10 @@ class ConsensusExchange:
         conversation.known.add(digest)
         if digest in self._seen:
             return
-        was_asked = self._missing.arrive(digest)
+        was_asked = self._hints.note_arrival(digest)
         message = await self._decode(received)
+        if message.public_key == conversation.peer.key:
+            self._note_position(conversation, Position(message.height, message.round))
         try:
             if isinstance(message, Vote):
                 new = await self._agreement.receive_vote(message, conversation.peer.key)
@@ -273,7 +274,7 @@ class ConsensusExchange:
         if new:
             is_direct = conversation.peer.key == message.public_key
             if is_direct or was_asked:
-                self._sources.note(message.public_key, self._peers.now(), is_direct=is_direct)
+                self._hints.note_source(message.public_key, is_direct=is_direct)
             self._pass_on(message, received.raw, digest, is_late=message.height < height)
         else:
             self._note_height(conversation, message.height)
@@ -306,73 +307,28 @@ class ConsensusExchange:
                 continue
             has_probably = digest in conversation.early or message.public_key in conversation.direct
             if has_probably and not conversation.is_waiting:
-                self._offer(conversation, raw, digest, message.height)
+                self._hints.offer(conversation, raw, digest)
             else:
                 self._send_news(conversation, raw, digest, message.height)
 
-    def _on_hints(self, conversation: Conversation, hints: RelayHints) -> None:
-        check_hints(hints)
-        if hints.HasField("direct"):
-            conversation.direct = frozenset(hints.direct.node_keys)
-        now = self._peers.now()
-        for digest in hints.offers:
-            conversation.known.add(digest)
-            if digest not in self._seen:
-                self._missing.note_offer(digest, conversation.peer.key, now)
-        for digest in hints.wants:
-            kept = self._kept.get(digest)
-            if kept is not None and digest not in conversation.known:
-                conversation.known.add(digest)
-                self._send(conversation, kept.raw)
-        self._look_soon()
+    def _note_position(self, conversation: Conversation, shown: Position) -> None:
+        """Learn a peer's position from its own proposal or vote, as from a status."""
+        known = conversation.position
+        if known is None or (shown.height, shown.round) > (known.height, known.round):
+            self._on_status(conversation, shown)
 
     def _pass_on(
         self, message: Proposal | Vote, raw: bytes, digest: bytes, *, is_late: bool
     ) -> None:
         """Send a peer's message to the others, or offer it: what is late only shows who lies."""
-        self._kept.put(digest, KeptMessage(raw, message.height))
+        self._hints.keep(raw, digest)
         for conversation in tuple(self._conversations.values()):
             if digest in conversation.known or conversation.peer.key == message.public_key:
                 continue
             if is_late or message.public_key in conversation.direct:
-                self._offer(conversation, raw, digest, message.height)
+                self._hints.offer(conversation, raw, digest)
             else:
                 self._send_news(conversation, raw, digest, message.height)
-
-    def _offer(self, to: Conversation, raw: bytes, digest: bytes, height: int) -> None:
-        self._kept.put(digest, KeptMessage(raw, height))
-        to.offers.add(digest)
-        self._hint_soon()
-
-    def _hint_soon(self) -> None:
-        if not self._hinting.is_set:
-            self._hinting.set(HINTS_S * random.uniform(0.5, 1.5))
-
-    def _hint(self) -> None:
-        """Send to each peer what waits to be offered and asked for, and who sends directly."""
-        now = self._peers.now()
-        direct = frozenset(self._conversations.keys() - self._sources.list_indirect(now))
-        for conversation in tuple(self._conversations.values()):
-            hints = conversation.hints(direct)
-            if hints is not None:
-                self._send(conversation, hints)
-            if len(conversation.offers) or len(conversation.wants):
-                self._hint_soon()
-
-    def _look_soon(self) -> None:
-        if len(self._missing):
-            self._looking.set(LOOK_S)
-
-    def _look(self) -> None:
-        """Ask for the offered messages that are late."""
-        chosen = self._missing.choose_peers(self._peers.now())
-        for key, digest in chosen:
-            conversation = self._conversations.get(key)
-            if conversation is not None:
-                conversation.wants.add(digest)
-        if chosen:
-            self._hinting.ring()
-        self._look_soon()
 
     def _send_news(self, to: Conversation, raw: bytes, digest: bytes, height: int) -> None:
         if not to.send_message(raw, digest, height):
@@ -395,6 +351,6 @@ class ConsensusExchange:
         conversation = self._conversations.pop(peer.key, None)
         if conversation is not None:
             # The others must pass its messages on from now on.
-            self._hint_soon()
+            self._hints.send_soon()
         for queue in conversation.queues if conversation is not None else ():
             queue.cut()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from fedcoin.data.lru import LruDict
 
@@ -24,6 +23,8 @@ ENTRY_BYTES = 256
 HINTS_S = 0.5
 """The mean time for which offers to a peer gather, in seconds, unless this node's height changes
 before; nodes that offer at different times need not all offer the same."""
+STATUS_S = 0.2
+"""How long a new height or round waits to be sent, in seconds: a vote usually shows it before."""
 LOOK_S = 0.05
 """How often it is looked for messages that are late, in seconds."""
 ASK_AFTER_S = 0.5
@@ -43,20 +44,11 @@ MAX_SOURCES = 1_024
 """The largest number of peers of which such messages are counted."""
 
 
-class KeptMessage(NamedTuple):
-    """A message that peers can ask for."""
-
-    raw: bytes
-    """The serialised `ExchangeRequest`."""
-    height: int
-    """The height that it is for."""
-
-
 class KeptMessages:
     """The latest messages, within a bound on their size."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, KeptMessage] = OrderedDict()
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -64,29 +56,29 @@ class KeptMessages:
         """What all kept messages count for, in bytes."""
         return self._bytes
 
-    def put(self, digest: bytes, message: KeptMessage) -> None:
+    def put(self, digest: bytes, raw: bytes) -> None:
         """Keep a message; the oldest ones make room.
 
         Args:
             digest: The message's digest.
-            message: Its serialised form and its height.
+            raw: The serialised `ExchangeRequest`.
         """
         if digest in self._kept:
             return
-        self._kept[digest] = message
-        self._bytes += len(message.raw) + ENTRY_BYTES
+        self._kept[digest] = raw
+        self._bytes += len(raw) + ENTRY_BYTES
         while self._bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.raw) + ENTRY_BYTES
+            self._bytes -= len(oldest) + ENTRY_BYTES
 
-    def get(self, digest: bytes) -> KeptMessage | None:
+    def get(self, digest: bytes) -> bytes | None:
         """Look a message up.
 
         Args:
             digest: The message's digest.
 
         Returns:
-            The message; None when it is not kept.
+            The serialised `ExchangeRequest`; None when it is not kept.
         """
         return self._kept.get(digest)
 

@@ -164,6 +164,15 @@ async def test_a_late_peer_gets_the_earlier_messages(node: PeerNode) -> None:
             await late.next_content(0.5)
 
 
+async def test_the_own_vote_of_a_peer_shows_its_height(node: PeerNode) -> None:
+    async with visiting(node) as link, visiting(node, MINERS[1]) as voter_link:
+        await Stream(link).send(encode(vote(2)))
+        await until(lambda: node.agreement.messages_for(1))
+        voter = Stream(voter_link)
+        await voter.send(encode(vote(1)))
+        assert (await voter.next_content()).vote == vote(2).envelope
+
+
 async def test_a_peer_that_repeats_its_status_lacks_messages(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)

@@ -10,7 +10,6 @@ from fedcoin.network.peers.gossip.relayed_messages import (
     MAX_MISSES,
     MAX_MISSING,
     MAX_OFFERERS,
-    KeptMessage,
     KeptMessages,
     MissingMessages,
     SourceRecord,
@@ -22,11 +21,11 @@ A, B = b"a" * 32, b"b" * 32
 def test_the_oldest_messages_make_room() -> None:
     kept, size = KeptMessages(), MAX_KEPT_BYTES // 4
     for number in range(5):
-        kept.put(bytes([number]), KeptMessage(bytes(size), 1))
-        kept.put(bytes([number]), KeptMessage(bytes(size), 1))
+        kept.put(bytes([number]), bytes(size))
+        kept.put(bytes([number]), bytes(size))
     assert kept.num_bytes <= MAX_KEPT_BYTES
     assert [kept.get(bytes([number])) is not None for number in range(5)] == [0, 0, 1, 1, 1]
-    kept.put(b"large", KeptMessage(bytes(2 * MAX_KEPT_BYTES), 1))
+    kept.put(b"large", bytes(2 * MAX_KEPT_BYTES))
     assert kept.get(b"large")
     assert kept.num_bytes == 2 * MAX_KEPT_BYTES + ENTRY_BYTES
 
