@@ -10,11 +10,12 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.file_order import order_files
+from tests.support.file_order import group_of, order_files
 from tests.support.paths import ROOT, TESTS
 
 # Other processes share the cores, so an example may take any time.
@@ -71,6 +72,23 @@ def pytest_xdist_auto_num_workers() -> int | None:
         return None
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(cores, min(cores + 4, available_bytes() // (2 * GIB)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Hand out whole files with `--dist loadfile`, those that import TensorFlow all to one process.
+
+    Returns None, which leaves the choice to pytest-xdist, with another `--dist`.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return Scheduling(config, log)
 
 
 def available_bytes() -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
-from tests.support.file_order import LONG_FIRST, WAITING, order_files
+from tests.support.file_order import KERAS, LONG_FIRST, WAITING, group_of, order_files
 from tests.support.paths import ROOT, TESTS
 
 FILES = [str(path.relative_to(ROOT)) for path in TESTS.rglob("test_*.py")]
@@ -27,10 +28,23 @@ def test_no_two_waiting_files_are_neighbours_and_none_is_late() -> None:
 
 
 def test_long_folders_come_first() -> None:
-    folders = [path.split("/")[1] for path in ORDERED if not path.startswith(WAITING)]
+    others = [path for path in ORDERED if not path.startswith(WAITING) and path not in KERAS]
+    folders = [path.split("/")[1] for path in others]
     long = [folder for folder in folders if folder in LONG_FIRST]
     assert list(dict.fromkeys(long)) == list(LONG_FIRST)
     assert set(LONG_FIRST).isdisjoint(folders[-20:])
+
+
+def test_files_that_import_tensorflow_are_one_group_and_begin_early() -> None:
+    assert set(KERAS) <= set(FILES)
+    assert {group_of(path) for path in KERAS} == {"keras"}
+    rest = set(FILES) - set(KERAS)
+    assert len({group_of(path) for path in rest}) == len(rest)
+    assert ORDERED[1] in KERAS
+    named = re.compile(r"load_(keras|tensorflow)|create_initial_model|\bkeras_models\b")
+    for path in rest:
+        if path.startswith("tests/learning/"):
+            assert not named.search((ROOT / path).read_text(encoding="utf-8")), path
 
 
 def test_few_files_keep_their_places() -> None:
