@@ -185,6 +185,9 @@ def _consensus() -> list[Target]:
     def proposal(raw: bytes) -> object:
         return decode_proposal(canonical.decode(SignedProposal, raw), genesis_hash)
 
+    def messages(raw: bytes) -> object:
+        return [consensus_messages.read(one) for one in consensus_messages.split(raw)]
+
     return [
         Target("certificate", certificate, certificates),
         Target("vote", vote, _raws("votes")),
@@ -195,7 +198,7 @@ def _consensus() -> list[Target]:
             lambda raw: decode_lock(raw, genesis_hash, decode_block),
             [encode_lock(block, [prevote])],
         ),
-        Target("consensus-message", consensus_messages.read, [consensus_messages.encode(prevote)]),
+        Target("consensus-messages", messages, [consensus_messages.encode(prevote) * 2]),
     ]
 
 

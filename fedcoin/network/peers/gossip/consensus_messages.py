@@ -221,8 +221,8 @@ def read(raw: bytes) -> Received:
             they are more than its kind allows.
     """
     try:
-        message = ExchangeRequest.FromString(raw).messages[0]
-    except DecodeError:
+        (message,) = ExchangeRequest.FromString(raw).messages
+    except (DecodeError, ValueError):
         raise _malformed(f"these {len(raw)} bytes are not a consensus message") from None
     which = message.WhichOneof("kind")
     if which is None:
