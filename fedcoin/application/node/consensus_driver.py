@@ -209,7 +209,8 @@ class ConsensusDriver:
             return
         self._paused_ms = self._clock()
         took_ms = self._paused_ms - self._began_ms if self._voting.is_started else 0
-        self._pause_ms = compute_pause_ms(len(new.block.transactions), took_ms)
+        num_validators = len(self._chain.ledger.validators())
+        self._pause_ms = compute_pause_ms(len(new.block.transactions), took_ms, num_validators)
         self._after_jump()
 
     def _after_jump(self) -> None:

@@ -2,9 +2,8 @@
 
 A block of 5 transactions costs all validators nearly as much as one of 500. So the pause after a
 block grows with the number of its transactions: after a few there is none, and under load blocks
-come as far apart as their content is worth. It also grows with the time that voting took: where
-many validators share few processors, or are far from each other, what is sent meanwhile is worth
-waiting for.
+come as far apart as their content is worth. With many validators, whose votes are what a block
+costs, it also grows with the time that voting took: what is sent meanwhile is worth waiting for.
 """
 
 from __future__ import annotations
@@ -19,19 +18,26 @@ _MAX_PAUSE_MS: Final = 300
 _SHORT_MS: Final = 300
 """Voting that takes so long is worth no pause."""
 _MAX_LONG_PAUSE_MS: Final = 1_000
+_FEW_VALIDATORS, _MANY_VALIDATORS = 4, 16
+"""For so few validators, voting that takes long is followed by no pause; for so many, by all of it.
+"""
 
 
-def compute_pause_ms(num_transactions: int, took_ms: int) -> int:
+def compute_pause_ms(num_transactions: int, took_ms: int, num_validators: int) -> int:
     """Compute how long after a block the next height may begin, unless a deadline is due.
 
     Args:
         num_transactions: How many transactions the block has.
         took_ms: How long voting on it took, in ms; less than 0 when the clock was set back.
+        num_validators: How many validators voted.
 
     Returns:
-        Milliseconds: 1 for each transaction beyond 50, at most 300; or, where that is more, what
-        voting took beyond 300, at most 1,000.
+        Milliseconds: 1 for each transaction beyond 50, at most 300; or, where that is more, a share
+        of what voting took beyond 300, at most 1,000. The share is 0 up to 4 validators and 1 from
+        16 on, and grows evenly between.
     """
     for_content = min(_MS_PER_TRANSACTION * max(0, num_transactions - _FEW), _MAX_PAUSE_MS)
-    for_time = min(max(0, took_ms - _SHORT_MS), _MAX_LONG_PAUSE_MS)
+    range_of_share = _MANY_VALIDATORS - _FEW_VALIDATORS
+    beyond_few = min(max(0, num_validators - _FEW_VALIDATORS), range_of_share)
+    for_time = min(max(0, took_ms - _SHORT_MS) * beyond_few // range_of_share, _MAX_LONG_PAUSE_MS)
     return max(for_content, for_time)
