@@ -26,7 +26,7 @@ def _of_applications() -> Iterator[Entry]:
                 weights=None, input_shape=(side, side, 3), classes=CLASSES, **given
             )
 
-        yield Entry(name, "applications", build, "pixels")
+        yield Entry(name, "applications", build, "pixels", input_side=side)
 
 
 def list_applications() -> list[Entry]:

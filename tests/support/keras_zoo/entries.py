@@ -36,6 +36,8 @@ class Entry:
     """A part of the sentence with which it is refused."""
     changes: str = ""
     """A part of what is said to be changed on reading."""
+    input_side: int = 0
+    """The side of a square image that one of `keras.applications` takes; 0 for other models."""
     to_json: Callable[[Any], str] | None = None
     """Makes the architecture of the model; None for `model.to_json()`."""
 
