@@ -27,8 +27,8 @@ from fedcoin.v1.views_pb2 import (
 )
 from fedcoin.v1.vote_pb2 import Certificate, SignedVote, Vote
 
-_ADDRESS_FIELDS: Final = frozenset({"recipient", "server", "address"})
-"""The fields of actions that hold an address."""
+_ADDRESS_FIELDS: Final = frozenset({"recipient", "server", "address", "sender", "winner"})
+"""The fields of actions and receipts that hold an address."""
 
 
 def format_optional_address(address: bytes) -> str:
@@ -197,7 +197,7 @@ def transaction_view(
     """
     body = transaction.body
     name = action_name(body)
-    details = _message_to_json(getattr(body, name)) if name else {}
+    details = message_to_json(getattr(body, name)) if name else {}
     return TransactionView(
         hash=transaction.hash.hex(),
         sender=format_optional_address(transaction.sender),
@@ -213,14 +213,14 @@ def transaction_view(
     )
 
 
-def _message_to_json(message: Message) -> dict[str, Any]:
+def message_to_json(message: Message) -> dict[str, Any]:
     """Convert a message to JSON for people.
 
     Signed bodies inside it are decoded. Evidence is reduced to its sums and the numbers of its
     leaves and siblings.
 
     Args:
-        message: The message.
+        message: The message: an action, a receipt, or a part of one.
 
     Returns:
         A dictionary that `json.dumps` accepts.
@@ -243,7 +243,7 @@ def _decode_signed(
     message: SignedUpdate | SignedVote, name: str, body_type: type[Message]
 ) -> dict[str, Any]:
     return {
-        name: _message_to_json(body_type.FromString(message.body)),
+        name: message_to_json(body_type.FromString(message.body)),
         "public_key": message.public_key.hex(),
         "signature": message.signature.hex(),
     }
@@ -258,7 +258,7 @@ def _field_to_json(field: Any, value: Any) -> Any:
 
 def _item_to_json(field: Any, value: Any) -> Any:
     if isinstance(value, Message):
-        return _message_to_json(value)
+        return message_to_json(value)
     if isinstance(value, bytes):
         is_address = field.name in _ADDRESS_FIELDS and len(value) == ADDRESS_BYTES
         return format_address(value) if is_address else value.hex()

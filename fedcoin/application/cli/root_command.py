@@ -59,6 +59,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Train": {
         "train": ("training.train.train", "Serve or join the training of a model."),
         "task": ("training.task.task", "Follow Shapley tasks, or publish one."),
+        "campaign": (
+            "training.campaign_export",
+            "Write a whole campaign to a file, for an auditor.",
+        ),
         "shapley": (
             "training.shapley",
             "Compute the Shapley values of weights in files, without a chain.",

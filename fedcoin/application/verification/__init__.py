@@ -9,5 +9,8 @@ know the rules: it executes blocks with `contract` and checks votes with `consen
 * `reveal_check`: evaluate the challenged coalitions again
 * `payment_proof`: check one proof that a node gave
 * `proof_file`: write and check payment proofs as JSON files
+* `campaign_record`: write and check files that hold a whole campaign
+* `campaign_reader`: find what belongs to a campaign in blocks, and sum it up
+* `proof_parts`: what both kinds of files have in common
 * `strict_json`: read such a file, and refuse what its format does not have
 """

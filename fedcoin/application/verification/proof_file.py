@@ -14,10 +14,17 @@ of its power, not even after its members left.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from fedcoin.application.verification.proof_parts import (
+    change_view,
+    check_network,
+    compare,
+    differs,
+    follow_changes,
+    within,
+)
 from fedcoin.application.verification.strict_json import (
     malformed,
     parse_object,
@@ -25,22 +32,18 @@ from fedcoin.application.verification.strict_json import (
     read_member,
 )
 from fedcoin.consensus.validator_messages import validators_from_messages
-from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.merkle import leaf_hash, node_hash
 from fedcoin.data.errors import DataCode, RefusalError
-from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.blocks import decode_header
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt, encode_receipt
-from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import BlockHeader, PaymentKind, PaymentReceipt, Receipt
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.shapley_task_service_pb2 import PaymentProof
 from fedcoin.v1.snapshot_pb2 import ValidatorChange
-from fedcoin.v1.state_pb2 import ValidatorPower
 
 FORMAT: Final = "fedcoin/payment-proof/v1"
 """The value of `format` in a proof file."""
@@ -171,12 +174,8 @@ def build_document(
         path = list(_with_sides(proof.index, proof.count, proof.path))
         payments.append(_payment(header, payment, proof.header, proof.certificate, path))
     chosen = [
-        _change(
-            change.header,
-            change.certificate,
-            validators_from_messages(change.validators),
-        )
-        for change in changes
+        change_view(c.header, c.certificate, validators_from_messages(c.validators))
+        for c in changes
     ]
     first = _payment_of(proofs[0].receipt, "receipt")
     return _document(chain_id, genesis_hash, first.task_id, first.address, chosen, payments)
@@ -198,15 +197,6 @@ def _document(
         "address": format_address(address),
         "validator_changes": changes,
         "payments": payments,
-    }
-
-
-def _change(header: bytes, certificate: bytes, validators: ValidatorSet) -> dict[str, Any]:
-    return {
-        "height": decode_header(header).height,
-        "header": header.hex(),
-        "certificate": certificate.hex(),
-        "validators": [{"public_key": v.public_key.hex(), "power": v.power} for v in validators],
     }
 
 
@@ -264,12 +254,12 @@ def check_file(raw: bytes, genesis: Genesis) -> ProvedPayments:
             not lead to a header; BAD_PROOF when a member for reading differs from what is proved.
     """
     given = parse_object(raw, "proof", MAX_BYTES)
-    _check_network(given, genesis)
+    check_network(given, genesis, FORMAT)
     trust = TrustPath(genesis)
-    changes = _follow_changes(read_member(given, "validator_changes", list), trust)
+    changes = follow_changes(read_member(given, "validator_changes", list), trust)
     payments, shown = [], []
     for i, item in enumerate(read_member(given, "payments", list)):
-        with _within(f"payments[{i}]"):
+        with within(f"payments[{i}]"):
             payment, view = _checked_payment(item, trust)
             if view in shown:
                 raise malformed("path", "is that of an earlier payment: each is made once")
@@ -280,36 +270,12 @@ def check_file(raw: bytes, genesis: Genesis) -> ProvedPayments:
     first = payments[0].payment
     for i, each in enumerate(payments):
         if (each.payment.task_id, each.payment.address) != (first.task_id, first.address):
-            raise _differs(f"payments[{i}].receipt", "another task or address", "that of the first")
+            raise differs(f"payments[{i}].receipt", "another task or address", "that of the first")
     proved = _document(
         genesis.chain_id, genesis.hash.hex(), first.task_id, first.address, changes, shown
     )
-    _compare(given, proved, "")
+    compare(given, proved, "")
     return ProvedPayments(first.task_id, first.address, len(changes), tuple(payments))
-
-
-def _check_network(given: dict[str, Any], genesis: Genesis) -> None:
-    for name, wanted, code in (
-        ("format", FORMAT, NetworkCode.MALFORMED),
-        ("chain_id", genesis.chain_id, NetworkCode.WRONG_CHAIN),
-        ("genesis_hash", genesis.hash.hex(), NetworkCode.WRONG_GENESIS),
-    ):
-        found = read_member(given, name, str)
-        if found != wanted:
-            message = f"{name}: it is {found[:80]!r}; here it must be {wanted!r}"
-            raise RefusalError(code, message, field=name, limit=wanted)
-
-
-def _follow_changes(items: list[Any], trust: TrustPath) -> list[dict[str, Any]]:
-    # Returns the changes as the format writes them, for the comparison with the file.
-    views = []
-    for i, item in enumerate(items):
-        with _within(f"validator_changes[{i}]"):
-            raw, certificate = read_bytes(item, "header"), read_bytes(item, "certificate")
-            validators = _validators(read_member(item, "validators", list))
-            trust.follow(raw, certificate, validators)
-            views.append(_change(raw, certificate, validators))
-    return views
 
 
 def _checked_payment(item: Any, trust: TrustPath) -> tuple[ProvedPayment, dict[str, Any]]:
@@ -339,16 +305,6 @@ def _payment_of(receipt: bytes, field: str) -> PaymentReceipt:
     return read.payment
 
 
-def _validators(items: list[Any]) -> ValidatorSet:
-    validators = []
-    for i, item in enumerate(items):
-        key, power = read_bytes(item, "public_key"), read_member(item, "power", int)
-        if not 0 < power <= MAX_AMOUNT:
-            raise malformed(f"validators[{i}]", f"has power {power}, out of range")
-        validators.append(ValidatorPower(public_key=key, power=power))
-    return validators_from_messages(validators)
-
-
 def _path(items: list[Any]) -> Path_:
     if len(items) > _MAX_PATH:
         raise malformed("path", f"has {len(items)} steps; at most {_MAX_PATH} are possible")
@@ -362,37 +318,3 @@ def _path(items: list[Any]) -> Path_:
             raise malformed(f"path[{i}].{side}", "must have 32 bytes")
         path.append((side, hash))
     return path
-
-
-def _compare(given: Any, proved: Any, where: str) -> None:
-    # Raises BAD_PROOF at the first member that differs from what is proved.
-    if type(given) is not type(proved):
-        raise _differs(where, given, proved)
-    if isinstance(proved, dict):
-        for name in {**proved, **given}:
-            member = f"{where}.{name[:40]}".lstrip(".")
-            if name not in given or name not in proved:
-                raise _differs(member, given.get(name, "nothing"), proved.get(name, "nothing"))
-            _compare(given[name], proved[name], member)
-    elif isinstance(proved, list):
-        for i, (one, other) in enumerate(zip(given, proved, strict=True)):
-            _compare(one, other, f"{where}[{i}]")
-    elif given != proved:
-        raise _differs(where, given, proved)
-
-
-def _differs(field: str, given: object, proved: object) -> RefusalError:
-    return RefusalError(
-        NetworkCode.BAD_PROOF,
-        f"{field}: the file says {str(given)[:80]}; the proof says {str(proved)[:80]}",
-        field=field,
-    )
-
-
-@contextmanager
-def _within(where: str) -> Iterator[None]:
-    # Refusals from inside the block name their place in the file.
-    try:
-        yield
-    except RefusalError as refusal:
-        raise refusal.prefixed(where, parent=where) from None

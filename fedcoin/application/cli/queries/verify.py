@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedcoin.application.cli.shared.options import example, home_option, json_option
-from fedcoin.application.cli.shared.output import as_plain, coins, moment, print_fields, print_json
+from fedcoin.application.cli.shared.output import (
+    as_plain,
+    coins,
+    moment,
+    nano,
+    print_fields,
+    print_json,
+    print_table,
+)
 from fedcoin.application.cli.shared.progress import progress
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
@@ -31,6 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
         "fedcoin-node verify --home a",
         "fedcoin-node verify --home a --recompute",
         "fedcoin-node verify --proof proof.json --genesis genesis.json",
+        "fedcoin-node verify --campaign campaign.json --genesis genesis.json",
     )
 )
 @home_option
@@ -40,17 +49,29 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Evaluate the coalitions of all challenged leaves again, from the home's artifacts.",
 )
 @click.option("--proof", "proof", type=_FILE, help="Check this payment proof instead of a chain.")
+@click.option("--campaign", "campaign", type=_FILE, help="Check this campaign's file instead.")
 @click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
 @json_option
 def verify(
-    home: Home, recompute: bool, proof: Path | None, genesis: Path | None, as_json: bool
+    home: Home,
+    recompute: bool,
+    proof: Path | None,
+    campaign: Path | None,
+    genesis: Path | None,
+    as_json: bool,
 ) -> None:
-    """Check the stored chain offline, or a payment proof.
+    """Check the stored chain offline, or a payment proof, or a campaign's file.
 
     Every signature, certificate, root and payout is checked and every block is executed again,
     from genesis or from the snapshot that the chain started from. The node must not be running.
-    A payment proof (of `task proof`) needs the genesis alone.
+    A payment proof (of `task proof`) and a campaign's file (of `campaign export`) need the genesis
+    alone.
     """
+    if campaign is not None:
+        _refuse_both(recompute, "--recompute", "--campaign")
+        _refuse_both(proof is not None, "--proof", "--campaign")
+        _verify_campaign(campaign, _genesis(home, genesis), as_json)
+        return
     if proof is not None:
         _refuse_both(recompute, "--recompute", "--proof")
         _verify_proof(proof, _genesis(home, genesis), as_json)
@@ -149,6 +170,49 @@ def _verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:
             f" {each.block_hash.hex()}, {moment(each.header.time_ms)}"
         )
     click.echo("The proof is valid.")
+
+
+def _verify_campaign(path: Path, genesis: Genesis, as_json: bool) -> None:
+    from fedcoin.application.verification.campaign_record import MAX_BYTES, check_record
+
+    with path.open("rb") as file:
+        found = check_record(file.read(MAX_BYTES + 1), genesis)
+    summary = found.summary
+    if as_json:
+        print_json(
+            {
+                "chain_id": genesis.chain_id,
+                "campaign_id": found.campaign_id.hex(),
+                "blocks": found.num_blocks,
+                "changes": found.num_validator_changes,
+                **summary,
+            }
+        )
+        return
+    fields: dict[str, object] = {
+        "chain": genesis.chain_id,
+        "campaign": found.campaign_id.hex(),
+        "requester": summary["requester"],
+        "server": summary["server"],
+        "budget": f"{coins(summary['budget'])}, paid or returned {coins(summary['paid'])}",
+        "blocks": found.num_blocks,
+        "validators": "followed from genesis, "
+        + format_count(found.num_validator_changes, "change"),
+    }
+    print_fields(fields)
+    for task in summary["tasks"]:
+        click.echo(f"\nround {task['round']}, {task['phase']}, task {task['task_id']}")
+        rows = [
+            (each["address"], each["update"], nano(each["value_nano"]), coins(each["paid"]))
+            for each in task["updates"]
+        ]
+        print_table(("client", "update", "value", "paid"), rows, "  rr")
+    if summary["not_paid"]:
+        click.echo(
+            f"\n{coins(summary['not_paid'])} of the budget are neither paid nor returned in this"
+            " file: the campaign goes on, or blocks were left out."
+        )
+    click.echo("The file is valid.")
 
 
 def _genesis(home: Home, path: Path | None) -> Genesis:
