@@ -16,6 +16,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
+from fedcoin.data.messages import canonical
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import (
     Proposal,
@@ -244,10 +245,14 @@ def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) 
         The proposal or vote.
 
     Raises:
-        RefusalError: TOO_LARGE when it has too many bytes; MALFORMED when it is not well-formed, or
-            names another block than the one it holds; BAD_ROOT when that block's header commits to
-            other parts; BAD_SIGNATURE when it is not signed for this network.
+        RefusalError: TOO_LARGE when it has too many bytes; MALFORMED when it is not well-formed or
+            not in the canonical encoding, or names another block than the one it holds; BAD_ROOT
+            when that block's header commits to other parts; BAD_SIGNATURE when it is not signed for
+            this network.
     """
+    # What a signature does not cover is padding that certificates and reports would inherit, which
+    # every node then refuses.
+    canonical.check_canonical(ExchangeRequest(messages=[received.message]), received.raw)
     if received.message.HasField("vote"):
         return decode_vote(received.message.vote, genesis.hash, verified_votes)
     max_bytes = genesis.parameters.max_block_bytes

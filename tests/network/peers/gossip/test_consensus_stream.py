@@ -12,8 +12,16 @@ import grpc
 import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import build_block
-from fedcoin.data.messages.votes import PREVOTE, Proposal, Vote, sign_proposal, sign_vote
+from fedcoin.data.messages.votes import (
+    PREVOTE,
+    Proposal,
+    VerifiedVotes,
+    Vote,
+    sign_proposal,
+    sign_vote,
+)
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip import consensus_stream
@@ -24,12 +32,14 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     encode,
     encode_hints,
     encode_status,
+    read,
 )
 from fedcoin.network.peers.protection import send_queue
 from fedcoin.network.ports.consensus_port import Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest, RelayHints
+from fedcoin.v1.vote_pb2 import SignedVote
 from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
@@ -192,10 +202,35 @@ async def test_heights_are_learnt(node: PeerNode) -> None:
         await until(lambda: node.peer(STRANGER).height == 11)
 
 
+def test_votes_and_proposals_have_one_encoding() -> None:
+    assert repacked() == encode(vote())
+    for raw in (encode(vote()), large_proposal(1, MINERS[0])):
+        assert encode(decode(read(raw), GENESIS, VerifiedVotes())) == raw
+        wrapped = ExchangeRequest.FromString(raw).messages[0]
+        envelope = wrapped.vote if wrapped.HasField("vote") else wrapped.proposal
+        envelope.MergeFromString(b"\xfa\x01\x05hello")
+        longer = read(ExchangeRequest(messages=[wrapped]).SerializeToString())
+        with pytest.raises(RefusalError, match="unknown or repeated fields"):
+            decode(longer, GENESIS, VerifiedVotes())
+
+
 def twisted() -> bytes:
     envelope = vote().envelope
     envelope.signature = bytes(64)
     return ExchangeRequest(messages=[ConsensusMessage(vote=envelope)]).SerializeToString()
+
+
+def repacked(*, suffix: bytes = b"", is_reversed: bool = False) -> bytes:
+    """A vote with an unknown field behind its signature, or with its fields in another order."""
+    envelope = vote().envelope
+    body, key = SignedVote(body=envelope.body), SignedVote(public_key=envelope.public_key)
+    parts = [body, key, SignedVote(signature=envelope.signature)]
+    raw = b"".join(part.SerializeToString() for part in parts[:: -1 if is_reversed else 1]) + suffix
+    return b"\x0a" + _prefixed(b"\x12" + _prefixed(raw))
+
+
+def _prefixed(raw: bytes) -> bytes:
+    return bytes([len(raw) & 0x7F | 0x80, len(raw) >> 7]) + raw
 
 
 def padded(size: int) -> bytes:
@@ -221,6 +256,9 @@ def padded(size: int) -> bytes:
         (encode_hints([b"short"], [], None), "MALFORMED"),
         (encode_hints([], [], [b"short"]), "MALFORMED"),
         (padded(1025), "TOO_LARGE"),
+        # No node could read a certificate, or a report of contradicting votes, that holds them.
+        (repacked(suffix=b"\xfa\x01\x05hello"), "MALFORMED"),
+        (repacked(is_reversed=True), "MALFORMED"),
     ],
 )
 async def test_a_wrong_message_ends_the_stream_and_counts(
