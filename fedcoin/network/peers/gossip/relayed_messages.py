@@ -29,11 +29,9 @@ LOOK_S = 0.05
 """How often it is looked for messages that are late, in seconds."""
 ASK_AFTER_S = 0.5
 """How long an offered message may be on its way before a peer is asked for it, in seconds; and how
-long that peer has before the next one is asked."""
-MAX_MISSING = 4_096
-"""The largest number of offered messages that are waited for."""
-MAX_OFFERERS = 8
-"""The largest number of peers that are remembered for one of them."""
+long that peer has before the next two are asked, and these before the next four."""
+MAX_OFFERS = 1_024
+"""The largest number of offers of one peer that are remembered; the oldest one makes room."""
 
 MAX_MISSES = 3
 """After so many messages of a peer in a row that others had to be asked for, its messages are taken
@@ -87,19 +85,27 @@ class KeptMessages:
 class _Missing:
     """An offered message that has not arrived."""
 
-    # When a peer is asked next, in seconds.
+    # When further peers are asked, in seconds.
     due: float
-    # Node keys of the peers that offered it and were not asked.
+    # Node keys of the peers that offered it and were not asked, and of those that were asked last.
     offerers: list[bytes] = field(default_factory=list)
-    # Whether a peer was asked for it.
-    is_asked: bool = False
+    asked: list[bytes] = field(default_factory=list)
+    # How many peers are asked next.
+    num_next: int = 1
 
 
 class MissingMessages:
-    """The messages that peers offered and that have not arrived."""
+    """The messages that peers offered and that have not arrived.
+
+    What a peer offers can push out its own offers alone, and twice as many peers are asked each
+    time: so peers that offer what they do not give keep no message from a node for long.
+    """
 
     def __init__(self) -> None:
+        # The next one that is due comes first.
         self._missing: OrderedDict[bytes, _Missing] = OrderedDict()
+        # By node key: the digests in whose `offerers` or `asked` the peer is, the oldest first.
+        self._offered: dict[bytes, dict[bytes, None]] = {}
 
     def __len__(self) -> int:
         """Return the number of missing messages."""
@@ -113,13 +119,16 @@ class MissingMessages:
             peer: The peer's node key, 32 bytes.
             now: The time in seconds, on a clock that never goes back.
         """
-        missing = self._missing.get(digest)
-        if missing is None:
-            missing = self._missing[digest] = _Missing(now + ASK_AFTER_S)
-            if len(self._missing) > MAX_MISSING:
-                self._missing.popitem(last=False)
-        if peer not in missing.offerers and len(missing.offerers) < MAX_OFFERERS:
-            missing.offerers.append(peer)
+        offered = self._offered.setdefault(peer, {})
+        if digest in offered:
+            return
+        if len(offered) == MAX_OFFERS:
+            self._withdraw(next(iter(offered)), peer)
+            offered = self._offered.setdefault(peer, {})
+        offered[digest] = None
+        if digest not in self._missing:
+            self._missing[digest] = _Missing(now + ASK_AFTER_S)
+        self._missing[digest].offerers.append(peer)
 
     def arrive(self, digest: bytes) -> bool:
         """Note that a message has arrived.
@@ -131,10 +140,13 @@ class MissingMessages:
             Whether a peer was asked for it.
         """
         missing = self._missing.pop(digest, None)
-        return missing is not None and missing.is_asked
+        if missing is None:
+            return False
+        self._forget(digest, missing.offerers + missing.asked)
+        return missing.num_next > 1
 
     def choose_peers(self, now: float) -> list[tuple[bytes, bytes]]:
-        """Choose which peer is asked for each message that is late.
+        """Choose which peers are asked for each message that is late.
 
         Args:
             now: The time in seconds, on the same clock as before.
@@ -144,16 +156,35 @@ class MissingMessages:
             forgotten until it is offered again.
         """
         chosen = []
-        for digest, missing in list(self._missing.items()):
+        while self._missing:
+            digest, missing = next(iter(self._missing.items()))
             if missing.due > now:
-                continue
-            if not missing.offerers:
+                break
+            self._forget(digest, missing.asked)
+            missing.asked = missing.offerers[: missing.num_next]
+            del missing.offerers[: missing.num_next]
+            if not missing.asked:
                 del self._missing[digest]
                 continue
-            chosen.append((missing.offerers.pop(0), digest))
-            missing.is_asked = True
+            chosen += [(peer, digest) for peer in missing.asked]
+            missing.num_next *= 2
             missing.due = now + ASK_AFTER_S
+            self._missing.move_to_end(digest)
         return chosen
+
+    def _withdraw(self, digest: bytes, peer: bytes) -> None:
+        """Forget one offer, and its message if nobody else offers it."""
+        missing = self._missing[digest]
+        (missing.offerers if peer in missing.offerers else missing.asked).remove(peer)
+        if not missing.offerers and not missing.asked:
+            del self._missing[digest]
+        self._forget(digest, [peer])
+
+    def _forget(self, digest: bytes, peers: list[bytes]) -> None:
+        for peer in peers:
+            del self._offered[peer][digest]
+            if not self._offered[peer]:
+                del self._offered[peer]
 
 
 class SourceRecord:

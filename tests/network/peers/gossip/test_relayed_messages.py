@@ -8,8 +8,7 @@ from fedcoin.network.peers.gossip.relayed_messages import (
     INDIRECT_S,
     MAX_KEPT_BYTES,
     MAX_MISSES,
-    MAX_MISSING,
-    MAX_OFFERERS,
+    MAX_OFFERS,
     KeptMessages,
     MissingMessages,
     SourceRecord,
@@ -53,12 +52,31 @@ def test_what_arrives_is_asked_for_no_more() -> None:
     assert not missing.arrive(b"y")
 
 
-def test_missing_messages_are_bounded() -> None:
+def test_a_flood_of_offers_pushes_out_those_of_its_peer_alone() -> None:
     missing = MissingMessages()
-    for number in range(MAX_MISSING + 10):
-        for peer in range(2 * MAX_OFFERERS if not number else 1):
-            missing.note_offer(number.to_bytes(16, "big"), bytes([peer]), 0.0)
-    assert len(missing) == MAX_MISSING
+    missing.note_offer(b"x", A, 0.0)
+    for number in range(2 * MAX_OFFERS):
+        missing.note_offer(number.to_bytes(16, "big"), B, 0.0)
+    assert len(missing) == MAX_OFFERS + 1
+    assert missing.choose_peers(ASK_AFTER_S)[0] == (A, b"x")
+    # What was asked for counts until the answer is overdue.
+    for number in range(2 * MAX_OFFERS):
+        missing.note_offer(number.to_bytes(17, "big"), B, ASK_AFTER_S)
+    assert len(missing) == MAX_OFFERS + 1
+    assert missing.arrive(b"x")
+    assert {peer for peer, _ in missing.choose_peers(2 * ASK_AFTER_S)} == {B}
+    assert missing.choose_peers(3 * ASK_AFTER_S) == []
+    assert len(missing) == 0
+
+
+def test_peers_that_do_not_give_what_they_offer_delay_others_shortly() -> None:
+    missing = MissingMessages()
+    for liar in range(20):
+        missing.note_offer(b"x", bytes([liar]) * 32, 0.0)
+    missing.note_offer(b"x", A, 0.2)
+    asked = [missing.choose_peers(turn * ASK_AFTER_S) for turn in range(1, 6)]
+    assert [len(turn) for turn in asked] == [1, 2, 4, 8, 6]
+    assert (A, b"x") in asked[4]
 
 
 def test_a_peer_whose_messages_are_asked_for_again_and_again_is_indirect_for_a_while() -> None:
