@@ -35,6 +35,7 @@ from tests.support.genesis import FDC, make_genesis
 from tests.support.keys import ALICE, CAROL, STRANGER, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
+from tests.support.second_certificates import with_second_certificate
 from tests.support.served_api import ServedApi, serve_api
 
 GAME = additive(5, 3, 0)
@@ -234,6 +235,17 @@ def test_what_is_added_or_moved_is_found(proved: Any) -> None:
         check({**document, "validator_changes": []}, genesis)
     with refused_named("MALFORMED", "validator_changes[1]"):
         check({**document, "validator_changes": [changes[0], *changes]}, genesis)
+
+
+def test_a_payment_counts_once_whatever_certificates_its_block_has(proved: Any) -> None:
+    document, genesis, job = proved
+    item = document["payments"][0]
+    again = with_second_certificate(item, job.chain.keys.values(), genesis.hash)
+    assert again != item
+    for one in (item, again):
+        assert len(check({**document, "payments": [one]}, genesis).payments) == 1
+    with refused_named("MALFORMED", "payments[1]"):
+        check({**document, "payments": [item, again]}, genesis)
 
 
 class refused_named:

@@ -29,6 +29,7 @@ from tests.support.genesis import FDC
 from tests.support.keys import ALICE, CAROL
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.paths import TESTS
+from tests.support.second_certificates import with_second_certificate
 from tests.support.served_api import serve_api
 
 pytestmark = [
@@ -43,6 +44,8 @@ class Proved:
 
     document: dict[str, Any]
     genesis: Genesis
+    again: dict[str, Any]
+    """The payment with another certificate of its block."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,10 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Proved:
             chain.produce(chain.sign(CAROL, Bond(amount=20 * FDC)))
             job.settle({m: additive(5, 3, 0) for m in chain.miners if m != CAROL})
             document = await fetch_document(live.node, job.task_id, job.clients[0].address)
-            return Proved(document, chain.genesis)
+            payment = document["payments"][0]
+            keys = chain.keys.values()
+            again = with_second_certificate(payment, keys, chain.genesis.hash)
+            return Proved(document, chain.genesis, again)
 
     return asyncio.run(play())
 
@@ -160,6 +166,9 @@ def walk(node: Any, place: tuple[Any, ...] = ()) -> Any:
 
 def test_forged_proofs_have_the_verdicts_of_the_program(proved: Proved, scripts: Path) -> None:
     proofs = mutations(proved.document, random.Random(3))
+    payments = proved.document["payments"]
+    for listed in ([proved.again], payments * 2, [*payments, proved.again]):
+        proofs.append(json.dumps({**proved.document, "payments": listed}).encode())
     proofs += [b"", b"[]", b"{}", b"\xff", b"null", b"[" * 200, b'{"a":1,"a":1}', b"{} x", b"1e3"]
     answers = check_all(scripts, proofs, proved.genesis.raw)
     assert len(answers) == len(proofs)

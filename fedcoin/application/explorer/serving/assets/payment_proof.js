@@ -374,7 +374,8 @@ async function checkPayments(items, trust) {
     found.push(await within(`payments[${index}]`, async () => {
       const one = await checkPayment(item, trust);
       const path = one.shown.get("path").map((step) => [...step]);
-      const key = JSON.stringify([one.shown.get("header"), one.shown.get("certificate"), one.shown.get("receipt"), path]);
+      // Without the certificate: a block has as many as validators can make.
+      const key = JSON.stringify([one.shown.get("header"), one.shown.get("receipt"), path]);
       if (seen.has(key)) fail("MALFORMED", "path", "is that of an earlier payment: each is made once");
       seen.add(key);
       return one;
