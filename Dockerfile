@@ -40,5 +40,9 @@ VOLUME /var/lib/fedcoin
 # Peers, API, coordinator.
 EXPOSE 7050 7051 7052
 STOPSIGNAL SIGTERM
+# Of the node's API; a coordinator's container names its own, a client's has none
+# (docs/OPERATIONS.md, Containers).
+HEALTHCHECK --interval=30s --timeout=15s --start-period=120s --retries=3 \
+    CMD ["fedcoin-node", "health", "--timeout", "10"]
 ENTRYPOINT ["fedcoin-node"]
 CMD ["--help"]

@@ -19,6 +19,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Run a node: the chain, its services, mining, coordinating.",
         ),
         "drain": ("nodes.drain", "Finish what a miner has committed to, then stop its node."),
+        "health": ("nodes.health_check", "Ask whether a node serves: exit code 0 or 1."),
         "doctor": ("nodes.doctor", "Look for what keeps a node from its work."),
         "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
         "token": ("nodes.token", "Make and revoke tokens for a node's API."),
