@@ -22,7 +22,7 @@ from fedcoin.application.node.disputed_transactions import leave_out_disputed, l
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import compute_pause_ms
 from fedcoin.application.node.voting.early_messages import EarlyMessages
-from fedcoin.application.node.voting.late_votes import LateVotes
+from fedcoin.application.node.voting.late_votes import LATE_HEIGHTS, LateVotes
 from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
@@ -156,6 +156,10 @@ class ConsensusDriver:
         if claim.height == self._voting.height + 1:
             return self._early.wants(claim, self._chain.next_orders())
         return claim.height == self._voting.height and self._voting.wants_proposal(claim)
+
+    def wants_vote(self, height: int) -> bool:
+        """Implement `ConsensusPort.wants_vote`: look at the heights whose votes are counted."""
+        return -LATE_HEIGHTS <= height - self._voting.height <= 1
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Implement `ConsensusPort.receive_proposal`: handle a proposal with a valid signature."""

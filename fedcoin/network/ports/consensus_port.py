@@ -39,6 +39,17 @@ class ConsensusPort(Protocol):
         """
         ...
 
+    def wants_vote(self, height: int) -> bool:
+        """Tell whether a vote is worth the work of verifying it.
+
+        Args:
+            height: The height that the vote says it is for.
+
+        Returns:
+            True when `receive_vote` may find it new; False when that height is too far away.
+        """
+        ...
+
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Handle a proposal with a valid signature.
 

@@ -40,6 +40,7 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     digest_of,
     encode_status,
     read,
+    read_vote_height,
     split,
 )
 from fedcoin.network.peers.gossip.conversation import Conversation
@@ -223,7 +224,12 @@ class ConsensusExchange:
 
     async def _on_message(self, conversation: Conversation, received: Received) -> None:
         if received.message.HasField("vote"):
-            await self._on_new(conversation, received)
+            height = read_vote_height(received)
+            if self._agreement.wants_vote(height):
+                await self._on_new(conversation, received)
+            else:
+                # Not verified: anybody can sign any number of votes for heights far away.
+                self._pass_over(conversation, received, height)
             return
         claim = read_proposal_claim(received.message.proposal)
         if self._is_wanted(conversation, received, claim):
@@ -243,12 +249,16 @@ class ConsensusExchange:
             self._refuse(conversation.peer, received, refusal)
             return False
         if not is_wanted:
-            if claim.height == self._agreement.status().height:
-                digest = digest_of(received.raw)
-                conversation.known.add(digest)
-                self._hints.note_arrival(digest)
-            self._note_height(conversation, claim.height)
+            self._pass_over(conversation, received, claim.height)
         return is_wanted
+
+    def _pass_over(self, conversation: Conversation, received: Received, height: int) -> None:
+        """Note what a message of no use, by its own words of a height, says of its sender."""
+        if height <= self._agreement.status().height:
+            digest = digest_of(received.raw)
+            conversation.known.add(digest)
+            self._hints.note_arrival(digest)
+        self._note_height(conversation, height)
 
     async def _on_new(self, conversation: Conversation, received: Received) -> None:
         digest = digest_of(received.raw)

@@ -202,6 +202,29 @@ async def test_heights_are_learnt(node: PeerNode) -> None:
         await until(lambda: node.peer(STRANGER).height == 11)
 
 
+async def test_votes_of_heights_far_away_are_not_verified(
+    node: PeerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[int] = []
+
+    def count(received: Received, *rest: Any) -> Proposal | Vote:
+        message = decode(received, *rest)
+        verified.append(message.height)
+        return message
+
+    monkeypatch.setattr(consensus_stream, "decode", count)
+    async with visiting(node) as link:
+        stream = Stream(link)
+        await stream.next()
+        for height in (3, 1000, 2**62, 2, 1):
+            strange = sign_vote(PREVOTE, height, 0, HASH, MINERS[1], GENESIS.hash)
+            await stream.send(encode(strange))
+        await until(lambda: verified == [2, 1])
+        # As by a status, the node learns how far its peer says that it is.
+        assert node.peer(STRANGER).height == 2**62 - 1
+        assert node.score(STRANGER) == 0
+
+
 def test_votes_and_proposals_have_one_encoding() -> None:
     assert repacked() == encode(vote())
     for raw in (encode(vote()), large_proposal(1, MINERS[0])):
