@@ -39,6 +39,8 @@ BLOCK_S = 10.0
 """The deadline for one message of blocks, in seconds."""
 STALL_S = 0.5
 """When the next block does not come for this long, another peer is asked too, in seconds."""
+MAX_RANGE_S = 3.0
+"""The same when the range of the next block takes this long, though each block comes in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class _Claim:
     """A range that one worker is fetching."""
 
     span: deque[ChainTip] = field(repr=False)
-    # The time of its last block, on the clock of the peers.
+    # The times of its beginning and of its last block, on the clock of the peers.
+    began: float
     progressed: float
     # Whether another worker fetches the same blocks, because this one stalls.
     is_doubled: bool = False
@@ -68,9 +71,10 @@ class BlockSource:
     """The blocks of a growing run of headers; `take` returns them in order.
 
     Each peer has a worker (`work`) that fetches one range after another. Blocks that one peer fails
-    to send go back to the others. When the next block does not come for `STALL_S`, a worker that
-    has nothing else to do fetches it too, and the block that comes first counts: no slow peer holds
-    the others up. The caller runs the workers, and learns from `take` when none is left.
+    to send go back to the others. When the next block does not come for `STALL_S`, or its range in
+    `MAX_RANGE_S`, a worker that has nothing else to do fetches it too, and the block that comes
+    first counts: no slow peer holds the others up. The caller runs the workers, and learns from
+    `take` when none is left.
 
     Args:
         wanted: Height and hash of the first blocks, in order; at least one.
@@ -91,6 +95,11 @@ class BlockSource:
         self._changed = asyncio.Event()
         self._workers = 0
         self.extend(wanted)
+
+    @property
+    def num_workers(self) -> int:
+        """The number of peers that blocks are fetched from."""
+        return self._workers
 
     def extend(self, wanted: Sequence[ChainTip]) -> None:
         """Ask for the blocks that follow.
@@ -167,12 +176,13 @@ class BlockSource:
     def _choose_range(self) -> deque[ChainTip] | None:
         if self._ranges and self._has_room(self._ranges[0][0].height):
             return self._ranges.popleft()
-        since = self._peers.now() - STALL_S
+        now = self._peers.now()
         for claim in self._claims:
-            # The range of the next block, which all wait for.
-            if claim.span and claim.span[0].height == self._next and claim.progressed <= since:
-                if claim.is_doubled:
-                    return None
+            is_slow = claim.progressed <= now - STALL_S or claim.began <= now - MAX_RANGE_S
+            # The range of the next block, which all wait for. A worker that doubles another one and
+            # stalls is doubled in its turn.
+            is_next = bool(claim.span) and claim.span[0].height == self._next
+            if is_next and is_slow and not claim.is_doubled:
                 claim.is_doubled = True
                 return claim.span.copy()
         return None
@@ -190,7 +200,8 @@ class BlockSource:
             await run_within(seconds, self._changed.wait())
 
     async def _fetch_range(self, peer: Peer, span: deque[ChainTip]) -> bool:
-        claim = _Claim(span, self._peers.now())
+        now = self._peers.now()
+        claim = _Claim(span, now, now)
         self._claims.add(claim)
         try:
             await self._fetch(peer, claim)

@@ -186,10 +186,9 @@ class CatchUp:
 
     async def _fetch(self, header_peer: Peer, run: CertifiedRun) -> None:
         source = BlockSource(run.tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
-        peers = [peer for peer in self._ahead() if peer.height >= run.tips[-1].height]
+        top, asked = run.tips[-1].height, set[bytes]()
         async with BackgroundTasks("sync") as workers:
-            for peer in peers[:MAX_SOURCES]:
-                workers.start(source.work(peer), "fetch")
+            self._ask_more(source, workers, top, asked)
             # Each worker counts itself in its first step.
             await asyncio.sleep(0)
             workers.start(self._extend(source, header_peer, run), "headers")
@@ -197,6 +196,18 @@ class CatchUp:
                 if not await self._import(fetched):
                     return
                 self._progress.note(self._chain.height(), self._peers.now())
+                # Peers that came meanwhile: a run of many blocks must not depend on the first ones.
+                self._ask_more(source, workers, top, asked)
+
+    def _ask_more(
+        self, source: BlockSource, workers: BackgroundTasks, top: int, asked: set[bytes]
+    ) -> None:
+        """Fetch from the best peers that were not asked, as far as there is room for more."""
+        room = MAX_SOURCES - source.num_workers
+        peers = [each for each in self._ahead() if each.height >= top and each.key not in asked]
+        for peer in peers[: max(0, room)]:
+            asked.add(peer.key)
+            workers.start(source.work(peer), "fetch")
 
     async def _extend(self, source: BlockSource, peer: Peer, run: CertifiedRun) -> None:
         """Fetch further headers while blocks are fetched, as long as the validators stay."""

@@ -316,6 +316,28 @@ async def test_one_peer_lies_one_is_slow_and_one_vanishes(
         assert score(late, 3) == 0
 
 
+async def test_peers_that_come_later_help_with_what_a_slow_one_sends_block_by_block(
+    tmp_path: Path, chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_source, "MAX_MESSAGE_BLOCKS", 1)
+    monkeypatch.setattr(block_source, "MAX_RANGE_S", 0.1)
+    slow, honest = [await node_at(tmp_path, chain, n) for n in range(2)]
+    read = slow.store.block
+
+    def drip(height: int) -> StoredBlock | None:
+        time.sleep(0.2)  # Less than STALL_S.
+        return read(height)
+
+    slow.store.block = drip  # type: ignore[method-assign]
+    late = await node_at(tmp_path, chain, 2, height=0)
+    async with running(slow, honest, late):
+        await late.network.add(slow.address)
+        await until(lambda: late.chain.height() > 0)
+        await late.network.add(honest.address)
+        await caught_up(late, chain)
+        assert late.peer(honest).useful_blocks > 0
+
+
 def delay(node: PeerNode, until_set: threading.Event, asked: threading.Event | None = None) -> None:
     """Let a peer answer no request for blocks before an event."""
     read = node.store.block
