@@ -16,6 +16,7 @@ from fedcoin.network.peers.gossip.relayed_messages import (
     MissingMessages,
     SourceRecord,
 )
+from fedcoin.network.peers.protection.limits import LIMITS
 from fedcoin.v1.consensus_service_pb2 import RelayHints
 
 
@@ -40,7 +41,8 @@ class HintExchange:
         self._seen = seen
         self._send = send
         self._now = now
-        self._kept = KeptMessages()
+        # Apart, so that no large proposal pushes out the votes that show who contradicts itself.
+        self._votes, self._proposals = KeptMessages(), KeptMessages()
         self._missing = MissingMessages()
         self._sources = SourceRecord()
         self._sending = Alarm(self._send_all)
@@ -53,7 +55,8 @@ class HintExchange:
             raw: The serialised `ExchangeRequest`.
             digest: The message's digest.
         """
-        self._kept.put(digest, raw)
+        is_vote = len(raw) <= LIMITS["ConsensusMessage/vote"].max_bytes
+        (self._votes if is_vote else self._proposals).put(digest, raw)
 
     def offer(self, to: Conversation, raw: bytes, digest: bytes) -> None:
         """Offer a message to a peer with the next hints.
@@ -63,7 +66,7 @@ class HintExchange:
             raw: The serialised `ExchangeRequest`.
             digest: The message's digest.
         """
-        self._kept.put(digest, raw)
+        self.keep(raw, digest)
         to.offers.add(digest)
         self.send_soon()
 
@@ -116,7 +119,7 @@ class HintExchange:
             if digest not in self._seen:
                 self._missing.note_offer(digest, conversation.peer.key, now)
         for digest in hints.wants:
-            raw = self._kept.get(digest)
+            raw = self._votes.get(digest) or self._proposals.get(digest)
             if raw is not None and digest not in conversation.known:
                 conversation.known.add(digest)
                 self._send(conversation, raw)

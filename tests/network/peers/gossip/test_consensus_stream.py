@@ -321,6 +321,19 @@ async def test_a_peer_that_does_not_read_is_dropped(node: PeerNode) -> None:
         assert node.network.peer_set.get(OTHER.public_key) is not None
 
 
+async def test_large_proposals_do_not_push_out_votes_that_peers_may_ask_for(
+    node: PeerNode,
+) -> None:
+    node.network.consensus.broadcast(vote())
+    for number in range(4):
+        node.network.consensus.broadcast(proposal(number, 1_900_000))
+    async with visiting(node) as link:
+        stream = Stream(link)
+        await stream.next()
+        await stream.send(encode_hints([], [digest_of(encode(vote()))], None))
+        assert (await stream.next_content()).vote == vote().envelope
+
+
 async def test_a_peer_that_reads_too_slowly_is_dropped(
     node: PeerNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
