@@ -285,7 +285,7 @@ async def barrage(
 
 def destructive(method: Method) -> bool:
     """Tell whether a random message could stop the node, as an operator can."""
-    return method.path == "/fedcoin.v1.AdminService/Stop"
+    return method.path.removeprefix("/fedcoin.v1.AdminService/") in ("Stop", "Drain")
 
 
 @pytest.mark.parametrize("listener", LISTENERS)

@@ -17,6 +17,7 @@ KERAS = tuple(
     for name in (
         "evaluation/test_graph_evaluator",
         "measures/test_engines",
+        "model/keras_format/test_keras_applications",
         "model/keras_format/test_keras_zoo",
         "model/keras_format/test_named_models",
         "model/keras_format/test_random_graphs",

@@ -19,11 +19,13 @@ from tests.support.served_api import ServedApi, serve_api
 from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
+NODE = "waits for a node of this machine to stop, which it does when its commitments have ended"
 TRANSACTION = "ends when its transaction is dropped, with DROPPED"
 TASK = "ends when its task fails, with TASK_FAILED or TASK_GAVE_WAY"
 CAMPAIGN = "ends when its campaign ends early, with CAMPAIGN_ENDED, GAVE_UP or UNMINED_ROUND"
 
 WAITING = {
+    "drain": NODE,
     "send": TRANSACTION,
     "bond": TRANSACTION,
     "unbond": TRANSACTION,

@@ -48,7 +48,7 @@ def test_every_kind_differs_from_an_honest_node_in_one_component(kind: str) -> N
     changed = [name for name in names if getattr(components, name) != getattr(honest, name)]
     assert len(changed) == 1
     if kind in MINING_STRATEGIES:
-        assert isinstance(components.make_miner(*[None] * 7), DishonestMiner)
+        assert isinstance(components.make_miner(KEY, *[None] * 6), DishonestMiner)
 
 
 @pytest.mark.parametrize("kind", KINDS)

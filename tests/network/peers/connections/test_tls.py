@@ -158,5 +158,6 @@ def test_a_certificate_of_another_authority_is_refused(tmp_path: Path, authority
 
 async def test_a_missing_file_is_named(tmp_path: Path) -> None:
     tls = Tls(tmp_path / "no.pem", tmp_path / "no.key", tmp_path / "no-authority.pem")
-    with pytest.raises(FileNotFoundError, match="no-authority"):
+    with pytest.raises(RefusalError, match="no-authority") as caught:
         PeerNode(tmp_path / "0", GENESIS, MINERS[0], options=replace(FAST, tls=tls))
+    assert caught.value.code is NetworkCode.BAD_TLS_FILES
