@@ -163,8 +163,9 @@ def main(folder: Path) -> None:
     command = ["shapley", "--model", "model.onnx", "--trained", TRAINED, "--base", "base.pt"]
     command += ["--updates", "clients", "--data", "test.npz"]
     print("fedcoin-node", *command, flush=True)
-    program = [sys.executable, "-m", "fedcoin.application.cli"]
-    subprocess.run([*program, *command], cwd=folder, check=True)
+    # Without the current folder, which `-c` puts first on the import path.
+    program = "import sys; del sys.path[0]; from fedcoin.application.cli.entry import main; main()"
+    subprocess.run([sys.executable, "-c", program, *command], cwd=folder, check=True)
 
 
 if __name__ == "__main__":

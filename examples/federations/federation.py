@@ -27,7 +27,9 @@ from typing import Any
 import numpy as np
 
 ROUNDS, EPOCHS, BUDGET = 3, 20, "100fdc"
-COMMAND = [sys.executable, "-m", "fedcoin.application.cli"]
+# Without the current folder, which `-c` puts first on the import path.
+PROGRAM = "import sys; del sys.path[0]; from fedcoin.application.cli.entry import main; main()"
+COMMAND = [sys.executable, "-c", PROGRAM]
 
 
 def prepare(case: dict[str, Any], folder: Path) -> dict[str, Path]:

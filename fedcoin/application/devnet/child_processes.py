@@ -77,14 +77,14 @@ class ChildProcesses:
 
         Args:
             name: The process's name.
-            arguments: Its command line behind `python -m MODULE`.
+            arguments: Its command line behind the module's name.
             lasting: True when the process must run until it is stopped; its end is a failure.
             module: The module to run; by default that of `fedcoin-node`.
         """
         path = self._logs / f"{name}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                module_command(module, arguments),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -164,6 +164,27 @@ class ChildProcesses:
 
     def _latest(self, name: str) -> _Running:
         return next(running for running in reversed(self._running) if running.name == name)
+
+
+def module_command(module: str, arguments: Sequence[str]) -> list[str]:
+    """Make the command that runs a Python module as a program.
+
+    `python -m` puts the current folder first on the import path, so that a `numpy.py` there would
+    be run. The program gets the import path of this process instead.
+
+    Args:
+        module: The module, or a package with a `__main__`.
+        arguments: The program's arguments.
+
+    Returns:
+        The command.
+    """
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    code = (
+        f"import sys; sys.path[:] = {path!r}; from runpy import run_module; "
+        f"run_module({module!r}, run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", code, *arguments]
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:

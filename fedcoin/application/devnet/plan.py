@@ -142,7 +142,7 @@ class Program:
 
     # Names the process and its log file.
     name: str
-    # The command line behind `python -m MODULE`.
+    # The command line behind the module's name.
     arguments: tuple[str, ...]
     module: str = COMMAND_LINE
 

@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from fedcoin.application.devnet.child_processes import (
     ChildProcesses,
     child_environment,
@@ -20,6 +22,18 @@ def test_processes_end_with_the_context(tmp_path: Path) -> None:
         asyncio.run(processes.wait("version", 60))
         processes.check()
         assert "protocol_version" in (tmp_path / "version.log").read_text()
+
+
+def test_nothing_is_imported_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("numpy", "fedcoin", "click", "runpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from here')")
+    monkeypatch.chdir(tmp_path)
+    with ChildProcesses(tmp_path / "logs") as processes:
+        processes.start("version", ["version"], lasting=False)
+        asyncio.run(processes.wait("version", 60))
+    assert "protocol_version" in (tmp_path / "logs/version.log").read_text()
 
 
 def test_a_failed_process_is_reported_with_its_log(tmp_path: Path) -> None:
