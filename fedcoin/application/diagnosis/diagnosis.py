@@ -18,7 +18,7 @@ from fedcoin.application.diagnosis.seed_checks import check_seeds
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.client.rpc_error import TOKEN_CODES, RpcError
 
 OpenClient = Callable[[], AbstractAsyncContextManager[NodeClient]]
 """Opens a client of the home's node."""
@@ -76,6 +76,9 @@ async def _check_running(home: Home, config: NodeConfig, open_client: OpenClient
         async with open_client() as client:
             status, peers = await client.get_status(), await client.list_peers()
     except (RpcError, RefusalError, OSError) as error:
+        if isinstance(error, RpcError) and error.code in TOKEN_CODES:
+            text = f"the node runs, but its API does not let this command look: {error}"
+            return [Finding("node", Level.UNKNOWN, text, "give --token-file with a token of it")]
         advice = "see its log; a command such as verify holds the home's lock as well"
         text = f"a process works on the home, but its API does not answer: {error}"
         return [Finding("node", Level.WRONG, text, advice)]

@@ -13,6 +13,11 @@ from fedcoin.network.errors import NetworkCode
 
 _MAX_MESSAGE_CHARACTERS: Final = 600
 
+TOKEN_CODES: Final = frozenset(
+    code.name for code in (NetworkCode.NO_TOKEN, NetworkCode.BAD_TOKEN, NetworkCode.NOT_ALLOWED)
+)
+"""The codes of a node that works, and asks for another token than the call brought."""
+
 # gRPC's own texts do not say what they mean for the caller.
 _EXPLANATIONS: Final = {
     StatusCode.UNAVAILABLE: "cannot be reached",

@@ -9,7 +9,7 @@ from grpc import StatusCode
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.explorer.reading.view_models import PageFailure
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.client.rpc_error import TOKEN_CODES, RpcError
 from fedcoin.network.errors import NetworkCode
 
 _HTTP_STATUS: Final = {
@@ -58,6 +58,8 @@ def explain_failure(error: RpcError | RefusalError) -> tuple[int, PageFailure]:
     if status == 503 and error.status is StatusCode.RESOURCE_EXHAUSTED:
         title = "The node is busy"
     advice = _ADVICE.get(status, "Read the node’s log.")
+    if error.code in TOKEN_CODES:
+        advice = "Start the explorer with --token-file and a token that the node knows."
     return status, PageFailure(
         title, str(error).removesuffix(f" [{error.code}]"), error.code, advice
     )

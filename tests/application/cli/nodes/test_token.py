@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.configuration.private_folders import lock_folder
 from tests.application.cli.conftest import CommandLine
 from tests.support.served_api import serve_api
 
@@ -49,6 +50,14 @@ async def test_commands_send_the_token_of_a_file(
         status = ("status", "--node", served.server.address)
         refused = await asyncio.to_thread(fedcoin, *status)
         assert (refused.code, "[NO_TOKEN]" in refused.err) == (1, True)
+        with lock_folder(home):
+            monkeypatch.setenv("FEDCOIN_API_LISTEN", served.server.address)
+            asked = ("doctor", "--home", home, "--skip-worker", "--json")
+            looked = await asyncio.to_thread(fedcoin, *asked)
+            found = {each["subject"]: each for each in looked.json}
+            assert found["node"]["level"] == "unknown"
+            assert "--token-file" in found["node"]["advice"]
+            monkeypatch.delenv("FEDCOIN_API_LISTEN")
         assert (await asyncio.to_thread(fedcoin, *status, "--token-file", out)).code == 0
         monkeypatch.setenv("FEDCOIN_TOKEN_FILE", str(out))
         assert (await asyncio.to_thread(fedcoin, *status)).code == 0
