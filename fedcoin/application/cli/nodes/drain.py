@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from fedcoin.application.cli.shared.options import example, home_option
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.plurals import format_count
+
+if TYPE_CHECKING:
+    from fedcoin.network.client.rpc_error import RpcError
 
 POLL_SECONDS = 1.0
 """The time between two questions to a node that drains, in seconds."""
@@ -34,10 +38,19 @@ async def _drain(home: Home, wait: bool) -> None:
     from fedcoin.network.client.rpc_error import RpcError
 
     async with AdminClient(f"unix:{home.admin_socket.absolute()}") as node:
-        left, before = await node.drain(), -1
+        try:
+            left, before = await node.drain(), -1
+        except RpcError as error:
+            if not _is_away(home, error):
+                raise
+            if not wait:
+                text = "no node runs on this home: there is nothing to drain"
+                raise RpcError(error.status, error.code, text, target=str(home.root)) from None
+            note(f"No node runs on {home.root}: there is nothing to drain")
+            return
         while wait:
             if left != before:
-                note(f"{format_count(left, 'commitment or transaction', _PLURAL)} to finish")
+                note(f"{_describe(left)} to finish")
             before = left
             await asyncio.sleep(POLL_SECONDS)
             try:
@@ -47,7 +60,18 @@ async def _drain(home: Home, wait: bool) -> None:
                     raise
                 await _wait_until_unlocked(home)
                 break
-    note("The node has stopped" if wait else f"The node drains; {left} to finish")
+    note("The node has stopped" if wait else f"The node drains; {_describe(left)} to finish")
+
+
+def _is_away(home: Home, error: RpcError) -> bool:
+    """Tell whether a call failed because no process works on a home; False for no home at all."""
+    from fedcoin.application.diagnosis.home_checks import is_locked
+
+    return error.is_lost and home.is_home and not is_locked(home)
+
+
+def _describe(left: int) -> str:
+    return format_count(left, "commitment or transaction", "commitments or transactions")
 
 
 async def _wait_until_unlocked(home: Home) -> None:
@@ -58,6 +82,3 @@ async def _wait_until_unlocked(home: Home) -> None:
         if not is_locked(home):
             return
         await asyncio.sleep(POLL_SECONDS / 4)
-
-
-_PLURAL = "commitments or transactions"

@@ -14,11 +14,13 @@ from tests.support.ports import reserve_addresses
 from tests.support.served_api import serve_api
 from tests.support.waiting import until
 
+TWO = "2 commitments or transactions to finish"
+
 
 async def test_it_begins_and_waits(tmp_path: Path, fedcoin: CommandLine) -> None:
     async with serve_api(tmp_path) as served:
         begun = await asyncio.to_thread(fedcoin, "drain", "--home", tmp_path)
-        assert (begun.code, begun.err) == (0, "The node drains; 2 to finish\n")
+        assert (begun.code, begun.err) == (0, f"The node drains; {TWO}\n")
         served.operator.draining = False
         waiting = asyncio.create_task(
             asyncio.to_thread(fedcoin, "drain", "--home", tmp_path, "--wait")
@@ -26,12 +28,19 @@ async def test_it_begins_and_waits(tmp_path: Path, fedcoin: CommandLine) -> None
         await until(lambda: served.operator.draining)
         await served.server.stop(0)
         waited = await waiting
-    lines = ["2 commitments or transactions to finish", "The node has stopped"]
+    lines = [TWO, "The node has stopped"]
     assert (waited.code, waited.err.splitlines()) == (0, lines)
 
 
 def test_without_a_node_it_is_an_error(tmp_path: Path, fedcoin: CommandLine) -> None:
-    assert fedcoin("drain", "--home", tmp_path).code == 1
+    # A folder that is no home may be a slip of the pen, so that nothing is said to be drained.
+    assert fedcoin("drain", "--home", tmp_path, "--wait").code == 1
+    assert fedcoin("init", "--home", tmp_path / "a").code == 0
+    refused = fedcoin("drain", "--home", tmp_path / "a")
+    said = f"{tmp_path / 'a'}: no node runs on this home: there is nothing to drain [UNAVAILABLE]"
+    assert (refused.code, said in refused.err) == (1, True), refused.err
+    waited = fedcoin("drain", "--home", tmp_path / "a", "--wait")
+    assert (waited.code, "No node runs" in waited.err) == (0, True), waited.err
 
 
 @pytest.mark.slow
