@@ -196,13 +196,14 @@ def _folder(keep: Path | None, force: bool) -> Iterator[Path]:
             yield Path(made)
         return
     if keep.exists() and any(keep.iterdir()):
-        if not force or not (keep / MARK).exists():
-            raise RefusalError(
-                ApplicationCode.HOME_EXISTS,
-                f"{keep} is not empty: choose another folder, or --force for one that a devnet "
-                "made",
-                field="keep",
+        is_ours = (keep / MARK).exists()
+        if not force or not is_ours:
+            text = (
+                f"{keep} is not empty: choose another folder, or --force to empty this one"
+                if is_ours
+                else f"{keep} is not empty, and no devnet made this folder: choose another one"
             )
+            raise RefusalError(ApplicationCode.HOME_EXISTS, text, field="keep")
         shutil.rmtree(keep)
     keep.mkdir(parents=True, exist_ok=True)
     (keep / MARK).write_text("Made by `fedcoin-node devnet`; `--force` empties this folder.\n")
