@@ -102,9 +102,10 @@ def _node(overview: NodeOverview, now_ms: int) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     for _ in range(4):
         table.add_column(overflow="fold")
-    age_s = max(0, now_ms - status.block_time_ms) / 1000
+    # At height 0 the time is that of the genesis.
+    age = f"{max(0, now_ms - status.block_time_ms) / 1000:.1f} s ago"
     table.add_row("chain", status.chain_id, "role", ", ".join(roles) or "observer")
-    table.add_row("height", str(status.height), "last block", f"{age_s:.1f} s ago")
+    table.add_row("height", str(status.height), "last block", age if status.height else "none yet")
     power = f"{coins(status.connected_power)} of {coins(status.total_power)}"
     table.add_row("peers", str(status.peers), "power connected", power)
     pool = str(status.pending_transactions)

@@ -66,6 +66,16 @@ def test_rounds_campaigns_and_warnings_are_shown() -> None:
     assert row.split() == ["ab" * 8, "2", "commit", "0", "1", "0", "7", "s"]
 
 
+@pytest.mark.parametrize(("height", "said"), [(0, "none yet"), (1, "4.0 s ago")])
+def test_the_genesis_is_no_block(height: int, said: str) -> None:
+    status = GetStatusResponse(chain_id="c", height=height, block_time_ms=1_000, total_power=1)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(width=150, record=True, file=nowhere)
+        console.print(render(NodeOverview(status, [], [], [], []), 5_000))
+    row = next(line for line in console.export_text().splitlines() if "last block" in line)
+    assert row.rstrip().endswith(said)
+
+
 @pytest.mark.slow
 def test_q_ends_it(live: Live) -> None:
     ours, theirs = pty.openpty()
