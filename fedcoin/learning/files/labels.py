@@ -40,7 +40,8 @@ def read_labels(
             LearningCode.WRONG_DTYPE,
             path,
             f"has text in {name} ({shown}); number the classes from 0 in the same way for all "
-            "clients (`fedcoin-node convert --classes`)",
+            "clients (`fedcoin-node convert --classes`); a measure of regression takes no text but "
+            "numbers to predict",
         )
     if array.dtype.kind not in "buif":
         raise _refusal(

@@ -43,6 +43,7 @@ def test_labels_as_people_have_them(array: np.ndarray[Any, Any], remark: str) ->
     ("array", "code", "sentence"),
     [
         (np.array(["cat", "dog"]), LearningCode.WRONG_DTYPE, "'cat', 'dog'"),
+        (np.array(["cat"]), LearningCode.WRONG_DTYPE, "a measure of regression takes no text"),
         (np.array([0.0, 1.5]), LearningCode.WRONG_DTYPE, "label 1.5 in row 1"),
         (np.array([0.0, np.nan]), LearningCode.WRONG_DTYPE, "row 1"),
         (np.array([-1, 1]), LearningCode.LABEL_OUT_OF_RANGE, "from -1 to 1"),
