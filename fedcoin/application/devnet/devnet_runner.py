@@ -71,7 +71,7 @@ async def run_devnet(
             if plan.explorer is not None:
                 start_program(plan.explorer, processes, lasting=True)
             start_training(plan, processes)
-            report("coordinator and clients start, and load TensorFlow")
+            report("coordinator and clients start")
             work = _observe(observer, plan.explorer_listener, report)
             tasks = await _while_watched(processes, work)
             result = await observer.collect(tasks, started)

@@ -28,10 +28,14 @@ def name_clients(result: DevnetResult) -> dict[str, str]:
         result: The devnet's results.
 
     Returns:
-        Names such as `client 1` by address, in the order of first appearance.
+        Names by address, in the order of first appearance: what the client calls itself, otherwise
+        `client-1` and so on by that order.
     """
-    addresses = dict.fromkeys(c.address for round in result.rounds for c in round.clients)
-    return {address: f"client {number}" for number, address in enumerate(addresses, start=1)}
+    claimed = {c.address: c.name for round in result.rounds for c in round.clients}
+    return {
+        address: name or f"client-{number}"
+        for number, (address, name) in enumerate(claimed.items(), start=1)
+    }
 
 
 def plot_values(result: DevnetResult) -> Plot:
@@ -204,7 +208,7 @@ def _client_labels(result: DevnetResult) -> tuple[Label, ...]:
     for left, width, address in _client_slots(result):
         appearances = (_find_client(round, address) for round in result.rounds)
         client = next(client for client in appearances if client is not None)
-        name = names[address].removeprefix("client ") if is_crowded else names[address]
+        name = names[address].removeprefix("client-") if is_crowded else names[address]
         about = "" if is_crowded else f"{client.role}, {client.samples}"
         labels.append(Label(left + width / 2, name, about))
     return tuple(labels)

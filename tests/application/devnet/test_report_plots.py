@@ -1,16 +1,31 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from fedcoin.application.devnet.report_plots import (
+    name_clients,
     plot_payouts,
     plot_shares,
     plot_values,
     split_price,
 )
 from tests.application.devnet.conftest import MakeResult, make_round
+
+
+def test_clients_have_the_names_that_they_claim(make_result: MakeResult) -> None:
+    result = make_result(1)
+    first, *others = result.rounds[0].clients
+    rounds = (replace(result.rounds[0], clients=(replace(first, name="clinic-7"), *others)),)
+    named = replace(result, rounds=rounds)
+    assert list(name_clients(named).values()) == ["clinic-7", "client-2", "client-3"]
+    assert [label.name for label in plot_values(named).labels] == [
+        "clinic-7",
+        "client-2",
+        "client-3",
+    ]
 
 
 def test_negative_values_hang_below_zero(make_result: MakeResult) -> None:
