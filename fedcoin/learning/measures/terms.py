@@ -35,6 +35,9 @@ class MeasureTerms:
     """What is printed before a value or above a column, such as "macro F1"."""
     format_fraction: Callable[[float], str]
     """Formats a utility that is given as a fraction of the largest one, 0 to 1."""
+    hundredth: str
+    """What 0.01 of the largest utility is in the measure's own unit, such as "one percentage point
+    of accuracy"."""
 
 
 def _percent(fraction: float) -> str:
@@ -58,24 +61,55 @@ def _error_of_range(fraction: float) -> str:
 
 
 _ALL = (
-    MeasureTerms(task_pb2.UTILITY_ACCURACY, "accuracy", "accuracy", _percent),
     MeasureTerms(
-        task_pb2.UTILITY_BALANCED_ACCURACY, "balanced-accuracy", "balanced accuracy", _percent
+        task_pb2.UTILITY_ACCURACY,
+        "accuracy",
+        "accuracy",
+        _percent,
+        "one percentage point of accuracy",
     ),
-    MeasureTerms(task_pb2.UTILITY_MACRO_F1, "macro-f1", "macro F1", _decimal),
-    MeasureTerms(task_pb2.UTILITY_AUC, "auc", "area under the ROC curve", _decimal),
-    MeasureTerms(task_pb2.UTILITY_LOG_LOSS, "log-loss", "log-loss", _nats),
+    MeasureTerms(
+        task_pb2.UTILITY_BALANCED_ACCURACY,
+        "balanced-accuracy",
+        "balanced accuracy",
+        _percent,
+        "one percentage point of balanced accuracy",
+    ),
+    MeasureTerms(task_pb2.UTILITY_MACRO_F1, "macro-f1", "macro F1", _decimal, "0.01 of macro F1"),
+    MeasureTerms(
+        task_pb2.UTILITY_AUC,
+        "auc",
+        "area under the ROC curve",
+        _decimal,
+        "0.01 of the area under the ROC curve",
+    ),
+    MeasureTerms(
+        task_pb2.UTILITY_LOG_LOSS, "log-loss", "log-loss", _nats, "a log-loss lower by 0.16 nats"
+    ),
     MeasureTerms(
         task_pb2.UTILITY_MEAN_SQUARED_ERROR,
         "mean-squared-error",
         "mean squared error",
         _error_of_range,
+        "a mean squared error lower by 1 % of the range squared",
     ),
-    MeasureTerms(task_pb2.UTILITY_R_SQUARED, "r-squared", "R squared", _decimal),
     MeasureTerms(
-        task_pb2.UTILITY_NEXT_TOKEN_ACCURACY, "next-token-accuracy", "next-token accuracy", _percent
+        task_pb2.UTILITY_R_SQUARED, "r-squared", "R squared", _decimal, "0.01 of R squared"
     ),
-    MeasureTerms(task_pb2.UTILITY_PERPLEXITY, "perplexity", "perplexity", _perplexity),
+    MeasureTerms(
+        task_pb2.UTILITY_NEXT_TOKEN_ACCURACY,
+        "next-token-accuracy",
+        "next-token accuracy",
+        _percent,
+        "one percentage point of next-token accuracy",
+    ),
+    MeasureTerms(
+        task_pb2.UTILITY_PERPLEXITY,
+        "perplexity",
+        "perplexity",
+        _perplexity,
+        "0.01 of the inverse of the perplexity",
+    ),
 )
 
 TERMS: Final[Mapping[int, MeasureTerms]] = MappingProxyType(

@@ -30,6 +30,16 @@ def test_a_utility_is_printed_in_the_unit_of_its_measure(name: str, value: int, 
     assert format_utility(NAMES[name], value, 4) == text
 
 
+def test_a_hundredth_is_in_the_unit_of_the_measure() -> None:
+    """The numbers in the sentences are those that the formats give for 0.01 of the largest."""
+    for name, number in (("accuracy", "1.0 %"), ("auc", "0.0100"), ("r-squared", "0.0100")):
+        assert TERMS[NAMES[name]].format_fraction(0.01) == number
+    assert TERMS[NAMES["accuracy"]].hundredth == "one percentage point of accuracy"
+    assert TERMS[NAMES["auc"]].hundredth == "0.01 of the area under the ROC curve"
+    assert TERMS[NAMES["log-loss"]].hundredth == "a log-loss lower by 0.16 nats"
+    assert TERMS[NAMES["log-loss"]].format_fraction(0.99) == "0.1600 nats"
+
+
 def test_only_the_accuracy_grows_with_the_evaluation_set() -> None:
     assert largest_utility(task_pb2.UTILITY_ACCURACY, 77) == 77
     assert largest_utility(task_pb2.UTILITY_AUC, 77) == 1_000_000

@@ -72,6 +72,7 @@ def _environment() -> Environment:
         status=chain_words.name_status,
         action=chain_words.name_action,
         measure=_name_measure,
+        hundredth=_describe_hundredth,
         utility=_format_utility,
         privacy=_describe_privacy,
     )
@@ -143,6 +144,10 @@ def _sum_earnings(view: AddressDetail) -> dict[str, object]:
 
 def _name_measure(utility: int) -> str:
     return TERMS[utility].title if utility in TERMS else "unknown measure"
+
+
+def _describe_hundredth(utility: int) -> str:
+    return TERMS[utility].hundredth if utility in TERMS else "0.01 of the largest utility"
 
 
 def _format_utility(row: RoundRow | TaskDetail) -> str:

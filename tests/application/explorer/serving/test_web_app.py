@@ -157,6 +157,7 @@ def test_a_settled_round_shows_values_intervals_and_pay(visit: Visit) -> None:
     # 18 % of the examples are answered right: the base's 10, and 5 + 3.
     for expected in ("settled", "18.0 %", "+0.0500 to +0.0500", "+0.0300", "4.3750 FDC", "62.5 %"):
         assert expected in text
+    assert "A value of +0.0100 is one percentage point of accuracy." in text
     assert "Distance to S-bar" in text
     assert "0.0000" in text
     assert "won" in text

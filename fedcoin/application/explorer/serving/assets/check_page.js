@@ -34,13 +34,17 @@ function list(facts) {
   return terms;
 }
 
+function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 function describe(payment) {
   const share = (Number((payment.power * 1000n) / payment.totalPower) / 10).toFixed(1);
   const facts = [
     ["Paid", `${amountOf(payment.amount)} for ${payment.kind.replaceAll("_", " ")}, round ${payment.round}`],
     ["Block", `${payment.height}, ${new Date(Number(payment.timeMs)).toISOString()}`],
     ["Block’s hash", payment.blockHash],
-    ["Signed by", `${payment.signers} validators with ${share} % of the voting power`],
+    ["Signed by", `${counted(payment.signers, "validator")} with ${share} % of the voting power`],
   ];
   if (payment.shapleyNano) facts.push(["Shapley value", (Number(payment.shapleyNano) / 1e9).toFixed(6)]);
   return list(facts);
@@ -48,9 +52,10 @@ function describe(payment) {
 
 function showProved(found) {
   const total = found.payments.reduce((sum, each) => sum + each.amount, 0n);
-  const count = found.payments.length === 1 ? "1 payment" : `${found.payments.length} payments`;
+  const count = counted(found.payments.length, "payment");
   const title = `The proof is valid: ${count} of ${amountOf(total)} in all, to ${found.address}`;
-  const changes = `${found.validatorChanges} changes of the validators were followed from genesis ${found.genesisHash} of ${found.chainId}.`;
+  const followed = `${counted(found.validatorChanges, "change")} of the validators ${found.validatorChanges === 1 ? "was" : "were"} followed`;
+  const changes = `${followed} from genesis ${found.genesisHash} of ${found.chainId}.`;
   say("good", element("b", title), element("p", `Task ${found.taskId}. ${changes}`));
   verdict.append(...found.payments.map(describe));
 }
