@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 BUF = str(Path(sys.executable).with_name("buf"))
 MODULES = {
-    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.93.0",
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.120.0",
     "grpc-health-probe": "github.com/grpc-ecosystem/grpc-health-probe@v0.4.62",
     "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
 }
