@@ -11,7 +11,7 @@ _SHORT: Final = 18
 """The longest text that `shorten` leaves as it is, in characters."""
 
 _END_MS: Final = 253_402_300_800_000
-# The beginning of the year 10000, in Unix ms.
+"""The beginning of the year 10000, in Unix ms."""
 
 NANO: Final = 1_000_000_000
 """Nano-utility of the largest value of a utility."""
