@@ -15,7 +15,7 @@ from rich.table import Table
 
 from fedcoin.application.devnet.plan import FREE_RIDER, HONEST, MISLABELLED
 from fedcoin.application.devnet.results import DevnetResult, NodeResult, RoundResult
-from fedcoin.data.messages.amounts import SAP_PER_FDC
+from fedcoin.application.rendering.page_formats import format_fdc
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.measures.terms import NAMES, TERMS
 
@@ -53,18 +53,6 @@ def print_result(result: DevnetResult, console: Console | None = None) -> None:
     conserved = "conserved" if result.is_supply_conserved else "NOT CONSERVED"
     console.print(f"Supply: {before} FDC before, {after} FDC after: {conserved}.")
     console.print(f"Done in {result.elapsed_seconds:.1f} s.")
-
-
-def format_fdc(sap: int) -> str:
-    """Format an amount in FDC with four decimals, rounded, for reading and not for adding up.
-
-    Args:
-        sap: The amount in sap.
-
-    Returns:
-        The number without its unit, such as `1,234.5000`.
-    """
-    return f"{sap / SAP_PER_FDC:,.4f}"
 
 
 def shorten(text: str) -> str:

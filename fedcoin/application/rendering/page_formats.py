@@ -1,4 +1,4 @@
-"""Write numbers, hashes and times of a chain as text for a page."""
+"""Write numbers, hashes and times of a chain as text for pages and tables."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def format_fraction(nano: int) -> str:
     return f"{nano / NANO:.4f}"
 
 
+def format_fdc(sap: int) -> str:
+    """Format an amount in FDC with four decimals, rounded, for reading and not for adding up.
+
+    Args:
+        sap: The amount in sap.
+
+    Returns:
+        The number without its unit, such as `1,234.5000`.
+    """
+    return f"{sap / SAP_PER_FDC:,.4f}"
+
+
 def format_rounded(sap: int) -> str:
     """Format an amount with four decimals.
 
@@ -50,7 +62,7 @@ def format_rounded(sap: int) -> str:
     Returns:
         The rounded amount in FDC, such as `1,234.5679 FDC`.
     """
-    return f"{sap / SAP_PER_FDC:,.4f} FDC"
+    return f"{format_fdc(sap)} FDC"
 
 
 def format_total(sap: int) -> str:
