@@ -7,6 +7,8 @@ import os
 import random
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -22,18 +24,12 @@ def reserve_ports(count: int) -> list[int]:
     """Reserve ports of 127.0.0.1 until this process ends.
 
     A file lock for each port keeps other test processes (pytest-xdist's workers, another run of
-    the suite) from choosing it, so the port is still free when the node under test binds it.
+    the suite) from choosing it, so the port is still free when the node under test binds it, and
+    nobody else answers there after that node has stopped.
     """
-    folder = Path(tempfile.gettempdir()) / f"fedcoin-test-ports-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    reserved: list[int] = []
-    for port in random.SystemRandom().sample(range(FIRST, LAST), LAST - FIRST):
-        if len(reserved) == count:
-            break
-        if _lock(folder / str(port)) and _is_free(port):
-            reserved.append(port)
-    assert len(reserved) == count, f"only {len(reserved)} of {count} ports are free"
-    return reserved
+    reserved = [_reserve() for _ in range(count)]
+    _locks.extend(lock for _, lock in reserved)
+    return [port for port, _ in reserved]
 
 
 def reserve_addresses(count: int) -> list[str]:
@@ -41,14 +37,32 @@ def reserve_addresses(count: int) -> list[str]:
     return [f"127.0.0.1:{port}" for port in reserve_ports(count)]
 
 
-def _lock(path: Path) -> bool:
-    lock = path.open("w")
+@contextmanager
+def reserved_address() -> Iterator[str]:
+    """Reserve one port, as `127.0.0.1:port`, until the block ends."""
+    port, lock = _reserve()
+    with lock:
+        yield f"127.0.0.1:{port}"
+
+
+def _reserve() -> tuple[int, TextIO]:
+    folder = Path(tempfile.gettempdir()) / f"fedcoin-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    draw = random.SystemRandom()
+    for _ in range(LAST - FIRST):
+        port = draw.randrange(FIRST, LAST)
+        lock = (folder / str(port)).open("w")
+        if _try_lock(lock) and _is_free(port):
+            return port, lock
+        lock.close()
+    raise AssertionError(f"no port from {FIRST} to {LAST} is free")
+
+
+def _try_lock(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
         return False
-    _locks.append(lock)
     return True
 
 

@@ -31,6 +31,7 @@ from fedcoin.network.ports.peers_port import PeerInfo, SyncProgress
 from fedcoin.network.ports.transaction_port import FeeRates
 from tests.support.keys import MINERS, key_of
 from tests.support.ledger_chain import LedgerChain
+from tests.support.ports import reserved_address
 
 NODE = MINERS[0]
 
@@ -259,13 +260,16 @@ class ServedApi:
 async def serve_api(
     folder: Path,
     *,
-    listen: str = "127.0.0.1:0",
+    listen: str = "",
     limits: CallLimits | None = None,
     validators: int = 2,
     tokens: Path | None = None,
     token: str = "",
 ) -> AsyncIterator[ServedApi]:
-    """Serve a chain of `validators` without blocks; the client of `node` sends `token`."""
+    """Serve a chain of `validators` without blocks; the client of `node` sends `token`.
+
+    Where it listens is its own until the block ends: nobody else answers there after a stop.
+    """
     os.makedirs(folder, exist_ok=True)
     chain = GrowingChain.create(validators, folder=folder, users=("alice", "bob", "carol"))
     assert isinstance(chain, GrowingChain)
@@ -276,17 +280,19 @@ async def serve_api(
     )
     backend = ApiBackend(port, pool, peers, artifacts, FakeNodeFacts(), operator)
     socket = folder / "admin.sock"
-    server = ApiServer(backend, listen=listen, admin=socket, limits=limits, tokens=tokens)
-    await server.start()
-    await server.set_serving()
-    try:
-        async with (
-            NodeClient(server.address, timeout=30, token=token) as node,
-            AdminClient(f"unix:{folder / 'admin.sock'}", timeout=30) as admin,
-        ):
-            yield ServedApi(
-                chain, port, pool, peers, operator, artifacts, server, node, admin, folder
-            )
-    finally:
-        await server.stop(0)
-        port.store.close()
+    with reserved_address() as reserved:
+        listen = listen or reserved
+        server = ApiServer(backend, listen=listen, admin=socket, limits=limits, tokens=tokens)
+        await server.start()
+        await server.set_serving()
+        try:
+            async with (
+                NodeClient(server.address, timeout=30, token=token) as node,
+                AdminClient(f"unix:{socket}", timeout=30) as admin,
+            ):
+                yield ServedApi(
+                    chain, port, pool, peers, operator, artifacts, server, node, admin, folder
+                )
+        finally:
+            await server.stop(0)
+            port.store.close()

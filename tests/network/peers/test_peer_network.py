@@ -26,6 +26,7 @@ from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running, visiting
+from tests.support.ports import reserve_addresses, reserve_ports
 from tests.support.waiting import let_others_run, until
 
 
@@ -122,32 +123,30 @@ async def test_a_seed_of_another_network_is_named(
 
 async def test_a_node_does_not_connect_to_itself(tmp_path: Path, dialled: list[str]) -> None:
     genesis = make_network_genesis()
-    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
-    await first.start()
-    port = first.address.rpartition(":")[2]
-    await first.stop()
+    (port,) = reserve_ports(1)
     options = replace(FAST, listen=f"127.0.0.1:{port}")
-    again = PeerNode(
+    node = PeerNode(
         tmp_path / "1", genesis, MINERS[0], seeds=[f"localhost:{port}"], options=options
     )
-    async with running(again):
+    async with running(node):
         await until(lambda: dialled)
         await let_others_run()
-        assert not again.network.peers()
+        assert not node.network.peers()
     assert dialled == [f"localhost:{port}"], "once, and never again"
 
 
 async def test_a_peer_that_was_gone_is_dialled_again(tmp_path: Path) -> None:
     genesis = make_network_genesis()
-    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    (address,) = reserve_addresses(1)
+    options = replace(FAST, listen=address)
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
     await first.start()
-    address = first.address
     second = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[address])
     async with running(second):
         await until(lambda: first.linked() == second.linked() == 1)
         await first.stop()
         await until(lambda: second.linked() == 0)
-        back = PeerNode(tmp_path / "0", genesis, MINERS[0], options=replace(FAST, listen=address))
+        back = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
         async with running(back):
             await until(lambda: back.linked() == second.linked() == 1)
 
@@ -347,14 +346,14 @@ async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
     assert len(warnings) == 1
     assert f"write {MINERS[0].public_key.hex()}@{first.address} instead" in warnings[0]
     # The pin outlives the process, and the operator's own request does not go around it.
-    again = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+    node = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
     false = impostor(tmp_path, first)
     async with running(false, again):
         await until(lambda: "cannot connect to" in caplog.text)
         with pytest.raises(RefusalError) as caught:
             await again.network.add(first.address)
         assert caught.value.code is NetworkCode.WRONG_PEER
-        assert not again.network.peers()
+        assert not node.network.peers()
         # Naming the new key does.
         await again.network.add(f"{STRANGER.public_key.hex()}@{first.address}")
         assert again.linked() == 1
