@@ -337,7 +337,9 @@ async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     genesis = make_network_genesis()
-    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    (address,) = reserve_addresses(1)
+    options = replace(FAST, listen=address)
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
     async with running(first):
         node = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
         async with running(node):
@@ -346,14 +348,14 @@ async def test_a_seed_without_a_key_is_pinned_to_the_first_that_answers(
     assert len(warnings) == 1
     assert f"write {MINERS[0].public_key.hex()}@{first.address} instead" in warnings[0]
     # The pin outlives the process, and the operator's own request does not go around it.
-    node = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
+    again = PeerNode(tmp_path / "1", genesis, MINERS[1], seeds=[first.address])
     false = impostor(tmp_path, first)
     async with running(false, again):
         await until(lambda: "cannot connect to" in caplog.text)
         with pytest.raises(RefusalError) as caught:
             await again.network.add(first.address)
         assert caught.value.code is NetworkCode.WRONG_PEER
-        assert not node.network.peers()
+        assert not again.network.peers()
         # Naming the new key does.
         await again.network.add(f"{STRANGER.public_key.hex()}@{first.address}")
         assert again.linked() == 1
