@@ -318,7 +318,9 @@ async def test_a_seed_with_a_key_is_met_by_that_node_only(
     tmp_path: Path, dialled: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     genesis = make_network_genesis()
-    first = PeerNode(tmp_path / "0", genesis, MINERS[0])
+    (address,) = reserve_addresses(1)
+    options = replace(FAST, listen=address)
+    first = PeerNode(tmp_path / "0", genesis, MINERS[0], options=options)
     async with running(first):
         seed = first.network.address
         assert seed == f"{MINERS[0].public_key.hex()}@{first.address}"
