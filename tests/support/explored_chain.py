@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedcoin.application.explorer.reading.campaign_page_reader import CampaignPageReader
 from fedcoin.application.explorer.reading.chain_follower import ChainFollower
 from fedcoin.application.explorer.reading.chain_reader import ChainReader
 from fedcoin.application.explorer.reading.chain_search import ChainSearch
@@ -63,6 +64,7 @@ async def explore(folder: Path, *, max_streams: int = 4) -> AsyncIterator[Explor
         streams = EventStreams(follower, max_streams=max_streams, heartbeat=0.05)
         app = ExplorerApp(
             ChainReader(live.node, follower),
+            CampaignPageReader(live.node),
             ChainSearch(live.node, follower),
             follower,
             streams,

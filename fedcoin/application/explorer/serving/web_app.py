@@ -16,6 +16,7 @@ from fedcoin.application.explorer.pages.failure_pages import (
 )
 from fedcoin.application.explorer.pages.page_renderer import Site, render_page
 from fedcoin.application.explorer.pages.payment_csv import write_csv
+from fedcoin.application.explorer.reading.campaign_page_reader import CampaignPageReader
 from fedcoin.application.explorer.reading.chain_follower import ChainFollower
 from fedcoin.application.explorer.reading.chain_reader import ChainReader
 from fedcoin.application.explorer.reading.chain_search import ChainSearch
@@ -44,7 +45,8 @@ class ExplorerApp:
     """Answers requests; `make_app` gives it to a server.
 
     Args:
-        reader: Reads what pages show.
+        chain: Reads what the pages of blocks, transactions and addresses show.
+        campaigns: Reads what the pages of campaigns and tasks show.
         search: Finds what somebody is looking for.
         follower: Follows the chain.
         streams: Opens the streams of open pages.
@@ -53,13 +55,15 @@ class ExplorerApp:
 
     def __init__(
         self,
-        reader: ChainReader,
+        chain: ChainReader,
+        campaigns: CampaignPageReader,
         search: ChainSearch,
         follower: ChainFollower,
         streams: EventStreams,
         node: str,
     ) -> None:
-        self._reader = reader
+        self._chain_reader = chain
+        self._campaign_reader = campaigns
         self._search = search
         self._follower = follower
         self._streams = streams
@@ -147,44 +151,46 @@ class ExplorerApp:
         return self._show(failure, status)
 
     async def _overview(self, request: Request) -> Response:
-        return self._show(await self._reader.read_overview())
+        return self._show(await self._chain_reader.read_overview())
 
     async def _blocks(self, request: Request) -> Response:
-        return self._show(await self._reader.read_blocks(_token(request)))
+        return self._show(await self._chain_reader.read_blocks(_token(request)))
 
     async def _block(self, request: Request) -> Response:
         which = request.path_params["which"]
         known = int(which) if which.isascii() and which.isdecimal() and len(which) < 20 else which
-        return self._show(await self._reader.read_block(known, _page(request)))
+        return self._show(await self._chain_reader.read_block(known, _page(request)))
 
     async def _transaction(self, request: Request) -> Response:
-        return self._show(await self._reader.read_transaction(request.path_params["hash"]))
+        return self._show(await self._chain_reader.read_transaction(request.path_params["hash"]))
 
     async def _pending(self, request: Request) -> Response:
-        return self._show(await self._reader.read_pending())
+        return self._show(await self._chain_reader.read_pending())
 
     async def _campaigns(self, request: Request) -> Response:
-        return self._show(await self._reader.read_campaigns(_token(request)))
+        return self._show(await self._campaign_reader.read_campaigns(_token(request)))
 
     async def _campaign(self, request: Request) -> Response:
         campaign = request.path_params["id"]
-        return self._show(await self._reader.read_campaign(campaign, _token(request)))
+        return self._show(await self._campaign_reader.read_campaign(campaign, _token(request)))
 
     async def _task(self, request: Request) -> Response:
-        return self._show(await self._reader.read_task(request.path_params["id"], _page(request)))
+        return self._show(
+            await self._campaign_reader.read_task(request.path_params["id"], _page(request))
+        )
 
     async def _address(self, request: Request) -> Response:
         address = request.path_params["address"]
-        return self._show(await self._reader.read_address(address, _page(request)))
+        return self._show(await self._chain_reader.read_address(address, _page(request)))
 
     async def _csv(self, request: Request) -> Response:
-        view = await self._reader.read_address(request.path_params["address"], 1)
+        view = await self._chain_reader.read_address(request.path_params["address"], 1)
         text = await asyncio.to_thread(write_csv, view.payments)
         return _download(text, "text/csv", f"payments-{view.account.address}.csv")
 
     async def _proof(self, request: Request) -> Response:
         task, address = request.path_params["task"], request.path_params["address"]
-        document = await self._reader.read_proof(task, address)
+        document = await self._chain_reader.read_proof(task, address)
         text = await asyncio.to_thread(json.dumps, document)
         name = f"proof-{document['task_id'][:16]}-{document['address']}.json"
         return _download(text, "application/json", name)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.explorer.reading.campaign_page_reader import CampaignPageReader
 from fedcoin.application.explorer.reading.chain_follower import ChainFollower
 from fedcoin.application.explorer.reading.chain_reader import ChainReader
 from fedcoin.application.explorer.reading.chain_search import ChainSearch
@@ -65,6 +66,7 @@ async def serve_explorer(
     follower = ChainFollower(source, PaymentIndex())
     app = ExplorerApp(
         ChainReader(source, follower),
+        CampaignPageReader(source),
         ChainSearch(source, follower),
         follower,
         EventStreams(follower),
