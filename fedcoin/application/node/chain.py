@@ -6,7 +6,7 @@ that it was checked against.
 
 Nothing that was decoded or verified is decoded or verified again. A transaction of a block that
 waits in the mempool, or was in another block of the same height, is found by its signed bytes
-(`Chain.find_transaction`); a vote whose signature was right is remembered (`VerifiedVotes`).
+(`Chain.transactions`); a vote whose signature was right is remembered (`VerifiedVotes`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.blocks import Block, build_block
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.data.messages.transaction_decoder import TransactionDecoder
+from fedcoin.data.messages.known_transactions import KnownTransactions
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import VerifiedVotes
 from fedcoin.data.storage.block_tables import StoredBlock
@@ -99,15 +99,12 @@ class Chain:
         self._lock = asyncio.Lock()
         self._grown = asyncio.Event()
         rules = ledger.genesis.parameters
-        self.decoder = TransactionDecoder(
+        self.transactions = KnownTransactions(
             self.genesis.identity,
             rules.max_transaction_bytes,
             _MAX_DECODED_BLOCKS * rules.max_block_bytes,
         )
         self._executions: LruDict[bytes, Execution] = LruDict(_MAX_CHECKED_BLOCKS)
-        self._find_pending: Callable[[bytes], Transaction | None] = lambda raw: None
-        # By signed bytes: the transactions of the last final block.
-        self._last_transactions: dict[bytes, Transaction] = {}
         self._block_listeners: list[Callable[[NewBlock], None]] = []
         self._jump_listeners: list[Callable[[], None]] = []
 
@@ -174,29 +171,6 @@ class Chain:
         while self._height <= height:
             await self._grown.wait()
         return self._height
-
-    def use_mempool(self, find: Callable[[bytes], Transaction | None]) -> None:
-        """Look for a block's transactions in the mempool before decoding them.
-
-        Args:
-            find: Returns the waiting transaction with the given signed bytes, or None. It is
-                called from any thread.
-        """
-        self._find_pending = find
-
-    def find_transaction(self, raw: bytes) -> Transaction | None:
-        """Look for a transaction that this node has decoded and verified lately.
-
-        May be called from any thread.
-
-        Args:
-            raw: A serialised SignedTransaction, signature included.
-
-        Returns:
-            The transaction with exactly these bytes if it waits in the mempool, is in the last
-            final block, or was decoded since then; else None.
-        """
-        return self._find_pending(raw) or self.decoder.find(raw) or self._last_transactions.get(raw)
 
     async def check(self, block: Block, round: int) -> Execution:
         """Check whether a block of the next height is valid; its own certificate is not needed.
@@ -296,7 +270,7 @@ class Chain:
         """Implement `Importer.import_blocks`: verify consecutive blocks and append them at once."""
         async with self._lock:
             fresh = [one for one in blocks if one[0].height > self._height]
-            memory = self.find_or_decode, self.verified_votes
+            memory = self.transactions.find_or_decode, self.verified_votes
             run = await run_for_voting(execute_run, fresh, self._header, self.ledger, *memory)
             done = run.blocks
             if done:
@@ -329,8 +303,7 @@ class Chain:
         self._height = header.height
         self._header = header
         self._executions.clear()
-        self._last_transactions = {one.raw: one for one in transactions}
-        self.decoder.forget()
+        self.transactions.keep_final(transactions)
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
@@ -345,25 +318,11 @@ class Chain:
             block,
             self.genesis,
             self.ledger,
-            decode=self.find_or_decode,
+            decode=self.transactions.find_or_decode,
             verified_votes=self.verified_votes,
         )
         self._executions.put(block.hash, execution)
         return execution
-
-    def find_or_decode(self, raw: bytes) -> Transaction:
-        """Decode and verify a transaction, unless this node has done so lately. For any thread.
-
-        Args:
-            raw: A serialised SignedTransaction.
-
-        Returns:
-            The transaction that this node has, or a new one.
-
-        Raises:
-            RefusalError: A code of `decode_transaction`, when it is not one of this network.
-        """
-        return self.find_transaction(raw) or self.decoder.decode(raw)
 
     def _next_context(self, proposer: bytes, round: int, left_out_reveals: bool) -> BlockContext:
         return BlockContext(

@@ -87,7 +87,7 @@ class TransactionIntake:
         self._unsound: LruDict[bytes, RefusalError] = LruDict(_MAX_UNSOUND)
         self._admission_listeners: list[Callable[[Transaction], None]] = []
         self._ready_listeners: list[Callable[[], None]] = []
-        chain.use_mempool(mempool.find)
+        chain.transactions.use_mempool(mempool.find)
         chain.on_block(self._after_block)
         chain.on_jump(self._after_jump)
 
@@ -130,11 +130,11 @@ class TransactionIntake:
             RefusalError: TOO_LARGE, MALFORMED, UNKNOWN_ACTION, WRONG_CHAIN or BAD_SIGNATURE when it
                 is not a valid transaction of this network (`decode_transaction`).
         """
-        return self._chain.find_or_decode(raw)
+        return self._chain.transactions.find_or_decode(raw)
 
     async def decode_all(self, raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
         """Implement `TransactionPort.decode_all`: decode and verify many transactions."""
-        known = [self._chain.find_transaction(raw) for raw in raws]
+        known = [self._chain.transactions.find(raw) for raw in raws]
         unknown = [raw for raw, found in zip(raws, known, strict=True) if found is None]
         decoded = iter(await self._decode_unknown(unknown))
         return [next(decoded) if found is None else found for found in known]

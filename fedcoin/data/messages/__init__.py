@@ -6,7 +6,8 @@ serialised again. Whether a message makes sense at this height is decided by hig
 
 * `canonical`: the one encoding of each protobuf message.
 * `transactions`, `updates`, `votes`, `blocks`: one module for each kind of message.
-* `transaction_decoder`: decodes each transaction once, in whichever thread it comes first.
+* `transaction_decoder`: decodes each transaction once, in whichever thread it comes first;
+  `known_transactions`: finds those that a node decoded lately.
 * `receipts`: what a block did; `update_receipts`: what a server took from a client.
 * `client_names`, `privacy_claims`: what clients claim of themselves, which nobody checks.
 * `client_list`: the clients that may take part in a campaign, as a Merkle tree.
