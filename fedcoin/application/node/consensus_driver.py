@@ -20,7 +20,7 @@ from fedcoin.application.node.block_auditor import PASSING, BlockAudit
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
-from fedcoin.application.node.voting.block_pace import compute_pause_ms
+from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.late_votes import LATE_HEIGHTS, LateVotes
 from fedcoin.application.node.voting.vote_signer import VoteSigner
@@ -88,9 +88,7 @@ class ConsensusDriver:
         self._accusations: list[Callable[[Vote, Vote], None]] = []
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._own_vote_listeners: list[Callable[[Vote], None]] = []
-        # When the last block became final here and when voting on it began, Unix ms, and how long
-        # the next one waits.
-        self._paused_ms = self._pause_ms = self._began_ms = 0
+        self._pace = BlockPace()
         self._is_pausing = False
         self._voting = self._next_voting()
         self._late = LateVotes()
@@ -211,10 +209,12 @@ class ConsensusDriver:
     def _after_block(self, new: NewBlock) -> None:
         if new.is_followed:
             return
-        self._paused_ms = self._clock()
-        took_ms = self._paused_ms - self._began_ms if self._voting.is_started else 0
-        num_validators = len(self._chain.ledger.validators())
-        self._pause_ms = compute_pause_ms(len(new.block.transactions), took_ms, num_validators)
+        self._pace.end_height(
+            self._clock(),
+            num_transactions=len(new.block.transactions),
+            num_validators=len(self._chain.ledger.validators()),
+            has_voted=self._voting.is_started,
+        )
         self._after_jump()
 
     def _after_jump(self) -> None:
@@ -251,12 +251,11 @@ class ConsensusDriver:
             self._begin()
             return
         if self._pool.has_ready():
-            # Clocks may jump, and then the height begins at once.
-            paced = self._paused_ms + self._pause_ms
-            if not self._paused_ms <= now < paced:
+            pause_ms = self._pace.pause_left_ms(now)
+            if not pause_ms:
                 self._begin()
                 return
-            due = min(due, paced)
+            due = min(due, now + pause_ms)
             self._is_pausing = True
         if self._wake is not None:
             self._wake.cancel()
@@ -265,7 +264,7 @@ class ConsensusDriver:
 
     def _begin(self) -> None:
         if not self._voting.is_started:
-            self._began_ms = self._clock()
+            self._pace.begin_height(self._clock())
             self._enqueue(self._voting.start())
 
     def _cancel_timers(self) -> None:

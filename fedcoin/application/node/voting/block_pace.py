@@ -23,6 +23,48 @@ _FEW_VALIDATORS, _MANY_VALIDATORS = 4, 16
 """
 
 
+class BlockPace:
+    """The pause between the blocks of this node; the times that it is told are Unix ms."""
+
+    def __init__(self) -> None:
+        self._began_ms = self._ended_ms = self._pause_ms = 0
+
+    def begin_height(self, now_ms: int) -> None:
+        """Note that voting on a height begins.
+
+        Args:
+            now_ms: The time.
+        """
+        self._began_ms = now_ms
+
+    def end_height(
+        self, now_ms: int, *, num_transactions: int, num_validators: int, has_voted: bool
+    ) -> None:
+        """Note that a block became final, and choose the pause after it.
+
+        Args:
+            now_ms: The time.
+            num_transactions: How many transactions the block has.
+            num_validators: How many validators the next height has.
+            has_voted: Whether this node saw its voting begin; else the block came as a whole.
+        """
+        took_ms = now_ms - self._began_ms if has_voted else 0
+        self._ended_ms = now_ms
+        self._pause_ms = compute_pause_ms(num_transactions, took_ms, num_validators)
+
+    def pause_left_ms(self, now_ms: int) -> int:
+        """Tell how long the next height has to wait.
+
+        Args:
+            now_ms: The time.
+
+        Returns:
+            Milliseconds; 0 when the pause is over, and when the clock was set back since it began.
+        """
+        elapsed_ms = now_ms - self._ended_ms
+        return max(0, self._pause_ms - elapsed_ms) if elapsed_ms >= 0 else 0
+
+
 def compute_pause_ms(num_transactions: int, took_ms: int, num_validators: int) -> int:
     """Compute how long after a block the next height may begin, unless a deadline is due.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.application.node.voting.block_pace import compute_pause_ms
+from fedcoin.application.node.voting.block_pace import BlockPace, compute_pause_ms
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,19 @@ def test_long_voting_of_many_is_followed_by_a_pause(
     count: int, took: int, validators: int, pause: int
 ) -> None:
     assert compute_pause_ms(count, took, validators) == pause
+
+
+def test_the_pause_ends_with_its_time_or_when_the_clock_is_set_back() -> None:
+    pace = BlockPace()
+    assert pace.pause_left_ms(5) == 0
+    pace.begin_height(1_000)
+    pace.end_height(2_000, num_transactions=150, num_validators=4, has_voted=True)
+    assert [pace.pause_left_ms(now) for now in (2_000, 2_099, 2_100, 1_999)] == [100, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("has_voted", "pause"), [(True, 500), (False, 0)])
+def test_a_block_that_came_as_a_whole_took_no_time(has_voted: bool, pause: int) -> None:
+    pace = BlockPace()
+    pace.begin_height(1_000)
+    pace.end_height(1_800, num_transactions=0, num_validators=16, has_voted=has_voted)
+    assert pace.pause_left_ms(1_800) == pause
