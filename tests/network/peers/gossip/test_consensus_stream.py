@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,8 @@ def padded(size: int) -> bytes:
         (repacked(suffix=b"\xfa\x01\x05hello"), "MALFORMED"),
         (repacked(is_reversed=True), "MALFORMED"),
     ],
+    # Not the bytes: the signatures differ between the processes of pytest-xdist.
+    ids=count(),
 )
 async def test_a_wrong_message_ends_the_stream_and_counts(
     node: PeerNode, raw: bytes, reason: str
