@@ -57,6 +57,7 @@ async def run_clients(
     *,
     processes: int,
     credentials: grpc.ChannelCredentials | None = None,
+    proxy: str = "",
 ) -> HostedPayments:
     """Run clients until the campaign is over; the first failure of one ends all.
 
@@ -66,6 +67,7 @@ async def run_clients(
         genesis_hash: The genesis hash of the network to sign for, 32 bytes.
         processes: In how many worker processes they train, at least 1.
         credentials: TLS, or None for plaintext.
+        proxy: The HTTP proxy for a coordinator on the Internet; empty for none.
 
     Returns:
         The payments of each client, and how many rounds the campaign lacked at its end.
@@ -89,6 +91,7 @@ async def run_clients(
             training=training,
             report=_Reporter(client),
             credentials=credentials,
+            proxy=proxy,
             receipts=client.receipts,
             name=client.claimed_name,
         )

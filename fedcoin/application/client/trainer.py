@@ -82,6 +82,7 @@ class Trainer:
         training: TrainingPool | None = None,
         report: Callable[[str], None] = logger.info,
         credentials: grpc.ChannelCredentials | None = None,
+        proxy: str = "",
         patience: float = PATIENCE_S,
         clock_ms: Clock = unix_ms,
         receipts: ReceiptFolder | None = None,
@@ -102,6 +103,7 @@ class Trainer:
                 client's own.
             report: Gets a line about each thing that happens.
             credentials: TLS, or None for plaintext.
+            proxy: The HTTP proxy for a coordinator on the Internet; empty for none.
             patience: How long a coordinator that cannot be reached is tried again, in seconds.
             clock_ms: Gives Unix time in ms.
             receipts: Stores the receipts for updates, with the weights; None to store none.
@@ -118,6 +120,7 @@ class Trainer:
         self._genesis_hash = genesis_hash
         self._report = report
         self._credentials = credentials
+        self._proxy = proxy
         self._patience = patience
         self._clock_ms = clock_ms
         self._receipts = receipts
@@ -209,7 +212,9 @@ class Trainer:
 
     async def _take_part(self) -> None:
         """Join and take part over one connection, until the campaign is over."""
-        async with FederatedClient(self._target, credentials=self._credentials) as client:
+        async with FederatedClient(
+            self._target, credentials=self._credentials, proxy=self._proxy
+        ) as client:
             await self._join(client)
             works = [self._watch(client), self._work(client)]
             if self._guard is not None:

@@ -20,6 +20,7 @@ from fedcoin.application.configuration.fields import (
     node_address,
     node_key,
     number,
+    proxy,
     real,
     setting,
     switch,
@@ -85,6 +86,12 @@ class ApiConfig:
         text(),
         "A file with the token that commands and the coordinator of this home send to a node's "
         "API; empty: none.",
+    )
+    proxy: str = setting(
+        "",
+        proxy(),
+        "The HTTP proxy through which commands reach a node or a coordinator on the Internet, as "
+        "http://host:port; empty: none.",
     )
 
 

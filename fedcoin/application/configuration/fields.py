@@ -238,6 +238,30 @@ def address(allow_empty: bool = False) -> Kind:
     return Kind(parse, quote)
 
 
+def proxy() -> Kind:
+    """Describe a setting that is an HTTP proxy, http://host:port or http://user:password@host:port.
+
+    Returns:
+        The parser, which checks the text and leaves it as it is, and the writer. It accepts the
+        empty string, for none.
+    """
+    form = "must be http://host:port, such as http://proxy.example.org:3128"
+
+    def parse(value: object) -> str:
+        if value == "":
+            return ""
+        scheme, _, rest = str(value).partition("://")
+        if not isinstance(value, str) or scheme != "http":
+            raise ValueError(form)
+        try:
+            endpoint_of(rest.rpartition("@")[2].rstrip("/"))
+        except ValueError:
+            raise ValueError(form) from None
+        return value
+
+    return Kind(parse, quote)
+
+
 def node_address() -> Kind:
     """Describe a setting that is a node's address: key@host:port, or host:port without its key.
 

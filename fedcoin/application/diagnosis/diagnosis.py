@@ -48,7 +48,7 @@ async def diagnose(
     findings += machine_checks.check_disk(home.root, config)
     findings += machine_checks.check_descriptors(config, *descriptor_limits())
     findings += machine_checks.check_processors(config, count_cpus())
-    findings += machine_checks.check_proxies(environment)
+    findings += machine_checks.check_proxies(config.api.proxy, environment)
     findings += machine_checks.check_libraries()
     is_running = home_checks.is_locked(home)
     findings += check_ports(config, is_running=is_running)

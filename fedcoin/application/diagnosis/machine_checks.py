@@ -122,25 +122,30 @@ def check_processors(config: NodeConfig, cpus: CpuCount) -> Iterator[Finding]:
         yield Finding("processors", Level.OK, cpus.describe())
 
 
-def check_proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Say which proxy the variables name, and for what it is used.
+def check_proxies(proxy: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Say which proxy is used, and which one the variables name.
 
     Args:
+        proxy: The setting `api.proxy`; empty for none.
         environment: The environment's variables.
 
     Yields:
         One finding.
     """
+    if proxy:
+        text = (
+            f"api.proxy is {without_password(proxy)}; peers, loopback, private addresses, local "
+            "names and what no_proxy names are dialled directly"
+        )
+        yield Finding("proxies", Level.OK, text)
+        return
     named = [name for name in PROXY_VARIABLES if environment.get(name)]
     if not named:
-        yield Finding("proxies", Level.OK, "no variable names a proxy")
+        yield Finding("proxies", Level.OK, "no proxy is set")
         return
-    text = f"{named[0]} is {without_password(environment[named[0]])}"
-    advice = (
-        "peers, loopback, private addresses and local names are always dialled directly; put other "
-        "hosts that the proxy cannot reach into no_proxy"
-    )
-    yield Finding("proxies", Level.WARNING, text, advice)
+    text = f"{named[0]} is {without_password(environment[named[0]])}, and is not used"
+    advice = "if nodes on the Internet can only be reached through it, set api.proxy to it"
+    yield Finding("proxies", Level.OK, f"{text}: {advice}")
 
 
 def check_libraries(package: str = "fedcoin") -> Iterator[Finding]:

@@ -1,18 +1,22 @@
-"""Let callers of the API do what their token allows."""
+"""Let callers of the API do what their token allows, for as long as it does."""
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import hmac
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.api.api_tokens import PREFIX, TokenFile
+from fedcoin.network.api.api_tokens import LOOK_MS, PREFIX, ApiToken, TokenFile
 from fedcoin.network.api.permissions import PERMISSIONS, ApiRole, Rule
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext, CallInfo
+from fedcoin.network.interruption import Interruption
 
 METADATA_KEY: Final = "authorization"
 """The metadata key that carries a token."""
@@ -27,6 +31,8 @@ MAX_TOKEN_CHARACTERS: Final = 256
 class TokenGuard:
     """Refuses calls without the right token, on a listener of a node that has tokens.
 
+    Streams are checked again each time that the tokens change, and end when they would be refused.
+
     Args:
         tokens: The node's tokens.
         is_private: Whether nobody else can read what is sent: the listener has TLS, or is on
@@ -38,6 +44,8 @@ class TokenGuard:
         self._is_private = is_private
         self.own_token = PREFIX + secrets.token_urlsafe(32)
         """A token of the role `submit` for callers in this process, which is stored nowhere."""
+        self._streams: dict[Interruption, tuple[str, CallContext]] = {}
+        self._watch: asyncio.Task[None] | None = None
 
     def check_start(self) -> None:
         """Refuse to begin to listen where tokens could be read on their way.
@@ -51,7 +59,7 @@ class TokenGuard:
 
     @asynccontextmanager
     async def __call__(self, call: CallInfo, context: CallContext) -> AsyncIterator[None]:
-        """Check one call; a `CallGuard`.
+        """Check one call, and go on checking it while it is a stream; a `CallGuard`.
 
         Args:
             call: The call.
@@ -65,11 +73,43 @@ class TokenGuard:
                 NOT_ALLOWED when its role does not include the method; NOT_SECURE when there are
                 tokens, and the listener is in plaintext where others can read it.
         """
-        if self._tokens.is_required:
-            self._check(call.method, context)
-        yield
+        before = self._tokens.current()
+        self._check(call.method, context)
+        if not (call.request_streaming or call.response_streaming):
+            yield
+            return
+        revoked = Interruption()
+        self._streams[revoked] = call.method, context
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watch_tokens(before))
+        try:
+            with revoked.interruptible():
+                yield
+        finally:
+            del self._streams[revoked]
+            if not self._streams and self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
+
+    async def _watch_tokens(self, checked: tuple[ApiToken, ...] | None) -> None:
+        """End streams when the file of tokens changes, which no call may be there to notice."""
+        while True:
+            await asyncio.sleep(LOOK_MS / 1_000)
+            tokens = self._tokens.current()
+            if tokens is not checked:
+                checked = tokens
+                self._end_streams()
+
+    def _end_streams(self) -> None:
+        for revoked, (method, context) in list(self._streams.items()):
+            try:
+                self._check(method, context)
+            except RefusalError as refusal:
+                revoked.fire(partial(copy.copy, refusal))
 
     def _check(self, method: str, context: CallContext) -> None:
+        if not self._tokens.is_required:
+            return
         rule = PERMISSIONS.get(method, ApiRole.ADMIN)
         if rule is Rule.OPEN:
             return

@@ -5,11 +5,11 @@ with jitter and within the call's deadline (gRFC A6, "client retry design"). Onl
 `.proto` files mark as idempotent (`option idempotency_level`) and that take a single request are
 retried. Channels to peers do not retry: a peer that is lost needs a new handshake first.
 
-**Proxies.** gRPC sends connections through the proxy that `grpc_proxy`, `https_proxy` or
-`http_proxy` names, except to the hosts in `no_grpc_proxy` and `no_proxy`. A proxy of the outside
-world cannot reach this machine or a private network, and peers must be reached directly because
-their sessions belong to one connection. So the variables are ignored for peers, for loopback,
-private and link-local addresses, and for names that only a local resolver knows.
+**Proxies.** A channel goes through an HTTP proxy when its caller names one, and never because a
+variable of the environment (`http_proxy` and its like) does. A proxy of the outside world cannot
+reach this machine or a private network, so that it is not used for loopback, private and
+link-local addresses, for names that only a local resolver knows, and for the hosts in
+`no_grpc_proxy` or `no_proxy`. Peers are dialled without one: a session belongs to one connection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RETRY_POLICY: Final = {
 }
 
 PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
-"""The variables that gRPC reads, in its order."""
+"""The variables from which gRPC would take a proxy by itself."""
 
 # Names that are only resolved inside one machine or network: RFC 6761 (localhost), RFC 6762
 # (local), RFC 8375 (home.arpa), ICANN's reservation of 2024 (internal), and the custom (lan).
@@ -51,7 +51,7 @@ def open_channel(
     credentials: grpc.ChannelCredentials | None = None,
     max_message_bytes: int = API_MESSAGE_BYTES,
     retried_services: Sequence[ServiceDescriptor] = (),
-    allow_proxy: bool = True,
+    proxy: str = "",
     tls_name: str = "",
 ) -> grpc.aio.Channel:
     """Make a channel to a server. Nothing is dialled before the first call.
@@ -61,7 +61,7 @@ def open_channel(
         credentials: TLS, or None for plaintext.
         max_message_bytes: The longest message that may be sent or received, in bytes.
         retried_services: Services whose idempotent methods are retried.
-        allow_proxy: Whether the proxy of the environment may be used. It never is for a target
+        proxy: The HTTP proxy, as `http://host:port`; empty for none. It is not used for a target
             that `is_local_target`.
         tls_name: The name that the server's certificate must hold in place of the target's host;
             empty means the host.
@@ -71,9 +71,11 @@ def open_channel(
     """
     options = [
         *channel_options(max_message_bytes),
-        ("grpc.enable_http_proxy", int(allow_proxy and not is_local_target(target))),
         ("grpc.enable_retries", int(bool(retried_services))),
+        ("grpc.enable_http_proxy", int(is_proxied(target, proxy))),
     ]
+    if proxy:
+        options.append(("grpc.http_proxy", proxy))
     if tls_name:
         options.append(("grpc.ssl_target_name_override", tls_name))
     if retried_services:
@@ -106,21 +108,35 @@ def is_local_target(target: str) -> bool:
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
 
 
-def describe_target(target: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Name a server in errors, with the proxy through which gRPC dials it, if any.
+def is_proxied(target: str, proxy: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a target is dialled through a proxy.
 
     Args:
         target: `host:port`, `[v6]:port` or `unix:/path`.
+        proxy: The HTTP proxy; empty for none.
         environment: The environment's variables.
 
     Returns:
-        The target, such as `node.example.org:7051 (through the proxy http://proxy:3128 of
-        https_proxy)`; passwords are left out.
+        False for local targets, and for those that `no_grpc_proxy` or `no_proxy` names.
     """
-    variable = next((name for name in PROXY_VARIABLES if environment.get(name)), "")
-    if not variable or is_local_target(target) or _is_excepted(target, environment):
+    return bool(proxy) and not is_local_target(target) and not _is_excepted(target, environment)
+
+
+def describe_target(target: str, proxy: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Name a server in errors, with the proxy through which it is dialled, if any.
+
+    Args:
+        target: `host:port`, `[v6]:port` or `unix:/path`.
+        proxy: The HTTP proxy; empty for none.
+        environment: The environment's variables.
+
+    Returns:
+        The target, such as `node.example.org:7051 (through the proxy http://proxy:3128)`;
+        passwords are left out.
+    """
+    if not is_proxied(target, proxy, environment):
         return target
-    return f"{target} (through the proxy {without_password(environment[variable])} of {variable})"
+    return f"{target} (through the proxy {without_password(proxy)})"
 
 
 def without_password(url: str) -> str:

@@ -45,6 +45,7 @@ class FederatedClient(GrpcClient):
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        proxy: str = "",
     ) -> None:
         """Prepare calls to a coordinator. Nothing is dialled before the first one.
 
@@ -52,9 +53,13 @@ class FederatedClient(GrpcClient):
             target: `host:port`, `[v6]:port` or `unix:/path`.
             timeout: The deadline of a call with a single reply, in seconds.
             credentials: TLS, or None for plaintext.
+            proxy: The HTTP proxy for targets on the Internet, as `http://host:port`; empty for
+                none.
         """
-        channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
-        super().__init__(describe_target(target), channel, timeout=timeout)
+        channel = open_channel(
+            target, credentials=credentials, retried_services=SERVICES, proxy=proxy
+        )
+        super().__init__(describe_target(target, proxy), channel, timeout=timeout)
         self._stub = FederatedLearningServiceStub(channel)
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)

@@ -81,6 +81,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         timeout: float = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
         token: str = "",
+        proxy: str = "",
     ) -> None:
         """Prepare calls to a node. Nothing is dialled before the first one.
 
@@ -89,13 +90,18 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
             timeout: The deadline of a call with a single reply, in seconds.
             credentials: TLS, or None for plaintext.
             token: Sent with each call, for nodes whose API has tokens; empty sends none.
+            proxy: The HTTP proxy for targets on the Internet, as `http://host:port`; empty for
+                none.
 
         Raises:
             RefusalError: NOT_SECURE when a token would be sent to another machine in plaintext.
         """
         metadata = bearer_metadata(target, token, is_encrypted=credentials is not None)
-        channel = open_channel(target, credentials=credentials, retried_services=SERVICES)
-        super().__init__(describe_target(target), channel, timeout=timeout, metadata=metadata)
+        channel = open_channel(
+            target, credentials=credentials, retried_services=SERVICES, proxy=proxy
+        )
+        name = describe_target(target, proxy)
+        super().__init__(name, channel, timeout=timeout, metadata=metadata)
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)
 

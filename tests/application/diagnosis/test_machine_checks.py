@@ -86,9 +86,12 @@ def test_a_quota_below_one_processor_and_too_many_workers() -> None:
 
 
 def test_a_proxy_is_named_without_its_password() -> None:
-    (found,) = check_proxies({"https_proxy": "http://me:secret@proxy:3128"})
-    assert (found.level, found.text) == (Level.WARNING, "https_proxy is http://proxy:3128")
-    assert next(check_proxies({})).level is Level.OK
+    url = "http://me:secret@proxy:3128"
+    (found,) = check_proxies("", {"https_proxy": url})
+    assert found.text.startswith("https_proxy is http://proxy:3128, and is not used")
+    (found,) = check_proxies(url, {})
+    assert found.text.startswith("api.proxy is http://proxy:3128;")
+    assert next(check_proxies("", {})).text == "no proxy is set"
 
 
 def test_libraries_are_compared_with_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,14 @@ import grpc
 import pytest
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.api.api_tokens import make_token, write_tokens
+from fedcoin.network.api.api_tokens import make_token, read_tokens, write_tokens
 from fedcoin.network.api.permissions import ApiRole
 from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from tests.support.served_api import serve_api
+from tests.support.waiting import until
 
 
 def make_all(path: Path) -> dict[ApiRole, str]:
@@ -108,3 +109,26 @@ async def test_an_api_that_listens_in_plaintext_refuses_tokens_that_come_later(
         port = served.server.address.rpartition(":")[2]
         async with NodeClient(f"127.0.0.1:{port}", token=tokens[ApiRole.ADMIN]) as node:
             await until_refused(node, "NOT_SECURE")
+
+
+async def test_streams_end_when_their_token_is_revoked_or_the_first_one_is_made(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tokens.json"
+    async with serve_api(tmp_path / "api", tokens=path) as served:
+        open_to_all = asyncio.create_task(code_of(anext(served.node.watch_events(patience=0))))
+        await until(lambda: served.port.num_waiting == 1)
+        tokens = make_all(path)
+        assert await asyncio.wait_for(open_to_all, 10) == "NO_TOKEN"
+        kept = NodeClient(served.server.address, token=tokens[ApiRole.SUBMIT])
+        revoked = NodeClient(served.server.address, token=tokens[ApiRole.READ])
+        async with kept, revoked:
+            waits = [
+                asyncio.create_task(code_of(anext(node.watch_events(patience=0))))
+                for node in (kept, revoked)
+            ]
+            await until(lambda: served.port.num_waiting == 2)
+            write_tokens(path, [one for one in read_tokens(path) or () if one.name != "read"])
+            assert await asyncio.wait_for(waits[1], 10) == "BAD_TOKEN"
+            assert not waits[0].done()
+            waits[0].cancel()

@@ -83,7 +83,8 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
     config = home.config(os.environ)
     target = node_address(home, node, config)
     credentials, token = client_credentials(config.tls), find_token(config)
-    async with NodeClient(target, credentials=credentials, token=token) as client:
+    client = NodeClient(target, credentials=credentials, token=token, proxy=config.api.proxy)
+    async with client:
         yield client
 
 

@@ -126,7 +126,6 @@ class Security:
             str(endpoint),
             credentials=credentials,
             max_message_bytes=PEER_MESSAGE_BYTES,
-            allow_proxy=False,
             tls_name=tls_name(node_key) if credentials and node_key else "",
         )
 

@@ -217,6 +217,7 @@ def client(
                 local,
                 trusted,
                 credentials=client_credentials(config.tls),
+                proxy=config.api.proxy,
                 receipts=receipts,
                 node=chain,
                 name=name,

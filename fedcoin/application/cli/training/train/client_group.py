@@ -83,6 +83,7 @@ def clients(
             trusted,
             processes=processes or count_cores(),
             credentials=client_credentials(config.tls),
+            proxy=config.api.proxy,
         )
         ended = await unless_stopped(stop, running)
         if ended is not None:

@@ -151,7 +151,8 @@ async def _run_server(
 
     store = open_coordinator_store(config, home)
     credentials, token = client_credentials(config.tls), find_token(config)
-    async with NodeClient(target, credentials=credentials, token=token) as client:
+    client = NodeClient(target, credentials=credentials, token=token, proxy=config.api.proxy)
+    async with client:
         chain = await trusted_chain(home, client, genesis_hash)
         opened = open_coordinator(config, home, key, client, chain, store, new=new)
 
