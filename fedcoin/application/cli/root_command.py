@@ -14,6 +14,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "nodes.init",
             "Make a home folder, with a new network or for an existing one.",
         ),
+        "genesis": (
+            "nodes.genesis_export",
+            "Write the genesis with which a network starts again.",
+        ),
         "start": (
             "nodes.start",
             "Run a node: the chain, its services, mining, coordinating.",

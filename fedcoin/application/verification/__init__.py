@@ -5,6 +5,7 @@ utilities can be computed again, and whether a payment proof holds for a genesis
 know the rules: it executes blocks with `contract` and checks votes with `consensus`.
 
 * `replay`: execute every block of a database again, from genesis or a snapshot
+* `past_state`: compute the state after an earlier block
 * `database_check`: compare the tables that follow from blocks, and this node's own votes
 * `reveal_check`: evaluate the challenged coalitions again
 * `payment_proof`: check one proof that a node gave

@@ -96,7 +96,7 @@ def replay(
     transactions = settlements = reveals = 0
     with DerivedTables(base) as derived:
         for height in range(store.base_height() + 1, store.height() + 1):
-            block, execution = _replay_block(store, genesis, ledger, parent, height)
+            block, execution = replay_block(store, genesis, ledger, parent, height)
             derived.add(height, execution)
             state.apply(execution.changes)
             ledger.adopt(execution)
@@ -153,13 +153,29 @@ def _first_state(
     return MemoryState(entries), base
 
 
-def _replay_block(
+def replay_block(
     store: ChainStore,
     genesis: Genesis,
     ledger: Ledger,
     parent: BlockHeader | None,
     height: int,
 ) -> tuple[Block, Execution]:
+    """Check a stored block by all rules, and execute it.
+
+    Args:
+        store: The chain's database.
+        genesis: The network's genesis.
+        ledger: The ledger after the block before, which is not changed.
+        parent: The header of the block before; None for the first block.
+        height: The block's height.
+
+    Returns:
+        The block and its execution, whose changes the caller applies.
+
+    Raises:
+        RefusalError: The code of the rule that the block breaks; BAD_CHAIN when it is missing, or
+            its receipts or columns in the database differ from what it leads to.
+    """
     stored = store.block(height)
     if stored is None:
         raise bad_chain(f"block {height} is missing")

@@ -6,5 +6,6 @@ It does not decide when a record changes: that is done by `actions`, `tasks` and
 * `records`: the tables and indexes of the state; `validators`: the validator sets in it.
 * `overlay`: reading the state, and collecting changes; `cached_state`: a memory of small entries;
   `execution_context`: what an action sees while a block is executed.
-* `state_tree`: the Merkle tree behind the app hash; `genesis_state`: the state before block 1.
+* `state_tree`: the Merkle tree behind the app hash; `genesis_state`: the state before block 1;
+  `coin_owners`: whose coins they are.
 """

@@ -39,13 +39,35 @@ HEX_KEY = re.compile(r"[0-9a-f]{64}")
 """Matches a public key as 64 lower-case hex digits."""
 
 
-def _public_key(value: str) -> bytes:
+def parse_public_key(value: str) -> bytes:
+    """Read a public key.
+
+    Args:
+        value: 64 lower-case hex digits.
+
+    Returns:
+        The key, 32 bytes.
+
+    Raises:
+        ValueError: The text is no key. The message is the end of a sentence.
+    """
     if not HEX_KEY.fullmatch(value):
         raise ValueError("must name an Ed25519 public key as 64 lower-case hex digits")
     return bytes.fromhex(value)
 
 
-def _whole(value: str) -> int:
+def parse_whole(value: str) -> int:
+    """Read a whole number.
+
+    Args:
+        value: Decimal digits.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: The text is no number. The message is the end of a sentence.
+    """
     if not value.isascii() or not value.isdigit():
         raise ValueError("must end in a whole number")
     return int(value)
@@ -92,14 +114,14 @@ def _whole(value: str) -> int:
     "--validator",
     multiple=True,
     metavar="PUBKEY=AMOUNT",
-    type=pairs("PUBKEY=AMOUNT", _public_key, AMOUNT.parse),
+    type=pairs("PUBKEY=AMOUNT", parse_public_key, AMOUNT.parse),
     help="New network: give a bond to another node's key (`keys new`). Repeatable.",
 )
 @click.option(
     "--parameter",
     multiple=True,
     metavar="NAME=NUMBER",
-    type=pairs("NAME=NUMBER", str, _whole),
+    type=pairs("NAME=NUMBER", str, parse_whole),
     help="New network: a network parameter that differs from its default. Repeatable.",
 )
 @click.option("--seed", multiple=True, type=NODE_ADDRESS, help="A node to dial. Repeatable.")

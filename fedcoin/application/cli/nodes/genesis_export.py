@@ -1,0 +1,169 @@
+"""`fedcoin-node genesis`: start a network again with its balances."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedcoin.application.cli.nodes.init import parse_public_key, parse_whole
+from fedcoin.application.cli.shared.options import (
+    Parsed,
+    example,
+    home_option,
+    json_option,
+    pairs,
+)
+from fedcoin.application.cli.shared.output import coins, moment, print_fields, print_json
+from fedcoin.application.cli.shared.progress import progress
+from fedcoin.application.configuration.genesis_file import write_genesis
+from fedcoin.application.configuration.home import Home
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.crypto.addresses import derive_address
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.genesis import Genesis, parse_genesis
+from fedcoin.data.messages.parameters import Parameters
+
+if TYPE_CHECKING:
+    from fedcoin.contract.state.coin_owners import CoinOwners
+
+_EXAMPLE = "fedcoin-node genesis export --home a --at 120000 genesis.json"
+
+
+@click.group(epilog=example(_EXAMPLE))
+def genesis() -> None:
+    """Start a network again, with the balances and bonds that it had."""
+
+
+@genesis.command(
+    epilog=example(
+        _EXAMPLE,
+        "fedcoin-node genesis export --home a --at 120000 --parameter min_bond=50000000000 \\",
+        "    --without $PUBKEY_D genesis.json",
+    )
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@home_option
+@click.option(
+    "--at",
+    "height",
+    type=click.IntRange(min=0),
+    metavar="HEIGHT",
+    help="The block after which the balances are taken [the latest one]. All operators of a network"
+    " must take the same one.",
+)
+@click.option("--chain-id", help="The name of the new network [the old one's].")
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    type=pairs("NAME=NUMBER", str, parse_whole),
+    help="A network parameter that changes. Repeatable.",
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="PUBKEY",
+    type=Parsed("public key", parse_public_key),
+    help="A validator that does not take part again; its bond becomes balance. Repeatable.",
+)
+@json_option
+def export(
+    file: Path,
+    home: Home,
+    height: int | None,
+    chain_id: str | None,
+    parameters: tuple[tuple[str, int], ...],
+    without: tuple[bytes, ...],
+    as_json: bool,
+) -> None:
+    """Write a genesis.json that holds the balances and bonds of a home's chain.
+
+    Every coin goes to its owner: what unbonds, deposits of open tasks, and what campaigns have in
+    escrow become balances; burned coins are left out. Nonces, tasks, campaigns and blocks are not
+    taken over. From one block and with the same options, every home writes the same bytes.
+    """
+    from fedcoin.data.atomic_files import replace_file
+
+    if file.exists():
+        raise FileExistsError(f"{file} exists: name a file that does not")
+    old = home.genesis()
+    home.refuse_without_chain()
+    height, time_ms, owners = _read_owners(home, old, height)
+    balances, bonds = dict(owners.balances), dict(owners.bonds)
+    for key in without:
+        if key not in bonds:
+            raise RefusalError(
+                ApplicationCode.BAD_ARGUMENT,
+                f"--without {key.hex()}: no validator of block {height} has this key",
+                field="without",
+            )
+        address = derive_address(key)
+        balances[address] = balances.get(address, 0) + bonds.pop(key)
+    raw = write_genesis(
+        chain_id or old.chain_id,
+        time_ms,
+        balances=dict(sorted(balances.items())),
+        bonds=bonds,
+        parameters={**_changed(old.parameters), **dict(parameters)},
+    )
+    replace_file(file, raw)
+    _show(file, height, parse_genesis(raw), owners.burned, as_json)
+
+
+def _read_owners(home: Home, old: Genesis, height: int | None) -> tuple[int, int, CoinOwners]:
+    """Return the block's height, its time in Unix ms, and the owners of all coins after it."""
+    from fedcoin.application.verification.past_state import compute_past_state
+    from fedcoin.contract.state.coin_owners import find_owners
+    from fedcoin.contract.state.overlay import MemoryState
+    from fedcoin.data.storage.chain_store import ChainStore
+    from fedcoin.data.storage.snapshot_files import SnapshotFolder
+
+    with ChainStore.open(home.chain_path, old) as store:
+        if height is None:
+            with store.open_state_view() as state:
+                height = state.height
+                entries = dict(state.sorted_entries(lambda _: 0))
+            owners = find_owners(MemoryState(entries))
+        else:
+            folder = SnapshotFolder(home.snapshots_path)
+            with progress("blocks", height) as advance:
+                found = compute_past_state(store, old, height, folder, lambda _: advance())
+            owners = find_owners(found)
+        header = store.header(height)
+    return height, old.time_ms if header is None else header.time_ms, owners
+
+
+def _changed(parameters: Parameters) -> dict[str, int]:
+    default = dataclasses.asdict(Parameters())
+    given = dataclasses.asdict(parameters)
+    return {name: value for name, value in given.items() if value != default[name]}
+
+
+def _show(file: Path, height: int, new: Genesis, burned: int, as_json: bool) -> None:
+    described: dict[str, Any] = {
+        "file": str(file),
+        "height": height,
+        "chain_id": new.chain_id,
+        "genesis_hash": new.hash.hex(),
+        "time_ms": new.time_ms,
+        "accounts": len(new.accounts),
+        "validators": len(new.validators),
+        "supply": new.supply,
+        "burned": burned,
+    }
+    if as_json:
+        print_json(described)
+        return
+    print_fields(
+        {
+            **described,
+            "height": f"{height}, {moment(new.time_ms)}",
+            "supply": coins(new.supply),
+            "burned": f"{coins(burned)}, left out",
+        }
+    )
+    click.echo(f"Next, with a new home for each node: fedcoin-node init --genesis {file}")
