@@ -34,7 +34,7 @@ BUILD_PACKAGE = rm -rf $(WHEELS); \
 # The container engines that `make docker` tries, in this order.
 ENGINES := docker podman buildah
 
-.PHONY: help demo test test-slow test-kills fuzz test-oldest test-integrations test-explorer lint format error-codes model-classes metrics-table docs proto proto-baseline lock lock-image bench bench-estimators paper security-study threats seeds docker clean
+.PHONY: help demo test test-slow test-kills test-networks fuzz test-oldest test-integrations test-explorer lint format error-codes model-classes metrics-table docs proto proto-baseline lock lock-image bench bench-estimators paper security-study threats seeds docker clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-slow: $(DEVELOPMENT) ## Run the long tests
 
 test-kills: $(DEVELOPMENT) ## Kill nodes at each point of each write, 200 times, and start them again (half an hour)
 	$(BIN)/python -m pytest -m slow tests/e2e/test_kill_points.py
+
+test-networks: $(RUNTIME) ## Run every network of tests/networks as real processes, with its faults
+	$(BIN)/python -m fedcoin.testing.networks tests/networks/*.toml
 
 fuzz: $(RUNTIME) ## Run 100,000 changed inputs through each decoder (a quarter of an hour)
 	$(BIN)/python -m scripts.studies.fuzz_decoders --cases 100000 --seconds 300

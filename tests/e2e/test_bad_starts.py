@@ -15,10 +15,11 @@ import pytest
 from fedcoin.application.configuration.home import Home
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.testing.networks.log_alarms import find_alarms
 from tests.support.e2e.learners import prepared, prepared_within
 from tests.support.e2e.network import BOND, BRISK, FDC, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.programs import ALARMS, Program, Stage
+from tests.support.programs import Program, Stage
 from tests.support.waiting import until
 
 
@@ -59,7 +60,7 @@ def refused(program: Program, *words: str) -> None:
     assert errors[0] == said[-1]
     for word in words:
         assert word in errors[0]
-    assert not ALARMS.search(program.said()), program.said()
+    assert not list(find_alarms(program.said())), program.said()
 
 
 def test_a_home_in_use_is_refused(network: Network, first: Node) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.application.devnet.child_processes import child_environment
+from fedcoin.testing.networks.log_alarms import find_alarms
 from tests.support.waiting import WAIT_SECONDS, until
 
 T = TypeVar("T")
@@ -26,15 +26,6 @@ PROGRAM = Path(sys.executable).with_name("fedcoin-node")
 COMMAND = [str(PROGRAM)] if PROGRAM.exists() else [sys.executable, "-m", "fedcoin.application.cli"]
 
 STOP_SECONDS = 20.0
-
-ALARMS = re.compile(
-    r"\b(ERROR|CRITICAL)\b"
-    r"|Traceback \(most recent call last\)"
-    r"|Exception ignored in|never retrieved|was never awaited|was destroyed but it is pending"
-    r"|This is a bug"
-    r"|^[EF]\d{4} ",  # Errors of gRPC's C core.
-    re.MULTILINE,
-)
 
 
 class Program:
@@ -222,12 +213,8 @@ class Stage:
         """Fail for errors in any log that no test announced."""
         for path in sorted(self.logs.glob("*.log")):
             text = path.read_text(errors="replace")
-            for alarm in ALARMS.finditer(text):
-                start = text.rfind("\n", 0, alarm.start()) + 1
-                line = text[start : text.find("\n", alarm.end())]
-                assert any(words in line for words in self._expected), (
-                    f"{path.name}: {text[start : start + 2500]}"
-                )
+            alarm = next(find_alarms(text, self._expected), None)
+            assert alarm is None, f"{path.name}: {alarm}"
 
 
 def fedcoin(*arguments: object, seconds: float = WAIT_SECONDS) -> str:

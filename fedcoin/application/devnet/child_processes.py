@@ -104,6 +104,31 @@ class ChildProcesses:
         """
         return self._latest(name).process.pid
 
+    def exit_code(self, name: str) -> int | None:
+        """Return how the latest process with a name ended.
+
+        Args:
+            name: The name that it was started with.
+
+        Returns:
+            The exit code, negative for a signal; None while the process runs.
+        """
+        return self._latest(name).process.poll()
+
+    async def wait_for_code(self, name: str, seconds: float) -> int | None:
+        """Wait until a process has ended, however it ends.
+
+        Args:
+            name: The name that it was started with.
+            seconds: How long to wait, in seconds.
+
+        Returns:
+            The exit code, negative for a signal; None when the process runs on for longer.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._latest(name).process.wait, seconds)
+        return self.exit_code(name)
+
     def check(self) -> None:
         """Check that no process failed.
 

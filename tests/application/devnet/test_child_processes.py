@@ -53,6 +53,16 @@ def test_a_lasting_process_must_not_end(tmp_path: Path) -> None:
     assert "ended too early" in caught.value.message
 
 
+def test_the_exit_code_is_none_until_a_process_has_ended(tmp_path: Path) -> None:
+    with ChildProcesses(tmp_path) as processes:
+        # The server runs until it is killed.
+        processes.start("server", ["0", "--bind", "127.0.0.1"], lasting=False, module="http.server")
+        assert processes.exit_code("server") is None
+        assert asyncio.run(processes.wait_for_code("server", 0.01)) is None
+        os.kill(processes.pid("server"), signal.SIGKILL)
+        assert asyncio.run(processes.wait_for_code("server", 30)) == -signal.SIGKILL
+
+
 def test_a_killed_process_is_reported(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
         # The process waits for a passphrase on its standard input.

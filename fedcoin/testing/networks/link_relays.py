@@ -1,0 +1,268 @@
+"""One TCP relay before each node's peer listener, which cuts, delays and resets connections.
+
+A node advertises its relay's address, so that all peers dial the relay, whether they know the
+address from their settings or from another peer. Linux says which process owns the other end of a
+connection, and so between which two nodes it is. No root is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PIECE_BYTES = 65_536
+_MAX_PIECES = 256
+"""How many pieces wait in one direction of a connection; then the sender has to wait."""
+
+_INODE_FIELD = 9
+"""The field of a line of /proc/net/tcp that identifies the socket."""
+
+
+class LinkConditions:
+    """What passes between each two nodes at this moment."""
+
+    def __init__(self, base_delay_ms: Callable[[str, str], int]) -> None:
+        """Begin with all links whole.
+
+        Args:
+            base_delay_ms: The delay of a link without faults in ms, by the names of both nodes.
+        """
+        self._base_delay_ms = base_delay_ms
+        self._groups: tuple[frozenset[str], ...] = ()
+        self._more_ms: dict[frozenset[str], int] = {}
+        self._whole = asyncio.Event()
+        self._whole.set()
+
+    def cut(self, groups: tuple[frozenset[str], ...]) -> None:
+        """Let no byte pass between groups; what is sent meanwhile arrives after `heal`.
+
+        Args:
+            groups: The names of the nodes in each group.
+        """
+        self._groups = groups
+        self._whole.clear()
+
+    def heal(self) -> None:
+        """End the partition."""
+        self._groups = ()
+        self._whole.set()
+
+    def slow_down(self, nodes: Iterable[str], delay_ms: int) -> None:
+        """Add a delay to one link.
+
+        Args:
+            nodes: The names of both nodes.
+            delay_ms: The delay in each direction in ms; 0 ends an earlier one.
+        """
+        self._more_ms[frozenset(nodes)] = delay_ms
+
+    def is_cut(self, first: str, second: str) -> bool:
+        """Tell whether a partition separates two nodes.
+
+        Args:
+            first: The name of a node.
+            second: The name of another node.
+
+        Returns:
+            True while no byte passes between them.
+        """
+        return any((first in group) != (second in group) for group in self._groups)
+
+    def delay_seconds(self, first: str, second: str) -> float:
+        """Look up how much later a byte arrives.
+
+        Args:
+            first: The name of a node.
+            second: The name of another node.
+
+        Returns:
+            The delay in seconds.
+        """
+        more_ms = self._more_ms.get(frozenset((first, second)), 0)
+        return (self._base_delay_ms(first, second) + more_ms) / 1_000
+
+    async def wait_until_joined(self, first: str, second: str) -> None:
+        """Wait while a partition separates two nodes.
+
+        Args:
+            first: The name of a node.
+            second: The name of another node.
+        """
+        while self.is_cut(first, second):
+            await self._whole.wait()
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One connection between two nodes; `dialler` is empty when no node dialled."""
+
+    dialler: str
+    writers: tuple[asyncio.StreamWriter, ...]
+
+    def abort(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+class LinkRelay:
+    """Passes connections on to one node's peer listener. A partition holds bytes back."""
+
+    def __init__(
+        self,
+        node: str,
+        target: str,
+        conditions: LinkConditions,
+        pids: Callable[[], Mapping[str, int]],
+    ) -> None:
+        """Prepare a relay, which does not listen yet.
+
+        Args:
+            node: The node's name.
+            target: Where its peer listener is, as host:port.
+            conditions: What passes between nodes.
+            pids: Gives the process id of each node that runs, by name.
+        """
+        self.node = node
+        self.address = ""
+        self._port = 0
+        self._target = target
+        self._conditions = conditions
+        self._pids = pids
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen on a free port of loopback; `address` is then what peers dial, as host:port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, self._port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{self._port}"
+
+    async def stop(self) -> None:
+        """Stop listening, and end all connections."""
+        self._server.close()
+        self.reset()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def reset(self, dialler: str = "") -> None:
+        """Reset connections to this node.
+
+        Args:
+            dialler: The node that dialled; empty for all.
+        """
+        for connection in self._connections:
+            if dialler in ("", connection.dialler):
+                connection.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "asyncio runs this in a task"
+        self._tasks.add(task)
+        try:
+            await self._pass_on(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            # One end has gone, or the relay stops: neither concerns the other connections.
+            pass
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        dialler = find_owner(writer.get_extra_info("peername")[1], self._port, self._pids())
+        if dialler:
+            await self._conditions.wait_until_joined(dialler, self.node)
+        host, _, port = self._target.rpartition(":")
+        node_reader, node_writer = await asyncio.open_connection(host, int(port))
+        connection = _Connection(dialler, (writer, node_writer))
+        self._connections.add(connection)
+        ways = [
+            asyncio.ensure_future(self._pump(dialler, reader, node_writer)),
+            asyncio.ensure_future(self._pump(dialler, node_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            connection.abort()
+            self._connections.discard(connection)
+
+    async def _pump(
+        self, dialler: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass one direction on, each piece after the link's delay, until its end arrived."""
+        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MAX_PIECES)
+        receiving = asyncio.ensure_future(self._receive(dialler, reader, waiting))
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                due, piece = await waiting.get()
+                await asyncio.sleep(due - loop.time())
+                if dialler:
+                    await self._conditions.wait_until_joined(dialler, self.node)
+                if not piece:
+                    return
+                writer.write(piece)
+                await writer.drain()
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    async def _receive(
+        self,
+        dialler: str,
+        reader: asyncio.StreamReader,
+        waiting: asyncio.Queue[tuple[float, bytes]],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        piece = b"first"
+        while piece:
+            try:
+                piece = await reader.read(_PIECE_BYTES)
+            except OSError:
+                piece = b""
+            delay = self._conditions.delay_seconds(dialler, self.node) if dialler else 0.0
+            await waiting.put((loop.time() + delay, piece))
+
+
+def find_owner(local_port: int, remote_port: int, pids: Mapping[str, int]) -> str:
+    """Find the process that owns one end of a TCP connection of this machine.
+
+    Args:
+        local_port: The port of that end.
+        remote_port: The port of the other end.
+        pids: The process ids to look in, by name.
+
+    Returns:
+        The name of the process; empty when it is none of them.
+    """
+    sockets = {f"socket:[{inode}]" for inode in _inodes(local_port, remote_port)}
+    for name, pid in pids.items():
+        if sockets and not sockets.isdisjoint(_open_files(pid)):
+            return name
+    return ""
+
+
+def _inodes(local_port: int, remote_port: int) -> Iterable[str]:
+    # gRPC dials IPv4 addresses from sockets of IPv6.
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(FileNotFoundError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                ports = [int(address.rpartition(":")[2], 16) for address in fields[1:3]]
+                if ports == [local_port, remote_port]:
+                    yield fields[_INODE_FIELD]
+
+
+def _open_files(pid: int) -> Iterable[str]:
+    folder = f"/proc/{pid}/fd"
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                yield os.readlink(f"{folder}/{name}")
