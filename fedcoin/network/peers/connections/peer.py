@@ -71,7 +71,9 @@ class Peer:
         """How far its clock is ahead of this node's, in ms; None before it told its time."""
         self.last_seen = now
         self.useful_blocks = 0
-        """Blocks that it sent and this node lacked: its rank when blocks are fetched."""
+        """Blocks that it sent and this node lacked."""
+        self.blocks_per_second = 0.0
+        """How fast it sent blocks when it was asked last: its rank when blocks are fetched."""
         self.range_budget = TokenBucket(RANGE_LIMIT.rate / 2, RANGE_LIMIT.burst / 2, now)
         """Ranges of blocks that it may be asked for: half of what it allows."""
         self.max_missing_height = 0

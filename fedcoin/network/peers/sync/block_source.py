@@ -19,6 +19,7 @@ from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
 from fedcoin.network.peers.sync.block_service import MAX_MESSAGE_BLOCKS
 from fedcoin.network.peers.sync.headers import ChainTip
+from fedcoin.network.peers.sync.source_pace import SourcePace, bench_slow
 from fedcoin.v1.block_gossip_service_pb2 import (
     CertifiedBlock,
     StreamBlocksRequest,
@@ -60,11 +61,15 @@ class _Claim:
     """A range that one worker is fetching."""
 
     span: deque[ChainTip] = field(repr=False)
+    pace: SourcePace
     # The times of its beginning and of its last block, on the clock of the peers.
     began: float
-    progressed: float
+    progressed: float = field(init=False)
     # Whether another worker fetches the same blocks, because this one stalls.
     is_doubled: bool = False
+
+    def __post_init__(self) -> None:
+        self.progressed = self.began
 
 
 class BlockSource:
@@ -73,8 +78,9 @@ class BlockSource:
     Each peer has a worker (`work`) that fetches one range after another. Blocks that one peer fails
     to send go back to the others. When the next block does not come for `STALL_S`, or its range in
     `MAX_RANGE_S`, a worker that has nothing else to do fetches it too, and the block that comes
-    first counts: no slow peer holds the others up. The caller runs the workers, and learns from
-    `take` when none is left.
+    first counts: no slow peer holds the others up. Peers that are much slower than others are
+    benched (`leave_slow_peers`). The caller runs the workers, and learns from `take` when none is
+    left.
 
     Args:
         wanted: Height and hash of the first blocks, in order; at least one.
@@ -93,13 +99,25 @@ class BlockSource:
         self._buffer: dict[int, FetchedBlock] = {}
         self._buffered_bytes = 0
         self._changed = asyncio.Event()
-        self._workers = 0
+        self._paces: list[SourcePace] = []
         self.extend(wanted)
 
     @property
     def num_workers(self) -> int:
-        """The number of peers that blocks are fetched from."""
-        return self._workers
+        """The number of peers that blocks are fetched from, without benched ones."""
+        return sum(not pace.is_benched for pace in self._paces)
+
+    def leave_slow_peers(self, places: int) -> None:
+        """Bench the peers that hold the others up; see `source_pace.bench_slow`.
+
+        A benched peer's range is free for others at once; it is asked again only for what another
+        peer does not send at all.
+
+        Args:
+            places: The largest number of peers to go on with, once all were tried.
+        """
+        bench_slow(self._paces, places, self._peers.now())
+        self._notify()
 
     def extend(self, wanted: Sequence[ChainTip]) -> None:
         """Ask for the blocks that follow.
@@ -135,7 +153,7 @@ class BlockSource:
             is left to fetch the next.
         """
         while self._next not in self._buffer:
-            if not self._workers or (self._is_whole and self._next > self._last):
+            if not self._paces or (self._is_whole and self._next > self._last):
                 return []
             await self._changed.wait()
         taken: list[FetchedBlock] = []
@@ -157,28 +175,33 @@ class BlockSource:
         Args:
             peer: A connected peer that this node has dialled.
         """
-        self._workers += 1
+        pace = SourcePace()
+        self._paces.append(pace)
         try:
             while not (self._is_whole and self._next > self._last):
-                span = self._choose_range()
+                span = self._choose_range(pace)
                 if span is None:
                     await self._wait(STALL_S)
                 elif not peer.range_budget.take(self._peers.now()):
                     # With small blocks, this node would exceed the rate that the peer allows.
                     self._ranges.appendleft(span)
                     await asyncio.sleep(PACE_S)
-                elif not await self._fetch_range(peer, span):
+                elif not await self._fetch_range(peer, _Claim(span, pace, self._peers.now())):
                     return
         finally:
-            self._workers -= 1
+            self._paces.remove(pace)
+            peer.blocks_per_second = pace.rate(self._peers.now()) or peer.blocks_per_second
             self._notify()
 
-    def _choose_range(self) -> deque[ChainTip] | None:
-        if self._ranges and self._has_room(self._ranges[0][0].height):
+    def _choose_range(self, pace: SourcePace) -> deque[ChainTip] | None:
+        is_free = bool(self._ranges) and self._has_room(self._ranges[0][0].height)
+        if is_free and not (pace.is_benched and self.num_workers):
             return self._ranges.popleft()
         now = self._peers.now()
         for claim in self._claims:
-            is_slow = claim.progressed <= now - STALL_S or claim.began <= now - MAX_RANGE_S
+            is_slow = claim.progressed <= now - STALL_S
+            if not pace.is_benched:
+                is_slow |= claim.began <= now - MAX_RANGE_S or claim.pace.is_benched
             # The range of the next block, which all wait for. A worker that doubles another one and
             # stalls is doubled in its turn.
             is_next = bool(claim.span) and claim.span[0].height == self._next
@@ -199,14 +222,14 @@ class BlockSource:
         with contextlib.suppress(asyncio.TimeoutError):
             await run_within(seconds, self._changed.wait())
 
-    async def _fetch_range(self, peer: Peer, span: deque[ChainTip]) -> bool:
-        now = self._peers.now()
-        claim = _Claim(span, now, now)
+    async def _fetch_range(self, peer: Peer, claim: _Claim) -> bool:
+        span = claim.span
         self._claims.add(claim)
         try:
             await self._fetch(peer, claim)
         finally:
             self._claims.discard(claim)
+            claim.pace.end(self._peers.now())
             # The lowest blocks come first, since `take` waits for them.
             self._skip_known(span)
             if span and not claim.is_doubled:
@@ -231,6 +254,7 @@ class BlockSource:
         try:
             with link.open_stream(link.gossip.StreamBlocks, request) as replies:
                 while span:
+                    claim.pace.begin(self._peers.now())
                     reply = await replies.read(BLOCK_S)
                     if reply is None:
                         problem = f"has no block {span[0].height}"
@@ -251,6 +275,7 @@ class BlockSource:
         first = CertifiedBlock(block=reply.block, certificate=reply.certificate)
         sent_blocks = [first, *reply.following]
         tips = [tip for tip, _ in zip(claim.span, sent_blocks, strict=False)]
+        claim.pace.end(self._peers.now(), len(tips))
         blocks = await asyncio.to_thread(_decode_expected, tips, sent_blocks, self._max_block_bytes)
         for tip, block, sent in zip(tips, blocks, sent_blocks, strict=False):
             if isinstance(block, str):

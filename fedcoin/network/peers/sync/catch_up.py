@@ -6,8 +6,9 @@ at once (`block_source`), and hands each one in order to the `Importer`, which v
 It repeats this until no peer is ahead. A node without blocks that is configured to looks for a
 snapshot first (`snapshot_sync`).
 
-Peers are ranked by the blocks that they sent before. A peer that sends wrong data is banned; a peer
-that reports a height and does not have it is asked last.
+Peers are ranked by how fast they sent blocks before. While there are more of them than places, one
+more is tried, and the slowest makes room. A peer that sends wrong data is banned; a peer that
+reports a height and does not have it is asked last.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 log = logging.getLogger(__name__)
 
 MAX_SOURCES = 4
-"""The number of peers that blocks are fetched from at once."""
+"""The number of peers that blocks are fetched from at once, beside one that is tried."""
+
+REVIEW_S = 0.5
+"""How often slow peers are looked for while blocks are fetched, in seconds."""
 
 GRACE_S = 0.3
 """The time to wait for a single missing block, which usually arrives by voting, in seconds."""
@@ -53,6 +57,9 @@ MAX_RUN_BLOCKS = 20_000
 MAX_STEP_BLOCKS, MAX_STEP_BYTES = 64, 256 * 1024
 """The largest number of blocks that are stored in one transaction, and their largest size in bytes:
 about 0.1 s of work, in which no other block can be checked."""
+
+SLOW_HEADERS_S = 2.0
+"""After an answer that took longer, another peer is asked for the next headers, in seconds."""
 
 CALL_S = 10.0
 """The deadline of a request for headers, in seconds."""
@@ -119,7 +126,7 @@ class CatchUp:
         peers = [peer for peer in linked if peer.max_missing_height <= height < peer.height]
         random.shuffle(peers)
         now = self._peers.now()
-        return sorted(peers, key=lambda peer: (peer.score.value(now) >= 1, -peer.useful_blocks))
+        return sorted(peers, key=lambda peer: (peer.score.value(now) >= 1, -peer.blocks_per_second))
 
     async def _grows_by_itself(self) -> bool:
         height = self._chain.height()
@@ -175,7 +182,9 @@ class CatchUp:
             if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
                 peer.max_missing_height = tip.height + 1
                 log.warning("%s started from a snapshot and has no block %d", peer, tip.height + 1)
-                return None
+            else:
+                self._peers.punish(peer, Offence.SLOW, f"sent no headers from {tip.height + 1}")
+            return None
         except RefusalError as refusal:
             self._peers.punish(peer, Offence.BAD_HEADERS, str(refusal))
             return None
@@ -192,18 +201,29 @@ class CatchUp:
             # Each worker counts itself in its first step.
             await asyncio.sleep(0)
             workers.start(self._extend(source, header_peer, run), "headers")
+            workers.start(self._review(source, workers, top, asked), "review")
             while fetched := await source.take(MAX_STEP_BLOCKS, MAX_STEP_BYTES):
                 if not await self._import(fetched):
                     return
                 self._progress.note(self._chain.height(), self._peers.now())
-                # Peers that came meanwhile: a run of many blocks must not depend on the first ones.
-                self._ask_more(source, workers, top, asked)
+
+    async def _review(
+        self, source: BlockSource, workers: BackgroundTasks, top: int, asked: set[bytes]
+    ) -> None:
+        """Bench slow peers and try others, among them those that came meanwhile.
+
+        So a run of many blocks does not depend on the peers that were there first.
+        """
+        while True:
+            await asyncio.sleep(REVIEW_S)
+            source.leave_slow_peers(MAX_SOURCES)
+            self._ask_more(source, workers, top, asked)
 
     def _ask_more(
         self, source: BlockSource, workers: BackgroundTasks, top: int, asked: set[bytes]
     ) -> None:
         """Fetch from the best peers that were not asked, as far as there is room for more."""
-        room = MAX_SOURCES - source.num_workers
+        room = MAX_SOURCES + 1 - source.num_workers
         peers = [each for each in self._ahead() if each.height >= top and each.key not in asked]
         for peer in peers[: max(0, room)]:
             asked.add(peer.key)
@@ -218,9 +238,13 @@ class CatchUp:
                 tip = known.tips[-1]
                 if peer.height <= tip.height:
                     return
+                began = self._peers.now()
                 following = await self._headers(peer, tip)
                 if following is None or not following.tips:
                     return
+                if self._peers.now() - began > SLOW_HEADERS_S:
+                    others = [each for each in self._ahead() if each is not peer]
+                    peer = others[0] if others else peer
                 known = following
                 source.extend(known.tips)
         finally:

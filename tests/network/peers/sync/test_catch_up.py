@@ -26,6 +26,7 @@ from fedcoin.network.ports.consensus_port import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
 from fedcoin.v1.transaction_pb2 import Bond
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB
 from tests.support.ledger_chain import LedgerChain
@@ -336,6 +337,47 @@ async def test_peers_that_come_later_help_with_what_a_slow_one_sends_block_by_bl
         await late.network.add(honest.address)
         await caught_up(late, chain)
         assert late.peer(honest).useful_blocks > 0
+
+
+@pytest.mark.attack
+async def test_four_dripping_peers_that_came_first_give_way_to_a_faster_one(
+    tmp_path: Path,
+    chain: LedgerChain,
+    monkeypatch: pytest.MonkeyPatch,
+    report_attack: ReportAttack,
+) -> None:
+    monkeypatch.setattr(block_source, "MAX_MESSAGE_BLOCKS", 1)
+    monkeypatch.setattr(block_source, "RANGE_BLOCKS", 4)
+    monkeypatch.setattr(catch_up, "REVIEW_S", 0.05)
+    *drippers, honest = [await node_at(tmp_path, chain, n) for n in range(5)]
+    enough = threading.Event()
+    for dripper in drippers:
+        drip(dripper, enough)
+    late = await node_at(tmp_path, chain, 5, height=0)
+    async with running(*drippers, honest, late):
+        for dripper in drippers:
+            await late.network.add(dripper.address)
+        await until(lambda: late.chain.height() > 0)
+        await late.network.add(honest.address)
+        await caught_up(late, chain)
+        enough.set()
+        assert late.peer(honest).useful_blocks > 20
+    report_attack(
+        "be the first four peers of a node that is far behind, and send it two blocks a second",
+        "eight blocks a second, whoever connects later",
+        "a fifth peer is asked beside them, and the slow ones are left",
+    )
+
+
+def drip(node: PeerNode, enough: threading.Event) -> None:
+    """Let a peer take 0.4 s for each block, less than STALL_S, until an event."""
+    read = node.store.block
+
+    def slow(height: int) -> StoredBlock | None:
+        enough.wait(0.4)
+        return read(height)
+
+    node.store.block = slow  # type: ignore[method-assign]
 
 
 def delay(node: PeerNode, until_set: threading.Event, asked: threading.Event | None = None) -> None:

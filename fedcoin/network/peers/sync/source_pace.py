@@ -1,0 +1,89 @@
+"""How fast each peer sends the blocks that it is asked for, and which peers are too slow to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+TRIAL_S = 1.0
+"""How long a peer is waited for before its rate counts, in seconds; less after `TRIAL_BLOCKS`."""
+
+TRIAL_BLOCKS = 64
+"""After so many blocks a peer's rate counts, however fast they came."""
+
+MAX_LAG = 10.0
+"""A peer that is so many times slower than the fastest one is not asked for ranges of its own."""
+
+
+class SourcePace:
+    """The rate of one peer: its blocks in the time for which it was waited for.
+
+    Time in which this node had nothing to ask, or no room for more blocks, does not count.
+    """
+
+    def __init__(self) -> None:
+        self.num_blocks = 0
+        """How many of the expected blocks it sent."""
+        self.is_benched = False
+        """Whether it is only asked where another peer sends nothing at all."""
+        self._waited_s = 0.0
+        self._since: float | None = None
+
+    def begin(self, now: float) -> None:
+        """Note that blocks are waited for from now on.
+
+        Args:
+            now: The present time in seconds, on the monotonic clock.
+        """
+        self._since = now
+
+    def end(self, now: float, num_blocks: int = 0) -> None:
+        """Note that the wait is over.
+
+        Args:
+            now: The present time in seconds, on the monotonic clock.
+            num_blocks: How many blocks came.
+        """
+        self._waited_s = self._count_waited(now)
+        self._since = None
+        self.num_blocks += num_blocks
+
+    def rate(self, now: float) -> float | None:
+        """Compute the peer's rate.
+
+        Args:
+            now: The present time in seconds, on the monotonic clock.
+
+        Returns:
+            Blocks in a second; None while the peer was not tried for long enough.
+        """
+        waited = self._count_waited(now)
+        if waited < TRIAL_S and self.num_blocks < TRIAL_BLOCKS:
+            return None
+        return self.num_blocks / max(waited, 1e-3)
+
+    def _count_waited(self, now: float) -> float:
+        return self._waited_s + (0.0 if self._since is None else now - self._since)
+
+
+def bench_slow(paces: Sequence[SourcePace], places: int, now: float) -> None:
+    """Bench the peers that only hold the others up.
+
+    Those are the ones that are `MAX_LAG` times slower than the fastest one; and the slowest one,
+    when all were tried and there are more than places. So a faster newcomer takes its place.
+
+    Args:
+        paces: The paces of the peers that blocks are fetched from; some are benched.
+        places: The largest number of peers to go on with.
+        now: The present time in seconds, on the monotonic clock.
+    """
+    active = [(pace.rate(now), pace) for pace in paces if not pace.is_benched]
+    tried = sorted(
+        ((rate, pace) for rate, pace in active if rate is not None), key=lambda each: each[0]
+    )
+    if not tried:
+        return
+    best = tried[-1][0]
+    for rate, pace in tried:
+        pace.is_benched = rate * MAX_LAG < best
+    if len(active) > places and len(tried) == len(active):
+        tried[0][1].is_benched = True
