@@ -5,6 +5,7 @@ answer through their public API.
 
 * `network_plan`: what a file can say; `plan_parsing`: reads one, entry by entry with
   `plan_fields`;
+* `random_networks`: draws networks from seeds, and writes them as files;
 * `network_homes`: keys, genesis and homes; `running_nodes`: the processes;
   `shifted_clock` is a node whose wall clock jumps;
 * `link_relays`: what passes between nodes; `fault_injection`: carries out the faults;

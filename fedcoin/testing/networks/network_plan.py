@@ -28,16 +28,7 @@ that is down."""
 
 STOPPING = ("kill", "pause", "restart", "disk-full")
 """Faults during which a node does not serve."""
-FAULTS = (
-    *STOPPING,
-    "lock",
-    "clock",
-    "partition",
-    "slow",
-    "reset",
-    "bond",
-    "unbond",
-)
+FAULTS = (*STOPPING, "lock", "clock", "partition", "slow", "reset", "bond", "unbond")
 """The kinds of faults:
 
 * `kill`: SIGKILL; the nodes start again after `seconds`;
@@ -51,6 +42,9 @@ FAULTS = (
 * `reset`: all connections between peers of the nodes end at once;
 * `bond`, `unbond`: the nodes change their bonds by `amount`, and so the validator set.
 """
+
+_OF_PROCESSES = frozenset((*STOPPING, "lock", "clock", "bond", "unbond"))
+"""Faults that need the node's process, or its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +101,28 @@ class PlannedFault:
     def end(self) -> float:
         """When it is over, in seconds."""
         return self.at + self.seconds
+
+
+def collide(first: PlannedFault, second: PlannedFault) -> bool:
+    """Tell whether two faults undo each other: a node that is down cannot be stopped again.
+
+    Args:
+        first: A fault.
+        second: Another one of the same network.
+
+    Returns:
+        True when a network must not have both.
+    """
+    if first.end < second.at or second.end < first.at:
+        return False
+    if first.kind == second.kind == "partition":
+        return True
+    if first.kind == second.kind == "slow":
+        return set(first.nodes) == set(second.nodes)
+    both = {first.kind, second.kind}
+    if not both <= _OF_PROCESSES or set(first.nodes).isdisjoint(second.nodes):
+        return False
+    return len(both) == 1 or not both.isdisjoint(STOPPING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,10 @@ class _Run:
                     return False
                 await asyncio.sleep(0.2)
         await self._wait_for_tasks(deadline)
+        # Else new transactions may come as long as this waits.
+        await asyncio.gather(
+            *(self._nodes.stop(name) for name in self._nodes.running - self._honest.keys())
+        )
         if not await wait_for_agreement(self._honest, max(5.0, deadline - time.monotonic())):
             self._faults.append("the nodes did not agree on one state in time")
         return True

@@ -19,13 +19,13 @@ from fedcoin.testing.networks.network_plan import (
     FAULTS,
     FOLLOWER,
     ROLES,
-    STOPPING,
     VALIDATOR,
     NetworkPlan,
     PlannedFault,
     PlannedLink,
     PlannedNode,
     PlannedTask,
+    collide,
 )
 from fedcoin.testing.networks.plan_fields import (
     PlanTable,
@@ -193,31 +193,11 @@ def _faults(
                 f"{at}[{index}]", f"ends at {fault.end} s, after the network's {seconds} s"
             )
     for (i, first), (j, second) in combinations(enumerate(faults), 2):
-        if _collide(first, second):
+        if collide(first, second):
             raise wrong_entry(
                 f"{at}[{j}]", f"happens while {at.rpartition(' ')[2]}[{i}] does, to the same nodes"
             )
     return tuple(sorted(faults, key=lambda fault: fault.at))
-
-
-def _collide(first: PlannedFault, second: PlannedFault) -> bool:
-    """Tell whether two faults undo each other: a node that is down cannot be stopped again."""
-    if first.end < second.at or second.end < first.at:
-        return False
-    if first.kind == second.kind == "partition":
-        return True
-    if first.kind == second.kind == "slow":
-        return set(first.nodes) == set(second.nodes)
-    shared = not set(first.nodes).isdisjoint(second.nodes)
-    needs_process = (*STOPPING, "lock", "clock", "bond", "unbond")
-    stops = {first.kind, second.kind} & set(STOPPING)
-    same = first.kind == second.kind
-    return (
-        shared
-        and first.kind in needs_process
-        and second.kind in needs_process
-        and bool(stops or same)
-    )
 
 
 def _fault(at: str, raw: object, nodes: Sequence[PlannedNode]) -> PlannedFault:

@@ -114,8 +114,9 @@ class RunningNodes:
         for name in sorted(self._running):
             code = self._processes.exit_code(name)
             if code is not None:
-                self.problems.append(f"{name} ended by itself with exit code {code}")
                 self._running.discard(name)
+                if self._homes[name].node.is_honest:
+                    self.problems.append(f"{name} ended by itself with exit code {code}")
 
     @property
     def running(self) -> frozenset[str]:
@@ -134,6 +135,6 @@ class RunningNodes:
             self.problems.append(f"{name} did not end within {END_SECONDS:g} s of SIGTERM")
             self._signal(name, signal.SIGKILL)
             await self._processes.wait_for_code(name, END_SECONDS)
-        elif code not in allowed:
+        elif code not in allowed and self._homes[name].node.is_honest:
             expected = " or ".join(str(one) for one in allowed)
             self.problems.append(f"{name} ended with exit code {code} instead of {expected}")
