@@ -189,10 +189,15 @@ async def publish(
 
 
 def _read_folder(folder: Path) -> Publication:
-    """Read the folder of a simulated training, with its clients' keys."""
+    """Read the folder of a simulated training, with its clients' keys; files give the names."""
     manifest = read_manifest(folder)
     clients = [
-        PublishedClient(folder / client.weights, client.num_samples, load_key(folder / client.key))
+        PublishedClient(
+            folder / client.weights,
+            client.num_samples,
+            load_key(folder / client.key),
+            Path(client.weights).stem,
+        )
         for client in manifest.clients
     ]
     model, base, evaluation = folder / MODEL, folder / BASE, folder / EVALUATION

@@ -32,6 +32,18 @@ def phase_of(view: TaskView) -> str:
     return TaskPhase.Name(view.phase).removeprefix("TASK_PHASE_").lower()
 
 
+def describe_attempt(view: TaskView) -> str:
+    """Say how often a task is mined again, by the number that JSON has as `attempt`.
+
+    Args:
+        view: The task as a node shows it.
+
+    Returns:
+        For example `, mined again 2 times`; empty for the first attempt, whose number is 0.
+    """
+    return f", mined again {format_count(view.attempt, 'time')}" if view.attempt else ""
+
+
 def time_left(view: TaskView, now_ms: int) -> str:
     """Say how long the present window of a task still lasts.
 
@@ -55,14 +67,14 @@ def describe_progress(view: TaskView, now_ms: int) -> str:
         now_ms: The present time in Unix ms.
 
     Returns:
-        Its round, attempt and phase, how many miners have committed and revealed, and how long the
-        present window still lasts.
+        Its round and phase, whether it is mined again, how many miners have committed and revealed,
+        and how long the present window still lasts.
     """
     left = time_left(view, now_ms)
     committed = sum(miner.committed for miner in view.miners)
     revealed = sum(miner.revealed for miner in view.miners)
     return (
-        f"round {view.round}, attempt {view.attempt + 1}: {phase_of(view)}, "
+        f"round {view.round}{describe_attempt(view)}: {phase_of(view)}, "
         f"{format_count(committed, 'miner')} committed, {revealed} revealed"
         + (f", {len(view.declined)} cannot take part" if view.declined else "")
         + (f", {left}" if left else "")
@@ -84,8 +96,9 @@ def refuse_unless_settled(view: TaskView) -> None:
     if view.phase == TASK_PHASE_FAILED:
         raise RefusalError(
             ApplicationCode.TASK_FAILED,
-            f"task {view.task_id} failed: none of its {view.attempt + 1} attempts had enough work "
-            "of miners, and nobody was paid. See that miners run and that the price suits the work",
+            f"task {view.task_id} failed: in {format_count(view.attempt + 1, 'attempt')} there was "
+            "not enough work of miners, and nobody was paid. See that miners run and that the "
+            "price suits the work",
             field="task",
         )
     if view.phase == TASK_PHASE_GAVE_WAY:
@@ -113,7 +126,7 @@ def print_task(view: TaskView) -> None:
         {
             "task": view.task_id,
             "campaign": f"{view.campaign_id}, round {view.round}",
-            "phase": f"{phase_of(view)}, attempt {view.attempt + 1}",
+            "phase": f"{phase_of(view)}{describe_attempt(view)}",
             "opened": f"{moment(view.opened_ms)}, block {view.opened_height}",
             "closed": f"{moment(view.closed_ms)}, block {view.closed_height}"
             if view.closed_height

@@ -83,8 +83,8 @@ def forecast(
                 each.round,
                 coins(each.aggregation),
                 coins(each.mining),
-                f"{each.work / 1e6:.3f}",
-                each.offer,
+                f"{each.work / 1e6:,.3f}",
+                f"{each.offer:,}",
                 coins(each.income_of_miner) if each.income_of_miner >= 0 else "less than its fees",
             )
             for each in found.rounds
@@ -93,7 +93,7 @@ def forecast(
     )
     if not all(each.pays_floor for each in found.rounds):
         note(
-            f"Warning: with a floor of {floor_price} sap a million evaluations (miner.floor_price),"
-            " such miners leave at least one of these rounds out: raise the budget or the split's"
-            " part for mining"
+            f"Warning: with a floor of {floor_price:,} sap a million evaluations"
+            " (miner.floor_price), such miners leave at least one of these rounds out: raise the"
+            " budget or the split's part for mining"
         )

@@ -104,8 +104,10 @@ def test_the_time_left_is_said_while_a_window_is_open() -> None:
     miners = [TaskMinerView(committed=True, samples=50), TaskMinerView()]
     view = TaskView(round=2, phase=TASK_PHASE_COMMIT, miners=miners, deadline_ms=12_000)
     assert describe_progress(view, 5_000) == (
-        "round 2, attempt 1: commit, 1 miner committed, 0 revealed, 7 s left"
+        "round 2: commit, 1 miner committed, 0 revealed, 7 s left"
     )
+    view.attempt = 2  # Counted from 0, as JSON has it.
+    assert describe_progress(view, 5_000).startswith("round 2, mined again 2 times: commit, ")
     assert time_left(view, 13_000) == ""
     view.closed_height = 9
     assert time_left(view, 5_000) == ""

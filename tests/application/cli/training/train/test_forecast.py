@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.application.cli.conftest import CommandLine
@@ -14,6 +15,7 @@ def test_a_campaign_is_forecast(fedcoin: CommandLine, tmp_path: Path) -> None:
     assert shown.code == 0, shown.err
     assert "no genesis" in shown.err
     assert "at most 70 FDC" in shown.out
+    assert re.search(r"^ +1 .* \d{1,3}(,\d{3})+ ", shown.out, re.MULTILINE)
     assert fedcoin("init", "--home", tmp_path / "a").code == 0
     found = fedcoin(*sized, "--home", tmp_path / "a", "--json", "--miners", 2).json
     assert (found["budget"], len(found["rounds"])) == (100 * 10**8, 2)
