@@ -110,6 +110,8 @@ class PoolPort:
         self.submitted = 0
         self.next_block_rate = 0
         """What the next block asks for each KiB, in sap, at least."""
+        self.last: tuple[int, list[bytes]] = (0, [])
+        """The height of the last block, and the hashes of its transactions."""
         mini.listeners.append(self._grew)
 
     def decode(self, raw: bytes) -> Transaction:
@@ -142,6 +144,10 @@ class PoolPort:
     def get(self, hash: bytes) -> Transaction | None:
         return self.pool.get(hash)
 
+    def find_in_last_block(self, hash: bytes) -> tuple[int, int] | None:
+        height, hashes = self.last
+        return (height, hashes.index(hash)) if hash in hashes else None
+
     def pending(self) -> Sequence[Transaction]:
         return self.pool.pending()
 
@@ -158,6 +164,7 @@ class PoolPort:
         return self.pool.pending_nonce(address, self.mini.ledger)
 
     def _grew(self, applied: Sequence[Transaction]) -> None:
+        self.last = (self.mini.height, [one.hash for one in applied])
         self.pool.after_block(applied, self.mini.ledger, self.mini.height + 1, self.mini.time_ms)
 
 

@@ -85,6 +85,8 @@ class TransactionIntake:
         # By hash, those in the mempool that are audited.
         self._judged: dict[bytes, Transaction] = {}
         self._unsound: LruDict[bytes, RefusalError] = LruDict(_MAX_UNSOUND)
+        # The height of the last final block, and the places of its transactions by their hashes.
+        self._last: tuple[int, dict[bytes, int]] = (0, {})
         self._admission_listeners: list[Callable[[Transaction], None]] = []
         self._ready_listeners: list[Callable[[], None]] = []
         chain.transactions.use_mempool(mempool.find)
@@ -182,6 +184,12 @@ class TransactionIntake:
     def get(self, hash: bytes) -> Transaction | None:
         """Implement `TransactionPort.get`: look a waiting transaction up by its hash."""
         return self._mempool.get(hash)
+
+    def find_in_last_block(self, hash: bytes) -> tuple[int, int] | None:
+        """Implement `TransactionPort.find_in_last_block`: look at what the last block held."""
+        height, places = self._last
+        index = places.get(hash)
+        return None if index is None else (height, index)
 
     def pending(self) -> Sequence[Transaction]:
         """Implement `TransactionPort.pending`: list all transactions that wait."""
@@ -347,6 +355,8 @@ class TransactionIntake:
         self._mempool.after_block(new.execution.transactions, ledger, height, self._next_time())
         if new.is_followed:
             return
+        places = {one.hash: index for index, one in enumerate(new.execution.transactions)}
+        self._last = (new.block.height, places)
         self._sound = {hash for hash in self._sound if self._mempool.get(hash) is not None}
         self._offer_all()
 

@@ -22,6 +22,7 @@ from fedcoin.v1 import transaction_service_pb2 as pb
 from fedcoin.v1.transaction_service_pb2_grpc import TransactionServiceServicer
 from fedcoin.v1.views_pb2 import (
     TRANSACTION_STATUS_DROPPED,
+    TRANSACTION_STATUS_FINAL,
     TRANSACTION_STATUS_PENDING,
     TransactionView,
 )
@@ -180,19 +181,22 @@ class TransactionServicer(TransactionServiceServicer):
         if self._pool.get(hash) is not None:
             # A block takes it out of the mempool before the watchers are woken.
             return last
+        final = self._pool.find_in_last_block(hash)
+        if final is not None:
+            return _finished(last, *final)
         view = await self._view(hash)
         if view is None or view.status == TRANSACTION_STATUS_DROPPED:
             return _gone(last, view)
         return view
 
     async def _view(self, hash: bytes) -> TransactionView | None:
-        # The mempool first: a transaction that moves to the chain meanwhile is found there.
+        # A block takes it out of the mempool before anybody hears of the block.
         waiting = self._pool.get(hash)
+        if waiting is not None:
+            return _pending_view(waiting)
         final = await asyncio.to_thread(block_queries.get_transaction, self._chain.store, hash)
         if final is not None:
             return final
-        if waiting is not None:
-            return _pending_view(waiting)
         reason = self._pool.dropped_reason(hash)
         if reason is None:
             return None
@@ -215,6 +219,15 @@ def _result(transaction: Transaction | None, refusal: RefusalError | None) -> pb
 
 def _pending_view(transaction: Transaction) -> TransactionView:
     return transaction_view(transaction, TRANSACTION_STATUS_PENDING)
+
+
+def _finished(last: TransactionView, height: int, index: int) -> TransactionView:
+    """Show a watched transaction as final, with what was known of it before."""
+    final = TransactionView()
+    final.CopyFrom(last)
+    final.status = TRANSACTION_STATUS_FINAL
+    final.height, final.index = height, index
+    return final
 
 
 def _gone(last: TransactionView, dropped: TransactionView | None) -> TransactionView:

@@ -101,6 +101,18 @@ class TransactionPort(Protocol):
         """
         ...
 
+    def find_in_last_block(self, hash: bytes) -> tuple[int, int] | None:
+        """Look a transaction up in the block that became final last, without a read from disk.
+
+        Args:
+            hash: The transaction's hash, 32 bytes.
+
+        Returns:
+            The block's height and the transaction's index in it, from 0; None when the transaction
+            is not in that block.
+        """
+        ...
+
     def pending(self) -> Sequence[Transaction]:
         """List all transactions that wait.
 
