@@ -86,7 +86,7 @@ class VerifiedVotes:
     several threads.
     """
 
-    def __init__(self, max_votes: int = 16_384) -> None:
+    def __init__(self, max_votes: int = 2_048) -> None:
         """Make an empty set.
 
         Args:

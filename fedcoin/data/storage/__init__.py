@@ -5,7 +5,8 @@ one SQLite file so that no crash separates them, and what a snapshot file looks 
 bytes and checks that blocks follow one another; whether a block is valid, and what the entries of
 the state mean, is decided by the contract layer.
 
-* `database`: opens, checks and writes an SQLite file; `schema`: its tables and migrations.
+* `database`: opens, checks and writes an SQLite file; `schema`: its tables and migrations;
+  `checkpoints`: keeps its log short while others write.
 * `chain_store`: the facade that the node uses; `block_reader`: its part that reads blocks.
 * `block_index`: finds transactions, tasks and payments by hash, id and address.
 * `block_tables`, `state_table`: rows of blocks, receipts and the state.

@@ -24,6 +24,7 @@ from typing import Any, Final
 from fedcoin.data.atomic_files import publish_file
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.failpoints import Failpoint, reach
+from fedcoin.data.storage.checkpoints import FALLBACK_PAGES, Checkpoints
 from fedcoin.data.storage.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -60,7 +61,9 @@ class Database:
         self._writer = _connect(path)
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {FALLBACK_PAGES}")
         self._write_lock = threading.RLock()
+        self._checkpoints = Checkpoints(lambda: _connect(path), self._write_lock)
         self._read_lock = threading.Lock()
 
     @classmethod
@@ -171,6 +174,7 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+            self._checkpoints.note_commit()
 
     def _begin(self) -> None:
         deadline = time.monotonic() + MAX_LOCKED_SECONDS
@@ -243,7 +247,9 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close both connections. The database must not be used afterwards."""
+        """Close all connections. The database must not be used afterwards."""
+        # It needs the lock to end.
+        self._checkpoints.wait()
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()

@@ -15,6 +15,18 @@ from fedcoin.data.storage.database import Database
 
 _FLOOR: Final = "votes_floor"
 
+_SELECT: Final = (
+    "SELECT block_hash, envelope FROM own_votes"
+    " WHERE height = :height AND round = :round AND kind = :kind"
+)
+_INSERT: Final = (
+    "INSERT INTO own_votes (height, round, kind, block_hash, envelope)"
+    " SELECT :height, :round, :kind, :block_hash, :envelope WHERE NOT EXISTS"
+    f" ({_SELECT}) AND :height >="
+    f" coalesce((SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name = '{_FLOOR}'), 0)"
+)
+# Stores a vote unless there is one of its kind, height and round, or its height is pruned.
+
 
 @dataclass(frozen=True, slots=True)
 class OwnVote:
@@ -47,41 +59,24 @@ class VoteLog:
         """
         self._database = database
 
-    def record(self, vote: OwnVote) -> None:
-        """Store a vote; it is on disk when this returns.
+    def record(self, *votes: OwnVote) -> None:
+        """Store what was signed; all of it is on disk when this returns, or none.
 
         Storing the same vote again changes nothing.
 
         Args:
-            vote: The vote to store.
+            *votes: The votes to store, such as a precommit and its lock.
 
         Raises:
             RefusalError: CONFLICTING_VOTE when a vote of this kind, height and round is stored
                 that differs, or the height is one whose votes were pruned.
         """
-        stored = self._find(vote)
-        if stored is not None:
-            _check_same(vote, stored)
-            return
         with self._database.write("votes") as connection:
-            # Search again now that no other thread can write.
-            stored = _find_in(connection, vote)
-            if stored is not None:
-                _check_same(vote, stored)
-                return
-            floor = _read_floor(connection)
-            if vote.height < floor:
-                raise RefusalError(
-                    DataCode.CONFLICTING_VOTE,
-                    f"a {vote.kind} at height {vote.height} could conflict with one that is no "
-                    f"longer stored; this validator signs from height {floor} on",
-                    field="height",
-                    limit=str(floor),
-                )
-            connection.execute(
-                "INSERT INTO own_votes VALUES (?, ?, ?, ?, ?)",
-                (vote.height, vote.round, vote.kind, vote.block_hash, vote.envelope),
-            )
+            for vote in votes:
+                # One statement: at each one, the thread gives way to the others of the process.
+                done = connection.execute(_INSERT, _row_of(vote))
+                if not done.rowcount:
+                    _check_stored(connection, vote)
 
     def list_at(self, height: int) -> list[OwnVote]:
         """List everything that was signed at a height.
@@ -108,10 +103,6 @@ class VoteLog:
         with self._database.write("votes") as connection:
             prune_votes(connection, below)
 
-    def _find(self, vote: OwnVote) -> _Stored | None:
-        row = self._database.row(*_query(vote))
-        return None if row is None else (bytes(row[0]), bytes(row[1]))
-
 
 def prune_votes(connection: sqlite3.Connection, below: int) -> None:
     """Delete old votes as `VoteLog.prune` does, inside the caller's write transaction.
@@ -126,16 +117,30 @@ def prune_votes(connection: sqlite3.Connection, below: int) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_FLOOR, b"%d" % below))
 
 
-def _query(vote: OwnVote) -> tuple[str, tuple[object, ...]]:
-    statement = (
-        "SELECT block_hash, envelope FROM own_votes WHERE height = ? AND round = ? AND kind = ?"
+def _row_of(vote: OwnVote) -> dict[str, object]:
+    return {
+        "height": vote.height,
+        "round": vote.round,
+        "kind": vote.kind,
+        "block_hash": vote.block_hash,
+        "envelope": vote.envelope,
+    }
+
+
+def _check_stored(connection: sqlite3.Connection, vote: OwnVote) -> None:
+    """Refuse a vote that was not inserted, unless it is stored already."""
+    stored = connection.execute(_SELECT, _row_of(vote)).fetchone()
+    if stored is not None:
+        _check_same(vote, (bytes(stored[0]), bytes(stored[1])))
+        return
+    floor = _read_floor(connection)
+    raise RefusalError(
+        DataCode.CONFLICTING_VOTE,
+        f"a {vote.kind} at height {vote.height} could conflict with one that is no "
+        f"longer stored; this validator signs from height {floor} on",
+        field="height",
+        limit=str(floor),
     )
-    return statement, (vote.height, vote.round, vote.kind)
-
-
-def _find_in(connection: sqlite3.Connection, vote: OwnVote) -> _Stored | None:
-    row = connection.execute(*_query(vote)).fetchone()
-    return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
 def _read_floor(connection: sqlite3.Connection) -> int:

@@ -16,7 +16,9 @@ The operator may override this, for a network in which all validators were resto
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,6 +33,11 @@ log = logging.getLogger(__name__)
 
 LEASED_HEIGHTS: Final = 20
 """How many heights ahead the mark is written, and synced."""
+_RENEWED_HEIGHTS: Final = 10
+"""With so many heights left, the mark is written and synced in a thread: all validators reach the
+end of a lease at the same height, and a block would wait for all of their disks."""
+
+_RENEWING: Final = ThreadPoolExecutor(1, thread_name_prefix="vote-mark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,12 @@ class SigningGuard:
         self._sight = sight
         self._started_ms = started_ms
         self._mark = file.read()
+        # Below this height the mark on disk covers what is signed.
+        self._leased = self._mark.leased if self._mark is not None else 0
         self._must_sync = False
+        # Held while the mark is changed and written; the thread that renews it does so, too.
+        self._writing = threading.Lock()
+        self._renewal: Future[None] | None = None
         self._is_new = self._mark is None and not file.exists()
         self._is_sure = override or self._holds_latest()
         if override and not self._holds_latest():
@@ -124,12 +136,16 @@ class SigningGuard:
         """
         if not self.may_sign(height):
             raise RefusalError(DataCode.VOTES_MISSING, self.explain(), field="height")
-        mark = self._mark or VoteMark(0)
-        if height >= mark.leased:
-            mark = replace(mark, leased=height + LEASED_HEIGHTS)
-            self._file.lease(mark)
+        if height >= self._leased and self._renewal is not None:
+            # If it failed, this raises what it raised.
+            self._renewal.result()
+        if height >= self._leased:
+            with self._writing:
+                mark = replace(self._mark or VoteMark(0), leased=height + LEASED_HEIGHTS)
+                self._file.lease(mark)
+                self._mark, self._leased = mark, mark.leased
             self._must_sync = True
-        self._mark, self._is_sure = mark, True
+        self._is_sure = True
 
     def note(self, vote: OwnVote) -> None:
         """Write down the latest vote; call it when the vote is in the database. Blocks.
@@ -138,13 +154,27 @@ class SigningGuard:
             vote: A signed vote of a height that `prepare` covered.
         """
         assert self._mark is not None, "nothing is signed before `prepare`"
-        self._mark = replace(self._mark, kind=vote.kind, height=vote.height, round=vote.round)
-        # The first vote of a lease is synced, so that a power cut leaves a mark that names a vote.
-        if self._must_sync:
-            self._file.lease(self._mark)
-        else:
-            self._file.note(self._mark)
+        with self._writing:
+            self._mark = replace(self._mark, kind=vote.kind, height=vote.height, round=vote.round)
+            # The first vote of a lease is synced, so that a power cut leaves a mark that names a
+            # vote. One that is renewed names one already.
+            if self._must_sync:
+                self._file.lease(self._mark)
+            else:
+                self._file.note(self._mark)
         self._must_sync = False
+        is_renewing = self._renewal is not None and not self._renewal.done()
+        if vote.height + _RENEWED_HEIGHTS >= self._leased and not is_renewing:
+            self._renewal = _RENEWING.submit(self._renew, vote.height + LEASED_HEIGHTS)
+
+    def _renew(self, leased: int) -> None:
+        """Write a mark with a higher lease and sync it. For the thread that renews."""
+        with self._writing:
+            assert self._mark is not None, "what is renewed was leased"
+            self._mark = replace(self._mark, leased=leased)
+            self._file.note(self._mark)
+        self._file.sync()
+        self._leased = leased
 
     def _holds_latest(self) -> bool:
         mark = self._mark

@@ -94,6 +94,7 @@ class VoteSigner:
         """
         if self._guard is not None:
             self._guard.prepare(height)
+        lock: list[OwnVote] = []
         if isinstance(effect, SendProposal):
             message: Message = sign_proposal(
                 height,
@@ -106,9 +107,7 @@ class VoteSigner:
             kind = "proposal"
         else:
             if effect.lock:
-                self._store.votes.record(
-                    OwnVote("lock", height, effect.round, effect.block_hash, effect.lock)
-                )
+                lock.append(OwnVote("lock", height, effect.round, effect.block_hash, effect.lock))
             message = sign_vote(
                 effect.kind,
                 height,
@@ -121,7 +120,7 @@ class VoteSigner:
             kind = "prevote" if effect.kind == PREVOTE else "precommit"
         envelope = message.envelope.SerializeToString(deterministic=True)
         own = OwnVote(kind, height, effect.round, message.block_hash, envelope)
-        self._store.votes.record(own)
+        self._store.votes.record(*lock, own)
         if self._guard is not None:
             self._guard.note(own)
         return message

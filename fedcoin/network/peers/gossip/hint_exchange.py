@@ -12,6 +12,7 @@ from fedcoin.network.peers.gossip.conversation import Conversation
 from fedcoin.network.peers.gossip.relayed_messages import (
     HINTS_S,
     LOOK_S,
+    MAX_KEPT_VOTE_BYTES,
     KeptMessages,
     MissingMessages,
     SourceRecord,
@@ -42,7 +43,7 @@ class HintExchange:
         self._send = send
         self._now = now
         # Apart, so that no large proposal pushes out the votes that show who contradicts itself.
-        self._votes, self._proposals = KeptMessages(), KeptMessages()
+        self._votes, self._proposals = KeptMessages(MAX_KEPT_VOTE_BYTES), KeptMessages()
         self._missing = MissingMessages()
         self._sources = SourceRecord()
         self._sending = Alarm(self._send_all)

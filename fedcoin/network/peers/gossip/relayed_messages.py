@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from fedcoin.data.lru import LruDict
 
-SEEN_MESSAGES = 16_384
+SEEN_MESSAGES = 8_192
 """The number of messages, of all peers, that are remembered in order to handle each once."""
 
-MAX_KEPT_BYTES = 4 * 1024 * 1024
-"""The size of the messages that are kept for peers that ask for them, in bytes; of the last one
-alone when it is larger."""
+MAX_KEPT_BYTES, MAX_KEPT_VOTE_BYTES = 4 * 1024 * 1024, 2 * 1024 * 1024
+"""The size of the messages that are kept for peers that ask for them, in bytes, and of the votes;
+of the last message alone when it is larger."""
 ENTRY_BYTES = 256
 """What each kept message counts for besides its own size, in bytes."""
 
@@ -43,9 +43,14 @@ MAX_SOURCES = 1_024
 
 
 class KeptMessages:
-    """The latest messages, within a bound on their size."""
+    """The latest messages, within a bound on their size.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: The largest size of all of them, in bytes.
+    """
+
+    def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
 
@@ -65,7 +70,7 @@ class KeptMessages:
             return
         self._kept[digest] = raw
         self._bytes += len(raw) + ENTRY_BYTES
-        while self._bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
+        while self._bytes > self._max_bytes and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= len(oldest) + ENTRY_BYTES
 

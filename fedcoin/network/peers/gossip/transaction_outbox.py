@@ -22,7 +22,7 @@ MIN_ANNOUNCE_S, MAX_ANNOUNCE_S = 0.05, 0.8
 """How long the first of several hashes waits for others, in seconds: the first time for a peer that
 lacked one of the last, the second one for a peer that has all from their senders."""
 
-KNOWN_TO_PEER = 16_384
+KNOWN_TO_PEER = 4_096
 """The number of transactions that are remembered for each peer as those that it has."""
 
 

@@ -52,9 +52,10 @@ MANY = 32
 
 CALL_S = 10.0
 """The deadline of one batch, in seconds."""
-MAX_RELAYED_DIGESTS = 65_536
+MAX_RELAYED_DIGESTS = 16_384
 """The number of digests that are remembered in order to decode each transaction once: two of each
-relayed one, of its bytes and its hash."""
+relayed one, of its bytes and its hash. Peers offer a transaction within a second of its relay, so
+that these are enough for several seconds of a full load."""
 YIELD_EVERY = 8
 """After this many transactions of a batch, other tasks get a turn on the event loop."""
 

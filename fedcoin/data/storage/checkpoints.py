@@ -1,0 +1,118 @@
+"""Move what is in a database's log (WAL) into the database file, while others write.
+
+SQLite does so by itself within the commit that makes the log long: every thousand pages, one commit
+waits until all of them are in the file and on disk, for tens of milliseconds, and so would a vote.
+Here a thread does it with a connection of its own, for which no writer waits. SQLite's own way
+remains for a log that grows faster than that.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_PAGES: Final = 1_000
+"""About so many pages are in the log when a thread moves them into the file; 4 MB."""
+FALLBACK_PAGES: Final = 4_000
+"""With so many pages in the log, the writer moves them in its next commit."""
+
+FIRST_COMMITS, MIN_COMMITS, MAX_COMMITS = 32, 8, 1_000
+"""After how many commits the first checkpoint begins, and after how many others may begin."""
+
+_PASSES: Final = 4
+_CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
+_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+
+
+class Checkpoints:
+    """Keeps the log of one database short. The database calls it from one thread at a time.
+
+    Args:
+        connect: Opens a connection to the database.
+        write_lock: Held while somebody writes.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        write_lock: AbstractContextManager[object],
+    ) -> None:
+        self._connect = connect
+        self._write_lock = write_lock
+        self._running: Future[tuple[int, int]] | None = None
+        self._commits = 0
+        # How many pages the log had when the last checkpoint was over.
+        self._pages = 0
+        # SQLite does not tell a writer how long the log is; a checkpoint tells it.
+        self._wanted_commits = FIRST_COMMITS
+
+    def note_commit(self) -> None:
+        """Count a commit, and start a checkpoint in a thread if it is time for one."""
+        self._commits += 1
+        if self._commits < self._wanted_commits or self.is_running:
+            return
+        self.wait()
+        self._running = _THREAD.submit(self._move_pages)
+        self._commits = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread moves pages into the file now."""
+        return self._running is not None and not self._running.done()
+
+    def wait(self) -> None:
+        """Wait until no checkpoint runs, and learn from the last one when the next is due.
+
+        Call it without the lock, unless none is running.
+        """
+        if self._running is None:
+            return
+        (first, last), self._running = self._running.result(), None
+        # Its pages stay until a commit finds all of them moved, and writes the log from its start.
+        new = first - self._pages if first > self._pages else first
+        self._pages = last
+        self._wanted_commits = choose_commits(self._wanted_commits, new)
+
+    def _move_pages(self) -> tuple[int, int]:
+        """Move all pages into the file, so that the next commit writes the log from its start.
+
+        Returns:
+            How many pages the log had at first, and at last; 0 when it is not known.
+        """
+        first = last = 0
+        try:
+            with closing(self._connect()) as connection:
+                for _ in range(_PASSES):
+                    _, last, moved = connection.execute(_CHECKPOINT).fetchone()
+                    first = first or last
+                    # Others may have written meanwhile, or read what was there before.
+                    if moved == last:
+                        break
+                # What is being written now would keep the log from starting anew.
+                with self._write_lock:
+                    _, last, _ = connection.execute(_CHECKPOINT).fetchone()
+        except sqlite3.Error as error:
+            # Nothing is lost: it stays in the log, and the next commit meets the same disk.
+            log.warning("the database's log could not be moved into its file: %s", error)
+        return max(0, first), max(0, last)
+
+
+def choose_commits(commits: int, pages: int) -> int:
+    """Choose after how many commits the log has about `CHECKPOINT_PAGES` pages.
+
+    Args:
+        commits: After how many commits the last checkpoint began.
+        pages: How many pages they had written; 0 when it is not known.
+
+    Returns:
+        The number of commits, from `MIN_COMMITS` to `MAX_COMMITS`.
+    """
+    if not pages:
+        return commits
+    return min(max(MIN_COMMITS, commits * CHECKPOINT_PAGES // pages), MAX_COMMITS)
