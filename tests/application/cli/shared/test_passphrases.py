@@ -66,6 +66,10 @@ def test_without_passphrase_and_terminal_the_key_is_plain_and_the_command_says_s
     assert not home.key_info().is_encrypted
 
 
+QUESTION = rb"(?:Passphrase|Repeat)[^\n]*: (?=\r|\Z)"
+"""A question up to the space at its end: click 8.1.0 writes that once the echo is off."""
+
+
 def run_at_terminal(*arguments: object, answer: str) -> tuple[int, str]:
     """Run a command whose standard streams are a terminal, and answer each of its questions."""
     ours, theirs = pty.openpty()
@@ -76,15 +80,19 @@ def run_at_terminal(*arguments: object, answer: str) -> tuple[int, str]:
     answered = 0
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        # On Linux the terminal reports an error, and not an end, when its last user has left.
-        with contextlib.suppress(OSError):
-            while chunk := os.read(ours, 4096):
-                shown += chunk
-                # What is typed before the question is discarded.
-                questions = len(re.findall(rb"(?:Passphrase|Repeat)[^\n]*: ", shown))
-                for _ in range(answered, questions):
-                    os.write(ours, f"{answer}\n".encode())
-                answered = questions
+        try:
+            # On Linux the terminal reports an error, and not an end, when its last user has left.
+            with contextlib.suppress(OSError):
+                while chunk := os.read(ours, 4096):
+                    shown += chunk
+                    # What is typed before the end of the question is discarded.
+                    questions = len(re.findall(QUESTION, shown))
+                    for _ in range(answered, questions):
+                        os.write(ours, f"{answer}\n".encode())
+                    answered = questions
+        except BaseException:
+            process.kill()
+            raise
     os.close(ours)
     return process.returncode, shown.decode()
 
