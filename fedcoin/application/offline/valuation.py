@@ -153,6 +153,8 @@ async def value_files(
     chosen_method, chosen_budget = shapley.plan(len(files), method, budget)
     # Besides the budget, the empty and the grand coalition are evaluated.
     max_evaluations = chosen_budget + 2
+    evaluation = read_evaluation(data, scale, utility)
+    num_examples = evaluation.num_examples
     changes: list[str] = []
     workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
     try:
@@ -161,8 +163,6 @@ async def value_files(
             workers, model, spec, changes.append, has_classes=utility not in TARGET_UTILITIES
         )
         with tempfile.TemporaryDirectory(prefix="fedcoin-shapley-") as folder:
-            evaluation = read_evaluation(data, scale, utility)
-            num_examples = evaluation.num_examples
             largest = largest_utility(utility, num_examples)
             job = await _write_job(
                 workers, Path(folder), spec, base, files, evaluation.tensors, utility, trained
