@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
+from fedcoin.learning.workers import executors
 from fedcoin.learning.workers.pool import WorkerPool
+from tests.support.inline_workers import InlineWorker
 from tests.support.mining_site import MiningSite, OpenMiningSite
 
 
@@ -35,3 +38,9 @@ async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[OpenMiningSi
     yield open_site
     for each in sites:
         await each.close()
+
+
+@pytest.fixture
+def inline_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run all workers in this process that are created from now on."""
+    monkeypatch.setattr(executors, "LocalWorker", InlineWorker)

@@ -31,6 +31,8 @@ from tests.support.training_site import (
 )
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 CONFIG = settings(clients=2, rounds=2, round_seconds=8, receipt_seconds=3600)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.application.client.round_payments import RoundStatus
 from fedcoin.application.client.trainer import Trainer
-from fedcoin.application.coordinator.campaign import CampaignPhase
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.wallet import Wallet
@@ -33,6 +31,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.task_pb2 import SignedReceipt
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 from tests.conftest import ReportAttack
+from tests.support.deadly_once import DeadlyOnce
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 from tests.support.training_site import SERVER, client_key, running, settings, site, started
 from tests.support.waiting import LOADED_SECONDS, until
@@ -43,6 +42,7 @@ NOWHERE = "127.0.0.1:9"
 RIDER = ClientData(is_free_rider=True)
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         coordinator = await here.prepared(settings())
@@ -64,6 +64,7 @@ async def test_it_waits_for_a_coordinator_and_survives_its_restart(tmp_path: Pat
         assert [[paid.round for paid in result] for result in results] == [[1, 2], [1, 2]]
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_an_unreachable_coordinator_is_named(tmp_path: Path) -> None:
     trainer = Trainer(NOWHERE, client_key(0), RIDER, GENESIS_HASH, patience=0.5)
     try:
@@ -73,6 +74,7 @@ async def test_an_unreachable_coordinator_is_named(tmp_path: Path) -> None:
         await trainer.stop()
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_refusals_end_it(tmp_path: Path) -> None:
     lines: list[str] = []
     async with site(tmp_path) as here:
@@ -107,6 +109,7 @@ async def test_refusals_end_it(tmp_path: Path) -> None:
                     await trainer.stop()
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         config = settings(clients=1, rounds=1)
@@ -150,6 +153,7 @@ class SlowTraining(TrainingPool):
         return result
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         config = settings(round_seconds=2)
@@ -177,6 +181,7 @@ async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_pa
                 assert await asyncio.wait_for(task, 60) == paid
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_round_that_all_clients_missed_begins_again_with_them(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         config = settings(clients=1, rounds=1, round_seconds=2)
@@ -199,6 +204,7 @@ async def test_a_round_that_all_clients_missed_begins_again_with_them(tmp_path: 
         assert told.index("late, so that it has no value") < told.index("begins again")
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_nothing_is_handed_in_while_the_campaign_closes(
     tmp_path: Path, report_attack: ReportAttack
 ) -> None:
@@ -237,6 +243,7 @@ class OtherSigner(Coordinator):
         return sign_receipt(update, unix_ms(), client_key(9), self._chain.genesis_hash)
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_receipt_of_another_key_ends_it(
     tmp_path: Path, report_attack: ReportAttack
 ) -> None:
@@ -275,6 +282,7 @@ async def test_a_receipt_of_another_key_ends_it(
     )
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_bad_data_is_known_before_joining() -> None:
     trainer = Trainer(NOWHERE, client_key(0), ClientData("missing.npz"), GENESIS_HASH)
     try:
@@ -286,6 +294,7 @@ async def test_bad_data_is_known_before_joining() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("inline_workers")
 async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
     path = tmp_path / "odd.npz"
     np.savez(path, x_train=np.zeros((5, 3, 3)), y_train=np.arange(5))
@@ -312,9 +321,12 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
                 await asyncio.wait([run])
 
 
-@pytest.mark.timeout(400)
-async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
+async def test_ones_own_file_and_a_killed_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Training is killed once, and the update is submitted all the same."""
+    killed = tmp_path / "killed"
+    monkeypatch.setattr(client_data, "compute_update", DeadlyOnce(compute_update, killed))
     digits = datasets.load_dataset("digits", scale=16)
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300])
@@ -331,20 +343,14 @@ async def test_ones_own_file_and_a_killed_training(tmp_path: Path) -> None:
             trainer = Trainer(
                 coordinator.address,
                 client_key(0),
-                ClientData(str(path)),
+                ClientData(str(path), allow_numpy=True),
                 here.chain.genesis_hash,
                 report=lines.append,
             )
             async with running(trainer) as (task,):
-                run = asyncio.create_task(coordinator.run())
-                await until(
-                    lambda: coordinator.campaign.phase is CampaignPhase.TRAINING,
-                    seconds=LOADED_SECONDS,
-                )
-                await asyncio.sleep(0.1)
-                os.kill(trainer.pid, signal.SIGKILL)
-                (record,) = await asyncio.wait_for(run, LOADED_SECONDS)
+                (record,) = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)
                 (paid,) = await asyncio.wait_for(task, 20)
+        assert killed.exists()
         assert paid.num_samples == 300
         assert paid.payout == record.clients[0].payout > 0
         assert paid.shapley_nano == record.clients[0].shapley_nano > 0

@@ -16,6 +16,8 @@ from fedcoin.v1.task_pb2 import ClientUpdate
 from tests.conftest import ReportAttack
 from tests.support.training_site import TrainingSite, client_key, materials, site
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 def update_of(here: TrainingSite, number: int, artifact: bytes) -> Update:
     key, genesis_hash = client_key(number), here.chain.genesis_hash

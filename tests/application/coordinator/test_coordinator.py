@@ -91,6 +91,7 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         assert (await here.client.get_account(client_key(1).address)).balance == 0
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
     """Two clients that register while the disk is slow are both counted."""
     config = settings(clients=3, rounds=1)
@@ -119,6 +120,7 @@ async def test_clients_are_counted_as_they_come(tmp_path: Path) -> None:
         assert record.settled
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_set_that_is_too_small_for_its_shards(tmp_path: Path) -> None:
     config = settings(evaluation_size=10, evaluation_shards=11)
     async with site(tmp_path) as here:
@@ -128,6 +130,7 @@ async def test_a_set_that_is_too_small_for_its_shards(tmp_path: Path) -> None:
         assert not here.state_path.exists()
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
     config = settings(clients=3, round_seconds=5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
@@ -143,6 +146,7 @@ async def test_a_client_that_vanishes_is_left_out(tmp_path: Path) -> None:
         assert coordinator.campaign.clients[client_key(9).address].missed
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_campaign_without_clients_returns_its_budget(tmp_path: Path) -> None:
     config = settings(join_seconds=0.5)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
@@ -157,6 +161,7 @@ async def test_a_campaign_without_clients_returns_its_budget(tmp_path: Path) -> 
         assert await coordinator.run() == ()
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_changed_list_of_clients_holds_from_the_next_round_on(tmp_path: Path) -> None:
     file = tmp_path / "clients"
     both = [format_address(client_key(number).address) for number in (0, 1)]
@@ -174,6 +179,7 @@ async def test_a_changed_list_of_clients_holds_from_the_next_round_on(tmp_path: 
         assert view.clients_count == 1
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_client_that_may_not_join_is_named_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +203,7 @@ async def test_a_client_that_may_not_join_is_named_once(
         assert "2 clients were refused; others are not reported" in here.lines
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_round_without_updates_is_repeated(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1, round_seconds=2)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
@@ -264,6 +271,7 @@ async def check_books(here: TrainingSite, coordinator: Coordinator) -> None:
         ),
     ],
 )
+@pytest.mark.usefixtures("inline_workers")
 async def test_killed_around_each_transaction(tmp_path: Path, number: int, before: bool) -> None:
     """Opening the campaign and the first two tasks each happens exactly once."""
     config = settings()
@@ -295,6 +303,7 @@ async def test_killed_around_each_transaction(tmp_path: Path, number: int, befor
         pytest.param("clients train", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("inline_workers")
 async def test_killed_at_any_step(tmp_path: Path, line: str) -> None:
     async with site(tmp_path) as here:
 
@@ -376,6 +385,7 @@ async def check_broken_weights(client: FederatedClient, coordinator: Coordinator
     assert await code_of(client, update, junk) == "BAD_TENSOR"
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_updates_that_are_refused(tmp_path: Path) -> None:
     config = settings(clients=3, rounds=1, max_clients=3)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
@@ -403,6 +413,7 @@ async def test_updates_that_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.attack
+@pytest.mark.usefixtures("inline_workers")
 async def test_nobody_copies_an_update_from_its_upload(
     tmp_path: Path, report_attack: ReportAttack
 ) -> None:
@@ -445,6 +456,7 @@ async def test_nobody_copies_an_update_from_its_upload(
         )
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
     config = settings(clients=1, rounds=1)
     async with site(tmp_path) as here, started(await here.prepared(config)) as coordinator:
@@ -478,6 +490,7 @@ async def test_clients_learn_the_plan_and_their_payouts(tmp_path: Path) -> None:
             assert status.evaluation_size == 360
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_states_that_cannot_be_continued_are_refused(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
 
@@ -500,6 +513,7 @@ async def test_states_that_cannot_be_continued_are_refused(tmp_path: Path) -> No
         assert refusal.code is ApplicationCode.BAD_STATE
 
 
+@pytest.mark.usefixtures("inline_workers")
 async def test_a_port_in_use_and_an_empty_purse(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         taken = settings(listen=here.node.api.address)

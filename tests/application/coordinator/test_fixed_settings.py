@@ -36,6 +36,8 @@ from tests.support.training_site import (
 )
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 OTHER = {
     "dataset": "mnist",
     "input_scale": 255,

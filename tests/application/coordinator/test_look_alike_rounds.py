@@ -26,6 +26,8 @@ from tests.support.handing_in import hand_in_update
 from tests.support.training_site import client_key, materials, settings, signed, site, started
 from tests.support.waiting import LOADED_SECONDS, until
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 LIMIT = 0.95
 
 

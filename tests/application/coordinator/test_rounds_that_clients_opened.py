@@ -32,7 +32,7 @@ from tests.support.training_site import (
 )
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("inline_workers")]
 
 CONFIG = settings(rounds=3, clients=3, round_seconds=8, receipt_seconds=16)
 

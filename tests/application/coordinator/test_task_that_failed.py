@@ -34,7 +34,7 @@ from tests.support.training_site import (
 )
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("inline_workers")]
 
 CONFIG = settings(
     rounds=1, round_seconds=20, receipt_seconds=40, commit_seconds=2, reveal_seconds=2, attempts=1

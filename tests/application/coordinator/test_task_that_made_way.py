@@ -34,6 +34,8 @@ from tests.support.training_site import (
 )
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 @pytest.fixture
 def start_mining(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:

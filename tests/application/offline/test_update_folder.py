@@ -21,6 +21,8 @@ from fedcoin.v1 import task_pb2
 from tests.support.keys import ALICE
 from tests.support.update_files import KEYS, NAMES, write_update_files
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> UpdateFiles:

@@ -16,6 +16,8 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.incentive.errors import IncentiveCode
 from tests.support.settled_home import copy_home, settled_home, task_ids
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Home:

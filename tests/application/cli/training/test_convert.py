@@ -9,6 +9,8 @@ import pytest
 from fedcoin.learning.files.array_files import open_arrays, write_arrays
 from tests.support.mining_campaign import CLASSES, PIXELS, linear_spec
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     with open_arrays(path) as stored:

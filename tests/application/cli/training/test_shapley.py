@@ -16,7 +16,9 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline import standard_errors, valuation
 from fedcoin.application.offline.valuation import ValuationProgress
 from fedcoin.learning.files.array_files import write_arrays
-from fedcoin.learning.workers import batch_sizer
+from fedcoin.learning.workers import batch_sizer, executors
+from fedcoin.learning.workers.executors import LocalWorker
+from tests.support.inline_workers import InlineWorker
 from tests.support.mining_campaign import CLASSES, EXAMPLES, PIXELS, linear_spec
 from tests.support.onnx_graphs import graph_model, node
 
@@ -24,14 +26,16 @@ CLIENTS = 5
 
 
 @pytest.fixture(autouse=True)
-def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start one worker process, and not one for each core: most tests need no more."""
+def _one_inline_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start one worker, in this process: most tests need no process for each core."""
     monkeypatch.setattr(valuation, "count_cores", lambda: 1)
+    monkeypatch.setattr(executors, "LocalWorker", InlineWorker)
 
 
 @pytest.fixture
-def _all_workers(monkeypatch: pytest.MonkeyPatch, _one_worker: None) -> None:
+def _worker_processes(monkeypatch: pytest.MonkeyPatch, _one_inline_worker: None) -> None:
     monkeypatch.setattr(valuation, "count_cores", count_cores)
+    monkeypatch.setattr(executors, "LocalWorker", LocalWorker)
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def call(fedcoin: Any, files: Path, *more: object, model: str = "model.spec") ->
     )
 
 
-@pytest.mark.usefixtures("_all_workers")
+@pytest.mark.usefixtures("_worker_processes")
 def test_values_as_json_table_and_plot(fedcoin: Any, files: Path) -> None:
     pytest.importorskip("matplotlib")
     outcome = call(fedcoin, files, "--json", "--plot", files / "values.png")
@@ -252,6 +256,7 @@ def test_an_onnx_file(fedcoin: Any, files: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_worker_processes")
 def test_keras_json(fedcoin: Any, files: Path) -> None:
     # Keras' names are others than those of the spec.
     zeros = np.zeros((PIXELS, CLASSES), np.float32)
@@ -289,6 +294,7 @@ def test_no_file_of_the_folder_is_left_out(fedcoin: Any, files: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_worker_processes")
 def test_files_of_keras(fedcoin: Any, files: Path) -> None:
     """The whole model as one file, and weights that only Keras can assign."""
     script = (

@@ -15,6 +15,8 @@ from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.support.node_process import Live
 from tests.support.update_files import KEYS, NAMES, write_update_files
 
+pytestmark = pytest.mark.usefixtures("inline_workers")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
