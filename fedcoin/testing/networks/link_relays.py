@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +18,6 @@ from pathlib import Path
 _PIECE_BYTES = 65_536
 _MAX_PIECES = 256
 """How many pieces wait in one direction of a connection; then the sender has to wait."""
-
-_INODE_FIELD = 9
-"""The field of a line of /proc/net/tcp that identifies the socket."""
 
 
 class LinkConditions:
@@ -98,7 +96,7 @@ class LinkConditions:
 
 @dataclass(eq=False)
 class _Connection:
-    """One connection between two nodes; `dialler` is empty when no node dialled."""
+    """One connection between two nodes."""
 
     dialler: str
     writers: tuple[asyncio.StreamWriter, ...]
@@ -173,11 +171,15 @@ class LinkRelay:
             self._tasks.discard(task)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        dialler = find_owner(writer.get_extra_info("peername")[1], self._port, self._pids())
-        if dialler:
-            await self._conditions.wait_until_joined(dialler, self.node)
-        host, _, port = self._target.rpartition(":")
-        node_reader, node_writer = await asyncio.open_connection(host, int(port))
+        port = writer.get_extra_info("peername")[1]
+        # In a thread: a machine with many connections takes long to list them.
+        dialler = await asyncio.to_thread(find_owner, port, self._port, self._pids())
+        if not dialler:
+            # No other program dials a relay: the node that did has ended, or given up.
+            return
+        await self._conditions.wait_until_joined(dialler, self.node)
+        host, _, target_port = self._target.rpartition(":")
+        node_reader, node_writer = await asyncio.open_connection(host, int(target_port))
         connection = _Connection(dialler, (writer, node_writer))
         self._connections.add(connection)
         ways = [
@@ -204,8 +206,7 @@ class LinkRelay:
             while True:
                 due, piece = await waiting.get()
                 await asyncio.sleep(due - loop.time())
-                if dialler:
-                    await self._conditions.wait_until_joined(dialler, self.node)
+                await self._conditions.wait_until_joined(dialler, self.node)
                 if not piece:
                     return
                 writer.write(piece)
@@ -227,7 +228,7 @@ class LinkRelay:
                 piece = await reader.read(_PIECE_BYTES)
             except OSError:
                 piece = b""
-            delay = self._conditions.delay_seconds(dialler, self.node) if dialler else 0.0
+            delay = self._conditions.delay_seconds(dialler, self.node)
             await waiting.put((loop.time() + delay, piece))
 
 
@@ -250,14 +251,15 @@ def find_owner(local_port: int, remote_port: int, pids: Mapping[str, int]) -> st
 
 
 def _inodes(local_port: int, remote_port: int) -> Iterable[str]:
+    # Local and remote address, then eight other fields up to the socket's inode; the list may have
+    # thousands of lines.
+    line = re.compile(
+        rf"[0-9A-F]+:{local_port:04X} [0-9A-F]+:{remote_port:04X}(?: +\S+){{6}} +(\d+)", re.ASCII
+    )
     # gRPC dials IPv4 addresses from sockets of IPv6.
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for table in ("/proc/net/tcp6", "/proc/net/tcp"):
         with suppress(FileNotFoundError):
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                ports = [int(address.rpartition(":")[2], 16) for address in fields[1:3]]
-                if ports == [local_port, remote_port]:
-                    yield fields[_INODE_FIELD]
+            yield from line.findall(Path(table).read_text(encoding="ascii"))
 
 
 def _open_files(pid: int) -> Iterable[str]:

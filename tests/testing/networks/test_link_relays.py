@@ -85,11 +85,15 @@ async def test_a_partition_that_leaves_both_on_one_side_passes_bytes() -> None:
         assert await asyncio.wait_for(reader.read(100), 20) == b"one"
 
 
-async def test_no_partition_holds_back_what_is_between_no_nodes() -> None:
-    async with echoing({}) as (conditions, _, (reader, writer)):
-        conditions.cut(APART)
-        writer.write(b"one")
-        assert await asyncio.wait_for(reader.read(100), 20) == b"one"
+async def test_a_connection_that_no_node_dialled_is_closed() -> None:
+    relay = LinkRelay("there", "127.0.0.1:1", LinkConditions(lambda first, second: 0), dict)
+    await relay.start()
+    host, _, port = relay.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(100), 20) == b""
+    writer.close()
+    await relay.stop()
 
 
 async def test_each_direction_is_late_by_the_delay() -> None:
