@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from nacl import pwhash
 
+from fedcoin.application.configuration import home
+from fedcoin.data.crypto.key_files import Argon2Cost, save_key
 from fedcoin.learning.workers import executors
 from fedcoin.learning.workers.pool import WorkerPool
 from tests.support.inline_workers import InlineWorker
@@ -44,3 +48,10 @@ async def site(tmp_path: Path, worker: WorkerPool) -> AsyncIterator[OpenMiningSi
 def inline_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run all workers in this process that are created from now on."""
     monkeypatch.setattr(executors, "LocalWorker", InlineWorker)
+
+
+@pytest.fixture
+def quick_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encrypt keys at the lowest cost: by default each use takes half a second and 256 MiB."""
+    cost = Argon2Cost(pwhash.argon2id.OPSLIMIT_MIN, pwhash.argon2id.MEMLIMIT_MIN)
+    monkeypatch.setattr(home, "save_key", partial(save_key, cost=cost))

@@ -81,6 +81,7 @@ def test_keys(home: Home) -> None:
     assert home.key_info("alice").address == KEY.address
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_passphrases(home: Home) -> None:
     home.add_key("alice", KEY, "secret")
     with refused(ApplicationCode.NO_PASSPHRASE):

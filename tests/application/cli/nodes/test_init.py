@@ -114,6 +114,7 @@ def test_joining_takes_no_rules(fedcoin: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_encrypted_keys(fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDCOIN_PASSPHRASE", "open sesame")
     assert fedcoin("init", "--home", tmp_path / "a", "--fund", "x=1fdc").code == 0

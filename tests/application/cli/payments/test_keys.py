@@ -48,6 +48,7 @@ def test_an_empty_home(fedcoin: Any, tmp_path: Path) -> None:
     assert (outcome.code, "NO_KEY" in outcome.err) == (1, True)
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_passphrase(fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = tmp_path / "secret"
     secret.write_text("correct horse\n")

@@ -48,6 +48,7 @@ def test_file_without_a_usable_passphrase_is_refused(
     assert (outcome.code, "BAD_PASSPHRASE_FILE" in outcome.err) == (1, True)
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_a_file_that_is_read_only_for_its_owner_is_enough(
     fedcoin: Any, tmp_path: Path, secret: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_person_is_asked_for_the_passphrase_of_an_encrypted_key(
     assert (code, "WRONG_PASSPHRASE" in shown) == (1, True), shown
 
 
+@pytest.mark.usefixtures("quick_passphrases")
 def test_no_encrypt_wins_over_a_passphrase_of_the_environment(
     fedcoin: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
