@@ -128,7 +128,7 @@ async def endure(root: Path, seed: int, times: int, *, at_once: int = 1) -> None
 
 
 async def test_a_few_kills_lose_no_final_transfer(tmp_path: Path) -> None:
-    await endure(tmp_path, seed=1, times=5)
+    await endure(tmp_path, seed=1, times=3)
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ class Trainer:
 
     @property
     def missing_rounds(self) -> int:
-        """How many rounds of the campaign have not come to their end, as far as was heard."""
+        """How many rounds of the campaign are not over, by its news; 0 before it has joined."""
         return 0 if self._joined is None else self._joined.rounds - self._last_ended
 
     async def run(self) -> tuple[RoundPayment, ...]:

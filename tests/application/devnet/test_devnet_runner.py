@@ -181,10 +181,10 @@ def gone(pids: list[int]) -> bool:
 )
 def test_no_process_outlives_the_devnet(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "net"
-    with started("--miners", "2", "--clients", "1", "--keep", str(folder)) as process:
-        wait_for_line(process, "miners serve")
+    with started("--miners", "1", "--clients", "1", "--keep", str(folder)) as process:
+        wait_for_line(process, "miner serves")
         pids = children(process.pid)
-        assert len(pids) >= 2
+        assert pids
         os.kill(process.pid, number)
         process.wait(30)
         asyncio.run(until(lambda: gone(pids)))

@@ -23,11 +23,11 @@ MAX_STREAMS = 4
 
 
 class SnapshotServer:
-    """Reads the snapshots of a folder.
+    """Lists this node's snapshots and reads their parts, for peers that ask for them.
 
     Args:
         store: This node's chain.
-        folder: The folder; None when this node keeps no snapshots.
+        folder: The folder of the snapshots; None when this node keeps none.
     """
 
     def __init__(self, store: ChainStore, folder: SnapshotFolder | None) -> None:
