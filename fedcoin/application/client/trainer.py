@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import grpc
 
+from fedcoin.application.client.fetched_model import MAX_ARTIFACT_BYTES, FetchedModel
 from fedcoin.application.client.left_out_guard import LeftOutGuard
 from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
@@ -34,7 +33,6 @@ from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.training_plan import decode_training_plan
 from fedcoin.learning.workers.training_pool import TrainingPool
@@ -51,7 +49,6 @@ logger = logging.getLogger(__name__)
 PATIENCE_S: Final = 600.0
 """How long a coordinator that cannot be reached is tried again, in seconds."""
 
-_MAX_ARTIFACT_BYTES: Final = 1 << 30
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 
 
@@ -132,11 +129,8 @@ class Trainer:
         self._local = LocalTraining(data, self._training, report, ledger)
         self._heard = 0.0
         self._joined: pb.RegisterResponse | None = None
-        self._model = b""
-        self._checked = b""
+        self._model = FetchedModel()
         self._utility = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._frozen_path: Path | None = None
         self._present: pb.WatchRoundsResponse | None = None
         self._round_changed = asyncio.Event()
         self._trained: _TrainedUpdate | None = None
@@ -207,8 +201,7 @@ class Trainer:
         await self._local.stop()
         if self._owns_training:
             await self._training.stop()
-        if self._folder is not None:
-            await asyncio.to_thread(self._folder.cleanup)
+        await self._model.close()
 
     async def _take_part(self) -> None:
         """Join and take part over one connection, until the campaign is over."""
@@ -225,38 +218,20 @@ class Trainer:
         status = await client.get_campaign_status()
         check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
         self._utility = status.utility
-        await self._check_model(client, status.model)
+        await self._model.fetch(client, status.model, self._check_model)
         if self._joined is None:
             self._local.warn_of_scale((status.input_low, status.input_high))
         joined = await client.register(self._key, self._genesis_hash, self._clock_ms())
         decode_training_plan(joined.plan)  # refuses a plan that cannot be followed
         if self._joined is None or joined.model != self._joined.model:
-            await self._check_model(client, joined.model)
+            await self._model.fetch(client, joined.model, self._check_model)
             rounds = format_count(joined.rounds, "round")
             self._report(f"joined the campaign at {self._target}: {rounds}")
         self._joined = joined
         self._heard = time.monotonic()
 
-    async def _check_model(self, client: FederatedClient, artifact: bytes) -> None:
-        """Fetch a model, and refuse it if the client's data do not fit."""
-        if self._checked == artifact:
-            return
-        model = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
-        await self._local.check_model(model, self._utility)
-        await self._fetch_frozen(client, model)
-        self._model, self._checked = model, artifact
-
-    async def _fetch_frozen(self, client: FederatedClient, model: bytes) -> None:
-        """Fetch the frozen weights of a model into a file, once for all rounds."""
-        artifact = parse_spec(model).frozen
-        self._frozen_path = None
-        if artifact:
-            frozen = await client.download_artifact(artifact, _MAX_ARTIFACT_BYTES)
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="fedcoin-frozen-")
-            path = Path(self._folder.name) / artifact.hex()
-            await asyncio.to_thread(path.write_bytes, frozen)
-            self._frozen_path = path
+    async def _check_model(self, spec: bytes) -> None:
+        await self._local.check_model(spec, self._utility)
 
     async def _watch(self, client: FederatedClient) -> None:
         """Follow the rounds until the last one is over."""
@@ -366,16 +341,16 @@ class Trainer:
         """Train for a round, once, even if its weights are sent again; None if it is over."""
         trained = self._trained
         if trained is None or (trained.round, trained.base) != (change.round, change.base):
-            base_raw = await client.download_artifact(change.base, _MAX_ARTIFACT_BYTES)
+            base_raw = await client.download_artifact(change.base, MAX_ARTIFACT_BYTES)
             assert self._joined is not None
             work = RoundWork(
                 change.round,
                 self._joined.rounds,
-                self._model,
+                self._model.spec,
                 base_raw,
                 decode_training_plan(self._joined.plan),
                 int.from_bytes(self._key.address[:4], "big"),
-                self._frozen_path,
+                self._model.frozen,
                 self._utility,
             )
             done = await self._local.train(work, self._wait_until_over(change.round))
