@@ -28,6 +28,7 @@ from fedcoin.v1 import artifact_service_pb2_grpc as rpc
 from fedcoin.v1 import artifact_upload_service_pb2 as upload_pb
 from fedcoin.v1 import artifact_upload_service_pb2_grpc as upload_rpc
 from tests.support.probe_service import SERVICE, UPLOAD_SERVICE, Probe, no_errors_in, probing
+from tests.support.waiting import until
 
 
 async def failure(call: Any) -> grpc.aio.AioRpcError:
@@ -200,9 +201,10 @@ async def test_a_reply_has_a_deadline() -> None:
 
 
 async def test_too_many_calls_at_once() -> None:
-    hold = asyncio.Event()
+    hold, arrived = asyncio.Event(), []
 
     async def wait(request: Any) -> Any:
+        arrived.append(request)
         await hold.wait()
         return pb.GetManifestResponse()
 
@@ -211,7 +213,7 @@ async def test_too_many_calls_at_once() -> None:
     async with probing(probe, CallLimits(max_calls=2)) as (channel, _):
         stub = rpc.ArtifactServiceStub(channel)
         held = [asyncio.ensure_future(stub.GetManifest(pb.GetManifestRequest())) for _ in range(2)]
-        await asyncio.sleep(0.1)
+        await until(lambda: len(arrived) == 2)
         error = await failure(stub.GetManifest(pb.GetManifestRequest()))
         assert error.code() is StatusCode.RESOURCE_EXHAUSTED
         hold.set()
@@ -224,6 +226,15 @@ async def test_too_many_streams_at_once() -> None:
         yield pb.DownloadResponse()
         await asyncio.Event().wait()
 
+    async def reads() -> bool:
+        stream = stub.Download(pb.DownloadRequest())
+        try:
+            return await stream.read() is not grpc.aio.EOF
+        except grpc.aio.AioRpcError:
+            return False
+        finally:
+            stream.cancel()
+
     probe = Probe()
     probe.replies = forever
     async with probing(probe, CallLimits(max_streams=1)) as (channel, _):
@@ -233,11 +244,9 @@ async def test_too_many_streams_at_once() -> None:
         error = await failure(drain(stub.Download(pb.DownloadRequest())))
         assert error.code() is StatusCode.RESOURCE_EXHAUSTED
         assert rpc_error_of(error, "").code == "TOO_MANY_CALLS"
+        assert not await reads()
         first.cancel()
-        await asyncio.sleep(0.1)
-        again = stub.Download(pb.DownloadRequest())
-        await again.read()
-        again.cancel()
+        await until(reads)
 
 
 async def test_a_slow_reader_is_cut() -> None:

@@ -26,7 +26,7 @@ from fedcoin.v1 import transaction_service_pb2_grpc as tx_rpc
 from tests.support.keys import ALICE, BOB
 from tests.support.served_api import ServedApi, serve_api
 from tests.support.transfers import transfer_to
-from tests.support.waiting import until
+from tests.support.waiting import WAIT_SECONDS, until
 
 
 async def refused(call: object) -> RpcError:
@@ -128,7 +128,9 @@ async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path) -> None:
             await watches[0].read()
             await asyncio.sleep(1)
             reading = [asyncio.ensure_future(read_to_the_end(watch)) for watch in watches[1:]]
-            ended, waiting = await asyncio.wait(reading, timeout=1)
+            ended, waiting = await asyncio.wait(
+                reading, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
             for task in waiting:
                 task.cancel()
         assert ended
