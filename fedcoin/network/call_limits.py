@@ -35,6 +35,8 @@ BYTES_OF_TRANSACTION: Final = 4_096
 class CallLimits:
     """The limits of one listener."""
 
+    max_connections: int | None = None
+    """Connections at once, of which further ones are closed; None sets no limit."""
     max_calls: int = 512
     """Calls with a single reply that are under way at once."""
     max_streams: int = 256

@@ -14,7 +14,12 @@ GrpcOptions = Sequence[tuple[str, int | str]]
 """Names and values of gRPC's channel arguments."""
 
 
-def server_options(max_message_bytes: int) -> GrpcOptions:
+IDLE_MS = 120_000
+"""Where connections are limited, one without a call for so long is closed, in ms; clients of gRPC
+open another one with their next call."""
+
+
+def server_options(max_message_bytes: int, max_connections: int | None = None) -> GrpcOptions:
     """List gRPC's options of a listener.
 
     `so_reuseport` is off: with it, a second node on the same port would start and get half of the
@@ -22,11 +27,13 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
 
     Args:
         max_message_bytes: The longest message that is sent or received, in bytes.
+        max_connections: The largest number of connections; further ones are closed at once. None
+            sets no limit.
 
     Returns:
         Options for `grpc.aio.server`.
     """
-    return (
+    options: list[tuple[str, int | str]] = [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -38,4 +45,10 @@ def server_options(max_message_bytes: int) -> GrpcOptions:
         # Callers may ping four times as often as the channels of this project's clients do.
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 10),
-    )
+        # How long a connection may take to become one of HTTP/2, TLS included.
+        ("grpc.server_handshake_timeout_ms", 10_000),
+    ]
+    if max_connections is not None:
+        options.append(("grpc.max_allowed_incoming_connections", max_connections))
+        options.append(("grpc.max_connection_idle_ms", IDLE_MS))
+    return options

@@ -23,6 +23,7 @@ LOOPBACK: Final[tuple[IpNetwork, ...]] = (
 """The loopback networks."""
 
 _IPV6_PREFIX: Final = 64
+_IPV4_RANGE, _IPV6_RANGE = 16, 32
 
 _REMEMBERED: Final = 1_024
 """How many hosts are parsed once; each call of a host asks for its group."""
@@ -64,6 +65,24 @@ def group_of(host: str) -> str:
     if address is None or address.version == 4:
         return host if address is None else str(address)
     return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+
+
+@lru_cache(_REMEMBERED)
+def range_of(host: str) -> str:
+    """Name the range of addresses that a host is in, which usually has one owner.
+
+    Args:
+        host: An IP address or a host name.
+
+    Returns:
+        The /16 network of IPv4 addresses, the /32 network of IPv6 addresses, or the last two parts
+        of a name.
+    """
+    address = _parse(host)
+    if address is None:
+        return ".".join(host.lower().split(".")[-2:])
+    prefix = _IPV4_RANGE if address.version == 4 else _IPV6_RANGE
+    return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
 def observed_host(transport: str) -> str:

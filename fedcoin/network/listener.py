@@ -80,7 +80,7 @@ class Listener:
         self._health = ListenerHealth(service.name for service in services)
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
-            options=list(server_options(max_message_bytes)),
+            options=list(server_options(max_message_bytes, limits.max_connections)),
             # Above the interceptor's limits, since it also counts health and reflection, and since
             # calls beyond it get no code that explains the refusal.
             maximum_concurrent_rpcs=2 * (limits.max_calls + limits.max_streams),

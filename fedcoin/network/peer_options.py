@@ -14,6 +14,22 @@ SESSION_METADATA = "fedcoin-session"
 """The metadata key that carries a peer's session."""
 
 
+WAITING_CONNECTIONS = 128
+"""How many connections to the peers' listener may be without a finished handshake, about."""
+
+
+def count_peer_connections(peers: int) -> int:
+    """Count the connections that the peers' listener takes.
+
+    Args:
+        peers: How many peers the settings allow.
+
+    Returns:
+        Two for each peer, and `WAITING_CONNECTIONS`.
+    """
+    return 2 * peers + WAITING_CONNECTIONS
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """The PEM files for mutual TLS within a consortium."""

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, pay
 from tests.support.keys import ALICE, BOB
 from tests.support.programs import COMMAND, Stage
@@ -80,3 +82,38 @@ async def test_a_log_that_nobody_reads_stops_no_vote_and_no_exit(tmp_path: Path)
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def count_peers(client: NodeClient, expected: int) -> float:
+    """Wait until a node counts so many peers; returns for how long, in seconds."""
+    began = time.monotonic()
+    while (await client.get_status()).peers != expected:
+        assert time.monotonic() - began < 30
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def test_a_stopped_peer_is_gone_within_three_seconds_and_keeps_its_place(
+    tmp_path: Path,
+) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND] * 4, BRISK, settings=IDLE_MINER)
+        watcher, *_, stopped = network.nodes
+        await network.start()
+        async with watcher.client() as client:
+            await count_peers(client, 3)
+            stopped.program.signal(signal.SIGSTOP)
+            # On a busy machine, what was sent before may be read a little later.
+            assert await count_peers(client, 2) < 3.5
+            assert (await client.get_status()).connected_power == 3 * BOND
+            await pay(client, ALICE, BOB.address, 1, seconds=30)
+            stopped.program.signal(signal.SIGCONT)
+            assert await count_peers(client, 3) < 2
+            # As short as a debugger's look: voting goes on by itself.
+            stopped.program.signal(signal.SIGSTOP)
+            await asyncio.sleep(2)
+            stopped.program.signal(signal.SIGCONT)
+            last = (await pay(client, ALICE, BOB.address, 1, seconds=30)).height
+        await stopped.caught_up(last)
+        # It is the same connection as before, without another handshake.
+        assert watcher.program.said().count("left:") == 0

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from fedcoin.network.host_groups import HostGroups, group_of, observed_host
+from fedcoin.network.host_groups import HostGroups, group_of, observed_host, range_of
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,17 @@ def test_exempt_networks_replace_loopback() -> None:
 )
 def test_observed_hosts(transport: str, host: str) -> None:
     assert observed_host(transport) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("198.51.100.7", "198.51.0.0/16"),
+        ("::ffff:198.51.100.7", "198.51.0.0/16"),
+        ("2001:db8:1:2::3", "2001:db8::/32"),
+        ("node-7.Example.org", "example.org"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_ranges(host: str, expected: str) -> None:
+    assert range_of(host) == expected

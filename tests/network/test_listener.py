@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -11,9 +13,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
 from fedcoin.v1 import artifact_service_pb2_grpc as rpc
+from tests.conftest import ReportAttack
 from tests.support.probe_service import SERVICE, Probe
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -21,11 +25,11 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-def made(address: str = "127.0.0.1:0") -> Listener:
+def made(address: str = "127.0.0.1:0", limits: CallLimits | None = None) -> Listener:
     def add(server: grpc.aio.Server) -> None:
         rpc.add_ArtifactServiceServicer_to_server(Probe(), server)
 
-    return Listener(address, [Service(SERVICE, add)])
+    return Listener(address, [Service(SERVICE, add)], limits=limits)
 
 
 @pytest.fixture
@@ -111,3 +115,34 @@ async def test_a_socket_path_that_the_system_cannot_hold(tmp_path: Path) -> None
         await listener.start()
     assert caught.value.code is NetworkCode.BAD_PATH
     await listener.stop(0)
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    """Tell whether the other side closed a connection, which says nothing for a moment."""
+    try:
+        return not await asyncio.wait_for(reader.read(), 0.2)
+    except asyncio.TimeoutError:
+        return False
+
+
+@pytest.mark.attack
+async def test_idle_connections_take_no_room_of_others(report_attack: ReportAttack) -> None:
+    crowded, other = made(limits=CallLimits(max_connections=16)), made()
+    async with AsyncExitStack() as stack:
+        for listener in (crowded, other):
+            await listener.start()
+            stack.push_async_callback(listener.stop, 0)
+            await listener.set_serving()
+        host, _, port = crowded.address.rpartition(":")
+        ends = [await asyncio.open_connection(host, int(port)) for _ in range(120)]
+        for _, writer in ends:
+            stack.callback(writer.close)
+        closed = await asyncio.gather(*(is_closed(reader) for reader, _ in ends))
+        assert sum(closed) >= 120 - 16
+        async with grpc.aio.insecure_channel(other.address) as channel:
+            assert await health_of(channel, "") == SERVING
+    report_attack(
+        "one host opens 120 connections to the API and calls nothing",
+        "all file descriptors, so that no peer can connect and the database cannot be opened",
+        "the API's own connections, until they are closed as idle; all others are closed at once",
+    )

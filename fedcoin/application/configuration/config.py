@@ -79,7 +79,7 @@ class ApiConfig:
     max_streams: int = setting(
         256,
         number(1, 10_000),
-        "The largest number of streams that callers may hold open at a time.",
+        "The largest number of streams that callers may hold open at a time, and of connections.",
     )
     token_file: str = setting(
         "",

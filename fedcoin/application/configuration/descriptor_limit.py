@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.network.peer_options import count_peer_connections
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,11 @@ def needed_descriptors(config: NodeConfig) -> int:
         config: The settings.
 
     Returns:
-        Two connections for each peer that the settings allow, one for each stream of the API, and
-        what the node opens beside them.
+        The connections that the listeners of peers and of the API take, and what the node opens
+        beside them: so neither can take the other's, and the database always has room.
     """
     peers = config.peers.max_inbound + config.peers.max_outbound + len(config.peers.seeds)
-    return OWN_DESCRIPTORS + 2 * peers + config.api.max_streams
+    return OWN_DESCRIPTORS + count_peer_connections(peers) + config.api.max_streams
 
 
 def descriptor_limits() -> tuple[int, int]:

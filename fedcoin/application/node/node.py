@@ -193,6 +193,7 @@ class Node:
                 tls_files(config), insecure=config.tls.insecure
             ).server_credentials(),
             limits=CallLimits(
+                max_connections=config.api.max_streams,
                 max_streams=config.api.max_streams,
                 max_streams_of_host=config.limits.streams_of_host,
                 hosts=host_groups(config),

@@ -22,7 +22,11 @@ from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
+from fedcoin.network.peer_options import (
+    PEER_MESSAGE_BYTES,
+    PeerOptions,
+    count_peer_connections,
+)
 from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.dialer import Dialer
@@ -174,6 +178,7 @@ class PeerNetwork:
         keep_running = self._tasks.keep_running
         keep_running(self._dialer.run, "dialer")
         keep_running(partial(self.consensus.run, options.status_interval_s), "consensus")
+        keep_running(self.consensus.keep_talking, "heartbeat")
         keep_running(self._reap, "reaper")
         if options.peer_exchange:
             keep_running(partial(self._exchange.run, options.exchange_interval_s), "peer exchange")
@@ -220,9 +225,9 @@ class PeerNetwork:
         return self._listener.address
 
     def peers(self) -> Sequence[PeerInfo]:
-        """List the connected peers, sorted by address."""
+        """List the connected peers, sorted by address, but those that are silent."""
         now = self.peer_set.now()
-        infos = [peer.info(now) for peer in self.peer_set]
+        infos = [peer.info(now) for peer in self.peer_set if not peer.is_silent(now)]
         return sorted(infos, key=lambda info: (info.address, info.node_key))
 
     def sync_progress(self) -> SyncProgress | None:
@@ -334,6 +339,7 @@ class PeerNetwork:
         options = self._options
         peers = options.max_inbound + options.max_outbound + len(options.seeds)
         return CallLimits(
+            max_connections=count_peer_connections(peers),
             max_streams=STREAMS_OF_PEER * max(peers, 1),
             max_streams_of_host=STREAMS_OF_PEER * options.max_inbound_of_host,
             hosts=options.hosts,

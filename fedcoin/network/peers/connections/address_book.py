@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.host_groups import range_of
+from fedcoin.network.peers.connections.endpoints import Endpoint, is_loopback
 from fedcoin.network.peers.connections.node_addresses import NodeAddress, parse_node_address
 from fedcoin.network.peers.protection.bans import Bans, decode_bans
 
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 1000
 """The largest number of addresses in the book."""
+MAX_NEW_OF_RANGE = 64
+"""The largest number of addresses of one range (`range_of`) of which none was reached yet; this
+machine's own have no such limit."""
 MAX_FILE_BYTES = 1024 * 1024
 """The largest size of the file that is read, in bytes."""
 FILE_VERSION = 2
@@ -44,6 +49,10 @@ class AddressEntry:
 class AddressBook:
     """A bounded set of addresses with node keys. A new one replaces the one with most failures.
 
+    Addresses that were never reached are what others say, and one who owns a range of addresses can
+    name any number. So few of each range are kept, and ranges take turns when peers are chosen:
+    first among those that were reached, then among the others.
+
     What peers say is not proved: two of them may name different keys for one listener, and both are
     kept until a key has been proved there.
     """
@@ -68,6 +77,13 @@ class AddressBook:
         """
         if address in self._entries or self.known_key(address.endpoint) is not None:
             return
+        if self._num_new(address.endpoint.host) >= MAX_NEW_OF_RANGE:
+            return
+        self._insert(address)
+
+    def _insert(self, address: NodeAddress) -> None:
+        if address in self._entries:
+            return
         if len(self._entries) >= MAX_ENTRIES:
             worst = min(self._entries, key=self._rank)
             if self._entries[worst].last_success and not self._entries[worst].failures:
@@ -88,7 +104,7 @@ class AddressBook:
         for other in [end for end in self._entries if end.endpoint == address.endpoint]:
             if other != address:
                 del self._entries[other]
-        self.add(address)
+        self._insert(address)
         if address not in self._entries and not pin:
             return
         self._entries[address] = AddressEntry(last_success=now, is_pinned=is_pinned)
@@ -139,10 +155,24 @@ class AddressBook:
             connected: Node keys that are not to be dialled.
 
         Returns:
-            The addresses, with the fewest failures and the latest success first.
+            The addresses: those that were reached when they were dialled last, then the others. Of
+            both one range after another, in each the fewest failures and the latest success first.
         """
         free = [known for known in self._entries if known.node_key not in connected]
-        return sorted(free, key=self._rank, reverse=True)
+        ranked = sorted(free, key=self._rank, reverse=True)
+        entries = [(known, self._entries[known]) for known in ranked]
+        reached = [known for known, entry in entries if entry.last_success and not entry.failures]
+        others = [known for known, entry in entries if not entry.last_success or entry.failures]
+        return _take_turns(reached) + _take_turns(others)
+
+    def _num_new(self, host: str) -> int:
+        if len(self._entries) < MAX_NEW_OF_RANGE or is_loopback(host):
+            return 0
+        place = range_of(host)
+        return sum(
+            not entry.last_success and range_of(known.endpoint.host) == place
+            for known, entry in self._entries.items()
+        )
 
     def _rank(self, address: NodeAddress) -> tuple[bool, int, float]:
         entry = self._entries[address]
@@ -170,6 +200,17 @@ class AddressBook:
         ]
         document = {"version": FILE_VERSION, "peers": peers, "bans": bans.encode(now)}
         return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def _take_turns(ranked: Sequence[NodeAddress]) -> list[NodeAddress]:
+    """Let the ranges take turns: the first address of each, then the second, and so on."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, NodeAddress]] = []
+    for address in ranked:
+        place = range_of(address.endpoint.host)
+        turns.append((seen[place], address))
+        seen[place] += 1
+    return [address for _, address in sorted(turns, key=lambda turn: turn[0])]
 
 
 def save_address_book(path: Path, content: bytes) -> None:

@@ -27,19 +27,22 @@ class InboundSlots:
     power_of: Callable[[bytes], int]
     """Gives the voting power of a node key, in sap; 0 when it is not a validator's."""
 
-    def choose_leaver(self, inbound: Sequence[Peer], node_key: bytes, host: str) -> Peer | None:
+    def choose_leaver(
+        self, inbound: Sequence[Peer], node_key: bytes, host: str, now: float
+    ) -> Peer | None:
         """Find the peer that must leave for a newcomer.
 
         Args:
             inbound: The peers that dialled this node; the newcomer is not among them.
             node_key: The newcomer's key, 32 bytes.
             host: The host that it comes from; empty when unknown.
+            now: The present time in seconds on the monotonic clock.
 
         Returns:
-            A peer with less voting power than the newcomer; None when there is room.
+            A silent peer, or one with less voting power than the newcomer; None when there is room.
 
         Raises:
-            RefusalError: NO_ROOM when no peer has less power than the newcomer.
+            RefusalError: NO_ROOM when no peer is silent or has less power than the newcomer.
         """
         neighbours = self._neighbours(inbound, host)
         if len(neighbours) >= self.max_peers_of_host:
@@ -49,10 +52,13 @@ class InboundSlots:
             limit, where, rivals = self.max_peers, "", inbound
         else:
             return None
+        silent = [peer for peer in rivals if peer.is_silent(now)]
         weakest = min(
-            rivals, key=lambda peer: (self.power_of(peer.key), peer.useful_blocks), default=None
+            silent or rivals,
+            key=lambda peer: (self.power_of(peer.key), peer.useful_blocks),
+            default=None,
         )
-        if weakest is not None and self.power_of(weakest.key) < self.power_of(node_key):
+        if weakest is not None and (silent or self.power_of(weakest.key) < self.power_of(node_key)):
             return weakest
         raise RefusalError(
             NetworkCode.NO_ROOM,

@@ -16,6 +16,10 @@ from fedcoin.network.token_bucket import TokenBucket
 RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 """The limit of requests for ranges of blocks, of which this node uses half."""
 
+SILENT_S = 2.7
+"""A peer of which nothing came for so long counts as gone until something comes, in seconds: each
+end of a connection says something more than once a second."""
+
 MAX_TIME_MS = 1 << 53
 """Times of peers from here on are not believed, in Unix ms: JSON's numbers end here."""
 
@@ -85,6 +89,18 @@ class Peer:
     def __str__(self) -> str:
         where = f" at {self.endpoint}" if self.endpoint else ""
         return f"peer {self.key.hex()[:12]}{where}"
+
+    def is_silent(self, now: float) -> bool:
+        """Tell whether the peer counts as gone, although its connection may still be open.
+
+        Args:
+            now: The present time in seconds on the monotonic clock.
+
+        Returns:
+            True when nothing has come from it for `SILENT_S`, as from a process that is stopped or
+            behind a cable that was pulled.
+        """
+        return now - self.last_seen > SILENT_S
 
     def learn(self, identity: Identity, host: str) -> None:
         """Update the peer from a further handshake.

@@ -108,8 +108,8 @@ class PeerSet:
         return self._clocks.monotonic()
 
     def outbound(self) -> int:
-        """Count the peers that this node dialled."""
-        return sum(peer.outbound for peer in self._peers.values())
+        """Count the peers that this node dialled and that are not silent."""
+        return sum(peer.outbound and not peer.is_silent(self.now()) for peer in self)
 
     def check_admission(self, key: bytes, host: str) -> None:
         """Check whether a peer that dials this node may join.
@@ -129,7 +129,7 @@ class PeerSet:
         if key in self._peers:
             return None
         inbound = [peer for peer in self._peers.values() if not peer.outbound]
-        return self._slots.choose_leaver(inbound, key, host)
+        return self._slots.choose_leaver(inbound, key, host, self.now())
 
     def check_ban(self, key: bytes, host: str) -> None:
         """Refuse a banned key or host.

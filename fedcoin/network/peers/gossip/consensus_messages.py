@@ -153,6 +153,10 @@ def encode_hints(
     return ExchangeRequest(messages=[ConsensusMessage(hints=hints)]).SerializeToString()
 
 
+HEARTBEAT = encode_hints((), (), None)
+"""A serialised `ExchangeRequest` that says nothing but that its sender is there."""
+
+
 def check_hints(hints: RelayHints) -> None:
     """Check the lengths of the digests and keys in hints.
 

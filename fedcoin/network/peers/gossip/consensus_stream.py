@@ -34,6 +34,7 @@ from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_guard import OFFENCES
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.gossip.consensus_messages import (
+    HEARTBEAT,
     Encodings,
     Received,
     decode,
@@ -46,6 +47,7 @@ from fedcoin.network.peers.gossip.consensus_messages import (
 from fedcoin.network.peers.gossip.conversation import Conversation
 from fedcoin.network.peers.gossip.hint_exchange import HintExchange
 from fedcoin.network.peers.gossip.relayed_messages import (
+    HEARTBEAT_S,
     SEEN_MESSAGES,
     STATUS_S,
 )
@@ -181,6 +183,15 @@ class ConsensusExchange:
                 if any(queue.overdue() for queue in conversation.queues):
                     self._too_slow(conversation)
             self._send_status()
+
+    async def keep_talking(self) -> None:
+        """Say something to each peer more than once a second. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for conversation in tuple(self._conversations.values()):
+                if conversation.is_quiet:
+                    self._send(conversation, HEARTBEAT)
+                conversation.is_quiet = True
 
     async def _hold(
         self,

@@ -23,6 +23,9 @@ ENTRY_BYTES = 256
 HINTS_S = 0.5
 """The mean time for which offers to a peer gather, in seconds, unless this node's height changes
 before; nodes that offer at different times need not all offer the same."""
+HEARTBEAT_S = 0.7
+"""When nothing was sent to a peer for so long, or up to twice as long, an empty message is, so that
+the peer knows that this node is there; in seconds."""
 STATUS_S = 0.2
 """How long a new height or round waits to be sent, in seconds: a vote usually shows it before."""
 LOOK_S = 0.05

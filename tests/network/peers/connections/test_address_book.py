@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from fedcoin.network.peers.connections import address_book
-from fedcoin.network.peers.connections.address_book import MAX_ENTRIES, MAX_FAILURES, AddressBook
+from fedcoin.network.peers.connections.address_book import (
+    MAX_ENTRIES,
+    MAX_FAILURES,
+    MAX_NEW_OF_RANGE,
+    AddressBook,
+)
 from fedcoin.network.peers.connections.endpoints import Endpoint
 from fedcoin.network.peers.connections.node_addresses import NodeAddress
 from fedcoin.network.peers.protection.bans import Bans
+from tests.conftest import ReportAttack
 
 
 def end(port: int, key: bytes = b"k" * 32) -> NodeAddress:
@@ -148,3 +154,53 @@ def test_a_damaged_file_is_a_warning_and_not_a_stop(
         book, _ = address_book.load_address_book(path)
     assert len(book) == 0
     assert "starting with an empty address book" in caplog.text
+
+
+def far(host: str, number: int = 1) -> NodeAddress:
+    return NodeAddress(Endpoint(host, 7050), number.to_bytes(32, "big"))
+
+
+@pytest.mark.attack
+def test_one_range_cannot_fill_the_book(report_attack: ReportAttack) -> None:
+    book = AddressBook()
+    for number in range(300):
+        book.add(far(f"198.51.{number // 250}.{number % 250}", number))
+    assert len(book) == MAX_NEW_OF_RANGE
+    # What was reached is no hearsay, and other ranges have their own room.
+    book.record_success(far("198.51.100.1", 1_000), now=5.0)
+    book.add(far("203.0.113.1"))
+    assert len(book) == MAX_NEW_OF_RANGE + 2
+    report_attack(
+        "a peer names thousands of addresses in a range that it owns",
+        "they push out all other addresses that were not reached yet",
+        f"{MAX_NEW_OF_RANGE} of a range are kept, and ranges take turns when peers are chosen",
+    )
+
+
+def test_ranges_take_turns() -> None:
+    book = AddressBook()
+    many = [far(f"198.51.100.{number}", number) for number in range(1, 6)]
+    for time, address in enumerate(many):
+        book.record_success(address, now=float(time + 1))
+    other = far("203.0.113.1")
+    book.record_success(other, now=0.5)
+    new = [far("192.0.2.1"), far("2001:db8::1"), far("192.0.2.2", 2)]
+    for address in new:
+        book.add(address)
+    failing = far("203.0.113.2", 2)
+    book.record_success(failing, now=9.0)
+    book.record_failure(failing)
+    # Of those that were reached, the two ranges; then the others, by ranges, those that fail last.
+    assert book.candidates(()) == [
+        *[many[4], other],
+        *many[3::-1],
+        *[new[0], new[1], failing],
+        new[2],
+    ]
+
+
+def test_this_machine_has_no_limit_of_new_addresses() -> None:
+    book = AddressBook()
+    for port in range(1, 2 * MAX_NEW_OF_RANGE):
+        book.add(end(port))
+    assert len(book) == 2 * MAX_NEW_OF_RANGE - 1

@@ -11,7 +11,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.handshake import Identity
-from fedcoin.network.peers.connections.peer import Peer
+from fedcoin.network.peers.connections.peer import SILENT_S, Peer
 from fedcoin.network.peers.connections.peer_set import PeerClocks, PeerSet
 from fedcoin.network.peers.protection.bans import MAX_BANNED_KEYS_OF_HOST, Bans
 from fedcoin.network.peers.protection.reputation import Offence
@@ -121,6 +121,22 @@ def test_validators_take_the_places_of_strangers(peers: PeerSet) -> None:
     assert all(peers.get(key.public_key) for key in MINERS)
     # Of peers without power, the useful ones stay longest.
     assert peers.get(crowd[0].public_key) is useful
+
+
+def test_a_silent_peer_makes_way_for_anybody(peers: PeerSet, clock: Clock) -> None:
+    crowd = [*strangers(OPTIONS.max_inbound - 1), MINERS[0]]
+    for number, key in enumerate(crowd):
+        join(peers, key, f"10.0.0.{number}")
+    clock.now += SILENT_S - 0.1
+    silent = [crowd[0], MINERS[0]]
+    for key in crowd[1:-1]:
+        peer_of(peers, key).last_seen = clock.now
+    assert refused(peers, STRANGER, "10.0.1.1") is NetworkCode.NO_ROOM
+    clock.now += 0.2
+    join(peers, STRANGER, "10.0.1.1")
+    # The one with less power; the validator keeps its place while others are silent.
+    assert [peers.get(key.public_key) is not None for key in silent] == [False, True]
+    assert not peer_of(peers, STRANGER).is_silent(clock.now)
 
 
 def test_a_validator_displaces_less_power_only(peers: PeerSet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.gossip.consensus_messages import (
+    HEARTBEAT,
     Received,
     decode,
     digest_of,
@@ -44,12 +46,14 @@ from fedcoin.v1.vote_pb2 import SignedVote
 from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
-from tests.support.peer_nodes import PeerNode, running, visiting
+from tests.support.peer_nodes import FAST, PeerNode, running, visiting
 from tests.support.waiting import until
 
 OTHER = KeyPair.from_seed(b"o" * 32)
 GENESIS = make_network_genesis()
 HASH = b"h" * 32
+SLOW: dict[str, Any] = {"status_interval_s": 60.0, "ping_interval_s": 60.0}
+"""Pauses in which a test hears nothing but heartbeats."""
 
 
 @pytest.fixture
@@ -114,6 +118,27 @@ async def test_the_node_sends_its_status(node: PeerNode) -> None:
             assert message.WhichOneof("kind") == "status"
 
 
+async def test_the_node_says_something_more_than_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consensus_stream, "HEARTBEAT_S", 0.05)
+    made = PeerNode(
+        tmp_path / "node", GENESIS, MINERS[0], votes=False, options=replace(FAST, **SLOW)
+    )
+    async with running(made), visiting(made) as link:
+        stream = Stream(link)
+        assert (await stream.next()).HasField("status")
+        peer = made.peer(STRANGER)
+        peer.last_seen -= 60
+        assert made.network.peers() == []
+        for _ in range(3):
+            assert read(HEARTBEAT).message == await stream.next()
+        # What the visitor says makes it count again, without another handshake.
+        await stream.send(HEARTBEAT)
+        await until(made.network.peers)
+        assert made.peer(STRANGER) is peer
+
+
 async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream, other = Stream(link), Stream(other_link)
@@ -132,6 +157,9 @@ async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerN
 async def test_a_peer_is_offered_the_votes_that_it_gets_from_their_signer(node: PeerNode) -> None:
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream, other = Stream(link), Stream(other_link)
+        # Both streams are open once the node has said something.
+        await stream.next()
+        await other.next()
         await other.send(encode_hints([], [], [MINERS[1].public_key]))
         # The node has read the hints when it passes on what came behind them.
         await other.send(encode(vote(3)))
