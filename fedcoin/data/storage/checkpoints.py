@@ -2,8 +2,13 @@
 
 SQLite does so by itself within the commit that makes the log long: every thousand pages, one commit
 waits until all of them are in the file and on disk, for tens of milliseconds, and so would a vote.
-Here a thread does it with a connection of its own, for which no writer waits. SQLite's own way
-remains for a log that grows faster than that.
+Here a thread does it with a connection of its own, for which no writer waits unless the log grows
+faster than that.
+
+SQLite before 3.51.3 damages a file when a checkpoint begins while all pages are moved already and a
+commit begins the log anew at the same moment: the checkpoint marks pages as moved that are not. So
+all others are kept from checkpoints, and one begins without the lock only after a commit that wrote
+something, whose pages nobody has moved.
 """
 
 from __future__ import annotations
@@ -12,15 +17,18 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from concurrent.futures import wait as wait_for
+from contextlib import AbstractContextManager, closing, suppress
+from pathlib import Path
 from typing import Final
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_PAGES: Final = 1_000
 """About so many pages are in the log when a thread moves them into the file; 4 MB."""
-FALLBACK_PAGES: Final = 4_000
-"""With so many pages in the log, the writer moves them in its next commit."""
+MAX_LOG_BYTES: Final = 16 * 1024 * 1024
+"""A log that is longer is moved soon, however few commits wrote it, and writers wait for that. Such
+a file is cut to this length when the log begins anew."""
 
 FIRST_COMMITS, MIN_COMMITS, MAX_COMMITS = 32, 8, 1_000
 """After how many commits the first checkpoint begins, and after how many others may begin."""
@@ -36,14 +44,17 @@ class Checkpoints:
     Args:
         connect: Opens a connection to the database.
         write_lock: Held while somebody writes.
+        log_path: The database's log.
     """
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
         write_lock: AbstractContextManager[object],
+        log_path: Path,
     ) -> None:
         self._connect = connect
+        self._log_path = log_path
         self._write_lock = write_lock
         self._running: Future[tuple[int, int]] | None = None
         self._commits = 0
@@ -53,9 +64,14 @@ class Checkpoints:
         self._wanted_commits = FIRST_COMMITS
 
     def note_commit(self) -> None:
-        """Count a commit, and start a checkpoint in a thread if it is time for one."""
+        """Count a commit that wrote something, and start a checkpoint if it is time for one.
+
+        Call it while the lock of that commit is held.
+        """
         self._commits += 1
-        if self._commits < self._wanted_commits or self.is_running:
+        if self.is_running or self._commits < MIN_COMMITS:
+            return
+        if self._commits < self._wanted_commits and not self._is_long():
             return
         self.wait()
         self._running = _THREAD.submit(self._move_pages)
@@ -65,6 +81,20 @@ class Checkpoints:
     def is_running(self) -> bool:
         """Whether a thread moves pages into the file now."""
         return self._running is not None and not self._running.done()
+
+    def hold_back(self) -> None:
+        """Wait for a checkpoint that cannot keep up with the writers, if one runs.
+
+        Call it without the lock.
+        """
+        running = self._running
+        if running is not None and not running.done() and self._is_long():
+            wait_for([running])
+
+    def _is_long(self) -> bool:
+        with suppress(OSError):
+            return self._log_path.stat().st_size > MAX_LOG_BYTES
+        return False
 
     def wait(self) -> None:
         """Wait until no checkpoint runs, and learn from the last one when the next is due.
@@ -89,6 +119,7 @@ class Checkpoints:
         try:
             with closing(self._connect()) as connection:
                 for _ in range(_PASSES):
+                    # Each one begins while pages are left to move; see the head of this file.
                     _, last, moved = connection.execute(_CHECKPOINT).fetchone()
                     first = first or last
                     # Others may have written meanwhile, or read what was there before.

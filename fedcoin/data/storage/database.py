@@ -24,7 +24,7 @@ from typing import Any, Final
 from fedcoin.data.atomic_files import publish_file
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.failpoints import Failpoint, reach
-from fedcoin.data.storage.checkpoints import FALLBACK_PAGES, Checkpoints
+from fedcoin.data.storage.checkpoints import MAX_LOG_BYTES, Checkpoints
 from fedcoin.data.storage.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -61,9 +61,12 @@ class Database:
         self._writer = _connect(path)
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
-        self._writer.execute(f"PRAGMA wal_autocheckpoint = {FALLBACK_PAGES}")
+        # Only one thread moves the log: SQLite's own way beside it may damage the file.
+        self._writer.execute("PRAGMA wal_autocheckpoint = 0")
+        self._writer.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")
         self._write_lock = threading.RLock()
-        self._checkpoints = Checkpoints(lambda: _connect(path), self._write_lock)
+        log_path = path.with_name(path.name + "-wal")
+        self._checkpoints = Checkpoints(lambda: _connect(path), self._write_lock, log_path)
         self._read_lock = threading.Lock()
 
     @classmethod
@@ -161,8 +164,10 @@ class Database:
             A connection to write with. What was written is on disk when the block ends, and
             rolled back when it raises.
         """
+        self._checkpoints.hold_back()
         with self._write_lock:
             self._begin()
+            changes = self._writer.total_changes
             try:
                 reach(Failpoint.TRANSACTION_BEGUN, subject)
                 yield self._writer
@@ -174,7 +179,8 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
-            self._checkpoints.note_commit()
+            if self._writer.total_changes > changes:
+                self._checkpoints.note_commit()
 
     def _begin(self) -> None:
         deadline = time.monotonic() + MAX_LOCKED_SECONDS
