@@ -12,7 +12,8 @@ Nothing here imports it.
 
 * `cli`: the command line; `configuration`: settings, homes, and the files in them;
   `certificates`: an authority for TLS, and how long certificates are valid.
-* `node`: one node; `mining`: the miner in it; `retention`: what a node deletes.
+* `node`: one node; `mining`: the miner in it; `retention`: what a node deletes;
+  `signing`: a validator's key in a process of its own.
 * `coordinator`, `client`: the two sides of federated learning; `wallet`: signs and submits.
 * `devnet`: a whole network on one machine; `offline`: Shapley values without a chain.
 * `diagnosis`: what would keep a node from its work.

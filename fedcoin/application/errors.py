@@ -117,6 +117,16 @@ class ApplicationCode(str, Enum):
     Write the passphrase into a file of its own with mode 0600 (`chmod 600`)."""
 
     # Nodes and wallets.
+    SIGNER_AWAY = "SIGNER_AWAY"
+    """The process that holds a validator's key (`miner.signer`) cannot be reached, or answers
+    nonsense.
+
+    Start `fedcoin-node signer`; votes that are still wanted are signed then."""
+    SIGNER_REFUSED = "SIGNER_REFUSED"
+    """The process that holds a validator's key does not sign this.
+
+    Sign payments and bonds with the key itself, on the signer's machine; compare the genesis
+    files."""
     NOT_REPLACEABLE = "NOT_REPLACEABLE"
     """The transaction that is to be replaced no longer waits, or has another sender.
 

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "nodes.start",
             "Run a node: the chain, its services, mining, coordinating.",
         ),
+        "signer": ("nodes.signer", "Hold a validator's key apart from its node, and sign for it."),
         "drain": ("nodes.drain", "Finish what a miner has committed to, then stop its node."),
         "health": ("nodes.health_check", "Ask whether a node serves: exit code 0 or 1."),
         "doctor": ("nodes.doctor", "Look for what keeps a node from its work."),

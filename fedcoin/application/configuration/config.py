@@ -25,6 +25,7 @@ from fedcoin.application.configuration.fields import (
     setting,
     switch,
     text,
+    unix_socket,
 )
 from fedcoin.learning.workers.sandbox import SANDBOX_MODES
 
@@ -133,6 +134,12 @@ class MinerConfig:
         False, switch(), "Compute Shapley values, prove them, and vote; the key needs a bond."
     )
     key: str = setting("node", text(False), "The key in keys/ that bonds, signs and is paid.")
+    signer: str = setting(
+        "",
+        unix_socket(),
+        "The process of `fedcoin-node signer` that holds the key in place of `key`, as unix:PATH; "
+        "empty: none.",
+    )
     warm: bool = setting(
         True, switch(), "Start the worker processes before there is a task for them."
     )

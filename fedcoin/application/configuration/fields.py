@@ -262,6 +262,22 @@ def proxy() -> Kind:
     return Kind(parse, quote)
 
 
+def unix_socket() -> Kind:
+    """Describe a setting that is a Unix socket, such as unix:/run/fedcoin/signer.sock.
+
+    Returns:
+        The parser, which checks the text and leaves it as it is, and the writer. It accepts the
+        empty string, for none.
+    """
+
+    def parse(value: object) -> str:
+        if value and not (isinstance(value, str) and value.startswith("unix:/")):
+            raise ValueError("must be unix: and an absolute path, such as unix:/run/signer.sock")
+        return str(value)
+
+    return Kind(parse, quote)
+
+
 def node_address() -> Kind:
     """Describe a setting that is a node's address: key@host:port, or host:port without its key.
 

@@ -60,7 +60,7 @@ def check_home(home: Home, config: NodeConfig) -> Iterator[Finding]:
     yield _check_folder(home.root)
     yield _check_genesis(home)
     names = [NODE_KEY]
-    names += [config.miner.key] if config.miner.enabled else []
+    names += [config.miner.key] if config.miner.enabled and not config.miner.signer else []
     names += [config.coordinator.key] if config.coordinator.enabled else []
     for name in dict.fromkeys((*names, *home.key_names())):
         yield _check_key(home, name)

@@ -33,7 +33,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.tasks.frozen_power import read_power
 from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.clock import Clock
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import SigningKey
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.plurals import format_count
@@ -91,7 +91,7 @@ class Miner:
 
     def __init__(
         self,
-        key: KeyPair,
+        key: SigningKey,
         chain: ChainPort,
         pool: TransactionPort,
         jobs: TaskJobs,

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from fedcoin.application.node.block_auditor import PASSING, BlockAudit
 from fedcoin.application.node.chain import Chain, NewBlock
@@ -23,7 +24,7 @@ from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.late_votes import LATE_HEIGHTS, LateVotes
-from fedcoin.application.node.voting.vote_signer import VoteSigner
+from fedcoin.application.node.voting.vote_signer import RETRY_S, VoteSigner, note_silence
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
     BuildBlock,
@@ -42,7 +43,7 @@ from fedcoin.consensus.effects import (
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
-from fedcoin.data.errors import DataCode, RefusalError
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
@@ -323,9 +324,9 @@ class ConsensusDriver:
         try:
             message = await run_for_voting(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
-            if refusal.code not in (DataCode.CONFLICTING_VOTE, DataCode.VOTES_MISSING):
-                raise
-            log.warning("kept silent: %s", refusal)
+            if note_silence(refusal):
+                again = partial(self._effects.put_nowait, (voting, effect))
+                self._owner.call_later(RETRY_S, again, "signer")
             return
         if voting is not self._voting or self._outlet is None:
             return

@@ -41,7 +41,7 @@ from fedcoin.application.node.process_age import process_age_ms
 from fedcoin.application.node.snapshot_maker import SnapshotMaker
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.equivocation_reporter import EquivocationReporter
-from fedcoin.application.node.voting.guarded_signer import open_signer
+from fedcoin.application.node.voting.guarded_signer import open_miner_key, open_signer
 from fedcoin.application.node.watching.block_log import log_block
 from fedcoin.application.node.watching.certificate_watch import (
     open_certificate_watch,
@@ -65,7 +65,7 @@ from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import steady_ms, unix_ms
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import SigningKey
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -109,7 +109,7 @@ class Node:
     ) -> None:
         mining = config.miner.enabled
         self.key = home.key(NODE_KEY)
-        self.miner_key = home.key(config.miner.key) if mining else None
+        self.miner_key = open_miner_key(config.miner, home) if mining else None
         self._components = components
         self.owner = BackgroundTasks("node")
         self.artifacts = ArtifactStore(
@@ -330,7 +330,7 @@ class Node:
         Security(tls, insecure=config.tls.insecure).check_listen(endpoint)
         return MetricsServer(observed, endpoint, tls)
 
-    def _miner(self, key: KeyPair, folder: Path, floor_price: int) -> Miner:
+    def _miner(self, key: SigningKey, folder: Path, floor_price: int) -> Miner:
         wallet = TransactionSubmitter(
             LocalAccess(self.chain, self.pool), key, self.chain.genesis.identity
         )

@@ -18,7 +18,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.transaction_drafts import draft_transaction
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.addresses import format_address
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import KeyPair, SigningKey
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
@@ -85,7 +85,7 @@ class NodeAccess(Protocol):
 class TransactionSubmitter:
     """Signs with one key and submits to one node, on one event loop."""
 
-    def __init__(self, node: NodeAccess, key: KeyPair, chain: ChainIdentity) -> None:
+    def __init__(self, node: NodeAccess, key: SigningKey, chain: ChainIdentity) -> None:
         """Use a key with a node.
 
         Args:
@@ -109,11 +109,6 @@ class TransactionSubmitter:
     def chain(self) -> ChainIdentity:
         """The network that transactions are signed for."""
         return self._chain
-
-    @property
-    def key(self) -> KeyPair:
-        """The key that signs."""
-        return self._key
 
     async def sign(
         self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None
@@ -143,7 +138,10 @@ class TransactionSubmitter:
         )
         if fee is not None:
             body.fee = fee
-        return sign_transaction(body, self._key, self._chain.genesis_hash)
+        if isinstance(self._key, KeyPair):
+            return sign_transaction(body, self._key, self._chain.genesis_hash)
+        # Another process signs, and may be slow.
+        return await asyncio.to_thread(sign_transaction, body, self._key, self._chain.genesis_hash)
 
     async def submit(
         self, action: Message, *, fee: int | None = None, replaces: TransactionView | None = None

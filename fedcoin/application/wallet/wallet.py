@@ -31,6 +31,8 @@ class Wallet(TransactionSubmitter):
                 have transactions signed for another network.
         """
         super().__init__(_RemoteAccess(node), key, chain)
+        self.key = key
+        """The key that signs."""
         self._node = node
 
     async def wait_until_final(

@@ -8,7 +8,7 @@ this in the same way.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
@@ -24,6 +24,33 @@ PUBLIC_KEY_BYTES: Final = 32
 """The length of a public key, in bytes."""
 SIGNATURE_BYTES: Final = 64
 """The length of a signature, in bytes."""
+
+
+class SigningKey(Protocol):
+    """Something that signs with one key: a `KeyPair`, or a process that holds one."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The Ed25519 public key, 32 bytes."""
+
+    @property
+    def address(self) -> bytes:
+        """The address, 20 bytes."""
+
+    def sign(self, context: SigningContext, genesis_hash: bytes, body: bytes) -> bytes:
+        """Sign bytes for one purpose on one chain. May block for a few ms.
+
+        Args:
+            context: The purpose of the signature.
+            genesis_hash: The genesis hash of the network that the signature is valid for, 32 bytes.
+            body: The bytes to sign.
+
+        Returns:
+            The signature, 64 bytes.
+
+        Raises:
+            RefusalError: The process that holds the key refuses, or cannot be reached.
+        """
 
 
 @dataclass(frozen=True, slots=True)

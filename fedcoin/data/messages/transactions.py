@@ -7,7 +7,7 @@ from typing import Final
 
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.crypto.hashing import SigningContext, sha256
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_size
 from fedcoin.data.messages import canonical
@@ -136,7 +136,7 @@ def stored_transaction_hash(raw: bytes) -> bytes:
     return transaction_hash(envelope.public_key, envelope.body)
 
 
-def sign_transaction(body: TransactionBody, key: KeyPair, genesis_hash: bytes) -> Transaction:
+def sign_transaction(body: TransactionBody, key: SigningKey, genesis_hash: bytes) -> Transaction:
     """Sign a transaction.
 
     Args:

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Final, cast
 
 from fedcoin.data.crypto.hashing import HASH_BYTES, SigningContext
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPair, verify_signature
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify_signature
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length, check_range, check_size
 from fedcoin.data.lru import LruDict
@@ -153,7 +153,7 @@ def sign_vote(
     height: int,
     round: int,
     block_hash: bytes,
-    key: KeyPair,
+    key: SigningKey,
     genesis_hash: bytes,
     *,
     audited: bool = False,
@@ -253,7 +253,7 @@ def sign_proposal(
     round: int,
     valid_round: int,
     block: Block,
-    key: KeyPair,
+    key: SigningKey,
     genesis_hash: bytes,
 ) -> Proposal:
     """Sign a proposal. The caller makes sure that the key signed no conflicting one.

@@ -95,7 +95,7 @@ def start(
     from fedcoin.application.node.node_runner import run_node
 
     names = [NODE_KEY]
-    names += [config.miner.key] if config.miner.enabled else []
+    names += [config.miner.key] if config.miner.enabled and not config.miner.signer else []
     names += [config.coordinator.key] if config.coordinator.enabled else []
     opened = dataclasses.replace(home, passphrase=find_passphrase(home, names, passphrase))
     serve(

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.voting.signing_guard import ChainSight, SigningGuard
 from fedcoin.application.node.voting.vote_signer import VoteSigner
+from fedcoin.application.signing.remote_key import RemoteKey
 from fedcoin.contract.state import records
 from fedcoin.data.clock import unix_ms
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import SigningKey
 from fedcoin.data.storage.vote_mark import VoteMarkFile
 from fedcoin.network.ports.peers_port import PeerInfo
 
+REMOTE_NAME: Final = "signer"
+"""The name, in place of a key's, of the marks of a key that another process holds."""
+
+
+def open_miner_key(config: MinerConfig, home: Home) -> SigningKey:
+    """Open the key that votes, and signs what a miner submits.
+
+    Args:
+        config: The miner's settings.
+        home: The home with the keys.
+
+    Returns:
+        The key of `miner.key`, or the one that the process of `miner.signer` holds.
+
+    Raises:
+        RefusalError: SIGNER_AWAY when that process cannot be reached; the codes of `Home.key`.
+    """
+    return RemoteKey(config.signer) if config.signer else home.key(config.key)
+
 
 def open_signer(
-    key: KeyPair,
+    key: SigningKey,
     config: MinerConfig,
     home: Home,
     chain: Chain,
@@ -35,6 +56,7 @@ def open_signer(
     Returns:
         A signer that stays silent while the database may lack votes of the key.
     """
+    name = REMOTE_NAME if config.signer else config.key
 
     def read_bonding_time() -> int:
         bond = records.BONDS.get(chain.ledger.reader, key.address)
@@ -45,7 +67,7 @@ def open_signer(
         return max((peer.height for peer in peers()), default=0)
 
     guard = SigningGuard(
-        VoteMarkFile(home.vote_mark_path(config.key, chain.genesis.hash)),
+        VoteMarkFile(home.vote_mark_path(name, chain.genesis.hash)),
         chain.store.votes,
         chain.genesis,
         ChainSight(chain.header, read_peers_height, read_bonding_time),

@@ -6,11 +6,15 @@ So a restart cannot make this validator vote twice, or vote against a block that
 from __future__ import annotations
 
 import logging
+from enum import Enum
+from typing import Final
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.voting.signing_guard import SigningGuard
 from fedcoin.consensus.effects import CastVote, Message, SendProposal
 from fedcoin.consensus.lock_record import LockRecord, decode_lock
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import SigningKey
+from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import (
@@ -25,10 +29,41 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.vote_log import OwnVote
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
+_SILENCING: Final[frozenset[Enum]] = frozenset(
+    {
+        DataCode.CONFLICTING_VOTE,
+        DataCode.VOTES_MISSING,
+        ApplicationCode.SIGNER_AWAY,
+        ApplicationCode.SIGNER_REFUSED,
+    }
+)
+
 log = logging.getLogger(__name__)
 
 KEPT_HEIGHTS = 100
 """The number of heights whose own votes are kept; older ones are deleted regularly."""
+
+
+RETRY_S = 1.0
+"""The pause before a signer that cannot be reached is asked again, in seconds."""
+
+
+def note_silence(refusal: RefusalError) -> bool:
+    """Log why a vote was not signed.
+
+    Args:
+        refusal: What `VoteSigner.sign` raised.
+
+    Returns:
+        True when it may be signed later, since only the key's process could not be reached.
+
+    Raises:
+        RefusalError: The refusal itself, when it is a fault of this node.
+    """
+    if refusal.code not in _SILENCING:
+        raise refusal
+    log.warning("kept silent: %s", refusal)
+    return refusal.code is ApplicationCode.SIGNER_AWAY
 
 
 class VoteSigner:
@@ -43,7 +78,7 @@ class VoteSigner:
 
     def __init__(
         self,
-        key: KeyPair,
+        key: SigningKey,
         store: ChainStore,
         genesis: Genesis,
         guard: SigningGuard | None = None,
@@ -90,7 +125,8 @@ class VoteSigner:
 
         Raises:
             RefusalError: CONFLICTING_VOTE when another one was signed for the same kind, height and
-                round, VOTES_MISSING when the key is silent; then nothing may be sent.
+                round, VOTES_MISSING when the key is silent, SIGNER_AWAY or SIGNER_REFUSED when the
+                process that holds the key gives no signature; then nothing may be sent.
         """
         if self._guard is not None:
             self._guard.prepare(height)
