@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 from fedcoin.application.cli.nodes.init import parse_public_key, parse_whole
 from fedcoin.application.cli.shared.options import (
+    ADDRESS,
     Parsed,
     example,
     home_option,
@@ -21,7 +23,7 @@ from fedcoin.application.cli.shared.progress import progress
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.crypto.addresses import derive_address
+from fedcoin.data.crypto.addresses import derive_address, format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
 from fedcoin.data.messages.parameters import Parameters
@@ -70,6 +72,14 @@ def genesis() -> None:
     type=Parsed("public key", parse_public_key),
     help="A validator that does not take part again; its bond becomes balance. Repeatable.",
 )
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    metavar="OLD=NEW",
+    type=pairs("OLD=NEW", ADDRESS.parse, ADDRESS.parse),
+    help="Give the balance of an address whose key is lost to another address. Repeatable.",
+)
 @json_option
 def export(
     file: Path,
@@ -78,6 +88,7 @@ def export(
     chain_id: str | None,
     parameters: tuple[tuple[str, int], ...],
     without: tuple[bytes, ...],
+    moves: tuple[tuple[bytes, bytes], ...],
     as_json: bool,
 ) -> None:
     """Write a genesis.json that holds the balances and bonds of a home's chain.
@@ -94,15 +105,8 @@ def export(
     home.refuse_without_chain()
     height, time_ms, owners = _read_owners(home, old, height)
     balances, bonds = dict(owners.balances), dict(owners.bonds)
-    for key in without:
-        if key not in bonds:
-            raise RefusalError(
-                ApplicationCode.BAD_ARGUMENT,
-                f"--without {key.hex()}: no validator of block {height} has this key",
-                field="without",
-            )
-        address = derive_address(key)
-        balances[address] = balances.get(address, 0) + bonds.pop(key)
+    _end_bonds(balances, bonds, without)
+    _move_balances(balances, moves)
     raw = write_genesis(
         chain_id or old.chain_id,
         time_ms,
@@ -135,6 +139,28 @@ def _read_owners(home: Home, old: Genesis, height: int | None) -> tuple[int, int
             owners = find_owners(found)
         header = store.header(height)
     return height, old.time_ms if header is None else header.time_ms, owners
+
+
+def _end_bonds(
+    balances: dict[bytes, int], bonds: dict[bytes, int], without: Iterable[bytes]
+) -> None:
+    for key in without:
+        if key not in bonds:
+            raise _bad_option("without", f"{key.hex()}: no validator of the block has this key")
+        address = derive_address(key)
+        balances[address] = balances.get(address, 0) + bonds.pop(key)
+
+
+def _move_balances(balances: dict[bytes, int], moves: Iterable[tuple[bytes, bytes]]) -> None:
+    for old, new in moves:
+        amount = balances.pop(old, 0)
+        if not amount:
+            raise _bad_option("move", f"{format_address(old)} has no balance in the block")
+        balances[new] = balances.get(new, 0) + amount
+
+
+def _bad_option(option: str, problem: str) -> RefusalError:
+    return RefusalError(ApplicationCode.BAD_ARGUMENT, f"--{option} {problem}", field=option)
 
 
 def _changed(parameters: Parameters) -> dict[str, int]:

@@ -73,7 +73,19 @@ def test_what_changes(fedcoin: Any, home: Home, tmp_path: Path) -> None:
     assert (changed.chain_id, changed.parameters.base_fee) == ("again", 7)
     again = fedcoin("genesis", "export", "--home", home.root, tmp_path / "new.json")
     assert (again.code, "exists: name a file" in again.err) == (1, True)
+    moved = export(
+        fedcoin,
+        home,
+        tmp_path / "moved.json",
+        "--move",
+        f"{format_address(ALICE.address)}={format_address(BOB.address)}",
+    )
+    old, new = dict(changed.accounts), dict(moved.accounts)
+    assert ALICE.address not in new
+    assert new[BOB.address] == old[ALICE.address]
+    nobody = f"{format_address(BOB.address)}={format_address(ALICE.address)}"
     for option, value, code in (
+        ("--move", nobody, "BAD_ARGUMENT"),
         ("--without", BOB.public_key.hex(), "BAD_ARGUMENT"),
         ("--without", MINER.public_key.hex(), "BAD_GENESIS"),  # no validator would be left
         ("--parameter", "min_bond=1000000001", "BAD_GENESIS"),
