@@ -18,7 +18,9 @@ def mean_quality(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
     return accuracy
 
 
-@pytest.mark.parametrize("budget", [300, 1_000, 5_000, 20_000])
+@pytest.mark.parametrize(
+    "budget", [300, 1_000, 5_000, pytest.param(20_000, marks=pytest.mark.slow)]
+)
 def test_intervals_hold_at_every_budget(budget: int) -> None:
     truth = shapley.estimate(mean_quality, 16, "exact").values
     covered = []

@@ -265,6 +265,7 @@ def test_a_gpu_counts_as_the_processor(tmp_path: Path) -> None:
     assert abs(counts - jobs.load_evaluator(job).evaluate(all_coalitions(4))).max() <= 1
 
 
+@pytest.mark.slow
 def test_mnist(tmp_path: Path) -> None:
     if not Path(os.environ.get(datasets.MNIST_VARIABLE) or "missing").is_file():
         pytest.skip(f"{datasets.MNIST_VARIABLE} names no mnist.npz")
