@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.workers import jobs
-from fedcoin.learning.workers.executors import LocalWorker
+from fedcoin.learning.workers.executors import LocalExecutor, LocalWorker
 from fedcoin.learning.workers.frames import REPLY_RESULT
 from fedcoin.learning.workers.process import WorkerDiedError
 from fedcoin.learning.workers.replies import decode_reply, encode_reply
@@ -65,3 +65,10 @@ class InlineWorker(LocalWorker):
 
     async def stop(self) -> None:
         self._is_started = False
+
+
+class InlineExecutor(LocalExecutor):
+    """Creates workers that run in this process."""
+
+    def create_worker(self) -> InlineWorker:
+        return InlineWorker()

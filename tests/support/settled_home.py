@@ -18,6 +18,7 @@ from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.evaluation.job import Coalitions, Counts
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.v1 import block_pb2, task_pb2
+from tests.support.inline_workers import InlineExecutor
 from tests.support.mining_campaign import EXAMPLES, MiningCampaign
 from tests.support.mining_site import MiningSite
 
@@ -30,7 +31,7 @@ async def settled_home(folder: Path, lie: int = 0) -> Home:
     """
     site_folder = folder / "site"
     site_folder.mkdir()
-    worker = WorkerPool()
+    worker = WorkerPool(executor=InlineExecutor())
     await worker.start()
     here = MiningSite(site_folder, worker, challenge_leaves=12)
     honest = here.worker.evaluate

@@ -17,6 +17,7 @@ from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.v1 import block_pb2, task_pb2
 from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
 from tests.conftest import ReportAttack
+from tests.support.inline_workers import InlineExecutor
 from tests.support.mining_site import MiningSite
 
 SETTLED = block_pb2.TASK_PHASE_SETTLED
@@ -25,7 +26,7 @@ WINDOW_MS = 10_000
 
 @pytest_asyncio.fixture
 async def worker() -> AsyncIterator[WorkerPool]:
-    worker = WorkerPool()
+    worker = WorkerPool(executor=InlineExecutor())
     yield worker
     await worker.stop()
 

@@ -20,6 +20,7 @@ from fedcoin.testing.dishonest.power_seekers import LateBonder, SelectiveWithhol
 from fedcoin.v1 import block_pb2
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
+from tests.support.inline_workers import InlineExecutor
 from tests.support.mining_site import MiningSite
 
 SETTLED = block_pb2.TASK_PHASE_SETTLED
@@ -28,7 +29,7 @@ WINDOW_MS = 10_000
 
 @pytest_asyncio.fixture
 async def worker() -> AsyncIterator[WorkerPool]:
-    worker = WorkerPool()
+    worker = WorkerPool(executor=InlineExecutor())
     yield worker
     await worker.stop()
 
