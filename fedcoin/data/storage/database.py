@@ -252,10 +252,14 @@ class Database:
     ) -> None:
         self.close()
 
+    def finish_checkpoint(self) -> None:
+        """Wait until the write-ahead log is moved into the file, if that has begun."""
+        self._checkpoints.wait()
+
     def close(self) -> None:
         """Close all connections. The database must not be used afterwards."""
         # It needs the lock to end.
-        self._checkpoints.wait()
+        self.finish_checkpoint()
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()

@@ -148,16 +148,16 @@ def test_no_checkpoint_begins_while_a_commit_may_begin_the_log_anew(
             put(database, key)
         # The commit before a checkpoint is so large that SQLite would move the log by itself.
         put(database, FIRST_COMMITS, LOG_BYTES)
-        database._checkpoints.wait()
+        database.finish_checkpoint()
         for _ in range(FIRST_COMMITS):
             # Commits that write nothing.
             with database.write() as connection:
                 connection.execute("DELETE FROM state WHERE key = ?", (b"absent",))
-        database._checkpoints.wait()
+        database.finish_checkpoint()
         put(database, MAX_COMMITS)
         for key in range(MIN_COMMITS):
             put(database, 2 * MAX_COMMITS + key, LOG_BYTES // MIN_COMMITS)
-        database._checkpoints.wait()
+        database.finish_checkpoint()
     assert len(looks) >= 2
     for pages, moved in looks:
         assert moved < pages
@@ -169,7 +169,7 @@ def test_a_log_of_large_commits_is_moved_before_its_time(tmp_path: Path) -> None
         for key in range(4 * MIN_COMMITS - 1):
             put(database, key, LOG_BYTES // 16)
         assert log_of(database.path).stat().st_size < 3 * LOG_BYTES
-        database._checkpoints.wait()
+        database.finish_checkpoint()
         put(database, MAX_COMMITS)
         # Begun anew, it is cut.
         assert log_of(database.path).stat().st_size <= LOG_BYTES
