@@ -13,6 +13,10 @@ TRIAL_BLOCKS = 64
 MAX_LAG = 10.0
 """A peer that is so many times slower than the fastest one is not asked for ranges of its own."""
 
+MEMORY_S = 4.0
+"""What counts in a rate is about the last time of this length for which a peer was waited for, in
+seconds: one that sent many blocks at once and then hardly any is not fast for long."""
+
 
 class SourcePace:
     """The rate of one peer: its blocks in the time for which it was waited for.
@@ -21,10 +25,9 @@ class SourcePace:
     """
 
     def __init__(self) -> None:
-        self.num_blocks = 0
-        """How many of the expected blocks it sent."""
         self.is_benched = False
         """Whether it is only asked where another peer sends nothing at all."""
+        self._num_blocks = 0.0
         self._waited_s = 0.0
         self._since: float | None = None
 
@@ -45,7 +48,10 @@ class SourcePace:
         """
         self._waited_s = self._count_waited(now)
         self._since = None
-        self.num_blocks += num_blocks
+        self._num_blocks += num_blocks
+        if self._waited_s > MEMORY_S:
+            self._num_blocks *= MEMORY_S / self._waited_s
+            self._waited_s = MEMORY_S
 
     def rate(self, now: float) -> float | None:
         """Compute the peer's rate.
@@ -57,33 +63,43 @@ class SourcePace:
             Blocks in a second; None while the peer was not tried for long enough.
         """
         waited = self._count_waited(now)
-        if waited < TRIAL_S and self.num_blocks < TRIAL_BLOCKS:
+        if waited < TRIAL_S and self._num_blocks < TRIAL_BLOCKS:
             return None
-        return self.num_blocks / max(waited, 1e-3)
+        return self._num_blocks / max(waited, 1e-3)
 
     def _count_waited(self, now: float) -> float:
         return self._waited_s + (0.0 if self._since is None else now - self._since)
 
 
 def bench_slow(paces: Sequence[SourcePace], places: int, now: float) -> None:
-    """Bench the peers that only hold the others up.
+    """Bench the peers that only hold the others up, and bring back those that would not any more.
 
     Those are the ones that are `MAX_LAG` times slower than the fastest one; and the slowest one,
-    when all were tried and there are more than places. So a faster newcomer takes its place.
+    when all were tried and there are more than places. So a faster newcomer takes its place. As
+    soon as no peer is so much faster any more, and there is a place, a benched one is asked again:
+    nobody becomes the only source by being fast at first.
 
     Args:
-        paces: The paces of the peers that blocks are fetched from; some are benched.
+        paces: The paces of the peers that blocks are fetched from; some are benched or brought
+            back.
         places: The largest number of peers to go on with.
         now: The present time in seconds, on the monotonic clock.
     """
-    active = [(pace.rate(now), pace) for pace in paces if not pace.is_benched]
-    tried = sorted(
-        ((rate, pace) for rate, pace in active if rate is not None), key=lambda each: each[0]
-    )
-    if not tried:
-        return
-    best = tried[-1][0]
+    active = [pace for pace in paces if not pace.is_benched]
+    resting = _ranked([pace for pace in paces if pace.is_benched], now)
+    tried = _ranked(active, now)
+    best = tried[0][0] if tried else 0.0
     for rate, pace in tried:
         pace.is_benched = rate * MAX_LAG < best
     if len(active) > places and len(tried) == len(active):
-        tried[0][1].is_benched = True
+        tried[-1][1].is_benched = True
+    room = places - sum(not pace.is_benched for pace in active)
+    for rate, pace in resting[: max(0, room)]:
+        pace.is_benched = rate * MAX_LAG < best
+
+
+def _ranked(paces: Sequence[SourcePace], now: float) -> list[tuple[float, SourcePace]]:
+    """Return the paces of peers that were tried, with their rates, the fastest first."""
+    rates = [(pace.rate(now), pace) for pace in paces]
+    tried = [(rate, pace) for rate, pace in rates if rate is not None]
+    return sorted(tried, key=lambda each: each[0], reverse=True)

@@ -21,7 +21,7 @@ from fedcoin.network.peers.connections import peer
 from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.protection import limits
 from fedcoin.network.peers.protection.limits import LIMITS, Limit
-from fedcoin.network.peers.sync import block_source, catch_up
+from fedcoin.network.peers.sync import block_source, catch_up, source_pace
 from fedcoin.network.ports.consensus_port import Position
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from fedcoin.v1.block_pb2 import Block
@@ -369,12 +369,42 @@ async def test_four_dripping_peers_that_came_first_give_way_to_a_faster_one(
     )
 
 
-def drip(node: PeerNode, enough: threading.Event) -> None:
-    """Let a peer take 0.4 s for each block, less than STALL_S, until an event."""
+@pytest.mark.slow
+@pytest.mark.attack
+async def test_a_peer_that_is_fast_at_first_is_not_the_only_source_for_long(
+    tmp_path: Path,
+    chain: LedgerChain,
+    monkeypatch: pytest.MonkeyPatch,
+    report_attack: ReportAttack,
+) -> None:
+    monkeypatch.setattr(block_source, "MAX_MESSAGE_BLOCKS", 1)
+    monkeypatch.setattr(block_source, "RANGE_BLOCKS", 4)
+    monkeypatch.setattr(source_pace, "TRIAL_BLOCKS", 1)
+    monkeypatch.setattr(catch_up, "REVIEW_S", 0.05)
+    liar, honest = [await node_at(tmp_path, chain, n) for n in range(2)]
+    drip(liar, threading.Event(), first=21)
+    drip(honest, threading.Event(), 0.1)
+    late = await node_at(tmp_path, chain, 2, height=0)
+    async with running(liar, honest, late):
+        for peer in (liar, honest):
+            await late.network.add(peer.address)
+        await caught_up(late, chain)
+        assert late.peer(honest).useful_blocks > 7
+    report_attack(
+        "send a node that is far behind one range at once, so that slower peers are left, and then"
+        " two blocks a second",
+        "the other peers stay left: two blocks a second, for as long as 20,000 blocks",
+        "the others are asked again within a second, and it is left",
+    )
+
+
+def drip(node: PeerNode, enough: threading.Event, seconds: float = 0.4, *, first: int = 0) -> None:
+    """Let a peer take 0.4 s, less than STALL_S, for each block, or those from a first on."""
     read = node.store.block
 
     def slow(height: int) -> StoredBlock | None:
-        enough.wait(0.4)
+        if height >= first:
+            enough.wait(seconds)
         return read(height)
 
     node.store.block = slow  # type: ignore[method-assign]

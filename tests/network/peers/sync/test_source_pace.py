@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedcoin.network.peers.sync.source_pace import (
     MAX_LAG,
+    MEMORY_S,
     TRIAL_BLOCKS,
     TRIAL_S,
     SourcePace,
@@ -28,8 +29,8 @@ def test_only_the_time_in_which_blocks_are_waited_for_counts() -> None:
     assert pace.rate(100.0) == 5
     pace.begin(100.0)
     assert pace.rate(103.0) == 2
-    pace.end(104.0, 2)
-    assert pace.rate(500.0) == 2
+    pace.end(102.0, 2)
+    assert pace.rate(500.0) == 3
 
 
 def test_a_rate_counts_after_a_second_or_many_blocks() -> None:
@@ -70,3 +71,29 @@ def test_one_peer_alone_is_never_benched() -> None:
     silent.begin(0.0)
     assert benched(silent) == []
     assert benched(silent, SourcePace()) == []
+
+
+def test_a_peer_that_was_fast_at_first_is_not_fast_for_long() -> None:
+    pace, now = paced(MEMORY_S, 100_000), 0.0
+    while now < 10 * MEMORY_S:
+        pace.begin(now)
+        now += 0.4
+        pace.end(now, 1)
+    rate = pace.rate(now)
+    assert rate is not None
+    assert rate < 10
+
+
+def test_benched_peers_come_back_when_the_fast_one_slows_down() -> None:
+    honest = [paced(1.0, 100 + number) for number in range(4)]
+    burst = paced(0.005, TRIAL_BLOCKS)
+    assert benched(*honest, burst) == [0, 1, 2, 3]
+    burst.begin(0.0)
+    # Three of them fit beside it, the fastest ones.
+    assert benched(*honest, burst, now=0.5) == [0]
+
+
+def test_benched_peers_come_back_when_the_fast_one_leaves() -> None:
+    honest = [paced(1.0, 100 + number) for number in range(4)]
+    benched(*honest, paced(0.005, TRIAL_BLOCKS))
+    assert benched(*honest, SourcePace()) == [0]
