@@ -6,6 +6,7 @@ in the product imports it: `fedcoin-node devnet --adversary` runs `dishonest` as
 
 * `consensus_simulation`: a network of consensus engines in virtual time, with faults drawn by seed;
 * `campaign_simulation`: the same with real ledgers, miners and a coordinator;
+* `scale_simulation`: up to 200 nodes with real ledgers, voting and gossip, in virtual time;
 * `networks`: networks of real processes, and what happens to them, in files;
 * `dishonest`: nodes that mine, propose, vote or send messages dishonestly;
 * `client_harm`: what honest clients do harm by chance, and what accomplices gain by harm;

@@ -27,6 +27,9 @@ FULL_DISK_BYTES = 16_384
 """How much longer than a node's log its files may become on a full disk, in bytes: enough for the
 last lines of the log."""
 
+ENDING_SECONDS = 20.0
+"""How long a node with a full disk may take to end, in seconds: its grace is 15 s."""
+
 BOND_SECONDS = 60.0
 """How long a change of a bond is tried, in seconds."""
 
@@ -115,10 +118,15 @@ async def _fill_disk(name: str, seconds: float, targets: FaultTargets) -> None:
     limit = log.stat().st_size + FULL_DISK_BYTES
     limit_files(pid, limit)
     await asyncio.sleep(seconds)
-    if await targets.nodes.note_failure(name):
-        targets.nodes.start(name)
-    else:
+    if targets.nodes.is_running(name):
         limit_files(pid, resource.RLIM_INFINITY)
+    # One that has failed may still be about to end.
+    deadline = time.monotonic() + ENDING_SECONDS
+    while time.monotonic() < deadline and targets.nodes.pids().get(name) == pid:
+        if await targets.nodes.note_failure(name):
+            targets.nodes.start(name)
+            return
+        await asyncio.sleep(0.2)
 
 
 def limit_files(pid: int, limit: int) -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
+import socket
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 _PIECE_BYTES = 65_536
 _MAX_PIECES = 256
 """How many pieces wait in one direction of a connection; then the sender has to wait."""
+
+# <linux/netlink.h>, <linux/sock_diag.h>, <linux/inet_diag.h>: the last is the inode's place behind
+# a header of 16 bytes, four single bytes, the connection (48) and four numbers of four bytes.
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, _INODE_OFFSET = 4, 20, 1, 84
 
 
 class LinkConditions:
@@ -172,8 +176,7 @@ class LinkRelay:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("peername")[1]
-        # In a thread: a machine with many connections takes long to list them.
-        dialler = await asyncio.to_thread(find_owner, port, self._port, self._pids())
+        dialler = find_owner(port, self._port, self._pids())
         if not dialler:
             # No other program dials a relay: the node that did has ended, or given up.
             return
@@ -243,23 +246,27 @@ def find_owner(local_port: int, remote_port: int, pids: Mapping[str, int]) -> st
     Returns:
         The name of the process; empty when it is none of them.
     """
-    sockets = {f"socket:[{inode}]" for inode in _inodes(local_port, remote_port)}
-    for name, pid in pids.items():
-        if sockets and not sockets.isdisjoint(_open_files(pid)):
-            return name
-    return ""
+    inode = _find_inode(local_port, remote_port)
+    owners = (name for name, pid in pids.items() if f"socket:[{inode}]" in _open_files(pid))
+    return next(owners, "") if inode else ""
 
 
-def _inodes(local_port: int, remote_port: int) -> Iterable[str]:
-    # Local and remote address, then eight other fields up to the socket's inode; the list may have
-    # thousands of lines.
-    line = re.compile(
-        rf"[0-9A-F]+:{local_port:04X} [0-9A-F]+:{remote_port:04X}(?: +\S+){{6}} +(\d+)", re.ASCII
-    )
-    # gRPC dials IPv4 addresses from sockets of IPv6.
-    for table in ("/proc/net/tcp6", "/proc/net/tcp"):
-        with suppress(FileNotFoundError):
-            yield from line.findall(Path(table).read_text(encoding="ascii"))
+def _find_inode(local_port: int, remote_port: int) -> int:
+    """Ask the kernel for the inode of a connection's socket (`man 7 sock_diag`); 0 for none."""
+    loopback = socket.inet_aton("127.0.0.1")
+    no_cookie = struct.pack("=II", 0xFFFFFFFF, 0xFFFFFFFF)
+    # The addresses have room for IPv6. An interface of 0 is any.
+    connection = struct.pack("!HH4s12x4s12x4x", local_port, remote_port, loopback, loopback)
+    every_state = 0xFFFFFFFF
+    wanted = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, every_state)
+    body = wanted + connection + no_cookie
+    header = struct.pack("=IHHII", 16 + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
+        kernel.send(header + body)
+        reply = kernel.recv(4_096)
+    # Else it is an error: the connection has ended.
+    is_found = struct.unpack_from("=H", reply, 4)[0] == _SOCK_DIAG_BY_FAMILY
+    return int(struct.unpack_from("=I", reply, _INODE_OFFSET)[0]) if is_found else 0
 
 
 def _open_files(pid: int) -> Iterable[str]:

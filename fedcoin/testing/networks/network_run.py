@@ -33,7 +33,7 @@ from fedcoin.testing.networks.published_tasks import (
 from fedcoin.testing.networks.running_nodes import RunningNodes
 from fedcoin.testing.networks.transfer_load import TransferLoad
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 """How long nodes may take to serve and to know each other, in seconds."""
 
 DISK_FULL_WORDS = (

@@ -102,12 +102,23 @@ class RunningNodes:
             name: The node's name.
 
         Returns:
-            True when it has ended; False when it runs.
+            True when it has ended so; False when it runs, or ended otherwise.
         """
-        if self._processes.exit_code(name) is None:
+        if self._processes.exit_code(name) != NODE_FAILED:
             return False
         await self._reap(name, (NODE_FAILED,))
         return True
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether a node's latest process runs.
+
+        Args:
+            name: The node's name.
+
+        Returns:
+            False when it has ended, in whatever way.
+        """
+        return self._processes.exit_code(name) is None
 
     def note_ends(self) -> None:
         """Add a problem for each node that ended by itself."""
