@@ -1,11 +1,11 @@
-"""The client: a Flower client with one mod more, which signs what it sends."""
+"""The client: a Flower client with a mod that signs what it sends, and with its receipts kept."""
 
 from __future__ import annotations
 
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedcoin.integrations.flower import SigningMod
+from fedcoin.integrations.flower import SigningMod, keep_receipts
 from paid.task import load_share, make_network, train
 
 app = ClientApp()
@@ -30,3 +30,7 @@ def train_round(message: Message, context: Context) -> Message:
     arrays = ArrayRecord(network.state_dict())
     metrics = MetricRecord({"loss": loss, "num-examples": len(labels)})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+
+# Used where the server gives receipts; the node's config then names a `fedcoin-home`.
+keep_receipts(app)

@@ -40,6 +40,7 @@ def main(grid: Grid, context: Context) -> None:
             "dataset": "digits",
             "rounds": int(settings["rounds"]),
             "budget": str(settings["budget"]),
+            "receipt_seconds": int(settings["receipt-seconds"]),
         },
         folder=folder,
     )

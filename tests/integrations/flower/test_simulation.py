@@ -15,6 +15,7 @@ pytest.importorskip("flwr", reason="flwr is not installed: make test-integration
 pytest.importorskip("torch", reason="torch is not installed: make test-integrations has it")
 pytest.importorskip("ray", reason="ray is not installed: make test-integrations has it")
 
+from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.key_files import save_key
 from fedcoin.data.crypto.keys import KeyPair
@@ -41,7 +42,9 @@ async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> Non
                 "dataset": "digits",
                 "rounds": ROUNDS,
                 "budget": "30fdc",
+                "receipt_seconds": 60,
             },
+            "homes": str(tmp_path),
             "clients": CLIENTS,
             "result": str(result),
         }
@@ -72,4 +75,13 @@ async def test_virtual_clients_are_paid_by_their_own_keys(tmp_path: Path) -> Non
             paid = sum(metrics[f"paid-sap:{address}"] for metrics in rounds.values())
             assert paid > 0
             assert int((await here.client.get_account(key.address)).balance) == paid
+            folder = ReceiptFolder(tmp_path / f"client-{number}", here.chain.genesis_hash)
+            check_receipts(folder, key)
         assert rounds["3"]["utility-on-chain"] > 0.9
+
+
+def check_receipts(folder: ReceiptFolder, key: KeyPair) -> None:
+    """Check that a client keeps a receipt of each round, for its own updates."""
+    kept = folder.load()
+    assert sorted(entry.update.round for entry in kept) == list(range(1, ROUNDS + 1))
+    assert {entry.update.address for entry in kept} == {key.address}

@@ -16,7 +16,7 @@ from flwr.simulation import run_simulation
 
 from fedcoin.data.crypto.key_files import load_key
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.integrations.flower import PaidFederation, SigningMod
+from fedcoin.integrations.flower import PaidFederation, SigningMod, keep_receipts
 from fedcoin.integrations.torch import export
 
 
@@ -24,12 +24,16 @@ def key_of_partition(context: Context) -> KeyPair:
     return KeyPair.from_seed(bytes([1 + int(context.node_config["partition-id"])]) * 32)
 
 
-def make_client_app(genesis_hash: bytes) -> ClientApp:
-    """Make the example's app, with keys by partition."""
+def make_client_app(genesis_hash: bytes, homes: Path) -> ClientApp:
+    """Make the example's app, with keys and homes by partition."""
     from paid.client_app import train_round
 
+    def home_of_partition(context: Context) -> Path:
+        return homes / f"client-{context.node_config['partition-id']}"
+
     app = ClientApp()
-    app.train(mods=[SigningMod(key_of_partition, genesis_hash)])(train_round)
+    app.train(mods=[SigningMod(key_of_partition, genesis_hash, home_of_partition)])(train_round)
+    keep_receipts(app, home_of_partition, genesis_hash)
     return app
 
 
@@ -61,7 +65,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     run_simulation(
         make_server_app(settings),
-        make_client_app(bytes.fromhex(settings["genesis"])),
+        make_client_app(bytes.fromhex(settings["genesis"]), Path(settings["homes"])),
         num_supernodes=settings["clients"],
         # Two actors, whatever the machine has.
         backend_config={
