@@ -214,7 +214,7 @@ class Node:
         self._stopping = stopping
         self._mempool_file = MempoolFile(home.mempool_path, self.pool)
         self.pool.on_admitted(self.network.transaction_relay.relay)
-        self.chain.on_block(self._announce)
+        self.chain.on_block(self._tell_peers)
         self.chain.on_block(log_block)
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -347,7 +347,8 @@ class Node:
         )
         return self._components.make_miner(*parts, floor_price=floor_price)
 
-    def _announce(self, new: NewBlock) -> None:
+    def _tell_peers(self, new: NewBlock) -> None:
+        self.network.transaction_relay.note_final(new.execution.transactions)
         self.network.announcer.announce(new.block.height, new.block.hash)
 
     async def _ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import DataCode, RefusalError
@@ -97,6 +97,17 @@ class TransactionRelay:
                 self._give(peer, transaction)
             elif peer is not self._source:
                 self._announce(peer, transaction)
+
+    def note_final(self, transactions: Iterable[Transaction]) -> None:
+        """Remember transactions that became final, of which peers may still send or offer some.
+
+        Args:
+            transactions: Those of a block; the node may have met some of them there first.
+        """
+        for transaction in transactions:
+            if self._relayed.get(transaction.hash) is None:
+                for digest in (sha256(transaction.raw), transaction.hash):
+                    self._relayed.put(digest, transaction.hash)
 
     async def receive(self, peer: Peer, raws: Sequence[bytes]) -> int:
         """Handle a batch of transactions from a peer.

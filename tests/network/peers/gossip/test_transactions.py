@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.call_limits import MAX_BATCH
 from fedcoin.network.error_details import read_error_details
@@ -257,6 +258,24 @@ async def test_a_transaction_in_a_block_is_not_relayed(tmp_path: Path) -> None:
         )
         assert await relay_by_hand(node, paid.raw) == 0
     assert relayed == []
+
+
+async def test_what_was_met_first_in_a_block_is_neither_asked_for_nor_verified(
+    node: PeerNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final, other = transfer_on(node, 0), transfer_on(node, 1)
+    node.network.transaction_relay.note_final([final])
+    assert await offer_by_hand(node, final.hash, other.hash) == [other.hash]
+    verified: list[bytes] = []
+    decode_all = node.pool.decode_all
+
+    async def noted(raws: Sequence[bytes]) -> list[Transaction | RefusalError]:
+        verified.extend(raws)
+        return await decode_all(raws)
+
+    monkeypatch.setattr(node.pool, "decode_all", noted)
+    await relay_by_hand(node, final.raw)
+    assert verified == []
 
 
 async def test_too_many_at_once_are_refused(node: PeerNode) -> None:
