@@ -84,3 +84,8 @@ class PeerOptions:
     """The mean pause between two requests for other peers, in seconds."""
     ban_s: float = 3600.0
     """For how long a peer with a bad reputation is banned, in seconds."""
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections the listener takes."""
+        return count_peer_connections(self.max_inbound + self.max_outbound + len(self.seeds))

@@ -22,11 +22,7 @@ from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
-from fedcoin.network.peer_options import (
-    PEER_MESSAGE_BYTES,
-    PeerOptions,
-    count_peer_connections,
-)
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.peers.connections import address_book
 from fedcoin.network.peers.connections.address_book import AddressBook
 from fedcoin.network.peers.connections.dialer import Dialer
@@ -339,7 +335,7 @@ class PeerNetwork:
         options = self._options
         peers = options.max_inbound + options.max_outbound + len(options.seeds)
         return CallLimits(
-            max_connections=count_peer_connections(peers),
+            max_connections=options.max_connections,
             max_streams=STREAMS_OF_PEER * max(peers, 1),
             max_streams_of_host=STREAMS_OF_PEER * options.max_inbound_of_host,
             hosts=options.hosts,
