@@ -12,6 +12,7 @@ import click
 from fedcoin.application.cli.nodes.init import parse_public_key, parse_whole
 from fedcoin.application.cli.shared.options import (
     ADDRESS,
+    AMOUNT,
     Parsed,
     example,
     home_option,
@@ -80,6 +81,13 @@ def genesis() -> None:
     type=pairs("OLD=NEW", ADDRESS.parse, ADDRESS.parse),
     help="Give the balance of an address whose key is lost to another address. Repeatable.",
 )
+@click.option(
+    "--min-balance",
+    type=AMOUNT,
+    default=0,
+    metavar="AMOUNT",
+    help="Burn smaller balances: anybody can fill the largest genesis file with addresses [0].",
+)
 @json_option
 def export(
     file: Path,
@@ -89,6 +97,7 @@ def export(
     parameters: tuple[tuple[str, int], ...],
     without: tuple[bytes, ...],
     moves: tuple[tuple[bytes, bytes], ...],
+    min_balance: int,
     as_json: bool,
 ) -> None:
     """Write a genesis.json that holds the balances and bonds of a home's chain.
@@ -110,12 +119,13 @@ def export(
     raw = write_genesis(
         chain_id or old.chain_id,
         time_ms,
-        balances=dict(sorted(balances.items())),
+        balances={one: sap for one, sap in sorted(balances.items()) if sap >= min_balance},
         bonds=bonds,
         parameters={**_changed(old.parameters), **dict(parameters)},
     )
     replace_file(file, raw)
-    _show(file, height, parse_genesis(raw), owners.burned, as_json)
+    new = parse_genesis(raw)
+    _show(file, height, new, old.supply - new.supply, as_json)
 
 
 def _read_owners(home: Home, old: Genesis, height: int | None) -> tuple[int, int, CoinOwners]:

@@ -66,6 +66,15 @@ def test_a_home_without_the_first_blocks_writes_the_same(
         assert (outcome.code, "[NO_CHAIN]" in outcome.err) == (1, True), outcome.err
 
 
+def test_small_balances_do_not_fill_the_file(fedcoin: Any, home: Home, tmp_path: Path) -> None:
+    whole = dict(export(fedcoin, home, tmp_path / "whole.json").accounts)
+    paid = whole[MINER.address]
+    for least, kept in ((paid, whole), (paid + 1, {ALICE.address: whole[ALICE.address]})):
+        file = tmp_path / f"{least}.json"
+        made = export(fedcoin, home, file, "--min-balance", f"{least}sap")
+        assert dict(made.accounts) == kept
+
+
 def test_what_changes(fedcoin: Any, home: Home, tmp_path: Path) -> None:
     changed = export(
         fedcoin, home, tmp_path / "new.json", "--chain-id", "again", "--parameter", "base_fee=7"
