@@ -6,7 +6,8 @@ utilities of the coalitions that it asks for.
 
 In the order of the computation:
 
-* `sampling_design`: which pairs of a coalition and its complement to evaluate.
+* `sampling_design`: which pairs of a coalition and its complement to evaluate; `spread_order`: in
+  which order, so that they are far apart from each other.
 * `prior`: the model of a game and its hyperparameters; `johnson_polynomials`: the correlations
   between coalitions that do not tell the players apart; `covariances`: the covariance matrix of
   the evaluated coalitions and its derivatives.

@@ -1,6 +1,7 @@
 """Which coalitions the method `kriging` evaluates: pairs of complements, in two stages.
 
-Coalitions are drawn by size without replacement, each together with its complement. A first stage
+Coalitions are drawn by size without replacement, each together with its complement; among up to 20
+players so that they are far apart from each other (`spread_order`). A first stage
 spends half of the budget evenly over the sizes, but evaluates all single players where that takes
 at most a quarter of the budget. The second stage goes where the first one varied
 most: by the standard deviation of u(S) - u(N without S) over the pairs of size s, divided by
@@ -22,11 +23,14 @@ import numpy as np
 
 from fedcoin.shapley.array_types import Bools, Floats
 from fedcoin.shapley.game import Game
+from fedcoin.shapley.kriging.spread_order import SpreadOrder
 from fedcoin.shapley.strata import allocate, draw_coalitions, num_pairs
 
 # The constants of this module were set by hand; no program that fitted them is kept. What they give
 # is measured by `make bench-estimators`.
 _FEW_PLAYERS = 20
+"""Up to this number of players sizes may be completed, and drawn pairs are far apart. Coalitions of
+more players are hardly ever close to each other."""
 _PAIRS_PER_SIZE = 8
 """With few players, the most pairs of one size in the first stage."""
 _MAX_SIZES = 24
@@ -38,6 +42,8 @@ _PRIOR_PAIRS = 1
 _COMPLETE_FIRST_SHARE = 0.25
 """The part of the budget up to which all coalitions of one player are evaluated in the first stage,
 with their complements."""
+_MAX_POOL = 2_048
+"""The most pairs to choose from, of all sizes together. Time and memory grow with it."""
 _COMPLETE_SHARE = 0.5
 """The part of the budget that may go into sizes that are evaluated completely."""
 
@@ -72,14 +78,14 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
     sizes = _choose_sizes(list(existing), pairs)
     caps = [min(existing[size], max(8, 4 * pairs // len(sizes), n)) for size in sizes]
     pairs = min(pairs, sum(caps))
-    orders = [draw_coalitions(n, size, cap, rng) for size, cap in zip(sizes, caps, strict=True)]
+    orders = _PairOrders(n, sizes, caps, rng)
     has_few_players = n <= _FEW_PLAYERS
     pilot_caps = [min(cap, _PAIRS_PER_SIZE) for cap in caps] if has_few_players else caps
     first = allocate(pairs // 2, pilot_caps, [1.0] * len(sizes))
     if n <= _COMPLETE_FIRST_SHARE * pairs:
         # Without single players and their complements, veto players go unnoticed.
         first = [n, *allocate(pairs // 2 - n, pilot_caps[1:], [1.0] * (len(sizes) - 1))]
-    samples = [order[:count] for order, count in zip(orders, first, strict=True)]
+    samples = orders.draw(first)
     worths = [_evaluate_pairs(game, rows) for rows in samples]
     spreads = np.array(
         [
@@ -97,13 +103,38 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
         second = [0] * len(left)
     rest = _allocate_by_spread(pairs, first, second, left, spreads)
     second = [count + more for count, more in zip(second, rest, strict=True)]
-    for i, (order, start, count) in enumerate(zip(orders, first, second, strict=True)):
-        rows = order[start : start + count]
-        samples[i] = np.concatenate([samples[i], rows])
-        worths[i] = np.concatenate([worths[i], _evaluate_pairs(game, rows)], axis=1)
+    samples = orders.draw([count + more for count, more in zip(first, second, strict=True)])
+    for i, (rows, start) in enumerate(zip(samples, first, strict=True)):
+        worths[i] = np.concatenate([worths[i], _evaluate_pairs(game, rows[start:])], axis=1)
     coalitions = np.concatenate(samples)
     worth = np.concatenate(worths, axis=1).reshape(-1)
     return np.concatenate([coalitions, ~coalitions]), worth
+
+
+class _PairOrders:
+    """In which order the pairs of each size are drawn, up to `caps` of them.
+
+    The first pairs of each size are far apart from each other among few players.
+    """
+
+    def __init__(self, n: int, sizes: list[int], caps: list[int], rng: np.random.Generator) -> None:
+        self._pool = _MAX_POOL // (n // 2) if n <= _FEW_PLAYERS else 0
+        self._rows = [
+            draw_coalitions(n, size, min(num_pairs(n, size), max(cap, self._pool)), rng)
+            for size, cap in zip(sizes, caps, strict=True)
+        ]
+        pools = [rows[: self._pool] for rows in self._rows]
+        self._spread = SpreadOrder(n, sizes, pools) if self._pool else None
+
+    def draw(self, counts: list[int]) -> list[Bools]:
+        """Draw the first pairs of each size: one coalition of each, bool (count, n)."""
+        if self._spread is None:
+            return [rows[:count] for rows, count in zip(self._rows, counts, strict=True)]
+        spread = self._spread.draw([min(count, self._pool) for count in counts])
+        return [
+            np.concatenate([first, rows[self._pool : count]])
+            for first, rows, count in zip(spread, self._rows, counts, strict=True)
+        ]
 
 
 def _choose_sizes(sizes: list[int], pairs: int) -> list[int]:
