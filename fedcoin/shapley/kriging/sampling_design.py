@@ -1,13 +1,13 @@
 """Which coalitions the method `kriging` evaluates: pairs of complements, in two stages.
 
 Coalitions are drawn by size without replacement, each together with its complement; among up to 20
-players so that they are far apart from each other (`spread_order`). A first stage
-spends half of the budget evenly over the sizes, but evaluates all single players where that takes
-at most a quarter of the budget. The second stage goes where the first one varied
-most: by the standard deviation of u(S) - u(N without S) over the pairs of size s, divided by
-sqrt(s (n - s)). The part of the values' standard error that comes from this size is in proportion
-to that. A first stage of a few pairs may miss a size's irregular coalitions, so that its variance
-is moved towards the mean variance of all sizes that are not complete.
+players so that they are far apart from each other (`spread_order`). A first stage spends half of
+the budget evenly over the sizes, but evaluates all single players where that takes at most a
+quarter of the budget, or where the budget is half of all coalitions. The second stage goes where
+the first one varied most: by the standard deviation of u(S) - u(N without S) over the pairs of size
+s, divided by sqrt(s (n - s)). The part of the values' standard error that comes from this size is
+in proportion to that. A first stage of a few pairs may miss a size's irregular coalitions, so that
+its variance is moved towards the mean variance of all sizes that are not complete.
 
 Up to 20 players, the smallest and largest coalitions, which count most in the values, are
 evaluated completely while that takes no more than half of the budget. Among more players hardly
@@ -82,7 +82,7 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
     has_few_players = n <= _FEW_PLAYERS
     pilot_caps = [min(cap, _PAIRS_PER_SIZE) for cap in caps] if has_few_players else caps
     first = allocate(pairs // 2, pilot_caps, [1.0] * len(sizes))
-    if n <= _COMPLETE_FIRST_SHARE * pairs:
+    if n <= _COMPLETE_FIRST_SHARE * pairs or 2 * pairs >= sum(existing.values()):
         # Without single players and their complements, veto players go unnoticed.
         first = [n, *allocate(pairs // 2 - n, pilot_caps[1:], [1.0] * (len(sizes) - 1))]
     samples = orders.draw(first)
