@@ -43,7 +43,7 @@ _ATTEMPTS: Final = 3
 def find_receipt(
     folder: ReceiptFolder, campaign_id: bytes, round: int, address: bytes
 ) -> KeptReceipt:
-    """Find the receipt of a client for a round.
+    """Find the receipt of a client for a round; of several the latest one whose weights are kept.
 
     Args:
         folder: The home's receipts.
@@ -57,10 +57,17 @@ def find_receipt(
     Raises:
         RefusalError: NO_RECEIPT when there is none; BAD_RECEIPT when a file is damaged.
     """
-    for kept in folder.load():
-        update = kept.update
-        if (update.campaign_id, update.round, update.address) == (campaign_id, round, address):
-            return kept
+    wanted = (campaign_id, round, address)
+    found = [
+        kept
+        for kept in folder.load()
+        if (kept.update.campaign_id, kept.update.round, kept.update.address) == wanted
+    ]
+    if found:
+        return max(
+            found,
+            key=lambda kept: (folder.weights_path(kept.update).exists(), kept.receipt.time_ms),
+        )
     raise RefusalError(
         ApplicationCode.NO_RECEIPT,
         f"there is no receipt for an update of {format_address(address)} in round {round} of this"

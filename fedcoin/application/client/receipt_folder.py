@@ -1,10 +1,12 @@
 """The receipts that a client was given for its updates, as files in its home.
 
-    CAMPAIGN-ROUND-ADDRESS.json      the signed update and the server's signed receipt
-    CAMPAIGN-ROUND-ADDRESS.weights   the update's weights, until the round is paid
-    CAMPAIGN-ROUND-ADDRESS.update    the signed update, where its receipt comes later
+    CAMPAIGN-ROUND-ADDRESS-UPDATE.json      the signed update and the server's signed receipt
+    CAMPAIGN-ROUND-ADDRESS-UPDATE.weights   the update's weights, until the round is paid
+    CAMPAIGN-ROUND-ADDRESS-UPDATE.update    the signed update, where its receipt comes later
 
-With both a client can show that the server took its update, and have it valued without the server.
+Each update has files of its own: a server that has a round trained again gets none of the weights
+replaced for which it gave a receipt. With both a client can show that the server took its update,
+and have it valued without the server.
 """
 
 from __future__ import annotations
@@ -208,12 +210,13 @@ class ReceiptFolder:
         return self._path / f"{_stem(update)}.weights"
 
     def drop_weights(self, update: Update) -> None:
-        """Delete the weights of an update whose round was paid; the receipt stays.
+        """Delete the weights of a client's updates of a round that was paid; the receipts stay.
 
         Args:
-            update: An update whose receipt was saved.
+            update: One of these updates.
         """
-        self.weights_path(update).unlink(missing_ok=True)
+        for path in self._path.glob(f"{_round_stem(update)}-*.weights"):
+            path.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> KeptReceipt:
         try:
@@ -239,6 +242,10 @@ def _decode(envelope: SignedReceipt, genesis_hash: bytes) -> SignedUpdateReceipt
 
 
 def _stem(update: Update) -> str:
+    return f"{_round_stem(update)}-{update.update.hex()[:16]}"
+
+
+def _round_stem(update: Update) -> str:
     return f"{update.campaign_id.hex()[:16]}-{update.round}-{update.address.hex()[:8]}"
 
 

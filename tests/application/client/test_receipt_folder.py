@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fedcoin.application.client.receipt_claims import find_receipt
 from fedcoin.application.client.receipt_folder import (
     KeptReceipt,
     ReceiptFolder,
@@ -22,6 +23,7 @@ from fedcoin.data.messages.updates import Update, decode_update, sign_update
 from fedcoin.v1.federated_learning_service_pb2 import WatchRoundsResponse
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedReceipt
 from fedcoin.v1.views_pb2 import CampaignView
+from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH, OTHER_GENESIS_HASH
 
 CLIENT = KeyPair.from_seed(bytes(32))
@@ -29,12 +31,12 @@ SERVER = KeyPair.from_seed(b"s" * 32)
 NOW = 1_700_000_000_000
 
 
-def update(round: int = 1) -> Update:
+def update(round: int = 1, weights: bytes = b"u" * 32) -> Update:
     message = ClientUpdate(
         campaign_id=b"c" * 32,
         round=round,
         base=b"b" * 32,
-        update=b"u" * 32,
+        update=weights,
         num_samples=100,
         address=CLIENT.address,
     )
@@ -82,6 +84,34 @@ def test_receipts_that_come_later(tmp_path: Path) -> None:
     forged.signature = bytes(64)
     with pytest.raises(RefusalError, match="is invalid"):
         folder.add_receipt(forged, NOW)
+
+
+@pytest.mark.attack
+def test_a_second_update_of_a_round_leaves_the_first_one_s_weights(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    first, second = update(), update(weights=b"v" * 32)
+    folder.save_update(first, b"first")
+    folder.add_receipt(receipt(), NOW)
+    folder.save_update(second, b"second")
+    assert folder.load() == (kept(),)
+    assert folder.weights_path(first).read_bytes() == b"first"
+    again = sign_receipt(second, NOW + 1, SERVER, GENESIS_HASH)
+    folder.add_receipt(again, NOW)
+    assert {one.update for one in folder.load()} == {first, second}
+    found = find_receipt(folder, first.campaign_id, 1, CLIENT.address)
+    assert found.update == second
+    folder.weights_path(second).unlink()
+    assert find_receipt(folder, first.campaign_id, 1, CLIENT.address).update == first
+    folder.drop_weights(second)
+    assert not list(tmp_path.glob("*/*.weights"))
+    report_attack(
+        "a server of Flower clients gives a receipt for an update, has the round trained again, and"
+        " opens no task",
+        "the update for nothing: the client has only the weights of the second one",
+        "the client registers the receipt and the weights that it is for",
+    )
 
 
 def test_files_that_are_no_receipts_of_this_network(tmp_path: Path) -> None:
