@@ -11,8 +11,8 @@ from fedcoin.application.devnet.child_processes import COMMAND_LINE, ChildProces
 from fedcoin.application.devnet.dishonest_miners import load_dishonest_miners
 from fedcoin.testing.networks.network_homes import NodeHome
 
-NODE_FAILED = 3
-"""The exit code of a node that ends because it can no longer do its work."""
+NODE_FAILED, START_FAILED = 3, 1
+"""The exit codes of a node that ends because it can no longer do its work, or cannot begin it."""
 
 END_SECONDS = 30.0
 """How long a node may take to end after SIGTERM, in seconds."""
@@ -104,9 +104,9 @@ class RunningNodes:
         Returns:
             True when it has ended so; False when it runs, or ended otherwise.
         """
-        if self._processes.exit_code(name) != NODE_FAILED:
+        if self._processes.exit_code(name) not in (NODE_FAILED, START_FAILED):
             return False
-        await self._reap(name, (NODE_FAILED,))
+        await self._reap(name, (NODE_FAILED, START_FAILED))
         return True
 
     def is_running(self, name: str) -> bool:
