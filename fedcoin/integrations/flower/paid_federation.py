@@ -246,6 +246,8 @@ class PaidFederation(WrappedStrategy):
         answered, failed = split_replies(replies)
         pairs = self._accept(answered)
         if self._has_receipts:
+            # On the disk first: what has a receipt is owed for, so no restart may train it again.
+            self._running().call(self._rounds.end_training())
             self._hand_out_receipts(pairs)
         accepted = [reply for reply, _ in pairs]
         arrays, metrics = super().aggregate_train(server_round, [*accepted, *failed])

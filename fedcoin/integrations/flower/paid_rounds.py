@@ -277,6 +277,11 @@ class PaidRounds:
         await asyncio.to_thread(self._store.put, weights)
         campaign.accept_update(update)
 
+    async def end_training(self) -> None:
+        """Take no more updates in the present round; a restart goes on with those there are."""
+        self.campaign.end_training()
+        await self._file.save(self.campaign)
+
     async def end(self) -> RoundRecord | None:
         """Have the present round valued and paid; wait until it is.
 
@@ -290,8 +295,8 @@ class PaidRounds:
             WorkerError: The worker process died twice on the same work.
         """
         campaign = self.campaign
-        campaign.end_training()
-        await self._file.save(campaign)
+        if campaign.phase is CampaignPhase.TRAINING:
+            await self.end_training()
         if campaign.phase is not CampaignPhase.SETTLING:
             return None
         return await self._settle(campaign)

@@ -296,6 +296,30 @@ async def test_clients_have_updates_valued_by_receipts_when_the_server_dies(
     assert TaskPhase.Name(last.phase) == "TASK_PHASE_SETTLED"
 
 
+async def test_a_server_that_fails_after_its_receipts_goes_on_with_the_same_updates(
+    paid: PaidSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = paid.here.root / "client-0"
+    grid = paid.grid(fitting(0, 100), fitting(1, 100), mods={0: paid.mod(0, home=home)})
+    keep_receipts(grid.apps[NODE_IDS[0]], home, paid.here.chain.genesis_hash)
+
+    def failing(*arguments: Any) -> Any:
+        raise OSError("a client's reply makes the strategy fail")
+
+    terms = {"rounds": 2, "receipt_seconds": 6}
+    monkeypatch.setattr(FedAvg, "aggregate_train", failing)
+    with pytest.raises(OSError, match="the strategy fail"):
+        await paid.run(paid.federation(**terms), grid)
+    monkeypatch.undo()
+    second = paid.federation(**terms)
+    await paid.run(second, grid)
+    assert [record.round for record in second.records] == [2]
+    (campaign,) = await paid.here.client.list_campaigns()
+    assert campaign.last_round == 2
+    kept = ReceiptFolder(home, paid.here.chain.genesis_hash).load()
+    assert [one.update.round for one in kept] == [1, 2]
+
+
 async def test_another_strategy_has_a_campaign_for_each_round(paid: PaidSite) -> None:
     trains = [fitting(0), fitting(1)]
     federation = paid.federation(FedAdam(eta=0.05))
