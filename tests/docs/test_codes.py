@@ -22,6 +22,8 @@ OTHER_CAPITALS = {
     "FINAL", "BASE",
     # Tables in the source.
     "METHODS", "ACTIONS",
+    # Variables that Ray reads.
+    "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH",
 }  # fmt: skip
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+from collections.abc import Mapping
 
 from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.configuration.cpu_count import count_cpus
@@ -60,13 +63,39 @@ def make_executor(miner: MinerConfig, bounds: WorkerBounds) -> Executor:
         workers = format_count(processes, "worker process", "worker processes")
         log.info("coalitions are evaluated in %s: %s", workers, why)
         return LocalExecutor(processes, bounds=bounds)
-    # Imported here: Ray is an extra.
+    # Imported here: Ray is an extra, and reads these variables when it is imported.
+    os.environ.update(ray_variables(miner.address, os.environ))
     from fedcoin.learning.workers.ray_executor import RayExecutor
 
     try:
         return RayExecutor(miner.address, miner.processes, miner.worker_memory_bytes, miner.sandbox)
     except WorkerError as failure:
         raise refuse("miner.executor", miner.executor, str(failure)) from failure
+
+
+def ray_variables(address: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Choose the variables by which Ray authenticates this process to a cluster.
+
+    Ray 2.60 protects a cluster that it starts for a process by a token, which it writes into
+    ~/.ray/auth_token, and from then on asks all clusters of the user for it. To a cluster at an
+    address it sends a token only where RAY_AUTH_MODE says so.
+
+    Args:
+        address: The setting `miner.address`; empty for a cluster that this process starts.
+        environment: The environment's variables.
+
+    Returns:
+        Variables to set: none where RAY_AUTH_MODE is set; for an own cluster a fresh token, which
+        no file holds; for an address token mode, where a variable names a token.
+    """
+    has_token = any(environment.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if environment.get("RAY_AUTH_MODE"):
+        return {}
+    if has_token:
+        return {"RAY_AUTH_MODE": "token"}
+    if address or environment.get("RAY_ADDRESS"):
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 async def start_early(pool: WorkerPool) -> None:

@@ -262,7 +262,8 @@ def child_environment(threads: int) -> dict[str, str]:
     """Build the environment of a worker process.
 
     It is this process's environment and import path, without the program's own variables
-    (`FEDCOIN_*`, which may hold a passphrase; only FEDCOIN_MNIST is kept). OPENBLAS_CORETYPE, which
+    (`FEDCOIN_*`, which may hold a passphrase; only FEDCOIN_MNIST is kept) and a Ray cluster's
+    token. OPENBLAS_CORETYPE, which
     makes OpenBLAS use another processor's kernels and can halve its speed, is kept only when
     FEDCOIN_KEEP_KERNELS is set.
 
@@ -279,7 +280,9 @@ def child_environment(threads: int) -> dict[str, str]:
         **{
             name: value
             for name, value in os.environ.items()
-            if name not in dropped and (not name.startswith("FEDCOIN_") or name == MNIST_VARIABLE)
+            if name not in dropped
+            and not name.startswith("RAY_AUTH_TOKEN")
+            and (not name.startswith("FEDCOIN_") or name == MNIST_VARIABLE)
         },
         **{f"{name}_NUM_THREADS": count for name in blas},
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),

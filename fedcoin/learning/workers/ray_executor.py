@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -72,11 +73,13 @@ class RayExecutor:
             ) from error
         if not ray.is_initialized():
             try:
-                ray.init(address=address or None, log_to_driver=False, configure_logging=False)
+                # Without an address Ray would first look for a cluster that somebody else started.
+                wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+                ray.init(address=wanted, log_to_driver=False, configure_logging=False)
             except Exception as error:  # Ray raises plain Exceptions when a cluster does not start
                 location = f"at {address}" if address else "on this machine"
                 reason = " ".join(str(error).split())[:500]
-                raise WorkerError(f"no Ray cluster {location}: {reason}") from error
+                raise WorkerError(f"no Ray cluster {location}: {reason}{_hint(address)}") from error
         self._ray: Any = ray
         self._num_workers = processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._memory_bytes = memory_bytes
@@ -239,6 +242,15 @@ class _RayWorker:
             await asyncio.to_thread(self._executor.kill_actor, actor)
             raise WorkerDiedError(value)
         raise value
+
+
+def _hint(address: str) -> str:
+    if not address or os.environ.get("RAY_AUTH_MODE") == "token":
+        return ""
+    return (
+        "; if the cluster asks for a token, set RAY_AUTH_TOKEN_PATH to the file that holds it, such"
+        " as ~/.ray/auth_token"
+    )
 
 
 class _WorkerActor:

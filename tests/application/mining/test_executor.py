@@ -10,7 +10,7 @@ from fedcoin.application.configuration.config import MinerConfig
 from fedcoin.application.configuration.cpu_count import CpuCount, count_cores
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining import executor
-from fedcoin.application.mining.executor import make_executor, start_early
+from fedcoin.application.mining.executor import make_executor, ray_variables, start_early
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS
@@ -38,7 +38,8 @@ def test_a_node_that_does_not_mine_has_one_process() -> None:
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_ray_that_is_not_installed_is_refused() -> None:
+def test_ray_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else the variables would stay set
     with pytest.raises(RefusalError, match=r"miner.executor is 'ray', .*fedcoin\[ray\]") as caught:
         make_executor(MinerConfig(enabled=True, executor="ray"), NO_BOUNDS)
     assert caught.value.code is ApplicationCode.BAD_CONFIG
@@ -53,3 +54,27 @@ async def test_workers_that_do_not_start_are_a_warning(
     await pool.stop()
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     assert "the next task will try again" in caplog.messages[-1]
+
+
+def test_an_own_ray_cluster_has_a_token_that_no_file_holds() -> None:
+    first, second = (ray_variables("", {"HOME": "/root"}) for _ in range(2))
+    assert first["RAY_AUTH_MODE"] == "token"
+    assert len(first["RAY_AUTH_TOKEN"]) == 64
+    assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("address", "environment", "expected"),
+    [
+        ("10.0.0.5:6379", {}, {}),  # Ray's own default
+        ("", {"RAY_ADDRESS": "10.0.0.5:6379"}, {}),
+        ("10.0.0.5:6379", {"RAY_AUTH_TOKEN_PATH": "/t"}, {"RAY_AUTH_MODE": "token"}),
+        ("", {"RAY_AUTH_TOKEN": "secret"}, {"RAY_AUTH_MODE": "token"}),
+        ("10.0.0.5:6379", {"RAY_AUTH_TOKEN": "x", "RAY_AUTH_MODE": "disabled"}, {}),
+        ("", {"RAY_AUTH_MODE": "disabled"}, {}),
+    ],
+)
+def test_a_token_is_sent_to_an_address_when_a_variable_names_it(
+    address: str, environment: dict[str, str], expected: dict[str, str]
+) -> None:
+    assert ray_variables(address, environment) == expected

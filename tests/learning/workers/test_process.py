@@ -141,9 +141,11 @@ async def test_threads_are_bounded(process: WorkerProcess) -> None:
 
 def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDCOIN_PASSPHRASE", "secret")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
     monkeypatch.setenv("FEDCOIN_MNIST", "mnist.npz")
     environment = child_environment(1)
     assert "FEDCOIN_PASSPHRASE" not in environment
+    assert "RAY_AUTH_TOKEN" not in environment
     assert environment["FEDCOIN_MNIST"] == "mnist.npz"
 
 
