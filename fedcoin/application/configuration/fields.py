@@ -20,6 +20,7 @@ from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.network.peers.connections.node_addresses import NODE_KEY, parse_node_address
 
 _ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
+_MAX_PORT = 65_535
 _NODE_ADDRESS_FORM = "must be key@host:port with the node's key as 64 digits of lower-case hex"
 
 
@@ -351,6 +352,9 @@ def endpoint_of(value: str) -> Endpoint:
     try:
         return parse_endpoint(value, any_port=True)
     except RefusalError:
+        port = value.rpartition(":")[2]
+        if port.isascii() and port.isdigit() and int(port) > _MAX_PORT:
+            raise ValueError(f"has the port {port}; ports go up to {_MAX_PORT}") from None
         raise ValueError(_ADDRESS_FORM) from None
 
 

@@ -79,6 +79,12 @@ def _check_advertised(config: NodeConfig) -> Finding:
     if listen.loopback:
         text = f"peers.listen is {listen}: only nodes on this machine can dial it"
         advice = "set peers.listen to an address that other machines reach, such as 0.0.0.0:7050"
+        if not config.tls.enabled and not config.tls.insecure:
+            # Without them such an address is refused, and all other checks rest on defaults.
+            advice += (
+                ", together with TLS files (`fedcoin-node tls issue`), or with tls.insecure on a"
+                " network that you trust"
+            )
         return Finding("address", Level.WARNING, text, advice)
     if listen.wildcard:
         text = f"peers dial the host that they see connections from, port {listen.port}"

@@ -90,3 +90,13 @@ def test_no_command_imports_tensorflow() -> None:
 
 def test_version_option(fedcoin: Any) -> None:
     assert fedcoin("--version").out.strip().endswith(__version__)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("statsu", "status"), ("tasks", "task"), ("devent", "devnet")]
+)
+def test_a_command_that_is_misspelt_is_guessed(fedcoin: Any, written: str, meant: str) -> None:
+    outcome = fedcoin(written)
+    assert outcome.code == 2
+    assert f"Did you mean {meant}" in outcome.err
+    assert "Did you mean" not in fedcoin("qqqqqq").err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from fedcoin.application.configuration.config import ApiConfig, NodeConfig, PeersConfig
+from fedcoin.application.configuration.config import ApiConfig, NodeConfig, PeersConfig, TlsConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.diagnosis.finding import Level
 from fedcoin.application.diagnosis.node_checks import check_clock, check_node, check_peers
@@ -38,6 +38,14 @@ def test_the_address_that_peers_dial() -> None:
     assert level("127.0.0.1:0") is Level.WARNING
     assert level("0.0.0.0:0") is Level.WARNING
     assert level("0.0.0.0:0", "node-a.example.org:7050") is Level.OK
+
+
+def test_the_advice_to_listen_elsewhere_names_what_that_takes() -> None:
+    peers, api = PeersConfig(listen="127.0.0.1:0"), ApiConfig(listen="127.0.0.1:0")
+    advice = list(check_ports(NodeConfig(peers=peers, api=api), is_running=False))[-1].advice
+    assert "TLS files" in advice
+    insecure = NodeConfig(peers=peers, api=api, tls=TlsConfig(insecure=True))
+    assert "TLS" not in list(check_ports(insecure, is_running=False))[-1].advice
 
 
 def test_a_running_node() -> None:

@@ -99,7 +99,7 @@ def list_(home: Home, as_json: bool) -> None:
 @click.argument("name")
 @home_option
 def revoke(name: str, home: Home) -> None:
-    """Revoke a token. Streams that are open go on until they end."""
+    """Revoke a token. A running node ends the streams that were opened with it."""
     from fedcoin.network.api import api_tokens
 
     kept = _read(home)
@@ -126,6 +126,8 @@ def _read(home: Home) -> Sequence[ApiToken]:
 
 
 def _write_secret(path: Path, text: str) -> None:
+    if path.exists():
+        raise FileExistsError(f"{path} exists: name a file that does not; no token was made")
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(text + "\n")

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import click
 
 from fedcoin.application.cli.shared.connect import node_client
-from fedcoin.application.cli.shared.options import ENDPOINT, example, home_option, node_option
+from fedcoin.application.cli.shared.options import (
+    ENDPOINT,
+    Parsed,
+    example,
+    home_option,
+    node_option,
+)
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.cli.shared.service import parent_option, serve
 from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.configuration.home import Home
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def _parse_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("is no host's name, such as chain.example.org (without scheme and port)")
+    return value
 
 
 @click.command(
@@ -33,6 +48,7 @@ from fedcoin.application.configuration.home import Home
     "--host",
     "names",
     multiple=True,
+    type=Parsed("name", _parse_name),
     metavar="NAME",
     help="Also answer requests for this host, such as a proxy's name; repeatable. Without it only "
     "for localhost and addresses.",

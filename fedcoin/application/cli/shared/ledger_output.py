@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from fedcoin.application.cli.shared.output import coins, enum_name, nano, print_fields, print_table
+
+AMOUNT_FIELDS: Final = frozenset(
+    {
+        "aggregation",
+        "amount",
+        "budget",
+        "deposit",
+        "max_room_fee",
+        "mining",
+        "training",
+        "unit_price",
+    }
+)
+"""Names of fields in the details of transactions whose values are amounts in sap, where they are
+not parts of a ratio."""
+
+_RATIOS: Final = frozenset({"split"})
+# Fields whose parts have the names of amounts and are ratios.
+
+
+def with_units(details: Any) -> Any:
+    """Write the amounts in the details of a transaction as people do.
+
+    Args:
+        details: The value of JSON, such as `{"amount": 250000000}`.
+
+    Returns:
+        The same value with texts in place of amounts, such as `{"amount": "2.5 FDC"}`.
+    """
+    if isinstance(details, list):
+        return [with_units(one) for one in details]
+    if not isinstance(details, dict):
+        return details
+    return {
+        name: value
+        if name in _RATIOS
+        else coins(value)
+        if name in AMOUNT_FIELDS and type(value) is int
+        else with_units(value)
+        for name, value in details.items()
+    }
 
 
 def print_payments(payments: Any) -> None:
@@ -47,7 +89,7 @@ def print_transaction(view: Any) -> None:
             "fee": coins(view.fee),
             "expires at": view.expiry_height,
             "action": view.action,
-            "details": view.details_json,
+            "details": json.dumps(with_units(json.loads(view.details_json or "{}"))),
         }
     )
     print_fields(fields)

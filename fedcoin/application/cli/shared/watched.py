@@ -35,19 +35,22 @@ def watch_option(function: Callable[..., None]) -> Callable[..., None]:
         "--watch",
         "watch_seconds",
         type=click.FloatRange(0.2, 86_400),
+        multiple=True,
         metavar="SECONDS",
         help="Show it again every so many seconds, until Ctrl-C.",
     )
     @functools.wraps(function)
-    def watching(*arguments: Any, watch_seconds: float | None, **given: Any) -> None:
-        if watch_seconds is None:
+    def watching(*arguments: Any, watch_seconds: tuple[float, ...], **given: Any) -> None:
+        if len(watch_seconds) > 1:
+            raise click.UsageError("--watch is given twice: one number of seconds is enough.")
+        if not watch_seconds:
             function(*arguments, **given)
             return
         # The end of watching is no failure.
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 _show_once(lambda: function(*arguments, **given))
-                time.sleep(watch_seconds)
+                time.sleep(watch_seconds[0])
 
     return watching
 

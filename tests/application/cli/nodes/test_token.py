@@ -27,6 +27,8 @@ def test_tokens_are_made_listed_and_revoked(home: Path, fedcoin: CommandLine) ->
     out = home / "wallet.token"
     assert fedcoin(*create, "wallet", "--role", "submit", "--out", out).code == 0
     assert out.stat().st_mode & 0o777 == 0o600
+    again = fedcoin(*create, "another", "--role", "read", "--out", out)
+    assert (again.code, "exists: name a file that does not" in again.err) == (1, True)
     listed = fedcoin("token", "list", "--home", home, "--json").json
     assert [(each["name"], each["role"]) for each in listed] == [
         ("explorer", "read"),

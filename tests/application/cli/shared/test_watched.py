@@ -78,3 +78,13 @@ def test_what_does_not_pass_ends_it(
     assert run(["--watch", "2"], show) == 1
     assert "[TASK_NOT_FOUND]" in capsys.readouterr().err
     assert pauses == []
+
+
+def test_it_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    @watch_option
+    def show() -> None:
+        raise AssertionError("nothing is shown")
+
+    assert run(["--watch", "2", "--watch", "3"], show) == 2
+    assert "--watch is given twice" in capsys.readouterr().err

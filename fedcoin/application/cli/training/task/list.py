@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, complete_campaign_id
 from fedcoin.application.cli.shared.options import (
-    HASH,
     example,
     home_option,
     json_option,
@@ -17,11 +19,15 @@ from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.cli.training.task.task_output import phase_of
 from fedcoin.application.configuration.home import Home
 
+if TYPE_CHECKING:
+    from fedcoin.network.client.node_client import NodeClient
+    from fedcoin.v1.views_pb2 import TaskView
+
 
 @click.command(
     name="list", epilog=example("fedcoin-node task list --open", "fedcoin-node task list --json")
 )
-@click.option("--campaign", type=HASH, help="List the tasks of this campaign only.")
+@click.option("--campaign", type=ID_PREFIX, help="List the tasks of this campaign only.")
 @click.option("--open", "open_only", is_flag=True, help="List open tasks only.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @home_option
@@ -32,7 +38,12 @@ def list_tasks(
     campaign: str | None, open_only: bool, limit: int, home: Home, node: str | None, as_json: bool
 ) -> None:
     """List tasks, the latest first."""
-    found = ask(home, node, lambda c: c.list_tasks(campaign, open_only=open_only, limit=limit))
+
+    async def question(client: NodeClient) -> list[TaskView]:
+        wanted = await complete_campaign_id(client, campaign) if campaign else None
+        return await client.list_tasks(wanted, open_only=open_only, limit=limit)
+
+    found = ask(home, node, question)
     if as_json:
         print_json([as_plain(view) for view in found])
         return

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from fedcoin.application.cli.shared.connect import node_client, run_async
-from fedcoin.application.cli.shared.options import ADDRESS, HASH, example, home_option, node_option
+from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, complete_task_id
+from fedcoin.application.cli.shared.options import ADDRESS, example, home_option, node_option
 from fedcoin.application.cli.shared.output import print_json
 from fedcoin.application.configuration.home import Home
 
 
 @click.command(epilog=example("fedcoin-node task proof 3c9a...41 fc1q...9v > proof.json"))
-@click.argument("task_id", type=HASH, metavar="TASK")
+@click.argument("task_id", type=ID_PREFIX, metavar="TASK")
 @click.argument("address", type=ADDRESS, metavar="ADDRESS")
 @home_option
 @node_option
@@ -28,6 +29,7 @@ def proof(task_id: str, address: bytes, home: Home, node: str | None) -> None:
         from fedcoin.application.verification.proof_file import fetch_document
 
         async with node_client(home, node) as client:
-            return await fetch_document(client, task_id, address)
+            full_id = await complete_task_id(client, task_id)
+            return await fetch_document(client, full_id, address)
 
     print_json(run_async(question()))

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from fedcoin.application.cli.shared.connect import node_client, run_async
+from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, complete_task_id
 from fedcoin.application.cli.shared.ledger_output import print_payments
 from fedcoin.application.cli.shared.options import (
-    HASH,
     example,
     home_option,
     json_option,
@@ -22,7 +22,7 @@ from fedcoin.application.configuration.home import Home
 
 
 @click.command(epilog=example("fedcoin-node task show 3c9a...41"))
-@click.argument("task_id", type=HASH, metavar="TASK")
+@click.argument("task_id", type=ID_PREFIX, metavar="TASK")
 @home_option
 @node_option
 @json_option
@@ -32,7 +32,8 @@ def show(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
 
     async def question() -> Any:
         async with node_client(home, node) as client:
-            return await client.get_task(task_id), await client.list_payments(task_id)
+            full_id = await complete_task_id(client, task_id)
+            return await client.get_task(full_id), await client.list_payments(full_id)
 
     view, payments = run_async(question())
     if as_json:

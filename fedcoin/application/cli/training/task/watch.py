@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fedcoin.application.cli.shared.connect import node_client, run_async
+from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, complete_task_id
 from fedcoin.application.cli.shared.options import (
-    HASH,
     example,
     home_option,
     json_option,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=example("fedcoin-node task watch 3c9a...41"))
-@click.argument("task_id", type=HASH, metavar="TASK")
+@click.argument("task_id", type=ID_PREFIX, metavar="TASK")
 @home_option
 @node_option
 @json_option
@@ -39,8 +39,9 @@ def watch(task_id: str, home: Home, node: str | None, as_json: bool) -> None:
         last = None
         display = nullcontext(_print_one) if as_json else task_display()
         async with node_client(home, node) as client:
+            full_id = await complete_task_id(client, task_id)
             with display as show:
-                async for view in client.watch_task(task_id):
+                async for view in client.watch_task(full_id):
                     last = view
                     show(view)
         return last
