@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from fedcoin.application.cli.root_command import cli
 from tests.support.paths import ROOT
 
-UNIT = ROOT / "deploy" / "systemd" / "fedcoin-node.service"
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 
 
 def compose() -> Any:
@@ -62,11 +62,21 @@ def test_each_role_has_a_volume_of_its_own() -> None:
     assert len(homes) == len(set(homes)) == 8
 
 
+def test_units_run_commands_of_this_program() -> None:
+    assert [unit.stem for unit in UNITS] == ["fedcoin-node", "fedcoin-signer"]
+    for unit in UNITS:
+        (line,) = re.findall(
+            r"^ExecStart=/opt/fedcoin/bin/fedcoin-node (.*)$", unit.read_text(), re.M
+        )
+        assert CliRunner().invoke(cli, [*line.split(), "--help"]).exit_code == 0, line
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    text = UNIT.read_text().replace("/opt/fedcoin/bin/fedcoin-node", sys.executable)
-    path = tmp_path / UNIT.name
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_takes_the_unit(tmp_path: Path, unit: Path) -> None:
+    text = unit.read_text().replace("/opt/fedcoin/bin/fedcoin-node", sys.executable)
+    path = tmp_path / unit.name
     path.write_text(text)
     done = verify_unit(path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -62,7 +62,7 @@ def signer(
 
     It signs no vote that contradicts an earlier one, and of transactions only those of a miner: no
     transfer, bond or campaign. What it has signed is in the home, beside the key. Run it as a user
-    of its own, and let the node's user be in that user's group.
+    of its own, with a socket in a folder that the node's user reaches by that user's group.
     """
     from fedcoin.application.signing.signed_marks import SignedMarksFile
     from fedcoin.application.signing.signer_server import SignerServer
