@@ -12,6 +12,8 @@ from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import tls_files
 from fedcoin.application.configuration.private_folders import lock_folder
 from fedcoin.application.diagnosis.finding import Finding, Level
+from fedcoin.application.signing.remote_key import RemoteKey
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 
 DAY_MS: Final = 86_400_000
@@ -64,10 +66,21 @@ def check_home(home: Home, config: NodeConfig) -> Iterator[Finding]:
     names += [config.coordinator.key] if config.coordinator.enabled else []
     for name in dict.fromkeys((*names, *home.key_names())):
         yield _check_key(home, name)
+    if config.miner.enabled and config.miner.signer:
+        yield _check_signer(config.miner.signer)
     length = len(os.fsencode(home.admin_socket.absolute()))
     if length > MAX_SOCKET_PATH_BYTES:
         text = f"the path of admin.sock has {length} bytes, more than {MAX_SOCKET_PATH_BYTES}"
         yield Finding("home", Level.WRONG, text, "move the home to a folder with a shorter path")
+
+
+def _check_signer(address: str) -> Finding:
+    try:
+        key = RemoteKey(address)
+    except RefusalError as refusal:
+        advice = "start it (`fedcoin-node signer`), and let this user reach its socket"
+        return Finding("signer", Level.WRONG, refusal.message, advice)
+    return Finding("signer", Level.OK, f"{address} signs for {format_address(key.address)}")
 
 
 def is_locked(home: Home) -> bool:

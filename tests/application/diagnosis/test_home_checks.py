@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedcoin.application.certificates import authority, certificate_files
 from fedcoin.application.certificates.authority import Lifetime
-from fedcoin.application.configuration.config import NodeConfig, TlsConfig
+from fedcoin.application.configuration.config import MinerConfig, NodeConfig, TlsConfig
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.diagnosis.finding import Level
 from fedcoin.application.diagnosis.home_checks import (
@@ -108,3 +108,10 @@ def test_plaintext_to_other_machines_is_a_warning(home: Home) -> None:
     assert found.level is Level.WARNING
     (found,) = check_certificates(home, NodeConfig(), unix_ms())
     assert found.level is Level.OK
+
+
+def test_a_signer_that_is_away(home: Home, tmp_path: Path) -> None:
+    miner = MinerConfig(enabled=True, signer=f"unix:{tmp_path}/none.sock")
+    (found,) = (one for one in check_home(home, NodeConfig(miner=miner)) if one.subject == "signer")
+    assert (found.level, "none.sock" in found.text) == (Level.WRONG, True)
+    assert "fedcoin-node signer" in found.advice
