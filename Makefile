@@ -73,7 +73,7 @@ OLDEST_PYTHON ?= $(firstword $(shell for p in python3.10 $(HOME)/.pyenv/versions
 # Compiled, as pip does: else each process might compile TensorFlow's 1,800 modules.
 OLDEST_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python
 test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dependencies
-	$(BIN)/uv venv --quiet --clear --python $(OLDEST_PYTHON) $(OLDEST)
+	$(BIN)/uv venv --quiet --clear --seed --python $(OLDEST_PYTHON) $(OLDEST)
 	$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
 		--no-header --no-annotate --output-file $(OLDEST)/versions.txt pyproject.toml
 	$(OLDEST_INSTALL) --requirement $(OLDEST)/versions.txt --requirement pyproject.toml --extra test

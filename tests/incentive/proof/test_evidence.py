@@ -169,14 +169,14 @@ def test_evidence_of_another_miner_or_challenge_is_refused() -> None:
 def test_a_large_tree_is_built_and_verified_quickly(schedule: int) -> None:
     plan = make_plan(schedule, 100, size=2_000, max_samples=2_500)
     utilities = np.random.default_rng(5).integers(0, 2_001, size=(2_500, plan.leaf_length))
-    started = time.perf_counter()
+    started = time.process_time()  # Other programs take nothing of it.
     tree = build_evidence_tree(plan, utilities, 1_900, 200)
-    built = time.perf_counter()
+    built = time.process_time()
     evidence = tree.prove(draw_challenged_leaves(CHALLENGE, plan.public_key, 2_500, 44))
     verify_evidence(evidence, plan, CHALLENGE, 44)
-    # Measured: 0.1 s and 0.01 s; the rest is for busy machines.
+    # Measured: 0.1 s and 0.01 s; the rest is for slow machines.
     assert built - started < 2
-    assert time.perf_counter() - built < 1
+    assert time.process_time() - built < 1
     assert evidence.ByteSize() < 100_000
 
 

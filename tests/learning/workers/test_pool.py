@@ -17,7 +17,7 @@ from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.evaluation.dense_evaluator import MAX_WEIGHT_BYTES
 from fedcoin.learning.evaluation.job import ExampleShare, UtilityJob
 from fedcoin.learning.model.aggregation import federated_average
-from fedcoin.learning.workers import jobs
+from fedcoin.learning.workers import batch_sizer, jobs
 from fedcoin.learning.workers.batch_sizer import BATCH_SECONDS, FIRST_BATCH, MAX_GROWTH
 from fedcoin.learning.workers.executors import LocalWorker
 from fedcoin.learning.workers.pool import WorkerPool
@@ -49,6 +49,10 @@ def job(tmp_path: Path) -> UtilityJob:
     base, *updates = (random_weights(SPEC, seed) for seed in range(6))
     x, y = evaluation(SPEC, 360)
     return write_job(tmp_path / "task", SPEC, base, updates, x, y)
+
+
+UNHURRIED_SECONDS = 600.0
+"""With batches of this length, their sizes do not depend on how busy the machine is."""
 
 
 @pytest.fixture
@@ -162,30 +166,30 @@ async def test_a_job_with_missing_files_affects_no_other(
     assert caught.value.code is LearningCode.UNKNOWN_JOB
 
 
-async def test_batches_grow_with_the_pace_and_their_time_is_bounded(long_job: UtilityJob) -> None:
+async def test_the_time_of_batches_is_bounded(long_job: UtilityJob) -> None:
     executor = RecordingExecutor(2)
     pool = WorkerPool(executor=executor)
     rows = all_coalitions(13)
     try:
         await pool.open_job(long_job)
         times, start = [], 0
-        while start < 800:
+        while start < 400:
             size = pool.batch_size(long_job.job_id)
             started = time.monotonic()
             await pool.evaluate(long_job.job_id, rows[start : start + size])
             times.append((size, time.monotonic() - started))
             start += size
         assert executor.sizes == [size for size, _ in times for _ in range(2)]
-        sizes = [size for size, _ in times]
-        assert sizes[0] == FIRST_BATCH < sizes[1] <= MAX_GROWTH * FIRST_BATCH
-        assert max(sizes) > 2 * MAX_GROWTH
         # Most of them: another program may have the processor during one of them.
         assert np.median([seconds for _, seconds in times]) < 2 * BATCH_SECONDS
     finally:
         await pool.stop()
 
 
-async def test_a_request_of_any_length_is_cut_into_batches(long_job: UtilityJob) -> None:
+async def test_a_request_of_any_length_is_cut_into_batches(
+    long_job: UtilityJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_sizer, "BATCH_SECONDS", UNHURRIED_SECONDS)
     executor = RecordingExecutor(2)
     pool = WorkerPool(executor=executor)
     rows = all_coalitions(13)[:250]
@@ -194,9 +198,8 @@ async def test_a_request_of_any_length_is_cut_into_batches(long_job: UtilityJob)
         counts = await pool.evaluate(long_job.job_id, rows)
         sizes = executor.sizes[::2]
         assert sizes == executor.sizes[1::2]  # both workers count every batch
-        assert sum(sizes) == 250
-        assert sizes[0] == FIRST_BATCH
-        assert all(later <= MAX_GROWTH * max(sizes[:k]) for k, later in enumerate(sizes) if k)
+        assert sizes == [2, 16, 128, 104]
+        assert sizes[:2] == [FIRST_BATCH, MAX_GROWTH * FIRST_BATCH]
         expected = jobs.load_evaluator(long_job).evaluate(rows)
         assert abs(counts - expected).max() <= 1
         await pool.close_job(long_job.job_id)
@@ -284,7 +287,7 @@ async def test_callers_take_turns(long_job: UtilityJob) -> None:
         asked = asyncio.create_task(pool.evaluate(long_job.job_id, rows))
         await until(lambda: len(executor.batches) > 2)
         num_batches = len(executor.batches)
-        await pool.evaluate(long_job.job_id, rows[-2:])
+        await pool.evaluate(long_job.job_id, rows[-1:])
         assert len(executor.batches) <= num_batches + 2
         assert not asked.done()
         asked.cancel()
@@ -292,7 +295,8 @@ async def test_callers_take_turns(long_job: UtilityJob) -> None:
         await pool.stop()
 
 
-async def test_counts_are_bounded(job: UtilityJob) -> None:
+async def test_counts_are_bounded(job: UtilityJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_sizer, "BATCH_SECONDS", UNHURRIED_SECONDS)
     pool = WorkerPool(executor=(executor := RecordingExecutor()), max_counts=8)
     rows = all_coalitions(5)
     try:
