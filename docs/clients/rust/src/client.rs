@@ -124,6 +124,16 @@ impl Client {
     /// Yields the events of each block from a height on, in order and without a gap; 0 means the next new block. When the
     /// stream breaks, it calls again with growing pauses and continues behind the last block.
     pub fn watch(&self, from_height: u64) -> impl Stream<Item = Result<WatchEventsResponse>> + '_ {
+        self.watch_addresses(from_height, Vec::new())
+    }
+
+    /// Yields the events of the blocks that concern one of up to 16 addresses, with these events alone, and of each
+    /// hundredth block; else like `watch`. No addresses: all events of all blocks.
+    pub fn watch_addresses(
+        &self,
+        from_height: u64,
+        addresses: Vec<String>,
+    ) -> impl Stream<Item = Result<WatchEventsResponse>> + '_ {
         try_stream! {
             // A height of its own: a stream that breaks before its first block must not skip one.
             let mut next = match from_height {
@@ -132,7 +142,7 @@ impl Client {
             };
             let mut pause = Pause::default();
             loop {
-                let opened = self.node.clone().watch_events(WatchEventsRequest { from_height: next, ..Default::default() }).await;
+                let opened = self.node.clone().watch_events(WatchEventsRequest { from_height: next, addresses: addresses.clone() }).await;
                 let mut events = match opened.map_err(Error::from) {
                     Ok(events) => events.into_inner(),
                     Err(error) if error.is_passing() => {

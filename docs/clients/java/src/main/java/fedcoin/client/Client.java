@@ -143,6 +143,18 @@ public final class Client implements AutoCloseable {
    * @param wantsMore takes each block's events, and returns false to end.
    */
   public void watch(long fromHeight, Predicate<WatchEventsResponse> wantsMore) throws InterruptedException {
+    watch(fromHeight, List.of(), wantsMore);
+  }
+
+  /**
+   * Passes on the events of the blocks that concern one of up to 16 addresses, with these events alone, and of each
+   * hundredth block; else like {@link #watch(long, Predicate)}.
+   *
+   * @param addresses as people write them; none for all events of all blocks.
+   * @param wantsMore takes each block's events, and returns false to end.
+   */
+  public void watch(long fromHeight, List<String> addresses, Predicate<WatchEventsResponse> wantsMore)
+      throws InterruptedException {
     // A height of its own: a stream that breaks before its first block must not skip one.
     long[] next = {fromHeight > 0 ? fromHeight : persistently(this::status).getHeight() + 1};
     persistently(
@@ -150,7 +162,7 @@ public final class Client implements AutoCloseable {
           Context.CancellableContext context = Context.current().withCancellation();
           Context previous = context.attach();
           try {
-            var request = WatchEventsRequest.newBuilder().setFromHeight(next[0]).build();
+            var request = WatchEventsRequest.newBuilder().setFromHeight(next[0]).addAllAddresses(addresses).build();
             for (Iterator<WatchEventsResponse> events = node.watchEvents(request); events.hasNext(); ) {
               WatchEventsResponse found = events.next();
               next[0] = found.getBlock().getHeight() + 1;
