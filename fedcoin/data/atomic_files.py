@@ -80,3 +80,16 @@ def publish_file(part: Path, path: Path) -> None:
     part.unlink(missing_ok=True)
     sync_folder(path.parent)
     reach(Failpoint.FILE_DONE, path.name)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write a file that somebody may want to keep.
+
+    Args:
+        path: The file that is to be written.
+
+    Raises:
+        FileExistsError: There is a file or folder of this name.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists: name a file that does not")

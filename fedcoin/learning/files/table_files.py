@@ -95,8 +95,7 @@ def _read_csv(path: Path, label: str) -> ExampleTable:
                     f"has {len(row)} cells in row {num_rows} below the header, which names "
                     f"{len(names)} columns",
                 )
-            if num_rows * len(names) > MAX_NUMBERS:
-                raise unreadable(path, f"has more than {MAX_NUMBERS} cells; divide the table")
+            _check_size(path, num_rows * len(names))
             labels.append(row.pop(place).strip())
             rows.append(row)
             if len(rows) == _ROWS:
@@ -168,8 +167,7 @@ def _read_parquet(path: Path, label: str) -> ExampleTable:
     with refusing_damage(path, "a Parquet file"), parquet.ParquetFile(path) as file:
         names = [str(name) for name in file.schema_arrow.names]
         place = _find_label(path, names, label)
-        if file.metadata.num_rows * len(names) > MAX_NUMBERS:
-            raise unreadable(path, f"has more than {MAX_NUMBERS} cells; divide the table")
+        _check_size(path, file.metadata.num_rows * len(names))
         # Other columns, such as pandas' index, would be examples' numbers.
         content = file.read()
         columns = [name for name in names if name != names[place]]
@@ -206,6 +204,11 @@ def _to_column(path: Path, column: Any, name: str) -> npt.NDArray[np.float64]:
         )
     numbers: npt.NDArray[np.float64] = column.to_numpy().astype(np.float64)
     return numbers
+
+
+def _check_size(path: Path, num_cells: int) -> None:
+    if num_cells > MAX_NUMBERS:
+        raise unreadable(path, f"has more than {MAX_NUMBERS} cells; divide the table")
 
 
 def _find_label(path: Path, names: Sequence[str], label: str) -> int:

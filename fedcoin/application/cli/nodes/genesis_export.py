@@ -106,10 +106,9 @@ def export(
     escrow become balances; burned coins are left out. Nonces, tasks, campaigns and blocks are not
     taken over. From one block and with the same options, every home writes the same bytes.
     """
-    from fedcoin.data.atomic_files import replace_file
+    from fedcoin.data.atomic_files import refuse_existing, replace_file
 
-    if file.exists():
-        raise FileExistsError(f"{file} exists: name a file that does not")
+    refuse_existing(file)
     old = home.genesis()
     home.refuse_without_chain()
     height, time_ms, owners = _read_owners(home, old, height)

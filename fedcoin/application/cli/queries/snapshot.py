@@ -55,13 +55,12 @@ def create(file: Path, home: Home, as_json: bool) -> None:
     """Write the snapshot of a home's latest block to FILE. The node may be running."""
     from fedcoin.contract.blocks.validator_history import ValidatorHistory
     from fedcoin.contract.snapshots.writer import write_snapshot
-    from fedcoin.data.atomic_files import publish_file
+    from fedcoin.data.atomic_files import publish_file, refuse_existing
     from fedcoin.data.storage.chain_store import ChainStore
 
     genesis = home.genesis()
     home.refuse_without_chain()
-    if file.exists():
-        raise FileExistsError(f"{file} exists: name a file that does not")
+    refuse_existing(file)
     part = file.with_name(file.name + ".part")
     part.unlink(missing_ok=True)
     with ChainStore.open(home.chain_path, genesis) as store, store.open_state_view() as state:
