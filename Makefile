@@ -144,7 +144,7 @@ metrics-table: $(DEVELOPMENT) ## Write the table of metrics in docs/OPERATIONS.m
 error-codes: $(DEVELOPMENT) ## Write the list of error codes in docs/API.md
 	PYTHONPATH=. $(BIN)/python scripts/tools/write_error_codes.py
 
-model-classes: $(DEVELOPMENT) ## Write the tables of Keras classes in docs/MODELS.md
+model-classes: $(DEVELOPMENT) ## Write the tables of Keras classes and tested models in docs/MODELS.md
 	PYTHONPATH=. $(BIN)/python scripts/tools/write_model_classes.py
 
 proto: $(BUILD) ## Generate the gRPC stubs afresh

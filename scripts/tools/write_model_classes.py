@@ -1,4 +1,4 @@
-"""Write the tables of Keras classes into docs/MODELS.md, or check that they are up to date.
+"""Write the tables of Keras classes and of tested models into docs/MODELS.md, or check them.
 
 Usage: `python scripts/tools/write_model_classes.py [--check]`. With `--check` nothing is written,
 and the exit status is 1 when the page would change.
@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from fedcoin.learning.model.keras_classes import ADVICE, CLASSES
+from scripts.tools.model_counts import render_counts
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/MODELS.md"
 
-BEGIN = "<!-- Keras classes: written by `make model-classes` -->"
-END = "<!-- end of the Keras classes -->"
+BEGIN = "<!-- {}: written by `make model-classes` -->"
+END = "<!-- end of the {} -->"
 
 
 def render_classes() -> str:
@@ -30,6 +31,23 @@ def render_classes() -> str:
     return "\n".join(lines)
 
 
+def replace_section(text: str, name: str, tables: str) -> str:
+    """Replace what is between two comments.
+
+    Args:
+        text: The page.
+        name: The section's name in its comments.
+        tables: What comes between them.
+
+    Returns:
+        The page with the section.
+    """
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
+
+
 def main() -> int:
     """Write or check the page.
 
@@ -37,9 +55,8 @@ def main() -> int:
         The exit status: 1 when `--check` finds another page than would be written.
     """
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    updated = f"{before}{BEGIN}\n\n{render_classes()}\n\n{END}{after}"
+    updated = replace_section(text, "Keras classes", render_classes())
+    updated = replace_section(updated, "models that are tested", render_counts())
     if "--check" in sys.argv[1:]:
         return int(updated != text)
     PAGE.write_text(updated, encoding="utf-8")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.keras_zoo.entries import CLASSES, Entry
+import numpy as np
+
+from tests.support.keras_zoo.entries import CLASSES, Entry, draw_inputs
 
 _APPLICATIONS = {
     "MobileNet": {"alpha": 0.25}, "MobileNetV2": {"alpha": 0.35}, "MobileNetV3Small": {},
@@ -22,11 +24,29 @@ def _of_applications() -> Iterator[Entry]:
 
         def build(keras: Any, name: str = name, given: Any = given, side: int = side) -> Any:
             keras.backend.clear_session()
-            return getattr(keras.applications, name)(
+            model = getattr(keras.applications, name)(
                 weights=None, input_shape=(side, side, 3), classes=CLASSES, **given
             )
+            _adapt(model, side)
+            return model
 
         yield Entry(name, "applications", build, "pixels", input_side=side)
+
+
+def _adapt(model: Any, side: int) -> None:
+    """Give batch normalisations the means and variances of some images, as training does.
+
+    With the first ones, 0 and 1, what a deep network computes hardly depends on the image, and all
+    coalitions would have the same count of right answers.
+    """
+    layers = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    if layers:
+        model(draw_inputs("pixels", (side, side, 3), 16, np.random.default_rng(4)), training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def list_applications() -> list[Entry]:

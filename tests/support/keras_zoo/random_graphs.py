@@ -9,6 +9,9 @@ from typing import Any
 
 from tests.support.keras_zoo.entries import CLASSES, Entry
 
+COUNT = 100
+"""How many of them are tested."""
+
 _INPUTS = ((12,), (8, 8, 3), (9, 5))
 _ACTIVATIONS = (
     "relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "softplus", "softsign",

@@ -8,10 +8,8 @@ import pytest
 
 from fedcoin.learning.model import keras_runtime
 from tests.support.keras_zoo.entries import Entry
-from tests.support.keras_zoo.random_graphs import list_random_graphs
+from tests.support.keras_zoo.random_graphs import COUNT, list_random_graphs
 from tests.support.keras_zoo.valuation import value_entry
-
-COUNT = 100
 
 
 @pytest.mark.slow
