@@ -15,6 +15,7 @@ from fedcoin.contract.views import message_to_json, transaction_view
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.merkle import leaf_hash
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import decode_receipt
 from fedcoin.data.messages.transactions import (
@@ -23,6 +24,7 @@ from fedcoin.data.messages.transactions import (
     decode_stored_transaction,
 )
 from fedcoin.data.messages.updates import decode_update
+from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import (
     PAYMENT_KIND_AGGREGATION,
     PAYMENT_KIND_MINING,
@@ -116,7 +118,8 @@ class CampaignReader:
             The block as a campaign's file holds it; None when nothing in it is of the campaign.
 
         Raises:
-            RefusalError: MALFORMED when a receipt or a signed update cannot be read.
+            RefusalError: MALFORMED when a receipt or a signed update cannot be read; BAD_PROOF when
+                a payment is for a task, an update or a commitment that was left out.
         """
         sent = [self._transaction(leaf, header) for leaf in transactions]
         done = [self._receipt(leaf, header) for leaf in receipts]
@@ -252,14 +255,21 @@ class CampaignReader:
     def _pay(self, payment: PaymentReceipt) -> None:
         if payment.kind in _FROM_THE_BUDGET:
             self._paid += payment.amount
+        if not payment.task_id:
+            return
+        # Else a file could hide who was paid, and for what, behind sums that are whole.
+        address = format_address(payment.address) if payment.address else ""
         task = self._tasks.get(payment.task_id)
-        if task and payment.kind == PAYMENT_KIND_TRAINING:
-            if payment.address in task["updates"]:
-                task["updates"][payment.address]["paid"] += payment.amount
-        elif task and payment.kind == PAYMENT_KIND_MINING:
-            address = format_address(payment.address)
-            if address in task["miners"]:
-                task["miners"][address]["paid"] += payment.amount
+        if task is None:
+            raise _left_out("task " + payment.task_id.hex(), payment)
+        if payment.kind == PAYMENT_KIND_TRAINING:
+            if payment.address not in task["updates"]:
+                raise _left_out(f"the update of {address}", payment)
+            task["updates"][payment.address]["paid"] += payment.amount
+        elif payment.kind == PAYMENT_KIND_MINING:
+            if address not in task["miners"]:
+                raise _left_out(f"the commitment of {address}", payment)
+            task["miners"][address]["paid"] += payment.amount
 
     def _enter(self, entered: TaskReceipt, header: BlockHeader) -> None:
         name = TaskPhase.Name(entered.phase).removeprefix("TASK_PHASE_").lower()
@@ -273,3 +283,12 @@ class CampaignReader:
         pairs = zip(task["updates"].values(), settlement.mean_shapley_nano, strict=False)
         for update, value in pairs:
             update["value_nano"] = value
+
+
+def _left_out(what: str, payment: PaymentReceipt) -> RefusalError:
+    return RefusalError(
+        NetworkCode.BAD_PROOF,
+        f"{payment.amount} sap are paid for {what}, which the file leaves out: ask for a whole file"
+        " (`fedcoin-node campaign export`)",
+        field="receipts",
+    )

@@ -11,17 +11,20 @@ from typing import Any
 
 import pytest
 
+from fedcoin.application.verification.campaign_reader import CampaignReader, Leaf
 from fedcoin.application.verification.campaign_record import (
     CHECK,
     build_record,
     check_record,
 )
 from fedcoin.application.verification.proof_file import check_file
+from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.v1.transaction_pb2 import CloseCampaign
+from tests.conftest import ReportAttack
 from tests.support.genesis import FDC, make_genesis
 from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import LedgerCampaign, additive
@@ -152,6 +155,43 @@ def test_what_is_hidden_is_missed_in_the_sums(exported: Any) -> None:
     address = hidden["payment"]["address"]
     next(u for u in summary["tasks"][0]["updates"] if u["address"] == address)["paid"] = 0
     assert check(forged, genesis).summary["not_paid"] == amount
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("action", ["open_task", "commit_shapley"])
+def test_what_was_paid_for_cannot_be_hidden(
+    exported: Any, action: str, report_attack: ReportAttack
+) -> None:
+    """Without the opening or a commitment, all of the budget would still be there."""
+    record, genesis, job = exported
+    with pytest.raises(RefusalError, match="leaves out") as caught:
+        read_without(action, record, genesis, job.campaign_id)
+    assert caught.value.code.name == "BAD_PROOF"
+    report_attack(
+        f"hide a task from an auditor: write the campaign's file without its `{action}`",
+        "a file that is valid, whose sums are whole, and that names nobody who was paid",
+        "`BAD_PROOF`: the payment names what is left out",
+    )
+
+
+def read_without(action: str, record: dict[str, Any], genesis: Genesis, campaign_id: bytes) -> None:
+    """Read a file of which all transactions with an action are replaced by their hashes."""
+    reader, trust = CampaignReader(campaign_id, genesis), TrustPath(genesis)
+    for block in record["blocks"]:
+        transactions = [
+            Leaf(leaf_of(item).hash) if item.get("action") == action else leaf_of(item)
+            for item in block["transactions"]
+        ]
+        header, certificate = (bytes.fromhex(block[name]) for name in ("header", "certificate"))
+        decoded = trust.check_certified(header, certificate)
+        receipts = [leaf_of(item) for item in block["receipts"]]
+        reader.read(header, decoded, certificate, transactions, receipts)
+
+
+def leaf_of(item: dict[str, Any]) -> Leaf:
+    return (
+        Leaf(bytes.fromhex(item["leaf"])) if "leaf" in item else Leaf.of(bytes.fromhex(item["raw"]))
+    )
 
 
 def test_other_networks_and_formats(exported: Any) -> None:
