@@ -35,7 +35,7 @@ async def crowd(target: str, method: str, *, whole: bool) -> None:
                 await asyncio.gather(*(call.write(b"") for call in calls), return_exceptions=True)
             await asyncio.sleep(0.1)
         print("ready", sum(not call.done() for call in calls), flush=True)
-        await asyncio.sleep(120)
+        await asyncio.sleep(600)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ import pytest
 from fedcoin.application.node.voting.late_votes import LATE_HEIGHTS, LateVotes
 from fedcoin.consensus.effects import Equivocation, ForwardMessage
 from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.consensus.height_vote_set import ROUNDS_AHEAD
 from fedcoin.consensus.tendermint_engine import TendermintEngine
 from fedcoin.consensus.timers import Timeouts
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.votes import PREVOTE, Vote, sign_vote
+from tests.conftest import ReportAttack
 from tests.support.keys import MINERS, STRANGER
 
 VALIDATORS = tuple(Validator(key.address, key.public_key, 1) for key in MINERS)
@@ -48,3 +50,24 @@ def test_heights_that_are_not_kept_and_strangers_count_for_nothing() -> None:
     with pytest.raises(RefusalError) as refused:
         late.count(stranger)
     assert refused.value.code is ConsensusCode.NOT_A_VALIDATOR
+
+
+@pytest.mark.attack
+def test_a_validator_fills_no_memory_with_votes_for_decided_heights(
+    report_attack: ReportAttack,
+) -> None:
+    late = LateVotes()
+    for height in range(1, LATE_HEIGHTS + 1):
+        late.end_height(engine(height))
+    kept = 0
+    for round in range(60):
+        given = sign_vote(PREVOTE, 7, round, b"h" * 32, MINERS[0], b"g" * 32)
+        kept += len(late.count(given))
+    # Beside these, the vote of the latest round replaces the one before.
+    assert kept == ROUNDS_AHEAD + 1
+    report_attack(
+        "as a validator send votes of thousands of rounds for each of the last 32 heights",
+        "no more than now",
+        f"{2 * kept} votes of a height are kept and passed on, and the latest one: 15 KiB, for all"
+        " heights 0.5 MiB",
+    )
