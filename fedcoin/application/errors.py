@@ -201,6 +201,11 @@ class ApplicationCode(str, Enum):
     """The client's updates have made the model much worse in earlier rounds of the campaign.
 
     Look at your data and its labels; who runs the campaign can raise `coordinator.max_harm`."""
+    HARMFUL_UPDATE = "HARMFUL_UPDATE"
+    """The update alone makes the round's model much worse, so that the coordinator refuses it.
+
+    Look at your data's labels and scale, or hand in a smaller change: fewer epochs, or a lower
+    learning rate. Who runs the campaign can raise `coordinator.max_update_harm`."""
     NOT_LISTED = "NOT_LISTED"
     """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
 

@@ -7,6 +7,7 @@ paid (the coordinator and the chain).
 * `trainer`: one client of one coordinator. `local_training`: its work in a round, by the built-in
   trainer or by a program of the client's (`own_program`, `program_process`).
 * `fetched_model`: the campaign's model, and its frozen weights on disk.
+* `handing_in`: how an update is handed in, and a smaller one where it is refused as harmful.
 * `protection_check`: whether only one side speaks TLS.
 * `round_payments`: what becomes of its updates.
 * `privacy_ledger`: what training with differential privacy has spent, on disk.

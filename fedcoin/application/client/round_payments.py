@@ -25,6 +25,11 @@ LATE_CODES: Final = frozenset(
 """Codes with which a coordinator refuses an update that comes too late for its round."""
 
 
+MAX_HARMFUL_ROUNDS: Final = 2
+"""After so many rounds in which all was refused as harmful, a client leaves: its data do not fit,
+or the coordinator keeps the weights for nothing."""
+
+
 class RoundStatus(str, Enum):
     """What became of a client's update of a round."""
 
@@ -66,6 +71,7 @@ class RoundPayments:
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
         self._begun: set[int] = set()
+        self._num_harmful = 0
         self._payments: dict[int, RoundPayment] = {}
 
     def listed(self) -> tuple[RoundPayment, ...]:
@@ -90,9 +96,13 @@ class RoundPayments:
 
         Raises:
             RpcError: `error` again, when it is for another reason than that the update came too
-                late or was submitted before.
+                late or was submitted before, or is too harmful for the first time.
         """
-        if error.code == ApplicationCode.ALREADY_SUBMITTED.name:
+        is_harmful = error.code == ApplicationCode.HARMFUL_UPDATE.name
+        self._num_harmful += is_harmful
+        if is_harmful and self._num_harmful >= MAX_HARMFUL_ROUNDS:
+            raise error
+        if is_harmful or error.code == ApplicationCode.ALREADY_SUBMITTED.name:
             self._report(f"round {number}: not accepted: {error.message}")
         elif error.code in LATE_CODES:
             self.note_late(number, num_samples, error.message)

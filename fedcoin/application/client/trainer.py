@@ -18,6 +18,7 @@ from typing import Final
 import grpc
 
 from fedcoin.application.client.fetched_model import MAX_ARTIFACT_BYTES, FetchedModel
+from fedcoin.application.client.handing_in import UpdateSigner, hand_in
 from fedcoin.application.client.left_out_guard import LeftOutGuard
 from fedcoin.application.client.local_training import LocalTraining
 from fedcoin.application.client.own_program import OwnProgram, RoundWork
@@ -27,11 +28,10 @@ from fedcoin.application.client.receipt_folder import ReceiptFolder, check_recei
 from fedcoin.application.client.round_payments import LATE_CODES, RoundPayment, RoundPayments
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.artifacts.manifest import compute_artifact_id
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.messages.updates import Update, decode_update, sign_update
+from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.training_plan import decode_training_plan
@@ -139,6 +139,7 @@ class Trainer:
         self._late: set[int] = set()
         self._results = RoundPayments(report)
         self._last_ended = 0
+        self._part = 1.0
 
     @property
     def pid(self) -> int:
@@ -287,26 +288,22 @@ class Trainer:
             campaign_id=change.campaign_id,
             round=change.round,
             base=change.base,
-            update=compute_artifact_id(trained.weights),
             num_samples=trained.num_samples,
             address=self._key.address,
             name=self._name,
             privacy=trained.privacy,
         )
-        signed = sign_update(update, self._key, self._genesis_hash)
+        send = UpdateSigner(update, self._key, self._genesis_hash)
         try:
-            # Announced first, so that a copy of the upload cannot be announced before it.
-            await client.announce_update(signed)
-            await client.upload_artifact(trained.weights)
-            receipt = await client.submit_update(signed)
+            handed = await hand_in(client, send, trained.weights, self._report, self._part)
         except RpcError as error:
             self._results.note_refusal(error, change.round, trained.num_samples)
             if error.code in LATE_CODES:
                 self._late.add(change.round)
         else:
-            handed_in = decode_update(signed, self._genesis_hash)
-            self._handed_in[change.round] = handed_in
-            await self._keep_receipt(receipt, handed_in, trained.weights)
+            handed_in = decode_update(handed.signed, self._genesis_hash)
+            self._part, self._handed_in[change.round] = handed.part, handed_in
+            await self._keep_receipt(handed.receipt, handed_in, handed.weights)
             seconds = time.monotonic() - began
             self._report(f"round {change.round}: handed in after {seconds:.1f} s")
         self._done.add(change.round)

@@ -74,6 +74,12 @@ class CoordinatorConfig:
         "A client is left out whose harm, less its part of what the model gained, costs more than "
         "this part of the training budget to undo.",
     )
+    max_update_harm: float = setting(
+        1.0,
+        real(0, 1),
+        "An update is refused whose model alone is worth less than the round's base model by more "
+        "than this part of it; 1: none is. 0.3 suits clients with data alike, 0.8 any others.",
+    )
     join_seconds: float = setting(
         600.0, real(0.1, 86_400), "How long a round waits for clients to join, in seconds."
     )

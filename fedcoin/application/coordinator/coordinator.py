@@ -27,7 +27,7 @@ from fedcoin.application.coordinator.campaign_end import explain_giving_up, find
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
 from fedcoin.application.coordinator.fixed_settings import check_fixed
-from fedcoin.application.coordinator.gathering import RoundGathering
+from fedcoin.application.coordinator.gathering import RoundGathering, check_harm_alone
 from fedcoin.application.coordinator.initial_artifacts import prepare_campaign, upload_first
 from fedcoin.application.coordinator.resumption import check_resumable, find_task_of_clients
 from fedcoin.application.coordinator.round_record import RoundRecord, summarise
@@ -367,10 +367,13 @@ class Coordinator:
         self.campaign.pending = raw
         await self._file.save(self.campaign)
 
-    async def _check_weights(self, model: Path, update: Path) -> None:
+    async def _check_weights(self, update: bytes) -> None:
+        campaign, store = self.campaign, self._store
+        model, weights = store.path(campaign.model), store.path(update)
         await self._workers.run(
-            "while checking an update", job_checks.check_update_file, model, update
+            "while checking an update", job_checks.check_update_file, model, weights
         )
+        await check_harm_alone(self._config, campaign, store, self._workers, update)
 
     def _sign_receipt(self, update: Update) -> SignedReceipt:
         return sign_receipt(update, self._clock_ms(), self._key, self._chain.genesis_hash)

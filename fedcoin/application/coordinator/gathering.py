@@ -1,4 +1,4 @@
-"""The first half of a round: waiting for clients, and for their updates.
+"""The first half of a round: waiting for clients, and for their updates, which are checked.
 
 How long it waits is the coordinator's alone: neither the chain nor the clients know these times.
 """
@@ -11,11 +11,51 @@ from fedcoin.application.configuration.coordinator_config import CoordinatorConf
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.clients_file import follow_clients_file
+from fedcoin.application.coordinator.participation import check_lone_update
 from fedcoin.application.coordinator.round_service import RoundService
 from fedcoin.application.wallet.delivery import Delivery
+from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
 from fedcoin.data.plurals import format_count
+from fedcoin.learning.evaluation.lone_updates import build_lone_job
+from fedcoin.learning.measures.terms import NAMES, largest_utility
+from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
+
+
+async def check_harm_alone(
+    config: CoordinatorConfig,
+    campaign: Campaign,
+    store: ArtifactStore,
+    workers: WorkerPool,
+    update: bytes,
+) -> None:
+    """Check before a receipt is signed that an update does not ruin the round's model by itself.
+
+    Args:
+        config: The measure, and `max_update_harm`.
+        campaign: The campaign, in a round.
+        store: Holds the artifacts of both.
+        workers: Evaluate, in a process of their own.
+        update: The artifact id of the update's weights, 32 bytes, which fit the model.
+
+    Raises:
+        RefusalError: HARMFUL_UPDATE when it does.
+        WorkerError: The worker process died twice.
+    """
+    if config.max_update_harm >= 1:
+        return
+    utility = NAMES[config.utility]
+    job = build_lone_job(
+        store.path(campaign.model),
+        store.path(campaign.base),
+        store.path(update),
+        store.path(campaign.shard.artifact),
+        utility,
+        store.path(campaign.frozen) if campaign.frozen else None,
+    )
+    found = await workers.measure_lone_update(job)
+    check_lone_update(found, largest_utility(utility, campaign.shard.size), config.max_update_harm)
 
 
 class RoundGathering:
@@ -92,16 +132,22 @@ class RoundGathering:
             # It passed while this coordinator was down: clients get the time again.
             await self.begin_training()
         while (remaining_ms := campaign.deadline_ms - self._clock_ms()) > 0:
-            if campaign.updates and not campaign.awaited_clients():
+            if campaign.updates and not self._awaited():
                 break
             await self._service.wait_for_change(remaining_ms / 1000)
-        num_late = len(campaign.awaited_clients())
+        num_late = len(self._awaited())
         updates = campaign.end_training()
+        for address in self._service.refused_clients():
+            # It came in time: the next round waits for it.
+            campaign.clients[address].missed = False
         await self._file.save(campaign)
         received = format_count(len(updates), "update")
         late = f"; {num_late} did not come in time" if num_late else ""
         self._report(f"round {campaign.round}: {received}{late}")
         self._service.events.add_phase(campaign)
+
+    def _awaited(self) -> frozenset[bytes]:
+        return self._campaign.awaited_clients() - self._service.refused_clients()
 
     async def _apply_clients_file(self) -> None:
         changed = await follow_clients_file(

@@ -11,6 +11,11 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.client_list import ListedClient
 from fedcoin.incentive.training_reward import UNIT_NANO
+from fedcoin.learning.evaluation.lone_updates import LoneUpdate
+
+MIN_REFUSED_HARM = 0.2
+"""No update is refused for less harm, as a part of the largest utility: honest updates fall below
+half of a base model that is worth little, or is measured on few examples, by chance."""
 
 
 def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | None:
@@ -106,3 +111,30 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
             field="address",
             limit=str(-max_harm_nano),
         )
+
+
+def check_lone_update(found: LoneUpdate, largest: int, max_harm: float) -> None:
+    """Check that an update alone does not ruin the model.
+
+    Args:
+        found: The utilities of the update and of the round's base model.
+        largest: The largest utility of the measure, on the whole evaluation set.
+        max_harm: The largest part of the base model's utility that the update may cost, 0 to 1; 1
+            lets every update pass.
+
+    Raises:
+        RefusalError: HARMFUL_UPDATE when it costs more than that, and more than `MIN_REFUSED_HARM`
+            of the largest utility.
+    """
+    harm = found.base - found.alone
+    if max_harm >= 1 or harm <= max(max_harm * found.base, MIN_REFUSED_HARM * largest):
+        return
+    raise RefusalError(
+        ApplicationCode.HARMFUL_UPDATE,
+        f"the model of this update alone is {100 * harm / found.base:.0f} % worse than the round's"
+        f" base model, and the campaign takes none that is over {100 * max_harm:g} % worse: look at"
+        " your data's labels and scale, or hand in a smaller change (fewer epochs, a lower learning"
+        " rate)",
+        field="update.update",
+        limit=f"{max_harm:g}",
+    )

@@ -6,8 +6,8 @@ The campaign's state is on the disk before a client gets the reply that depends 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 from fedcoin.application.coordinator.campaign import Campaign
@@ -36,9 +36,13 @@ from fedcoin.v1 import (
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import SignedReceipt
 
-CheckWeights = Callable[[Path, Path], Awaitable[None]]
-"""Takes the files of a model and of weights; raises a RefusalError when the weights are not the
-model's."""
+CheckWeights = Callable[[bytes], Awaitable[None]]
+"""Takes the artifact id of an update's weights, 32 bytes; raises a RefusalError when they are not
+the model's, with HARMFUL_UPDATE when they ruin the round's base model."""
+
+MAX_HARMFUL_UPDATES: Final = 3
+"""How many updates of a client may be refused as harmful in a round. Each costs evaluations, and
+the round waits for the client until then."""
 
 MAX_REFUSED: Final = 1_000
 """How many clients that may not join are reported."""
@@ -56,7 +60,7 @@ class RoundService:
         campaign: The campaign; its clients and updates are changed here.
         file: Where its state is saved.
         store: Where clients upload weights.
-        check_weights: Checks the weights of an update.
+        check_weights: Checks the weights of an update, and what they do to the model.
         plan: How clients train, as they are told when they register.
         sign: Signs the receipts for accepted updates.
         report: Takes one line of text for each event worth logging.
@@ -84,6 +88,9 @@ class RoundService:
         self._utility = utility
         self._change = asyncio.Event()
         self._refused: set[bytes] = set()
+        self._harmful: Counter[tuple[int, bytes]] = Counter()
+        # One check for each client at a time: many would take the worker from the others.
+        self._checking: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Of the shard that is evaluated first: the range of all would have to be read for long.
         self._input_range = sample_input_range(store.path(campaign.shard.artifact))
         self.events = RoundEventLog()
@@ -157,9 +164,15 @@ class RoundService:
     async def submit(self, update: Update) -> SignedReceipt:
         """Implement `RoundsPort.submit`: accept a client's trained update, and sign its receipt.
 
-        Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, and with those of
-        `job_checks.check_update_file`.
+        Refuses with the codes of `Campaign.check_update`, with WEIGHTS_MISSING, with HARMFUL_UPDATE
+        and with the codes of `job_checks.check_update_file`.
         """
+        # Refused before it waits, when its client is not registered.
+        self._campaign.check_update(update)
+        async with self._checking[update.address]:
+            return await self._submit(update)
+
+    async def _submit(self, update: Update) -> SignedReceipt:
         campaign = self._campaign
         if not campaign.check_update(update):
             return self._sign(update)
@@ -169,7 +182,7 @@ class RoundService:
                 f"the weights {update.update.hex()} are not on this coordinator; upload them first",
                 field="update.update",
             )
-        await self._check_weights(self._store.path(campaign.model), self._store.path(update.update))
+        await self._check(update)
         # During the check the round may have ended, or the same update been submitted again.
         if not campaign.check_update(update):
             return self._sign(update)
@@ -183,6 +196,40 @@ class RoundService:
         )
         self._change.set()
         return self._sign(update)
+
+    async def _check(self, update: Update) -> None:
+        """Check an update's weights; refuses without a look once too many were harmful."""
+        tried = (update.round, update.address)
+        if self._harmful[tried] >= MAX_HARMFUL_UPDATES:
+            raise RefusalError(
+                ApplicationCode.HARMFUL_UPDATE,
+                f"{MAX_HARMFUL_UPDATES} updates of this client were too harmful in round"
+                f" {update.round}: go on with the next round",
+                field="update.update",
+                limit=str(MAX_HARMFUL_UPDATES),
+            )
+        try:
+            await self._check_weights(update.update)
+        except RefusalError as refusal:
+            if refusal.code is ApplicationCode.HARMFUL_UPDATE:
+                self._harmful[tried] += 1
+                client = describe_client(update.address, update.name)
+                self._report(f"round {update.round}: refused {client}: {refusal.message}")
+                self._change.set()
+            raise
+
+    def refused_clients(self) -> frozenset[bytes]:
+        """List the clients that the present round does not wait for, as their updates are harmful.
+
+        Returns:
+            Their addresses, 20 bytes each.
+        """
+        number = self._campaign.round
+        return frozenset(
+            address
+            for (refused_in, address), count in self._harmful.items()
+            if refused_in == number and count >= MAX_HARMFUL_UPDATES
+        )
 
     def check_upload(self, artifact: bytes) -> None:
         """Check that weights may be uploaded; see `Campaign.check_upload`.

@@ -22,6 +22,7 @@ from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase, Ev
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.chain_messages import build_open_campaign, compute_max_harm
 from fedcoin.application.coordinator.clients_file import follow_clients_file, read_clients_file
+from fedcoin.application.coordinator.gathering import check_harm_alone
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
 from fedcoin.application.coordinator.participation import HarmBalance
 from fedcoin.application.coordinator.resumption import check_resumable
@@ -244,19 +245,18 @@ class PaidRounds:
             For each update None, or why it is not accepted: ALREADY_SUBMITTED when its client has
             an update in this round; NOT_LISTED, LEFT_OUT, CAMPAIGN_FULL or CAMPAIGN_FINISHED when
             the client may not take part; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
-            signed for another one; STORE_FULL when the store has no room for its weights.
+            signed for another one; HARMFUL_UPDATE when it ruins the model by itself; STORE_FULL
+            when the store has no room for its weights.
         """
         taken: set[bytes] = set()
         writing: list[Awaitable[RefusalError | None]] = []
         for update, weights in updates:
-            writing.append(self._submit(update, weights, is_taken=update.address in taken))
+            writing.append(self._submit(update, weights, update.address in taken))
             taken.add(update.address)
         # Together, as each waits for the disk.
         return list(await asyncio.gather(*writing))
 
-    async def _submit(
-        self, update: Update, weights: bytes, *, is_taken: bool
-    ) -> RefusalError | None:
+    async def _submit(self, update: Update, weights: bytes, is_taken: bool) -> RefusalError | None:
         try:
             await self._accept(update, weights, is_taken=is_taken)
         except RefusalError as refusal:
@@ -268,13 +268,11 @@ class PaidRounds:
         campaign = self.campaign
         campaign.register(update.public_key)
         if is_taken or update.address in campaign.updates:
-            raise RefusalError(
-                ApplicationCode.ALREADY_SUBMITTED,
-                f"this client has submitted an update for round {campaign.round} already",
-                field="update.address",
-            )
+            what = f"this client has submitted an update for round {campaign.round} already"
+            raise RefusalError(ApplicationCode.ALREADY_SUBMITTED, what, field="update.address")
         campaign.announce(update)
         await asyncio.to_thread(self._store.put, weights)
+        await check_harm_alone(self._config, campaign, self._store, self._workers, update.update)
         campaign.accept_update(update)
 
     async def end_training(self) -> None:

@@ -13,6 +13,7 @@ what the counts are for.
 * `stacked_weights`: layers with the weights of many models, for both of these.
 * `keras_evaluator`, with `devices`: any other Keras model, by TensorFlow, or all of them on a GPU.
 * `onnx_evaluator`: any other ONNX graph, by onnxruntime.
+* `lone_updates`: what one update does beside clients that change nothing.
 * `rounded_weights`: weights with other last digits, which show what depends on rounding.
 * `float_mode`: what a worker's processor takes for zero.
 """

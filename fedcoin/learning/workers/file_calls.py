@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.evaluation.lone_updates import LoneUpdate, read_lone_update
 from fedcoin.learning.measures.near_ties import explain_ties
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import open_evaluation_set
 from fedcoin.learning.model.work import MAX_COALITION_WORK
@@ -87,6 +88,25 @@ class FileCalls:
         job = _job_of(model, weights, evaluation, utility, frozen)
         activity = f"while evaluating {weights.name}"
         return int(await self._check_slot.call(activity, jobs.measure_all, job))
+
+    async def measure_lone_update(self, job: UtilityJob) -> LoneUpdate:
+        """Measure an update alone, and the model that it was trained from.
+
+        Args:
+            job: A job of `lone_updates.build_lone_job`; it need not be open.
+
+        Returns:
+            The utilities of both.
+
+        Raises:
+            RefusalError: The code of what is wrong with the model, weights or evaluation set, such
+                as BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `jobs.load_evaluator`.
+            WorkerError: A file cannot be read, or the worker died twice.
+        """
+        activity = f"while measuring the update {job.updates[0].name}"
+        return read_lone_update(
+            await self._check_slot.call(activity, jobs.measure_lone_update, job)
+        )
 
     async def explain_ties(
         self,

@@ -29,6 +29,7 @@ from fedcoin.learning.evaluation.job import (
     UtilityJob,
     check_coalitions,
 )
+from fedcoin.learning.evaluation.lone_updates import LONE_COALITIONS
 from fedcoin.learning.evaluation.rounded_weights import change_weights
 from fedcoin.learning.measures.choice import PROBABILITY_UTILITIES, bind_measure
 from fedcoin.learning.measures.class_scores import ProbabilityProbe
@@ -188,6 +189,24 @@ def measure_all(job: UtilityJob) -> int:
         OSError: A file cannot be read.
     """
     return int(load_evaluator(job).evaluate(np.ones((1, len(job.updates)), np.bool_))[0])
+
+
+def measure_lone_update(job: UtilityJob) -> list[int]:
+    """Compute the utilities of a base and of the only update of a job (`lone_updates`).
+
+    Args:
+        job: A job of `lone_updates.build_lone_job`, whose files are loaded and checked.
+
+    Returns:
+        The utilities of `LONE_COALITIONS`.
+
+    Raises:
+        RefusalError: The code of what is wrong with the model, weights or evaluation set, such as
+            BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `load_evaluator`.
+        OSError: A file cannot be read.
+    """
+    counts = load_evaluator(job).evaluate(LONE_COALITIONS)
+    return [int(count) for count in counts]
 
 
 def check_job(

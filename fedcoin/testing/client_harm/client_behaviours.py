@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.learning.training import datasets
 from fedcoin.learning.training.partition_spec import parse_partition
@@ -25,11 +26,13 @@ HONEST = {
     "noise": "one with noise as long as its change",
     "few": "one with 20 examples",
     "label-skew": "classes by Dirichlet draws of 0.3",
+    "few-classes": "two classes each",
 }
 """Federations of honest clients, and what each of them is called in tables."""
 
-ACCOMPLICES = {"pair": 1, "late-pair": 11}
-"""Federations whose last two clients are accomplices, and from which round on they are."""
+ACCOMPLICES = {"pair": 1, "late-pair": 11, "hidden-pair": 2, "trained-pair": 2}
+"""Federations whose last two clients are accomplices, and from which round on they are. In the last
+one the harmful update answers as the base does, but for the average with others."""
 
 HARMFUL, HELPER = CLIENTS - 2, CLIENTS - 1
 """The accomplice that sinks the model, and the one that raises it again."""
@@ -56,7 +59,10 @@ def split_data(dataset: datasets.Dataset, federation: str, seed: int) -> list[Tr
     labels = dataset.y_train
     # The clients' network has no first layer that divides, as the evaluated one has.
     flat = dataset.x_train.reshape(len(labels), -1) / np.float32(dataset.inputs.model_divisor)
-    shares = draw_partition(labels, CLIENTS, seed, partition)
+    if federation == "few-classes":
+        shares = tuple(_draw_two_classes_each(labels, seed))
+    else:
+        shares = draw_partition(labels, CLIENTS, seed, partition)
     parts = [(flat[rows], labels[rows]) for rows in shares]
     x, y = parts[-1]
     if federation == "few":
@@ -91,8 +97,41 @@ def make_updates(
         # Times a positive factor the two layers answer as before, times a negative one they do not.
         turn = np.float32(_TURN * CLIENTS)
         updates[HARMFUL] = {name: value - turn * value for name, value in base.items()}
+        if federation == "trained-pair":
+            x, y = parts[HARMFUL]
+            away = train(base, (x, (y + 1) % (int(y.max()) + 1)), first + HARMFUL)
+            updates[HARMFUL] = _go_on(base, away, _TURN)
+        if federation == "hidden-pair":
+            updates[HARMFUL] = _permute_hidden(base, np.random.default_rng([seed, number, 4]))
         updates[HELPER] = {name: value + turn * value for name, value in base.items()}
     return updates
+
+
+def _go_on(base: Weights, update: Weights, factor: float) -> Weights:
+    """Change as an update does, times a factor."""
+    return {
+        name: value + np.float32(factor) * (update[name] - value) for name, value in base.items()
+    }
+
+
+def _draw_two_classes_each(labels: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
+    """Draw examples of two classes for each client; all ten classes belong to somebody."""
+    rng = np.random.default_rng([seed, 5])
+    classes = rng.permutation(2 * CLIENTS).reshape(CLIENTS, 2)
+    rows = [rng.permutation(np.flatnonzero(np.isin(labels, own))) for own in classes]
+    return [each[:MAX_EXAMPLES] for each in rows]
+
+
+def _permute_hidden(base: Weights, rng: np.random.Generator) -> Weights:
+    """Put the units of the hidden layer into another order, in which they answer the same."""
+    kernel, bias, following, last = base
+    order = rng.permutation(len(base[bias]))
+    return {
+        kernel: base[kernel][:, order],
+        bias: base[bias][order],
+        following: base[following][order],
+        last: base[last],
+    }
 
 
 def _add_noise(base: Weights, update: Weights, rng: np.random.Generator) -> Weights:

@@ -13,8 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fedcoin.application.coordinator.participation import HarmBalance
+from fedcoin.application.client.handing_in import PARTS
+from fedcoin.application.coordinator.participation import (
+    MIN_REFUSED_HARM,
+    HarmBalance,
+    check_lone_update,
+)
 from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.incentive.training_reward import UNIT_NANO, compute_payouts, is_gain
 from fedcoin.learning.model.aggregation import federated_average
@@ -22,7 +28,7 @@ from fedcoin.learning.training import datasets
 from fedcoin.shapley import estimate
 from fedcoin.testing.client_harm.client_behaviours import (
     ACCOMPLICES,
-    CLIENTS,
+    HARMFUL,
     HELPER,
     make_updates,
     split_data,
@@ -30,8 +36,15 @@ from fedcoin.testing.client_harm.client_behaviours import (
 from fedcoin.testing.measurements.evaluated_network import EvaluatedNetwork, Weights
 from fedcoin.v1 import task_pb2
 
+UPDATE_HARMS = 0.999
+"""A limit for single updates (`coordinator.max_update_harm`) with which they are measured, and
+hardly one is refused."""
+
 MAX_HARM_NANO = UNIT_NANO // 10
 """The default of `coordinator.max_harm` at the default price of a unit, in nano-utility."""
+
+_CAREFUL = tuple(k / 20 for k in range(20, 0, -1))
+# The parts of a change among which accomplices find the largest one that is not refused.
 
 FUND = 100 * SAP_PER_FDC
 """The budget for training in sap, and so the default price of a unit."""
@@ -67,6 +80,10 @@ class HarmOutcome:
     # what the harmful one had made up for before. 0 in honest federations.
     helper_paid: float
     earned_before: float
+    # How many updates honest clients handed in, and the most harm that one of them does alone, in
+    # parts of what its base is worth; updates that `MIN_REFUSED_HARM` lets pass do not count.
+    updates: int
+    worst_alone: float
 
 
 @dataclass
@@ -80,10 +97,18 @@ class _Campaign:
     accuracy: float = 0.0
     helper_paid: int = 0
     earned_before: int = 0
+    updates: int = 0
+    worst_alone: float = 0.0
 
 
 def measure_harm(
-    dataset: str, federation: str, rounds: int, campaigns: int, *, in_parts: bool
+    dataset: str,
+    federation: str,
+    rounds: int,
+    campaigns: int,
+    *,
+    in_parts: bool,
+    max_update_harm: float,
 ) -> HarmOutcome:
     """Run campaigns, and measure harm, pay and who is left out.
 
@@ -93,12 +118,13 @@ def measure_harm(
         rounds: The number of rounds.
         campaigns: The number of campaigns, each with a seed of its own.
         in_parts: Whether each round has a part of the evaluation set of its own.
+        max_update_harm: The coordinator's setting; with 1 no update is refused, or measured alone.
 
     Returns:
         What all campaigns together show.
     """
     with tempfile.TemporaryDirectory() as folder:
-        study = _HarmStudy(Path(folder), dataset, rounds if in_parts else 1)
+        study = _HarmStudy(Path(folder), dataset, rounds if in_parts else 1, max_update_harm)
         ended = [study.run(federation, seed, rounds) for seed in range(campaigns)]
     sums = [harm for one in ended for harm in one.sums.values()]
     balances = [harm for one in ended for harm in one.balance.nano.values()]
@@ -116,13 +142,16 @@ def measure_harm(
         accuracy=float(np.mean([one.accuracy for one in ended])),
         helper_paid=max(one.helper_paid for one in ended) / FUND,
         earned_before=max(one.earned_before for one in ended) / UNIT_NANO,
+        updates=sum(one.updates for one in ended),
+        worst_alone=max(one.worst_alone for one in ended),
     )
 
 
 class _HarmStudy:
     """A data set, and the network that is trained and valued on it."""
 
-    def __init__(self, folder: Path, dataset: str, num_parts: int) -> None:
+    def __init__(self, folder: Path, dataset: str, num_parts: int, max_update_harm: float) -> None:
+        self._max_update_harm = max_update_harm
         self._data = datasets.load_dataset(dataset)
         most = len(self._data.y_test)
         size = min(MAX_EVALUATION_SIZE if num_parts == 1 else num_parts * PART_SIZE, most)
@@ -136,14 +165,48 @@ class _HarmStudy:
         one = _Campaign(self._network.draw_weights(seed), HarmBalance(), {})
         for number in range(1, rounds + 1):
             updates = make_updates(federation, parts, one.base, seed, number)
-            takes_part = [k for k in range(CLIENTS) if not _is_left_out(one.balance, k)]
-            if takes_part:
-                self._settle(one, number, takes_part, [updates[k] for k in takes_part])
+            handed_in: dict[int, Weights] = {}
+            for client, update in enumerate(updates):
+                is_honest = client < HARMFUL or number < ACCOMPLICES.get(federation, rounds + 1)
+                if not _is_left_out(one.balance, client):
+                    taken = self._hand_in(one, number, update, is_honest=is_honest)
+                    handed_in |= {client: taken} if taken is not None else {}
+            if handed_in:
+                self._settle(one, number, list(handed_in), list(handed_in.values()))
             if number + 1 == ACCOMPLICES.get(federation):
                 one.earned_before = -min([0, *one.balance.nano.values()])
             if number < ACCOMPLICES.get(federation, rounds + 1):
                 one.helper_paid = 0
         return one
+
+    def _hand_in(
+        self, one: _Campaign, number: int, update: Weights, *, is_honest: bool
+    ) -> Weights | None:
+        """Hand in all of an update's change, or a part that is not refused.
+
+        Honest clients try as the program does; accomplices know the largest part that passes.
+        """
+        if self._max_update_harm >= 1:
+            return update
+        one.updates += is_honest
+        shard = (number - 1) % self._num_parts
+        for part in PARTS if is_honest else _CAREFUL:
+            step = np.float32(part)
+            sent = {
+                name: one.base[name] + step * (value - one.base[name])
+                for name, value in update.items()
+            }
+            found = self._network.measure_alone(one.base, sent, shard)
+            harm = found.base - found.alone
+            is_much = harm > MIN_REFUSED_HARM * self.evaluation_size
+            if is_honest and part == 1 and is_much:
+                one.worst_alone = max(one.worst_alone, harm / found.base)
+            try:
+                check_lone_update(found, self.evaluation_size, self._max_update_harm)
+            except RefusalError:
+                continue
+            return sent
+        return None
 
     def _settle(
         self, one: _Campaign, number: int, clients: Sequence[int], updates: Sequence[Weights]

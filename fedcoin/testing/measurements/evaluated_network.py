@@ -16,7 +16,12 @@ from fedcoin.application.coordinator.initial_artifacts import (
 )
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
-from fedcoin.learning.workers.jobs import load_evaluator
+from fedcoin.learning.evaluation.lone_updates import (
+    LoneUpdate,
+    build_lone_job,
+    read_lone_update,
+)
+from fedcoin.learning.workers.jobs import load_evaluator, measure_lone_update
 from fedcoin.v1 import task_pb2
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -97,6 +102,24 @@ class EvaluatedNetwork:
         masks = np.arange(1 << len(updates))
         coalitions = (masks[:, None] >> np.arange(len(updates))) & 1 == 1
         return load_evaluator(job).evaluate(coalitions)
+
+    def measure_alone(self, base: Weights, update: Weights, shard: int = 0) -> LoneUpdate:
+        """Measure an update alone, as a coordinator does before it signs a receipt.
+
+        Args:
+            base: The weights from which the round starts.
+            update: The weights that a client trained, by name.
+            shard: The index of the shard of the evaluation set.
+
+        Returns:
+            The right answers of the update and of the base.
+        """
+        for name, weights in {"base": base, "update-0": update}.items():
+            (self._folder / name).write_bytes(encode_tensors(weights))
+        names = ("model", "base", "update-0", f"evaluation-{shard}")
+        model, start, end, evaluation = (self._folder / name for name in names)
+        job = build_lone_job(model, start, end, evaluation, task_pb2.UTILITY_ACCURACY, None)
+        return read_lone_update(measure_lone_update(job))
 
 
 @lru_cache(maxsize=4)

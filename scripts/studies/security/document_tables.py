@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[Numbers], str]] = {
     "lookalikes": copy_tables.LOOK_ALIKES.render,
     "bridges": copy_tables.BRIDGES.render,
     "harm": harm_tables.harm,
+    "alone": harm_tables.alone,
     "accomplices": harm_tables.accomplices,
     "difficulty": difficulty_tables.difficulty,
     "samples": difficulty_tables.samples,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, CLIENTS, HONEST
 from scripts.studies.security.markdown_table import Numbers, Row, jobs_with_prefix, render_table
 
+_HARMS = {"hidden-pair": "hidden", "trained-pair": "trained"}
+# What the harmful update is in the federations in which it does not turn the model around.
+
 
 def harm(numbers: Numbers) -> str:
     """Render who of honest clients is left out.
@@ -53,24 +56,61 @@ def accomplices(numbers: Numbers) -> str:
     Raises:
         KeyError: None of the jobs ran.
     """
-    head = ["data", "accomplices from round", "left out", "made up for before, at most"]
-    head += ["the other one is paid, of the fund, at most"]
+    head = ["data", "accomplices from round", "harm", "left out", "made up for before, at most"]
+    head += [
+        "the other one is paid, of the fund, at most",
+        "with a limit of 0.3 for single updates",
+    ]
+    limited = {
+        (row["dataset"], row["federation"]): row for row in _rows(numbers, ACCOMPLICES, "alone ")
+    }
     rows = []
     for row in _rows(numbers, ACCOMPLICES):
+        federation = row["federation"]
+        with_limit = limited.get((row["dataset"], federation))
         rows.append(
             [
                 row["dataset"],
-                ACCOMPLICES[row["federation"]],
+                ACCOMPLICES[federation],
+                _HARMS.get(federation, "turns the model around"),
                 f"{row['left_out']} of {row['campaigns']}",
                 f"{row['earned_before']:.3f}",
                 f"{100 * row['helper_paid']:.0f} %",
+                f"{100 * with_limit['helper_paid']:.0f} %" if with_limit else "not measured",
             ]
         )
     return render_table(head, rows)
 
 
-def _rows(numbers: Numbers, federations: dict[str, str] | dict[str, int]) -> list[Row]:
-    rows = [row for _, row in jobs_with_prefix(numbers, "harm ")]
+def alone(numbers: Numbers) -> str:
+    """Render what honest updates cost alone.
+
+    Args:
+        numbers: The results of all jobs.
+
+    Returns:
+        A table in Markdown, with one row for each federation.
+
+    Raises:
+        KeyError: None of the jobs ran.
+    """
+    head = ["data", "five honest clients", "updates", "one alone costs of its base, at most"]
+    rows = [
+        [
+            row["dataset"],
+            HONEST[row["federation"]],
+            row["updates"],
+            f"{100 * row['worst_alone']:.0f} %" if row["worst_alone"] else "less than 20 points",
+        ]
+        for row in _rows(numbers, HONEST, "alone ")
+    ]
+    return render_table(head, rows)
+
+
+def _rows(
+    numbers: Numbers, federations: dict[str, str] | dict[str, int], prefix: str = "harm "
+) -> list[Row]:
+    rows = [row for _, row in jobs_with_prefix(numbers, prefix)]
     if not rows:
-        raise KeyError("harm")
+        raise KeyError(prefix)
     return [row for row in rows if row["federation"] in federations]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, HONEST
-from fedcoin.testing.client_harm.harm_campaigns import measure_harm
+from fedcoin.testing.client_harm.harm_campaigns import UPDATE_HARMS, measure_harm
 from fedcoin.testing.copied_updates.copy_gains import measure_copies
 from fedcoin.testing.copied_updates.look_alike_costs import measure_bridges, measure_look_alikes
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
@@ -203,7 +203,7 @@ def _copy_jobs(quick: bool) -> Iterator[Job]:
 
 def _harm_jobs(quick: bool) -> Iterator[Job]:
     campaigns = 1 if quick else 5
-    for federation in HONEST:
+    for federation in (each for each in HONEST if each != "few-classes"):
         for rounds in (3,) if quick else (10, 50, 100):
             yield _harm_job("digits", federation, rounds, campaigns)
     yield _harm_job("digits", "equal", 3 if quick else 10, campaigns, in_parts=True)
@@ -215,6 +215,23 @@ def _harm_jobs(quick: bool) -> Iterator[Job]:
         yield _harm_job("mnist", "equal", 100, 2, in_parts=True)
         for federation in ACCOMPLICES:
             yield _harm_job("mnist", federation, 20, 2)
+    yield from _alone_jobs(quick)
+
+
+def _alone_jobs(quick: bool) -> Iterator[Job]:
+    """What updates do alone: honest ones, and accomplices' under a limit for clients alike."""
+    campaigns, rounds = (1, 3) if quick else (5, 20)
+    for federation in HONEST:
+        name = f"alone digits {federation} {rounds}"
+        given = ("digits", federation, rounds, campaigns)
+        options = {"in_parts": False, "max_update_harm": UPDATE_HARMS}
+        yield Job("harm", name, measure_harm, given, options)
+    campaigns, rounds = (1, 3) if quick else (3, 14)
+    for federation in ACCOMPLICES:
+        name = f"alone digits {federation} {rounds}"
+        given = ("digits", federation, rounds, campaigns)
+        options = {"in_parts": False, "max_update_harm": 0.3}
+        yield Job("harm", name, measure_harm, given, options)
 
 
 def _harm_job(
@@ -222,7 +239,9 @@ def _harm_job(
 ) -> Job:
     name = f"harm {dataset} {federation} {rounds}" + (" in parts" if in_parts else "")
     given = (dataset, federation, rounds, campaigns)
-    return Job("harm", name, measure_harm, given, {"in_parts": in_parts})
+    # Without the limit for single updates, which the table of `_alone_jobs` is about.
+    options = {"in_parts": in_parts, "max_update_harm": 1.0}
+    return Job("harm", name, measure_harm, given, options)
 
 
 def _difficulty_jobs(quick: bool) -> Iterator[Job]:

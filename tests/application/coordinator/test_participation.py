@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from fedcoin.application.coordinator.chain_messages import compute_max_harm
-from fedcoin.application.coordinator.participation import HarmBalance, check_harmless
+from fedcoin.application.coordinator.participation import (
+    HarmBalance,
+    check_harmless,
+    check_lone_update,
+)
 from fedcoin.application.coordinator.round_record import ClientOutcome, RoundRecord
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.training_reward import compute_payouts, split_budget
+from fedcoin.learning.evaluation.lone_updates import LoneUpdate
 from fedcoin.v1 import task_pb2
 from tests.support.training_site import settings
 
@@ -168,3 +173,31 @@ def test_accomplices_are_paid_for_a_part_of_the_fund_and_what_was_earned_and_one
         paid += last
     # What the accomplice of one address that harms was paid until that is left out.
     assert 0 < paid <= fund * 0.05 + earned * config.unit_price // 10**9 + last
+
+
+@pytest.mark.parametrize(
+    ("base", "alone", "max_harm", "is_refused"),
+    [
+        (800, 159, 0.8, True),
+        (800, 160, 0.8, False),
+        (800, 0, 1.0, False),
+        # A base that is worth little may be lost by chance.
+        (200, 0, 0.8, False),
+        (201, 0, 0.8, True),
+        (800, 600, 0.1, False),
+        (800, 599, 0.1, True),
+        (800, 950, 0.0, False),
+        (0, 0, 0.0, False),
+    ],
+)
+def test_an_update_is_refused_for_what_it_costs_alone(
+    base: int, alone: int, max_harm: float, is_refused: bool
+) -> None:
+    found = LoneUpdate(base, alone)
+    if not is_refused:
+        check_lone_update(found, 1000, max_harm)
+        return
+    with pytest.raises(RefusalError, match="% worse") as caught:
+        check_lone_update(found, 1000, max_harm)
+    assert caught.value.code is ApplicationCode.HARMFUL_UPDATE
+    assert caught.value.limit == f"{max_harm:g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.learning.training import datasets
 from fedcoin.testing.client_harm.client_behaviours import (
@@ -16,6 +17,7 @@ from fedcoin.testing.client_harm.client_behaviours import (
     split_data,
 )
 from fedcoin.testing.client_harm.harm_campaigns import MAX_HARM_NANO, measure_harm
+from fedcoin.testing.measurements.evaluated_network import Weights
 
 
 @pytest.mark.parametrize("federation", [*HONEST, *ACCOMPLICES])
@@ -31,23 +33,32 @@ def test_each_federation_differs_from_equal_clients_in_one_way(federation: str) 
     updates = make_updates(federation, parts, base, 3, number)
     as_equal = make_updates("equal", equal, base, 3, number)
     differs = {k for k in range(CLIENTS) if not np.array_equal(updates[k]["a"], as_equal[k]["a"])}
-    changed = {"equal": set(), "label-skew": set(range(CLIENTS))}
+    everybody = set(range(CLIENTS))
+    changed = {"equal": set(), "label-skew": everybody, "few-classes": everybody}
     changed |= {name: {HARMFUL, HELPER} for name in ACCOMPLICES}
     assert differs == changed.get(federation, {CLIENTS - 1})
-    if federation in ACCOMPLICES:
+    if federation == "hidden-pair":
+        x = np.abs(parts[0][0])
+        np.testing.assert_allclose(answer(updates[HARMFUL], x), answer(base, x), atol=1e-4)
+    elif federation in ("pair", "late-pair"):
         together = (updates[HARMFUL]["c"] + updates[HELPER]["c"]) / 2
         np.testing.assert_allclose(together, base["c"], atol=1e-6)
+
+
+def answer(weights: Weights, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    hidden = np.maximum(x @ weights["a"] + weights["b"], 0)
+    return np.asarray(hidden @ weights["c"] + weights["d"])
 
 
 @pytest.mark.slow
 def test_noise_leaves_nobody_out_and_accomplices_are_left_out() -> None:
     for federation in ("equal", "noise"):
-        honest = measure_harm("digits", federation, 60, 1, in_parts=False)
+        honest = measure_harm("digits", federation, 60, 1, in_parts=False, max_update_harm=1.0)
         assert honest.left_out == 0 <= honest.over_by_sum
         assert honest.largest_balance < honest.largest_sum
-    late = measure_harm("digits", "late-pair", 20, 2, in_parts=False)
+    late = measure_harm("digits", "late-pair", 20, 2, in_parts=False, max_update_harm=1.0)
     assert late.left_out == 2
     # What it was paid for real gains, the limit, and one round of at most half of the base's worth.
     assert late.helper_paid < late.earned_before + MAX_HARM_NANO / 1e9 + 0.5
-    pair = measure_harm("digits", "pair", 20, 2, in_parts=False)
+    pair = measure_harm("digits", "pair", 20, 2, in_parts=False, max_update_harm=1.0)
     assert pair.left_out == 2
