@@ -28,7 +28,8 @@ FROM ${PYTHON_IMAGE}
 RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap \
     && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 fedcoin \
-    && useradd --uid 10001 --gid fedcoin --home-dir /var/lib/fedcoin --create-home fedcoin
+    && useradd --uid 10001 --gid fedcoin --home-dir /var/lib/fedcoin --create-home fedcoin \
+    && chmod 0700 /var/lib/fedcoin
 COPY --from=build /opt/fedcoin /opt/fedcoin
 ENV PATH=/opt/fedcoin/bin:$PATH \
     FEDCOIN_HOME=/var/lib/fedcoin \
