@@ -122,15 +122,17 @@ class LocalTraining:
                 model.
             WorkerError: The training process died twice.
         """
-        if self._running is None or self._round != (work.round, work.base):
-            await self.stop()
-            self._round = (work.round, work.base)
-            self._running = asyncio.create_task(self._compute(work))
-        running, over = self._running, asyncio.create_task(until_over)
-        awaited: set[asyncio.Future[Any]] = {running}
-        if isinstance(self._data, OwnProgram):
-            awaited.add(over)
+        # Made first, since an argument that a cancelled call has not awaited would be warned of.
+        over = asyncio.create_task(until_over)
         try:
+            if self._running is None or self._round != (work.round, work.base):
+                await self.stop()
+                self._round = (work.round, work.base)
+                self._running = asyncio.create_task(self._compute(work))
+            running = self._running
+            awaited: set[asyncio.Future[Any]] = {running}
+            if isinstance(self._data, OwnProgram):
+                awaited.add(over)
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
