@@ -61,6 +61,7 @@ CLASSES = {
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.layers": _LAYERS,
     "keras.src.applications.convnext": _words("LayerScale StochasticDepth"),
+    "keras.src.applications.inception_resnet_v2": _words("CustomScaleLayer"),
     "keras.src.ops.numpy": _NUMPY_OPERATIONS,
     "keras.src.ops.nn": _NEURAL_OPERATIONS,
     "keras.src.ops.math": _words("Erf Logsumexp Rsqrt TopK"),
