@@ -80,6 +80,7 @@ async def try_to_hand_in(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 @pytest.mark.attack
 async def test_an_update_that_ruins_the_model_alone_gets_no_receipt(
     tmp_path: Path, report_attack: ReportAttack

@@ -339,6 +339,7 @@ async def test_peers_that_come_later_help_with_what_a_slow_one_sends_block_by_bl
         assert late.peer(honest).useful_blocks > 0
 
 
+@pytest.mark.slow
 @pytest.mark.attack
 async def test_four_dripping_peers_that_came_first_give_way_to_a_faster_one(
     tmp_path: Path,
