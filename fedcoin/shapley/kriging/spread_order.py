@@ -107,7 +107,7 @@ class SpreadOrder:
         gains = (self._value_covariances[block] ** 2).sum(axis=1) / self._variances[block]
         gains[self._is_taken[block]] = -1
         best = int(np.argmax(gains >= (1 - _RELATIVE_TIE) * gains.max()))
-        row = block.start + best
+        row = int(block.start) + best
         self._condition_on(row, block)
         self._taken[index].append(row)
         self._is_taken[row] = True
