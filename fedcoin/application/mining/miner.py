@@ -151,11 +151,14 @@ class Miner:
         self.draining.note(opened)
 
     async def _wait(self, height: int) -> None:
-        # Returns when the chain is higher, or when a step has ended and its place is free.
-        waiting = [
+        # Returns when the chain is higher or caught up, or when a step has ended and its place is
+        # free. The last fetched block may come a moment before the end of catching up.
+        waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._chain.wait_above(height)),
             asyncio.ensure_future(self._stepped.wait()),
         ]
+        if self._chain.catching_up:
+            waiting.append(asyncio.ensure_future(self._chain.wait_until_caught_up()))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:

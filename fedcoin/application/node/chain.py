@@ -91,7 +91,8 @@ class Chain:
         self.store = store
         self.ledger = ledger
         self.genesis: Genesis = ledger.genesis
-        self.catching_up = False
+        self._caught_up = asyncio.Event()
+        self._caught_up.set()
         self.verified_votes = VerifiedVotes()
         self._clock = clock
         self._height = store.height()
@@ -115,6 +116,18 @@ class Chain:
             The height of the last final block; 0 before the first.
         """
         return self._height
+
+    @property
+    def catching_up(self) -> bool:
+        """True while blocks are fetched from peers; written by `network.peers.sync.catch_up`."""
+        return not self._caught_up.is_set()
+
+    @catching_up.setter
+    def catching_up(self, is_behind: bool) -> None:
+        if is_behind:
+            self._caught_up.clear()
+        else:
+            self._caught_up.set()
 
     def header(self) -> BlockHeader | None:
         """Return the last final header.
@@ -171,6 +184,10 @@ class Chain:
         while self._height <= height:
             await self._grown.wait()
         return self._height
+
+    async def wait_until_caught_up(self) -> None:
+        """Wait while blocks are fetched from peers."""
+        await self._caught_up.wait()
 
     async def check(self, block: Block, round: int) -> Execution:
         """Check whether a block of the next height is valid; its own certificate is not needed.

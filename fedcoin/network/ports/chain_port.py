@@ -65,6 +65,10 @@ class ChainPort(Protocol):
         """
         ...
 
+    async def wait_until_caught_up(self) -> None:
+        """Wait while blocks are fetched from peers."""
+        ...
+
 
 class Importer(Protocol):
     """Appends blocks that other validators decided."""

@@ -249,11 +249,16 @@ def test_addresses(value: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", ":1", "host", "host:", "host:x", "::1:80", "a b:1", "h:65536", "h:-1", "h:²"]
+    "value", ["", ":1", "host", "host:", "host:x", "::1:80", "a b:1", "h:-1", "h:²"]
 )
 def test_no_addresses(value: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         endpoint_of(value)
+
+
+def test_ports_end_at_65535() -> None:
+    with pytest.raises(ValueError, match="the port 65536; ports go up to 65535"):
+        endpoint_of("h:65536")
 
 
 def test_loopback() -> None:

@@ -72,6 +72,21 @@ async def test_an_exact_task_is_mined_and_settled(site: OpenMiningSite) -> None:
     assert len(here.submitted) == 9
 
 
+async def test_a_miner_goes_on_when_its_node_has_caught_up(site: OpenMiningSite) -> None:
+    """Also when no further block comes: all may wait for what this miner has committed to."""
+    here = site()
+    await here.job.open_campaign()
+    here.chain.chain.catching_up = True
+    here.start(*here.chain.miners)
+    await here.job.open_task()
+    await let_others_run()
+    assert not here.submitted
+    height = here.chain.chain.height()
+    here.chain.chain.catching_up = False
+    await until(lambda: len(here.submitted) == 3)
+    assert here.chain.chain.height() == height
+
+
 async def test_a_task_whose_model_is_an_onnx_graph_is_mined_and_settled(
     site: OpenMiningSite,
 ) -> None:

@@ -53,6 +53,9 @@ class RestoredChain:
         await asyncio.Event().wait()
         raise AssertionError("it never grows")
 
+    async def wait_until_caught_up(self) -> None:
+        raise AssertionError("no service of the API waits for this")
+
 
 @dataclass
 class Served:
