@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
+from typing import Any
 
 from fedcoin.application.mining.declining import HOPELESS_CODES, decline
 from fedcoin.application.mining.draining import Draining
