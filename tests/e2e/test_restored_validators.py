@@ -37,12 +37,13 @@ async def test_a_restored_validator_votes_again_when_the_chain_has_passed_its_vo
 
         await restored.caught_up(await make_blocks(2))
         restored.program.stop()
+        known = heights_voted(restored)
         shutil.copytree(restored.home.root, copy)
         await restored.start()
-        last = await make_blocks(3)
-        await restored.caught_up(last)
+        await restored.caught_up(await make_blocks(5))
         restored.program.stop()
-        assert last in heights_voted(restored)
+        # Of some blocks it may have learnt when the others had decided them.
+        assert heights_voted(restored) - known, "it voted for none of five blocks"
         mark = next(restored.home.keys_path.glob("*.votes")).name
         kept = (restored.home.keys_path / mark).read_bytes()
         shutil.rmtree(restored.home.root)

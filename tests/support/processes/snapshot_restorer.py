@@ -1,12 +1,15 @@
-"""A process that restores a chain from a snapshot, and prints a line after each part.
+"""A process that restores a chain from a snapshot, and kills itself after some of its parts.
 
 `tests/application/node/test_snapshot_maker.py` runs it as
-`python -m tests.support.processes.snapshot_restorer GENESIS DATABASE SNAPSHOT CHUNK_BYTES`.
+`python -m tests.support.processes.snapshot_restorer GENESIS DATABASE SNAPSHOT CHUNK_BYTES PARTS`.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 from fedcoin.application.node.snapshot_maker import restore_snapshot
@@ -15,19 +18,20 @@ from fedcoin.data.messages.genesis import parse_genesis
 from fedcoin.data.storage.chain_store import ChainStore
 
 
-def main(genesis_path: Path, database: Path, snapshot: Path, chunk_bytes: int) -> None:
+def main(
+    genesis_path: Path, database: Path, snapshot: Path, chunk_bytes: int, last_part: int
+) -> None:
     verifier.CHUNK_BYTES = chunk_bytes  # type: ignore[misc]
     genesis = parse_genesis(genesis_path.read_bytes())
+    parts = count(1)
+
+    def after_part() -> None:
+        if next(parts) == last_part:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     with ChainStore.open(database, genesis) as store:
-        restore_snapshot(snapshot, store, genesis, lambda: say("part"))
-        say("whole")
-
-
-def say(what: str) -> None:
-    sys.stdout.write(f"{what}\n")
-    sys.stdout.flush()
+        restore_snapshot(snapshot, store, genesis, after_part)
 
 
 if __name__ == "__main__":
-    genesis_file, database_file, snapshot_file = map(Path, sys.argv[1:4])
-    main(genesis_file, database_file, snapshot_file, int(sys.argv[4]))
+    main(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:6]))  # type: ignore[arg-type]
