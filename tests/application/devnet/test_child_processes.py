@@ -15,6 +15,9 @@ from fedcoin.application.devnet.child_processes import (
 from fedcoin.application.errors import ApplicationCode
 from tests.application.devnet.conftest import refused
 
+SERVER = ["0", "--bind", "127.0.0.1"]
+"""Arguments of Python's `http.server`, which runs until it is killed."""
+
 
 def test_processes_end_with_the_context(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
@@ -55,8 +58,7 @@ def test_a_lasting_process_must_not_end(tmp_path: Path) -> None:
 
 def test_the_exit_code_is_none_until_a_process_has_ended(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
-        # The server runs until it is killed.
-        processes.start("server", ["0", "--bind", "127.0.0.1"], lasting=False, module="http.server")
+        processes.start("server", SERVER, lasting=False, module="http.server")
         assert processes.exit_code("server") is None
         assert asyncio.run(processes.wait_for_code("server", 0.01)) is None
         os.kill(processes.pid("server"), signal.SIGKILL)
@@ -65,10 +67,7 @@ def test_the_exit_code_is_none_until_a_process_has_ended(tmp_path: Path) -> None
 
 def test_a_killed_process_is_reported(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
-        # The process waits for a passphrase on its standard input.
-        processes.start(
-            "waiting", ["keys", "new", "--encrypt", "--home", str(tmp_path)], lasting=False
-        )
+        processes.start("waiting", SERVER, lasting=False, module="http.server")
         os.kill(processes.pid("waiting"), signal.SIGKILL)
         with refused(ApplicationCode.PROCESS_FAILED) as caught:
             asyncio.run(asyncio.wait_for(processes.watch(), 30))
@@ -77,8 +76,7 @@ def test_a_killed_process_is_reported(tmp_path: Path) -> None:
 
 def test_a_process_that_runs_on_is_reported(tmp_path: Path) -> None:
     with ChildProcesses(tmp_path) as processes:
-        waiting = ["keys", "new", "--encrypt", "--home", str(tmp_path)]
-        processes.start("waiting", waiting, lasting=False)
+        processes.start("waiting", SERVER, lasting=False, module="http.server")
         with refused(ApplicationCode.PROCESS_FAILED) as caught:
             asyncio.run(processes.wait("waiting", 0.2))
     assert "waiting did not end in time" in caught.value.message
