@@ -318,6 +318,8 @@ async def test_a_miner_that_lost_its_work_says_so(
     runs[0].cancel()
     await asyncio.wait(runs[:1])
     here.folder_of(first).remove(opening.hash)
+    # On the chain before the miner starts again: it would take its samples anew for a pending one.
+    await here.chain.produce()
     here.start(first)
     await here.chain.run()
     await until(lambda: "lost" in caplog.text)
