@@ -152,7 +152,7 @@ class ApplicationCode(str, Enum):
 
     Correct what the error names, and start again."""
     NODE_FAILED = "NODE_FAILED"
-    """The node could not store, sync, vote or mine any more, and ended (exit code 3).
+    """The node could not store, sync, vote or mine, when it started or later (exit code 3).
 
     Correct the cause that the last log line names, such as a full disk, and start it again."""
     WORKER_FAILED = "WORKER_FAILED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import shlex
 import sqlite3
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from tests.conftest import ReportAttack
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay, wallet_on
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.programs import Stage
+from tests.support.programs import COMMAND, Stage
 from tests.support.transfers import transfer_to
 from tests.support.waiting import until
 
@@ -86,6 +87,19 @@ async def test_a_node_that_cannot_store_blocks_ends(tmp_path: Path) -> None:
         async with network.nodes[0].client() as client:
             await follower.caught_up((await client.get_status()).height)
         network.finish()
+
+
+def test_a_node_that_starts_on_a_full_disk_ends_as_later(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        (node,) = Network(stage, [BOND], BRISK, settings=IDLE_MINER).nodes
+        start = shlex.join([*COMMAND, "start", "--home", str(node.home.root)])
+        # Python before 3.13.1 keeps a module's bytecode of which a full disk took a part only.
+        quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
+        full = stage.typed("full", f"prlimit --fsize={FULL_BYTES} {start}", tmp_path, quiet).start()
+        assert full.wait() == NODE_FAILED, full.said()
+        assert "the task 'start' failed: " in full.said()
+        assert full.said().strip().endswith("[NODE_FAILED]")
+        assert len(full.said().strip().splitlines()) == 1
 
 
 async def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:

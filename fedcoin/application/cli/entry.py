@@ -26,7 +26,7 @@ def run(
         program: The program's name in help and usage texts.
 
     Returns:
-        The exit code for the shell: 0 done, 1 failed, 2 wrong usage, 3 a running node failed.
+        The exit code for the shell: 0 done, 1 failed, 2 wrong usage, 3 a node failed.
     """
     try:
         result = command.main(

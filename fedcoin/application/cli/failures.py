@@ -30,7 +30,7 @@ class Failure:
 
     @property
     def exit_code(self) -> int:
-        """The exit code for the shell: 1 failed, 2 wrong usage, 3 a running node failed."""
+        """The exit code for the shell: 1 failed, 2 wrong usage, 3 a node failed."""
         if self.code == ApplicationCode.NODE_FAILED.value:
             return NODE_FAILED
         return WRONG_USAGE if self.code == ApplicationCode.BAD_ARGUMENT.value else FAILED

@@ -48,7 +48,7 @@ from fedcoin.application.node.watching.certificate_watch import (
     watch_certificates,
 )
 from fedcoin.application.node.watching.clock_watch import median_difference_ms, watch_clocks
-from fedcoin.application.node.watching.failure import FailureWatch
+from fedcoin.application.node.watching.failure import FailureWatch, disk_failures_of
 from fedcoin.application.node.watching.validator_presence import ValidatorPresence
 from fedcoin.application.node.watching.vote_watch import (
     VoteWatch,
@@ -377,15 +377,17 @@ async def open_node(
     Raises:
         RefusalError: HOME_IN_USE when another process uses the home; PORT_IN_USE when an address
             cannot be bound; a code such as BAD_GENESIS, NO_KEY or BAD_STORE for a bad file.
+        NodeFailedError: The disk is full or broken.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(home.locked())
         genesis = home.genesis()
-        store = ChainStore.open(home.chain_path, genesis)
-        stack.callback(store.close)
-        store.initialise(genesis_changes(genesis))
-        node = Node(config, home, store, stopping, components)
-        await node.start(stack)
+        with disk_failures_of("start"):
+            store = ChainStore.open(home.chain_path, genesis)
+            stack.callback(store.close)
+            store.initialise(genesis_changes(genesis))
+            node = Node(config, home, store, stopping, components)
+            await node.start(stack)
         log.info(
             "serving: peers on %s, API on %s, height %d%s",
             node.network.address,

@@ -9,4 +9,4 @@ FAILED: Final = 1
 WRONG_USAGE: Final = 2
 """The arguments were wrong."""
 NODE_FAILED: Final = 3
-"""A running node could not store, sync, vote or mine any more."""
+"""A node could not store, sync, vote or mine, when it started or later."""

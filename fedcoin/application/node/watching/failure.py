@@ -8,14 +8,17 @@ the process ends with an exit code of its own.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
 
 _Closed = sqlite3.ProgrammingError
+_BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 class NodeFailedError(Exception):
@@ -34,6 +37,30 @@ class NodeFailedError(Exception):
         """
         super().__init__(f"the task '{task}' failed: {type(reason).__name__}: {reason}")
         self.task = task
+
+
+@contextmanager
+def disk_failures_of(task: str) -> Iterator[None]:
+    """Turn what a full or broken disk makes a block raise into the failure of a node.
+
+    For a node that starts: the disk of a running one is watched by `FailureWatch`.
+
+    Args:
+        task: What the block does, as the error names it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        NodeFailedError: The database could not be read or written, or a file for want of room, of
+            a writable file system or of a sound disk. Other errors pass unchanged.
+    """
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as reason:
+        if isinstance(reason, OSError) and reason.errno not in _BROKEN_DISK:
+            raise
+        raise NodeFailedError(task, reason) from reason
 
 
 class FailureWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import sqlite3
 from pathlib import Path
@@ -14,7 +15,11 @@ from fedcoin.application.mining.miner import Miner
 from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.components import NodeComponents
 from fedcoin.application.node.node_runner import run_node
-from fedcoin.application.node.watching.failure import FailureWatch, NodeFailedError
+from fedcoin.application.node.watching.failure import (
+    FailureWatch,
+    NodeFailedError,
+    disk_failures_of,
+)
 from fedcoin.consensus.effects import CastVote
 from fedcoin.data.messages.blocks import Block
 from tests.support.training_site import node_home
@@ -50,6 +55,26 @@ async def test_a_vital_task_ends_the_node_and_health_says_so_first(
     assert "this node ends: the task 'node: effects' failed: OSError: the disk is gone" in (
         record.getMessage()
     )
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EROFS, "Read-only file system"),
+        sqlite3.OperationalError("database or disk is full"),
+    ],
+)
+def test_a_disk_that_fails_at_the_start_ends_the_node(reason: Exception) -> None:
+    starting = disk_failures_of("start")
+    with pytest.raises(NodeFailedError, match="the task 'start' failed: ") as caught, starting:
+        raise reason
+    assert caught.value.__cause__ is reason
+
+
+def test_a_missing_file_is_no_failure_of_the_disk() -> None:
+    with pytest.raises(FileNotFoundError), disk_failures_of("start"):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
 
 async def test_other_tasks_end_it_only_when_the_database_fails() -> None:
