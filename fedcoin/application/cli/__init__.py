@@ -9,7 +9,7 @@ standard output; progress, warnings and error sentences go to standard error. Ex
 * `root_command`: the table of all commands, in the sections of the help. A command's module is
   imported when the command is called, so that `--help` and the reading commands stay fast.
 * `nodes`, `queries`, `payments`, `training`: the commands of the sections Run, Look, Pay and Train.
-  A module has the name of its command.
+  A module has the name of its command, or a longer one where another module of the package has it.
 * `shared`: options, output and what else several commands need
 """
 

@@ -3,7 +3,8 @@
 config.toml       settings, each with a comment
 genesis.json      the genesis of the network
 keys/             NAME.key, mode 0600, encrypted when made with a passphrase; NAME-CHAIN.votes, what
-                  the key may have signed
+                  the key may have signed; NAME-CHAIN.signed, what a signer's process has signed
+tls/              certificate, private key and authority, when `fedcoin-node tls` made them
 chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
 snapshots/        the state at some heights, for nodes that join
