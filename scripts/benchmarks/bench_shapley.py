@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcoin.application.configuration.cpu_count import count_cores
+from fedcoin.application.configuration.cpu_count import count_usable_cpus
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.devices import GPU_VARIABLE, find_gpu, wants_gpu
@@ -261,7 +261,7 @@ async def _measure(name: str, case: _Case, dataset: Path | None, folder: Path) -
     coalitions = case.coalitions(case.clients)
     federation.count_plainly(coalitions[:2])  # compiles the model before any time is measured
     # Workers would wait for each other on one GPU.
-    workers = WorkerPool(executor=LocalExecutor(1 if wants_gpu() else count_cores()))
+    workers = WorkerPool(executor=LocalExecutor(1 if wants_gpu() else count_usable_cpus()))
     await workers.start()
     timings, max_difference = _Timings(), 0
     try:

@@ -64,7 +64,7 @@ def count_cpus(root: Path = _ROOT) -> CpuCount:
     return CpuCount(cores, min(_quotas(root), default=None))
 
 
-def count_cores() -> int:
+def count_usable_cpus() -> int:
     """Count the processes that can compute at a time: `CpuCount.usable` of this process.
 
     Returns:

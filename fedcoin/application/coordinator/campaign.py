@@ -16,7 +16,7 @@ from enum import Enum
 from fedcoin.application.coordinator.participation import (
     HarmBalance,
     check_harmless,
-    find_most_examples,
+    find_max_examples,
 )
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
@@ -346,7 +346,7 @@ class Campaign:
     def _check_may_take_part(self, address: bytes) -> int | None:
         """Return how many examples a client may claim, None for any; refuses who is left out."""
         check_harmless(self.harm.nano.get(address, 0), self.max_harm_nano)
-        return find_most_examples(self.listed, address)
+        return find_max_examples(self.listed, address)
 
     def _check_expected(self, update: Update) -> bool:
         """Check all but the announcement; returns False for an update that was accepted before."""

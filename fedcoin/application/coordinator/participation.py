@@ -18,7 +18,7 @@ MIN_REFUSED_HARM = 0.2
 half of a base model that is worth little, or is measured on few examples, by chance."""
 
 
-def find_most_examples(listed: Sequence[ListedClient], address: bytes) -> int | None:
+def find_max_examples(listed: Sequence[ListedClient], address: bytes) -> int | None:
     """Look up how many examples a client may claim.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedcoin.application.configuration.cpu_count import count_cores
+from fedcoin.application.configuration.cpu_count import count_usable_cpus
 from fedcoin.application.configuration.genesis_file import write_genesis
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.hosted_clients import HostedClient, write_hosted_clients
@@ -177,7 +177,7 @@ def _create_miners(
                 "api.listen": apis[index],
                 "miner.enabled": True,
                 # The miners share the cores of one machine.
-                "miner.processes": max(1, count_cores() // len(names)),
+                "miner.processes": max(1, count_usable_cpus() // len(names)),
             },
         )
         program = Program(
@@ -256,7 +256,7 @@ def _client_program(name: str, home: Home, server: str, data: Path, role: str) -
 
 def _host_program(options: DevnetOptions, root: Path, server: str) -> Program:
     arguments = ["train", "clients", str(_host_list(root)), "--server", server]
-    arguments += ["--processes", str(options.training_processes or count_cores())]
+    arguments += ["--processes", str(options.training_processes or count_usable_cpus())]
     return Program(HOST, (*arguments, "--stop-with-stdin"))
 
 

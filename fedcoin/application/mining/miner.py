@@ -23,9 +23,9 @@ from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_choice import (
     DEFAULT_FLOOR_PRICE,
     PREEMPTION_FACTOR,
-    by_offer,
     is_due,
     is_worth_mining,
+    sort_by_offer,
 )
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.mining.task_progress import TaskProgress
@@ -137,7 +137,7 @@ class Miner:
         await self._forget_all_but(opened)
         if self._chain.catching_up:
             return
-        for task_id, task in by_offer(opened):
+        for task_id, task in sort_by_offer(opened):
             progress = self._tasks.get(task_id)
             if await self.draining.lets_go(task_id, task.attempt, progress):
                 continue

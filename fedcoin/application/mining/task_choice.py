@@ -41,7 +41,7 @@ def is_worth_mining(
     return income >= fees + floor_price * task.work // _MILLION
 
 
-def by_offer(tasks: Mapping[bytes, TaskState]) -> list[tuple[bytes, TaskState]]:
+def sort_by_offer(tasks: Mapping[bytes, TaskState]) -> list[tuple[bytes, TaskState]]:
     """Put tasks in the order in which a miner takes them up.
 
     Args:

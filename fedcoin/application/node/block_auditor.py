@@ -36,10 +36,10 @@ from fedcoin.v1.task_pb2 import OpenCampaign
 ARTIFACT_SECONDS = 30.0
 """How long to wait for a task's artifacts before voting against it, in seconds."""
 
-REMEMBERED = 1024
+MAX_VERDICTS = 1024
 """The number of transactions whose audit result is kept in memory."""
 
-PASSING: frozenset[Enum] = frozenset(
+TRANSIENT_CODES: frozenset[Enum] = frozenset(
     {
         DataCode.UNKNOWN_ARTIFACT,
         DataCode.STORE_FULL,
@@ -97,11 +97,11 @@ class Auditor:
         self._jobs = jobs
         self._artifact_seconds = artifact_seconds
         self._downloads = UnpaidDownloads(chain)
-        self._verdicts: LruDict[bytes, _Verdict] = LruDict(REMEMBERED)
+        self._verdicts: LruDict[bytes, _Verdict] = LruDict(MAX_VERDICTS)
 
     @property
     def num_verdicts(self) -> int:
-        """The number of transactions whose audit result is in memory, at most `REMEMBERED`."""
+        """The number of transactions whose audit result is in memory, at most `MAX_VERDICTS`."""
         return len(self._verdicts)
 
     async def check_transaction(self, transaction: Transaction) -> None:
@@ -149,7 +149,7 @@ class Auditor:
                 await self._check(transaction, opened)
             except RefusalError as refusal:
                 # A transaction that cannot be audited must not hide one that is unsound.
-                if refusal.code not in PASSING:
+                if refusal.code not in TRANSIENT_CODES:
                     raise
                 unknown = refusal
         if unknown is not None:
@@ -163,7 +163,9 @@ class Auditor:
         async with verdict.lock:
             if not verdict.known:
                 verdict.refusal = await self._find_out(transaction, opened)
-                verdict.known = verdict.refusal is None or verdict.refusal.code not in PASSING
+                verdict.known = (
+                    verdict.refusal is None or verdict.refusal.code not in TRANSIENT_CODES
+                )
             found = verdict.refusal
         if found is not None:
             # A copy: an exception that is raised again and again would collect tracebacks.

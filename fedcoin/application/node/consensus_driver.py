@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from fedcoin.application.node.block_auditor import PASSING, BlockAudit
+from fedcoin.application.node.block_auditor import TRANSIENT_CODES, BlockAudit
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
@@ -374,7 +374,7 @@ class ConsensusDriver:
         try:
             await checks
         except RefusalError as refusal:
-            is_unknown = refusal.code in PASSING
+            is_unknown = refusal.code in TRANSIENT_CODES
             # Of a height that was decided meanwhile, nothing found now says anything.
             if voting is self._voting:
                 does = "cannot audit" if is_unknown else "votes against"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import Final, Protocol
 
-from fedcoin.application.node.block_auditor import PASSING
+from fedcoin.application.node.block_auditor import TRANSIENT_CODES
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import is_judged
 from fedcoin.contract.errors import LedgerCode
@@ -383,4 +383,4 @@ def _says_nothing(refusal: RefusalError) -> bool:
 
     The ledger's refusals depend on the latest state; the mempool follows them by itself.
     """
-    return refusal.code in PASSING or isinstance(refusal.code, LedgerCode)
+    return refusal.code in TRANSIENT_CODES or isinstance(refusal.code, LedgerCode)

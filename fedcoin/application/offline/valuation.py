@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedcoin import shapley
-from fedcoin.application.configuration.cpu_count import count_cores
+from fedcoin.application.configuration.cpu_count import count_usable_cpus
 from fedcoin.application.offline.client_weights import (
     complete_samples,
     load_weights,
@@ -156,7 +156,7 @@ async def value_files(
     evaluation = read_evaluation(data, scale, utility)
     num_examples = evaluation.num_examples
     changes: list[str] = []
-    workers = WorkerPool(processes=count_cores(), max_counts=max_evaluations)
+    workers = WorkerPool(processes=count_usable_cpus(), max_counts=max_evaluations)
     try:
         await workers.start()
         spec = await load_spec(

@@ -65,7 +65,7 @@ def test_the_last_miners_are_dishonest_and_run_another_module(tmp_path: Path) ->
 def test_miners_share_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, processes: int
 ) -> None:
-    monkeypatch.setattr(home_folders, "count_cores", lambda: cores)
+    monkeypatch.setattr(home_folders, "count_usable_cpus", lambda: cores)
     for miner in create_devnet(OPTIONS, tmp_path).miners:
         assert miner.member.home.config({}).miner.processes == processes
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from fedcoin.application.configuration.config import MinerConfig
-from fedcoin.application.configuration.cpu_count import CpuCount, count_cores
+from fedcoin.application.configuration.cpu_count import CpuCount, count_usable_cpus
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining import executor
 from fedcoin.application.mining.executor import make_executor, ray_variables, start_early
@@ -17,7 +17,7 @@ from fedcoin.learning.workers.process import NO_BOUNDS
 
 
 def test_a_miner_uses_every_core_by_default() -> None:
-    assert make_executor(MinerConfig(enabled=True), NO_BOUNDS).num_workers == count_cores()
+    assert make_executor(MinerConfig(enabled=True), NO_BOUNDS).num_workers == count_usable_cpus()
     assert make_executor(MinerConfig(enabled=True, processes=3), NO_BOUNDS).num_workers == 3
 
 

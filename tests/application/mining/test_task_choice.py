@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.application.mining.task_choice import by_offer, is_worth_mining
+from fedcoin.application.mining.task_choice import is_worth_mining, sort_by_offer
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.v1.state_pb2 import TaskState
 
@@ -14,7 +14,7 @@ RULES = Parameters(base_fee=1_000, fee_per_kib=10_000)
 def test_the_best_offer_comes_first_and_of_equal_ones_the_oldest() -> None:
     offers = {b"a": 5, b"b": 9, b"c": 5, b"d": 0}
     tasks = {task_id: TaskState(offer=offer) for task_id, offer in offers.items()}
-    assert [task_id for task_id, _ in by_offer(tasks)] == [b"b", b"a", b"c", b"d"]
+    assert [task_id for task_id, _ in sort_by_offer(tasks)] == [b"b", b"a", b"c", b"d"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class NodeOverview:
     """The latest campaigns, at most `MAX_CAMPAIGNS`."""
 
 
-async def look(client: NodeClient) -> NodeOverview:
+async def fetch_overview(client: NodeClient) -> NodeOverview:
     """Ask a node for all that is shown, at once.
 
     Args:

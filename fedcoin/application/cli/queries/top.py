@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from fedcoin.application.cli.queries.overview import look, render
+from fedcoin.application.cli.queries.overview import fetch_overview, render
 from fedcoin.application.cli.shared.connect import node_client, run_async
 from fedcoin.application.cli.shared.options import example, home_option, node_option
 from fedcoin.application.configuration.home import Home
@@ -38,7 +38,7 @@ async def _print_once(home: Home, node: str | None) -> None:
     from rich.console import Console
 
     async with node_client(home, node) as client:
-        Console(soft_wrap=True).print(render(await look(client), unix_ms()))
+        Console(soft_wrap=True).print(render(await fetch_overview(client), unix_ms()))
 
 
 async def _follow(home: Home, node: str | None, interval: float) -> None:
@@ -49,13 +49,13 @@ async def _follow(home: Home, node: str | None, interval: float) -> None:
 
     quit_asked = asyncio.Event()
     async with node_client(home, node) as client:
-        shown = render(await look(client), unix_ms())
+        shown = render(await fetch_overview(client), unix_ms())
         with _quit_key(quit_asked), Live(shown, screen=True, auto_refresh=False) as live:
             while not quit_asked.is_set():
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(quit_asked.wait(), interval)
                 try:
-                    live.update(render(await look(client), unix_ms()), refresh=True)
+                    live.update(render(await fetch_overview(client), unix_ms()), refresh=True)
                 except RpcError as error:
                     if not error.is_transient:
                         raise

@@ -35,7 +35,7 @@ give coins back, or burn them."""
 MAX_ROUNDS: Final = 60
 """How many rounds the plot of an address shows, the latest ones."""
 
-FEW: Final = 8
+MAX_NARROW_BARS: Final = 8
 """How many bars a narrow plot has at most."""
 
 _LABELS: Final = 25
@@ -164,6 +164,6 @@ def choose_frame(count: int) -> Frame:
         count: How many bars or stacks the plot has.
 
     Returns:
-        The narrower frame for at most `FEW` bars, else the wider one.
+        The narrower frame for at most `MAX_NARROW_BARS` bars, else the wider one.
     """
-    return HALF if count <= FEW else WIDE
+    return HALF if count <= MAX_NARROW_BARS else WIDE

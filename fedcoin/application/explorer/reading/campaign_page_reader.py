@@ -21,7 +21,7 @@ from fedcoin.application.explorer.reading.view_models import (
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.views_pb2 import PaymentView, TaskView
 
-TASKS: Final = 50
+ROUNDS_OF_PAGE: Final = 50
 """How many rounds a campaign's page shows."""
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class CampaignPageReader:
         """
         campaign, page = await asyncio.gather(
             self._source.get_campaign(campaign_id),
-            self._source.list_task_page(campaign_id, token=token, size=TASKS),
+            self._source.list_task_page(campaign_id, token=token, size=ROUNDS_OF_PAGE),
         )
         utilities = await self._utilities.read_all(page.tasks)
         rounds = [
@@ -113,17 +113,17 @@ class CampaignPageReader:
         )
 
     async def _read_payments(self, task: TaskView) -> Sequence[PaymentView]:
-        return await none_kept(self._source.list_payments(task.task_id), [])
+        return await unless_pruned(self._source.list_payments(task.task_id), [])
 
     async def _read_agreed(self, task: TaskView) -> Sequence[int]:
         """Read S-bar from the block that settled the task; empty where there is none."""
         if not task.winner or not task.closed_height:
             return ()
-        reply = await none_kept(self._source.get_block(task.closed_height), None)
+        reply = await unless_pruned(self._source.get_block(task.closed_height), None)
         return () if reply is None else reply.block.settlement.mean_shapley_nano
 
 
-async def none_kept(work: Any, instead: T) -> Any | T:
+async def unless_pruned(work: Any, instead: T) -> Any | T:
     """Await a call about blocks that the node may not keep.
 
     Args:

@@ -22,7 +22,7 @@ from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.node_service_pb2 import GetStatusResponse, WatchEventsResponse
 
-RECENT: Final = 64
+MAX_RECENT_BLOCKS: Final = 64
 """How many of the latest blocks a stream that was interrupted can catch up with."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 3.0
@@ -62,7 +62,7 @@ class ChainFollower:
         """The network's genesis hash, in hex; empty before the node first answered."""
         self.target_height = 0
         """The node's height when the stream was last opened."""
-        self._recent: deque[BlockNews] = deque(maxlen=RECENT)
+        self._recent: deque[BlockNews] = deque(maxlen=MAX_RECENT_BLOCKS)
         self._changed = asyncio.Event()
         self._is_closed = False
 

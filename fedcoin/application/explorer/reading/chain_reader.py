@@ -22,7 +22,7 @@ from fedcoin.application.explorer.reading.view_models import (
 from fedcoin.application.verification.proof_file import fetch_document
 from fedcoin.v1.views_pb2 import BlockView, ValidatorView
 
-LATEST: Final = 20
+NUM_LATEST_BLOCKS: Final = 20
 """How many of the latest blocks the overview shows."""
 
 MAX_DETAILS: Final = 40_000
@@ -54,7 +54,7 @@ class ChainReader:
             self._source.get_status(),
             self._source.get_fees(),
             self._source.list_validators(),
-            self._source.list_block_page(size=LATEST),
+            self._source.list_block_page(size=NUM_LATEST_BLOCKS),
             self._source.list_campaign_page(size=5),
             self._source.list_task_page(open_only=True, size=10),
         )

@@ -41,13 +41,13 @@ COLLECT_S = 0.002
 PAUSE_S = 0.01
 """The pause between two calls to one peer, in which the next batch gathers, in seconds."""
 BUSY_PAUSE_S = 0.04
-"""The same after a call with many transactions."""
+"""The pause after a call with at least `MIN_BUSY_ITEMS` transactions, in seconds."""
 
 BUSY_ANNOUNCE_S = 0.2
 """How long the first of several hashes waits for others when many wait, in seconds: most are final
 before they are sent. `Outbox.announce_s` is the time when few wait."""
 
-MANY = 32
+MIN_BUSY_ITEMS = 32
 """From this many transactions or hashes on, a peer gets them in larger batches."""
 
 CALL_S = 10.0
@@ -239,12 +239,12 @@ class TransactionRelay:
             request = RelayTransactionsRequest(transactions=batch)
             if await self._call(outbox, request) is None:
                 return
-            await asyncio.sleep(PAUSE_S if len(batch) < MANY else BUSY_PAUSE_S)
+            await asyncio.sleep(PAUSE_S if len(batch) < MIN_BUSY_ITEMS else BUSY_PAUSE_S)
 
     async def _send_hashes(self, outbox: Outbox) -> None:
         while outbox.num_hashes:
             await asyncio.sleep(outbox.announce_s)
-            if outbox.num_hashes >= MANY:
+            if outbox.num_hashes >= MIN_BUSY_ITEMS:
                 await asyncio.sleep(max(0.0, BUSY_ANNOUNCE_S - outbox.announce_s))
             # Those that the peer has announced meanwhile, and final ones, are not news.
             hashes = [hash for hash in outbox.hashes() if hash not in outbox.known]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fedcoin.application.cli.training import valuation_progress
-from fedcoin.application.configuration.cpu_count import count_cores
+from fedcoin.application.configuration.cpu_count import count_usable_cpus
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline import standard_errors, valuation
 from fedcoin.application.offline.valuation import ValuationProgress
@@ -28,13 +28,13 @@ CLIENTS = 5
 @pytest.fixture(autouse=True)
 def _one_inline_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start one worker, in this process: most tests need no process for each core."""
-    monkeypatch.setattr(valuation, "count_cores", lambda: 1)
+    monkeypatch.setattr(valuation, "count_usable_cpus", lambda: 1)
     monkeypatch.setattr(executors, "LocalWorker", InlineWorker)
 
 
 @pytest.fixture
 def _worker_processes(monkeypatch: pytest.MonkeyPatch, _one_inline_worker: None) -> None:
-    monkeypatch.setattr(valuation, "count_cores", count_cores)
+    monkeypatch.setattr(valuation, "count_usable_cpus", count_usable_cpus)
     monkeypatch.setattr(executors, "LocalWorker", LocalWorker)
 
 

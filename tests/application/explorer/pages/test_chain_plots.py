@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 from fedcoin.application.explorer.pages.chain_plots import (
-    FEW,
+    MAX_NARROW_BARS,
     MAX_ROUNDS,
     plot_earnings,
     plot_spending,
@@ -62,7 +62,7 @@ def test_a_plot_of_many_clients_is_wide_and_has_few_labels() -> None:
     assert (len(plot.bars), plot.frame) == (100, WIDE)
     assert len(plot.labels) <= 25
     assert all(a.x + a.width <= b.x for a, b in itertools.pairwise(plot.bars))
-    few = plot_values([client(number, number) for number in range(1, FEW + 1)])
+    few = plot_values([client(number, number) for number in range(1, MAX_NARROW_BARS + 1)])
     assert few is not None
     assert few.frame == HALF
 

@@ -75,13 +75,13 @@ def clients(
     async def work(stop: asyncio.Event) -> None:
         nonlocal missing
         from fedcoin.application.client.client_host import run_clients
-        from fedcoin.application.configuration.cpu_count import count_cores
+        from fedcoin.application.configuration.cpu_count import count_usable_cpus
 
         running = run_clients(
             identities,
             server,
             trusted,
-            processes=processes or count_cores(),
+            processes=processes or count_usable_cpus(),
             credentials=client_credentials(config.tls),
             proxy=config.api.proxy,
         )

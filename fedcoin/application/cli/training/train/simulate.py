@@ -77,7 +77,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
     """
     import asyncio
 
-    from fedcoin.application.configuration.cpu_count import count_cores
+    from fedcoin.application.configuration.cpu_count import count_usable_cpus
     from fedcoin.application.offline import simulation
     from fedcoin.learning.training.partition_spec import parse_partition
     from fedcoin.learning.training.training_plan import TrainingPlan
@@ -101,7 +101,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             scale=given["scale"] or 0.0,
             utility=NAMES[given["utility"]],
             trained=split_list(given["trained"]),
-            processes=given["processes"] or count_cores(),
+            processes=given["processes"] or count_usable_cpus(),
             report=note,
         )
     )
