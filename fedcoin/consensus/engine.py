@@ -68,8 +68,9 @@ class ConsensusEngine(Protocol):
             claim: What the proposal says of itself.
 
         Returns:
-            True when `on_proposal` would store it; False when it has the proposal, or one of the
-            same round for which no correct validator has voted otherwise, or the round is far off.
+            True when `on_proposal` would store it. False when the proposal is stored already, when
+            its round is too far from the present one, and when another proposal of the round is
+            stored, unless votes show that a correct validator voted for this one.
 
         Raises:
             RefusalError: WRONG_HEIGHT, NOT_A_VALIDATOR or WRONG_PROPOSER, as for `on_proposal`.

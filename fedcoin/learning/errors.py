@@ -38,9 +38,9 @@ class LearningCode(str, Enum):
 
     Build the model from plain layers that only compute, without custom classes."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
-    """No built-in architecture has that name, or its JSON file cannot be read.
+    """No built-in model has that name, or the model's file cannot be read.
 
-    Use `mlp`, `cnn`, or the path of a Keras JSON file."""
+    Use `mlp`, `cnn`, or the path of a model: Keras' JSON, a `.keras` file or an ONNX file."""
 
     # Weights and evaluation sets.
     WRONG_NAMES = "WRONG_NAMES"

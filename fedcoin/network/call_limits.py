@@ -28,7 +28,7 @@ MAX_BATCH_BYTES: Final = 1 << 20
 
 
 BYTES_OF_TRANSACTION: Final = 4_096
-"""A submitted transaction counts once for each such part of its bytes that it begins."""
+"""A submitted transaction counts once for each started part of this many bytes."""
 
 
 @dataclass(frozen=True, slots=True)

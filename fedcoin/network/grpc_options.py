@@ -15,8 +15,8 @@ GrpcOptions = Sequence[tuple[str, int | str]]
 
 
 IDLE_MS = 120_000
-"""Where connections are limited, one without a call for so long is closed, in ms; clients of gRPC
-open another one with their next call."""
+"""How long a connection may be without a call before it is closed, in ms, on listeners that limit
+connections; clients of gRPC open another one with their next call."""
 
 
 def server_options(max_message_bytes: int, max_connections: int | None = None) -> GrpcOptions:

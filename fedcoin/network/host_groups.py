@@ -26,7 +26,7 @@ _IPV6_PREFIX: Final = 64
 _IPV4_RANGE, _IPV6_RANGE = 16, 32
 
 _REMEMBERED: Final = 1_024
-"""How many hosts are parsed once; each call of a host asks for its group."""
+"""How many parsed hosts are remembered, since each call of a host asks for its group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class LeftOutGuard:
                         raise
 
     def report_unsettled(self) -> None:
-        """Report the rounds whose tasks were not settled when the coordinator said the end."""
+        """Report the rounds whose tasks were not settled when the campaign ended."""
         for kept in self._waiting.values():
             campaign_id = kept.update.campaign_id.hex()
             self._report(

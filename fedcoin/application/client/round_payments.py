@@ -26,7 +26,7 @@ LATE_CODES: Final = frozenset(
 
 
 MAX_HARMFUL_ROUNDS: Final = 2
-"""After so many rounds in which all was refused as harmful, a client leaves: its data do not fit,
+"""After this many rounds in which all was refused as harmful, a client leaves: its data do not fit,
 or the coordinator keeps the weights for nothing."""
 
 

@@ -24,9 +24,9 @@ else:
     import tomli as tomllib
 
 MAX_TASK_SECONDS = 3_600.0
-"""The most time for all windows of a task in a campaign with a receipt window, in seconds, or the
-receipt window where that is longer. The ledger's `MAX_TASK_MS`; not imported, since that would load
-NumPy for each command."""
+"""The most time for all windows of a task in a campaign with a receipt window, in seconds; where
+the receipt window is longer, its length is the limit. The ledger's `MAX_TASK_MS`; not imported,
+since that would load NumPy for each command."""
 
 
 def load_config(

@@ -20,7 +20,7 @@ DAY_MS: Final = 86_400_000
 """One day in ms."""
 
 EARLY_DAYS: Final = 30
-"""A certificate that ends within so many days is a warning."""
+"""A certificate that ends within this many days is a warning."""
 
 MAX_SOCKET_PATH_BYTES: Final = 107
 """The longest path of a Unix socket, in bytes."""

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 HOPELESS_CODES: Final = frozenset(
     {LearningCode.TOO_SLOW, LearningCode.OVERDUE, LearningCode.MISSING_PACKAGE}
 )
-"""Codes after which a task is not tried again: what takes too long once takes too long again, and
-no try installs a package."""
+"""Codes after which a task is not tried again: a further try would take too long again, or lack the
+same package."""
 
 
 async def decline(

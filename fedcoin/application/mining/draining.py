@@ -80,7 +80,7 @@ class Draining:
         waiting = sum(each.sender == self._address for each in self._pool.pending())
         self.at_stake = unproved + waiting
         if self._is_asked and not self.at_stake and not self._drained.is_set():
-            log.info("drained: nothing is at stake")
+            log.info("drained: nothing is left that this miner committed to")
             self._drained.set()
 
     async def lets_go(self, task_id: bytes, attempt: int, progress: TaskProgress | None) -> bool:

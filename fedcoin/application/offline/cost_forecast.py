@@ -26,8 +26,8 @@ class RoundForecast:
     round: int
     """The round, from 1."""
     training: int
-    """The most that clients can get, in sap; with a price for each unit, the same fund for all
-    rounds together."""
+    """The most that clients can get, in sap. With a price for each unit of utility it is the
+    campaign's whole fund, which all rounds share."""
     aggregation: int
     """What the server gets, in sap."""
     mining: int

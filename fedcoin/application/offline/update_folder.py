@@ -1,7 +1,7 @@
 """A folder of updates in any format, with a table of its clients, as a publication.
 
 So a federation that was trained by any framework has its round valued and paid: what it trained is
-in files, and this room turns them into the artifacts of a task.
+in files, and this module turns them into the artifacts of a task.
 """
 
 from __future__ import annotations

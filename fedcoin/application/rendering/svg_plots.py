@@ -277,5 +277,5 @@ def connect_points(
 
 
 def _label_step(count: int) -> int:
-    """Of so many slots every how many have a label, so that labels do not overlap."""
+    """Choose the step from one labelled slot to the next, so that labels do not overlap."""
     return max(1, math.ceil(count / 16))

@@ -1,7 +1,7 @@
 """Find what belongs to one campaign in blocks, and sum it up.
 
-The writer of a campaign's file and its checker read blocks with the same code, so that what is for
-reading follows from the blocks' bytes in both.
+The writer of a campaign's file and its checker read blocks with the same code, so that both compute
+the fields that people read from the blocks' bytes in one way.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 The file holds every block in which something of the campaign happened: its header and certificate,
 the campaign's transactions (terms, tasks with the updates' hashes, commitments, evidence) and its
 receipts (payments, phases). Of what else is in those blocks there is only a hash each, so that the
-roots in the header can be computed. What is for reading must equal what the bytes say.
+roots in the header can be computed. The fields that people read must equal what the bytes say.
 
-A file cannot prove that nothing was left out. Its sums show it: of a campaign that is over, the
-whole budget was paid or returned, and what the file lacks of it was left out.
+A file cannot prove that no block was left out, but its sums show whether a payment was: a campaign
+that is over has paid or returned its whole budget, so what is missing of the budget was left out.
 """
 
 from __future__ import annotations

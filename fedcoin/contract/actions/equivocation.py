@@ -73,8 +73,8 @@ def _check_slashable(context: ExecutionContext, state: BondState, height: int) -
     if not has_coins or not state.since_height <= height <= context.block.height:
         raise RefusalError(
             LedgerCode.NOT_SLASHABLE,
-            f"votes of height {height} cannot be slashed: the key had no bond at stake then, or its"
-            " coins have returned to the balance",
+            f"votes of height {height} cost no bond: the key had none at stake then, or its coins"
+            " have returned to the balance",
             field="first.height",
         )
 

@@ -1,4 +1,4 @@
-"""CommitShapley, RevealShapley, DeclineTask: a miner's commitment, its two reveals, or neither."""
+"""CommitShapley, RevealShapley, DeclineTask: a miner's steps in a task, or its refusal of it."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def close_task(
 
     Args:
         context: The execution of the block.
-        loaded: The task. Of its campaign, which the caller writes, no task is open afterwards.
+        loaded: The task. Its campaign has no open task afterwards; the caller writes the campaign.
         phase: The final phase: TASK_PHASE_SETTLED, TASK_PHASE_FAILED or TASK_PHASE_GAVE_WAY.
     """
     task, campaign = loaded.task, loaded.campaign

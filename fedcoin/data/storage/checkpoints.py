@@ -25,7 +25,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 CHECKPOINT_PAGES: Final = 1_000
-"""About so many pages are in the log when a thread moves them into the file; 4 MB."""
+"""About how many pages are in the log when a thread moves them into the file: 4 MB."""
 MAX_LOG_BYTES: Final = 16 * 1024 * 1024
 """A log that is longer is moved soon, however few commits wrote it, and writers wait for that. Such
 a file is cut to this length when the log begins anew."""

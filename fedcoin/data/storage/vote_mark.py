@@ -78,10 +78,12 @@ class VoteMarkFile:
         replace_file(self.path, _encode(mark))
 
     def note(self, mark: VoteMark) -> None:
-        """Write a mark with a later vote, which survives a crash of the process, not a power cut.
+        """Write a mark with a later vote, without waiting for the disk.
+
+        The mark survives a crash of the process, but not a power cut before `sync`.
 
         Args:
-            mark: The mark to write; its `leased` is the one that the file already holds.
+            mark: The mark to write. Its `leased` is that of the latest `lease`.
         """
         try:
             handle = os.open(self.path, os.O_WRONLY)

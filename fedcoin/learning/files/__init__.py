@@ -1,6 +1,6 @@
 """Read and write the files in which people have weights and data.
 
-This room decides which formats are read, by which names arrays are found in them, and what may be
+This folder decides which formats are read, by which names arrays are found in them, and what may be
 changed on reading (each change is said in a remark). It knows no model: the names and shapes of a
 model's weights are given to it.
 

@@ -171,7 +171,7 @@ def to_float32(path: Path, name: str, array: npt.NDArray[np.generic]) -> npt.NDA
 
 
 def _find_prefix(names: Sequence[str], shapes: Shapes) -> str:
-    """Find what stands before every weight's name in a file: the model's own name, such as."""
+    """Find what stands before every weight's name in a file, such as the model's own name."""
     known = set(names)
     first = next(iter(shapes), "")
     if first in known:

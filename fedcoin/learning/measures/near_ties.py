@@ -111,7 +111,7 @@ def explain_ties(ties: int, num_examples: int) -> str:
         return ""
     return (
         f"{ties} of {num_examples} answers are within rounding of a tie, so that other machines "
-        "may find some of them the other way round: let the model end in logits instead of "
+        "may answer some of them otherwise: let the model end in logits instead of "
         "saturated outputs, or begin from weights that tell the classes apart"
     )
 

@@ -25,8 +25,8 @@ MAX_COALITION_WORK = 500_000_000_000
 on one core at 5 thousand million a second."""
 
 TASK_WORK_PER_SECOND = 10_000_000_000_000
-"""Multiply-adds a second up to which a task is believed to be computable in its commit window, as
-many as of 2,000 such cores. A task that needs more cannot be meant to be mined."""
+"""Multiply-adds a second up to which a task is believed to be computable in its commit window:
+those of 2,000 such cores. A task that needs more cannot be meant to be mined."""
 
 
 STEP_WORK = 20_000

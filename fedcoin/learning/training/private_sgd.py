@@ -50,14 +50,15 @@ class SampledSteps:
 
 
 def plan_steps(plan: TrainingPlan, num_examples: int) -> SampledSteps:
-    """Compute how often and how likely an example is taken in a round.
+    """Choose the steps of a round: how many, and with which probability each takes an example.
 
     Args:
         plan: How to train.
         num_examples: The client's examples, at least 1.
 
     Returns:
-        As many steps as the batches of plain SGD; each takes `batch_size` examples on average.
+        As many steps as plain SGD has batches in the round. A step takes each example with the
+        probability `batch_size` / `num_examples`, at most 1.
     """
     rate = min(1.0, plan.batch_size / num_examples)
     return SampledSteps(rate, plan.epochs * math.ceil(num_examples / plan.batch_size))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 
 FRAME_LENGTH = struct.Struct("<Q")
-"""The length that precedes a pickle."""
+"""The length that precedes a frame's content."""
 
 REPLY_RESULT, REPLY_REFUSAL, REPLY_FAILURE = "result", "refusal", "failure"
 """Kinds of replies: the function's result, its RefusalError, or another exception's traceback."""

@@ -18,9 +18,9 @@ are coefficients of polynomials. With w(t) = t! (n - 1 - t)! / n!, f(0) = f(n) =
     cov(phi_i, h(S)) = f(s) sum over t of w(t) (f(t + 1) k_i1 - f(t) k_i0) A_t
     A_t = coefficient of z^t in the product over j but i of (k_j0 + k_j1 z)
 
-where k_j1 is 1 for j in S and r_j for others, and k_j0 the other way round. Likewise var phi_i is a
-sum over sizes s, t with the coefficients of y^s z^t in the product over j but i of
-1 + y z + r_j (y + z).
+where k_j1 is 1 for j in S and r_j for others, and k_j0 is r_j for j in S and 1 for others. In the
+same way var phi_i is a sum over sizes s, t with the coefficients of y^s z^t in the product over j
+but i of 1 + y z + r_j (y + z).
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 class AnsweredHosts:
     """The hosts that requests may name.
 
-    A web site can turn its own name to any address (DNS rebinding), and would then read the
-    explorer through a browser that reaches it. An address cannot be turned.
+    A web site can point its own name at any address (DNS rebinding), and would then read the
+    explorer through a browser that reaches it. An address cannot be pointed elsewhere.
     """
 
     loopback_only: bool

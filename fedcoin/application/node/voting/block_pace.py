@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from typing import Final
 
-_FEW: Final = 50
-"""So many transactions are worth a block without a pause."""
+_FREE_TRANSACTIONS: Final = 50
+"""A block with no more transactions than this is followed by no pause for its content."""
 _MS_PER_TRANSACTION: Final = 1
 _MAX_PAUSE_MS: Final = 300
 
-_SHORT_MS: Final = 300
-"""Voting that takes so long is worth no pause."""
+_FREE_VOTING_MS: Final = 300
+"""Voting that takes no longer than this, in ms, is followed by no pause for its time."""
 _MAX_LONG_PAUSE_MS: Final = 1_000
 _FEW_VALIDATORS, _MANY_VALIDATORS = 4, 16
-"""For so few validators, voting that takes long is followed by no pause; for so many, by all of it.
-"""
+"""Up to the first number of validators, no pause follows voting that took long; from the second on,
+a pause as long as the voting took beyond `_FREE_VOTING_MS`; between them, a share of it."""
 
 
 class BlockPace:
@@ -78,8 +78,12 @@ def compute_pause_ms(num_transactions: int, took_ms: int, num_validators: int) -
         of what voting took beyond 300, at most 1,000. The share is 0 up to 4 validators and 1 from
         16 on, and grows evenly between.
     """
-    for_content = min(_MS_PER_TRANSACTION * max(0, num_transactions - _FEW), _MAX_PAUSE_MS)
+    for_content = min(
+        _MS_PER_TRANSACTION * max(0, num_transactions - _FREE_TRANSACTIONS), _MAX_PAUSE_MS
+    )
     range_of_share = _MANY_VALIDATORS - _FEW_VALIDATORS
     beyond_few = min(max(0, num_validators - _FEW_VALIDATORS), range_of_share)
-    for_time = min(max(0, took_ms - _SHORT_MS) * beyond_few // range_of_share, _MAX_LONG_PAUSE_MS)
+    for_time = min(
+        max(0, took_ms - _FREE_VOTING_MS) * beyond_few // range_of_share, _MAX_LONG_PAUSE_MS
+    )
     return max(for_content, for_time)

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 LEASED_HEIGHTS: Final = 20
 """How many heights ahead the mark is written, and synced."""
 _RENEWED_HEIGHTS: Final = 10
-"""With so many heights left, the mark is written and synced in a thread: all validators reach the
-end of a lease at the same height, and a block would wait for all of their disks."""
+"""When this many heights are left, the mark is written and synced in a thread: all validators reach
+the end of a lease at the same height, and a block would wait for all of their disks."""
 
 _RENEWING: Final = ThreadPoolExecutor(1, thread_name_prefix="vote-mark")
 

@@ -23,9 +23,9 @@ HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 """One day in ms."""
 EARLY_DAYS: Final = 30
-"""So many days before the end the log warns once a day."""
+"""From this many days before the end on, the log warns once a day."""
 URGENT_DAYS: Final = 3
-"""So many days before the end it warns every hour."""
+"""From this many days before the end on, it warns every hour."""
 
 
 class CertificateWatch:

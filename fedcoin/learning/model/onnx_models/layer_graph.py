@@ -40,7 +40,7 @@ _BATCH_SIZE = 3
 """The size of batches for which shapes are inferred: no other one may show in them."""
 
 _NUM_OPERANDS = {"Add": 2, "Mul": 2}
-"""Operators that may have the value that they change among so many of their first inputs, not 1."""
+"""How many of an operator's first inputs may be the value that it changes; 1 for all others."""
 
 _ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 

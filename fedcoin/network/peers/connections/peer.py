@@ -17,8 +17,8 @@ RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 """The limit of requests for ranges of blocks, of which this node uses half."""
 
 SILENT_S = 2.7
-"""A peer of which nothing came for so long counts as gone until something comes, in seconds: each
-end of a connection says something more than once a second."""
+"""How long a peer may say nothing before it counts as gone, until it says something, in seconds:
+each end of a connection says something more than once a second."""
 
 MAX_TIME_MS = 1 << 53
 """Times of peers from here on are not believed, in Unix ms: JSON's numbers end here."""

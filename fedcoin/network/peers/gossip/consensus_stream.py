@@ -1,10 +1,10 @@
 """Proposals and votes between peers, over one stream for each connection.
 
 A message that is new to the node (`ConsensusPort`) is passed on to every peer that is not known to
-have it and does not get it from its signer: of what it does, only the digest is offered, a moment
-later, and the peer asks for it if it lacks it then. So each vote travels once to each node where
-all are connected, and contradicting ones still meet. Sending never waits: each peer has a queue,
-and a peer whose queue is full is disconnected.
+have it. A peer that gets its signer's messages directly is only offered the digest, a moment later,
+and asks for the message if it lacks it then. So each vote travels once to each node where all are
+connected, and contradicting ones still meet. Sending never waits: each peer has a queue, and a peer
+whose queue is full is disconnected.
 
 A message may reach a peer too early, while it still decides the previous height, and is then lost
 there. Therefore each node sends its height and round when they change and from time to time, and

@@ -24,12 +24,12 @@ HINTS_S = 0.5
 """The mean time for which offers to a peer gather, in seconds, unless this node's height changes
 before; nodes that offer at different times need not all offer the same."""
 HEARTBEAT_S = 0.7
-"""When nothing was sent to a peer for so long, or up to twice as long, an empty message is, so that
-the peer knows that this node is there; in seconds."""
+"""An empty message goes to a peer to which nothing was sent for this time or up to twice as long,
+in seconds, so that the peer knows that this node is there."""
 STATUS_S = 0.2
 """How long a new height or round waits to be sent, in seconds: a vote usually shows it before."""
 LOOK_S = 0.05
-"""How often it is looked for messages that are late, in seconds."""
+"""The time between two looks for messages that are late, in seconds."""
 ASK_AFTER_S = 0.5
 """How long an offered message may be on its way before a peer is asked for it, in seconds; and how
 long that peer has before the next two are asked, and these before the next four."""
@@ -37,12 +37,12 @@ MAX_OFFERS = 1_024
 """The largest number of offers of one peer that are remembered; the oldest one makes room."""
 
 MAX_MISSES = 3
-"""After so many messages of a peer in a row that others had to be asked for, its messages are taken
-from others."""
+"""After this many messages of a peer in a row that others had to be asked for, its messages are
+taken from others for `INDIRECT_S`."""
 INDIRECT_S = 60.0
-"""For how long, in seconds."""
+"""How long the messages of a peer that failed to send them are taken from others, in seconds."""
 MAX_SOURCES = 1_024
-"""The largest number of peers of which such messages are counted."""
+"""The largest number of peers whose missed messages are counted."""
 
 
 class KeptMessages:

@@ -3,8 +3,8 @@
 When a peer reports a greater height, this module asks the best peer for headers and certificates,
 checks them as far as the known validators allow (`headers`), fetches the blocks from several peers
 at once (`block_source`), and hands each one in order to the `Importer`, which verifies it in full.
-It repeats this until no peer is ahead. A node without blocks that is configured to looks for a
-snapshot first (`snapshot_sync`).
+It repeats this until no peer is ahead. A node without blocks first looks for a snapshot, if its
+settings allow one (`snapshot_sync`).
 
 Peers are ranked by how fast they sent blocks before. While there are more of them than places, one
 more is tried, and the slowest makes room. A peer that sends wrong data is banned; a peer that
@@ -52,7 +52,7 @@ PAUSE_S = 0.5
 """The pause after a run without progress, in seconds."""
 
 MAX_RUN_BLOCKS = 20_000
-"""After so many blocks, the peers are ranked anew."""
+"""After this many blocks, the peers are ranked anew."""
 
 MAX_STEP_BLOCKS, MAX_STEP_BYTES = 64, 256 * 1024
 """The largest number of blocks that are stored in one transaction, and their largest size in bytes:

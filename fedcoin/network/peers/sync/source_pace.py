@@ -8,10 +8,10 @@ TRIAL_S = 1.0
 """How long a peer is waited for before its rate counts, in seconds; less after `TRIAL_BLOCKS`."""
 
 TRIAL_BLOCKS = 64
-"""After so many blocks a peer's rate counts, however fast they came."""
+"""After this many blocks a peer's rate counts, however fast they came."""
 
 MAX_LAG = 10.0
-"""A peer that is so many times slower than the fastest one is not asked for ranges of its own."""
+"""A peer that is slower than the fastest one by this factor is not asked for ranges of its own."""
 
 MEMORY_S = 4.0
 """What counts in a rate is about the last time of this length for which a peer was waited for, in
@@ -76,8 +76,8 @@ def bench_slow(paces: Sequence[SourcePace], places: int, now: float) -> None:
 
     Those are the ones that are `MAX_LAG` times slower than the fastest one; and the slowest one,
     when all were tried and there are more than places. So a faster newcomer takes its place. As
-    soon as no peer is so much faster any more, and there is a place, a benched one is asked again:
-    nobody becomes the only source by being fast at first.
+    soon as no peer is that much faster any more, and there is a place, a benched one is asked
+    again: no peer becomes the only source by being fast at first.
 
     Args:
         paces: The paces of the peers that blocks are fetched from; some are benched or brought

@@ -55,4 +55,4 @@ def test_a_node_that_mines_drains_and_ends_cleanly(tmp_path: Path, fedcoin: Comm
         waited = fedcoin("drain", "--home", home.root, "--wait")
         assert waited.code == 0, waited.err
         assert process.wait(20) == 0
-    assert "drained: nothing is at stake" in log.read_text()
+    assert "drained: nothing is left that this miner committed to" in log.read_text()
