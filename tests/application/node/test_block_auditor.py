@@ -118,7 +118,7 @@ async def test_a_validator_without_a_package_says_that_it_cannot_audit(
 
         patch.setattr(here.worker, "check_job", refuse)
         await expect(LearningCode.MISSING_PACKAGE, here.auditor.check_transaction(opening))
-    assert LearningCode.MISSING_PACKAGE in auditing.PASSING
+    assert LearningCode.MISSING_PACKAGE in auditing.TRANSIENT_CODES
     await here.auditor.check_transaction(opening)
 
 
@@ -439,7 +439,7 @@ async def test_a_validator_whose_workers_were_too_busy_says_that_it_cannot_audit
 
         patch.setattr(here.worker, "evaluate", miss_the_time)
         await expect(LearningCode.OVERDUE, here.auditor.check_transaction(transaction))
-    assert LearningCode.OVERDUE in auditing.PASSING
+    assert LearningCode.OVERDUE in auditing.TRANSIENT_CODES
     await here.auditor.check_transaction(transaction)
 
 
@@ -571,7 +571,7 @@ async def test_a_cancelled_caller_leaves_the_work_to_the_next(site: OpenMiningSi
 
 
 async def test_verdicts_are_bounded(site: OpenMiningSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "REMEMBERED", 3)
+    monkeypatch.setattr(auditing, "MAX_VERDICTS", 3)
     here = site()
     for number in range(10):
         reveal = RevealShapley(task_id=bytes([number]) * 32, salt=SALT)
