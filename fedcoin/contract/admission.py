@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import ExecutionContext, insufficient_balance_error
+from fedcoin.data.crypto.key_policies import KeyPolicy
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.amounts import MAX_AMOUNT
 from fedcoin.data.messages.parameters import Parameters
-from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.transactions import Transaction, action_name
 
 _KIB = 1024
 
+POLICY_ACTIONS: Final = frozenset({"transfer", "open_campaign", "close_campaign", "set_clients"})
+"""What an account of several keys may do: hold coins and request campaigns. Votes, evidence,
+updates and receipts are signed by one key, so that validators, servers and clients have one."""
 
-def min_fee(rules: Parameters, body_bytes: int) -> int:
+
+def min_fee(rules: Parameters, body_bytes: int, policy: KeyPolicy | None = None) -> int:
     """Compute the minimum fee of a transaction.
 
     Args:
         rules: The network's parameters.
         body_bytes: The length of its serialised body.
+        policy: The keys of the sender's account, when it has several.
 
     Returns:
-        The fee in sap: `base_fee`, and `fee_per_kib` for each started KiB.
+        The fee in sap: `base_fee` for each signature, and `compute_byte_fee`.
     """
-    return rules.base_fee + compute_byte_fee(rules, body_bytes)
+    num_signatures = 1 if policy is None else policy.threshold
+    return rules.base_fee * num_signatures + compute_byte_fee(rules, body_bytes, policy)
 
 
-def compute_byte_fee(rules: Parameters, body_bytes: int) -> int:
+def compute_byte_fee(rules: Parameters, body_bytes: int, policy: KeyPolicy | None = None) -> int:
     """Compute the part of a transaction's fee that is burned, for bytes that are kept for ever.
 
     Args:
         rules: The network's parameters.
         body_bytes: The length of its serialised body.
+        policy: The keys of the sender's account, when it has several: they and their signatures
+            count, too.
 
     Returns:
         The amount in sap: `fee_per_kib` for each started KiB.
     """
-    return rules.fee_per_kib * -(-body_bytes // _KIB)
+    num_bytes = body_bytes if policy is None else body_bytes + policy.num_bytes
+    return rules.fee_per_kib * -(-num_bytes // _KIB)
 
 
 def min_replacement_fee(replaced_fee: int, own_min_fee: int) -> int:
@@ -56,7 +68,7 @@ def min_replacement_fee(replaced_fee: int, own_min_fee: int) -> int:
 
 
 def admit(context: ExecutionContext, transaction: Transaction) -> None:
-    """Check size, chain, expiry, fee and nonce, in this order; take the fee and count the nonce.
+    """Check size, chain, signers, expiry, fee and nonce, in this order; take the fee.
 
     At its end a block burns the part of the fees that pays for bytes; its proposer gets the rest.
 
@@ -66,13 +78,16 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: TOO_LARGE when the transaction has more than `max_transaction_bytes`;
-            WRONG_CHAIN when it names another chain id; EXPIRED or EXPIRY_TOO_FAR when its expiry
-            height is below the block's, or more than `max_expiry_blocks` above it; FEE_TOO_LOW when
-            it pays less than `min_fee`; AMOUNT_OVERFLOW when the fee cannot exist; NONCE_TOO_LOW or
-            NONCE_TOO_HIGH when its nonce is not the account's next one; INSUFFICIENT_BALANCE when
-            the balance does not cover the fee.
+            WRONG_CHAIN when it names another chain id; NEEDS_ONE_KEY when its sender is an account
+            of several keys, and its action is none of `POLICY_ACTIONS`; EXPIRED or EXPIRY_TOO_FAR
+            when its expiry height is below the block's, or more than `max_expiry_blocks` above it;
+            FEE_TOO_LOW when it pays less than `min_fee`; AMOUNT_OVERFLOW when the fee cannot exist;
+            NONCE_TOO_LOW or NONCE_TOO_HIGH when its nonce is not the account's next one;
+            INSUFFICIENT_BALANCE when the balance does not cover the fee.
     """
     _check_envelope(context, transaction)
+    if transaction.policy is not None:
+        _check_role(transaction)
     _check_expiry(context, transaction.body.expiry_height)
     fee = _checked_fee(context, transaction)
     account = context.account(transaction.sender)
@@ -81,6 +96,9 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
         raise insufficient_balance_error(account.balance, fee, "fee")
     account.balance -= fee
     account.nonce += 1
+    if transaction.policy is not None:
+        account.threshold = transaction.policy.threshold
+        account.num_keys = len(transaction.policy.public_keys)
     context.put_account(transaction.sender, account)
 
 
@@ -99,6 +117,18 @@ def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None
             f"the transaction is for another chain than {context.genesis.chain_id!r}",
             field="chain_id",
             limit=context.genesis.chain_id,
+        )
+
+
+def _check_role(transaction: Transaction) -> None:
+    action = action_name(transaction.body)
+    if action not in POLICY_ACTIONS:
+        allowed = ", ".join(sorted(POLICY_ACTIONS))
+        raise RefusalError(
+            LedgerCode.NEEDS_ONE_KEY,
+            f"an account of several keys makes no {action}, but {allowed} alone",
+            field="action",
+            limit=allowed,
         )
 
 
@@ -123,11 +153,14 @@ def _check_expiry(context: ExecutionContext, expiry: int) -> None:
 
 def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
     fee = transaction.body.fee
-    minimum = min_fee(context.parameters, len(transaction.body_bytes))
+    policy = transaction.policy
+    minimum = min_fee(context.parameters, len(transaction.body_bytes), policy)
     if fee < minimum:
+        signed = "" if policy is None else f", signed by {policy} keys,"
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,
-            f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes costs {minimum}",
+            f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes{signed} costs"
+            f" {minimum}",
             field="fee",
             limit=str(minimum),
         )

@@ -23,6 +23,10 @@ class LedgerCode(str, Enum):
     """The sender's transactions with lower nonces are missing.
 
     Submit those first, or sign with the account's next nonce."""
+    NEEDS_ONE_KEY = "NEEDS_ONE_KEY"
+    """An account of several keys cannot be a validator, a miner, a server or a client.
+
+    Use an account of one key for that: votes, evidence, updates and receipts have one signature."""
     FEE_TOO_LOW = "FEE_TOO_LOW"
     """The fee is less than a transaction of this length costs.
 
@@ -104,7 +108,7 @@ class LedgerCode(str, Enum):
 
     # Campaigns.
     BAD_SERVER = "BAD_SERVER"
-    """The server's address does not have 20 bytes.
+    """The server's address does not have 20 bytes, or is that of an account of several keys.
 
     Give the address of the key that opens the tasks."""
     BAD_HASH = "BAD_HASH"

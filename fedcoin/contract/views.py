@@ -60,6 +60,8 @@ def account_view(address: bytes, account: AccountState, bond: BondState) -> Acco
         nonce=account.nonce,
         bond=bond.bond,
         unbonding=sum(part.amount for part in bond.unbonding),
+        threshold=account.threshold,
+        num_keys=account.num_keys,
     )
 
 
@@ -198,6 +200,7 @@ def transaction_view(
     body = transaction.body
     name = action_name(body)
     details = message_to_json(getattr(body, name)) if name else {}
+    policy = transaction.policy
     return TransactionView(
         hash=transaction.hash.hex(),
         sender=format_optional_address(transaction.sender),
@@ -210,6 +213,9 @@ def transaction_view(
         index=index,
         details_json=json.dumps(details),
         reason=reason,
+        threshold=0 if policy is None else policy.threshold,
+        num_keys=0 if policy is None else len(policy.public_keys),
+        signers=[key.hex() for key in transaction.signers],
     )
 
 

@@ -37,6 +37,15 @@ class DataCode(str, Enum):
 
     Sign the exact bytes that are sent, with the key that is sent along, and the hash of the
     network's genesis.json."""
+    BAD_POLICY = "BAD_POLICY"
+    """The keys of an account, or how many of them must sign, are not allowed.
+
+    Name 2 to 16 different public keys in the order of their bytes, and a threshold from 1 to their
+    number."""
+    TOO_FEW_SIGNATURES = "TOO_FEW_SIGNATURES"
+    """Fewer keys of an account have signed a transaction than must sign it.
+
+    Have more of the account's keys sign it."""
     BAD_ADDRESS = "BAD_ADDRESS"
     """Text is not an address (bech32m of 20 bytes), or an address is not that of the signing
     key.

@@ -16,6 +16,7 @@ from typing import Final
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
+from fedcoin.data.messages.transactions import estimate_signatures
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.host_groups import HostGroups, group_of, observed_host
 from fedcoin.network.token_bucket import TokenBucket
@@ -28,7 +29,8 @@ MAX_BATCH_BYTES: Final = 1 << 20
 
 
 BYTES_OF_TRANSACTION: Final = 4_096
-"""A submitted transaction counts once for each started part of this many bytes."""
+"""A submitted transaction counts once for each started part of this many bytes, and at least once
+for each of its signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class HostRates:
 
 
 class SubmissionLimiter:
-    """Limits how many transactions each host submits, by number and bytes."""
+    """Limits how many transactions each host submits, by number, bytes and signatures."""
 
     def __init__(self, limits: CallLimits, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with no hosts.
@@ -142,7 +144,9 @@ class SubmissionLimiter:
         """
         host = observed_host(caller) or caller
         if not self._hosts.is_exempt(host):
-            units = sum(max(1, -(-len(raw) // BYTES_OF_TRANSACTION)) for raw in raws)
+            units = sum(
+                max(estimate_signatures(raw), -(-len(raw) // BYTES_OF_TRANSACTION)) for raw in raws
+            )
             self._rates.count(group_of(host), units)
 
 

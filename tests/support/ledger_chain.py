@@ -52,7 +52,7 @@ from fedcoin.v1.transaction_pb2 import (
 from tests.support.genesis import CHAIN_ID, FDC, GENESIS_MS, make_genesis
 from tests.support.keys import key_of
 
-_FIELDS: dict[type[Message], str] = {
+FIELDS: dict[type[Message], str] = {
     Transfer: "transfer",
     Bond: "bond",
     Unbond: "unbond",
@@ -169,7 +169,7 @@ class LedgerChain:
             nonce=due if nonce is None else nonce,
             expiry_height=self.height + 100 if expiry is None else expiry,
         )
-        getattr(body, _FIELDS[type(action)]).CopyFrom(action)
+        getattr(body, FIELDS[type(action)]).CopyFrom(action)
         # The fee is part of the bytes that it pays for; it takes ten bytes at most.
         body.fee = min_fee(self.genesis.parameters, body.ByteSize() + 10) if fee is None else fee
         return sign_transaction(body, signer, genesis_hash or self.genesis.hash)

@@ -19,7 +19,7 @@ from fedcoin.data.messages import transactions
 from fedcoin.v1 import block_pb2, transaction_pb2, vote_pb2
 
 SIGNATURE_BYTES = 64
-_ID_CONTEXT = b"fedcoin/txid/v1\0"
+_ID_CONTEXTS = (b"fedcoin/txid/v1\0", b"fedcoin/policy-txid/v1\0")
 
 
 class MessageCounts:
@@ -55,7 +55,7 @@ def counting() -> Iterator[MessageCounts]:
             return bytes(open_signed(signed, public_key))
 
         def sha256(*parts: bytes) -> bytes:
-            if parts[0] == _ID_CONTEXT:
+            if parts[0] in _ID_CONTEXTS:
                 counts.ids[b"".join(parts[1:])] += 1
             return digest(*parts)
 

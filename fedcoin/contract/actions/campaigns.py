@@ -11,7 +11,7 @@ from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.closing import announce_closing
 from fedcoin.contract.tasks.registered_receipts import check_settled
 from fedcoin.contract.tasks.settlement import close_campaign as close
-from fedcoin.data.crypto.addresses import ADDRESS_BYTES
+from fedcoin.data.crypto.addresses import ADDRESS_BYTES, format_address
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_choice, check_length, check_range
@@ -59,10 +59,12 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: INSUFFICIENT_BALANCE when the sender cannot pay the budget; a code of
-            `check_terms`, such as BAD_ROUNDS or BUDGET_TOO_SMALL, when a term is out of range.
+            `check_terms`, such as BAD_ROUNDS or BUDGET_TOO_SMALL, when a term is out of range;
+            BAD_SERVER when the server is known to be an account of several keys.
     """
     terms = transaction.body.open_campaign
     check_terms(terms)
+    _check_server(context, terms.server)
     context.debit(transaction.sender, terms.budget, "budget")
     context.charge_state(transaction.sender, _CAMPAIGN_ENTRIES, "budget")
     campaign = CampaignState(
@@ -244,6 +246,17 @@ def check_terms(terms: OpenCampaign) -> None:
             _MAX_RECEIPT_WINDOW_MS,
             "receipt_window_ms",
             code=LedgerCode.BAD_RECEIPT_WINDOW,
+        )
+
+
+def _check_server(context: ExecutionContext, server: bytes) -> None:
+    """Refuse a server that could open no task and sign no receipt, as far as the state tells."""
+    if context.account(server).num_keys:
+        raise RefusalError(
+            LedgerCode.BAD_SERVER,
+            f"server is {format_address(server)}, an account of several keys; tasks and receipts"
+            " are signed by one key: name the account of a coordinator's key",
+            field="server",
         )
 
 

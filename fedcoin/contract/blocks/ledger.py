@@ -300,7 +300,9 @@ class Ledger:
     ) -> Execution:
         fees = sum(transaction.body.fee for transaction in transactions)
         burned = sum(
-            compute_byte_fee(self.genesis.parameters, len(transaction.body_bytes))
+            compute_byte_fee(
+                self.genesis.parameters, len(transaction.body_bytes), transaction.policy
+            )
             for transaction in transactions
         )
         next_order = end_block(context, fees - burned, burned, self._order)

@@ -207,12 +207,10 @@ class ValidatorHistory:
         keys = {address: member.public_key for address, member in self._members.items()}
         for raw in Block.FromString(stored.raw).transactions:
             envelope = SignedTransaction.FromString(raw)
-            body, sender = (
-                TransactionBody.FromString(envelope.body),
-                derive_address(envelope.public_key),
-            )
+            body = TransactionBody.FromString(envelope.body)
             moved = body.bond.amount - body.unbond.amount
             if moved:
+                sender = derive_address(envelope.public_key)
                 keys[sender] = envelope.public_key
                 bonds[sender] = bonds.get(sender, 0) + moved
         for raw in self._store.receipts(height):

@@ -344,7 +344,8 @@ class Mempool:
         if replaced is None:
             return
         replaced_fee = replaced.transaction.body.fee
-        own_min_fee = min_fee(ledger.genesis.parameters, len(transaction.body_bytes))
+        body_bytes, policy = len(transaction.body_bytes), transaction.policy
+        own_min_fee = min_fee(ledger.genesis.parameters, body_bytes, policy)
         needed = min_replacement_fee(replaced_fee, own_min_fee)
         if transaction.body.fee < needed:
             raise replacement_underpriced(transaction, replaced_fee, needed)

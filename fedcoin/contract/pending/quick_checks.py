@@ -37,7 +37,9 @@ def compute_max_cost(transaction: Transaction, ledger: Ledger, height: int) -> i
         and len(transaction.raw) <= rules.max_transaction_bytes
         and body.chain_id == ledger.genesis.chain_id
         and height < body.expiry_height <= height + rules.max_expiry_blocks
-        and min_fee(rules, len(transaction.body_bytes)) <= body.fee <= MAX_AMOUNT
+        and min_fee(rules, len(transaction.body_bytes), transaction.policy)
+        <= body.fee
+        <= MAX_AMOUNT
     ):
         return None
     total = 0

@@ -5,5 +5,5 @@ of signatures, but not the messages that are signed.
 
 * `hashing`: SHA-256, and the digest that a signature covers; `merkle`: RFC 6962 trees.
 * `keys`: signing and verification; `key_files`: keys on disk, encrypted with a passphrase.
-* `addresses`: 20-byte addresses and their bech32m form.
+* `addresses`: 20-byte addresses and their bech32m form; `key_policies`: accounts of several keys.
 """

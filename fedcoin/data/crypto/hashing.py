@@ -15,6 +15,8 @@ class SigningContext(str, Enum):
 
     TX = "fedcoin/tx/v2"
     """A transaction, by its sender."""
+    POLICY_TX = "fedcoin/policy-tx/v2"
+    """A transaction of an account of several keys, by one of them."""
     VOTE = "fedcoin/vote/v2"
     """A prevote or precommit, by a validator."""
     PROPOSAL = "fedcoin/proposal/v2"

@@ -119,9 +119,23 @@ def verify_signature(
         True when the signature is valid; False when it is not, or when key or signature do not
         have 32 and 64 bytes.
     """
+    return verify_digest(public_key, signing_digest(context, genesis_hash, body), signature)
+
+
+def verify_digest(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Verify a signature of a digest, for callers that verify several of one digest.
+
+    Args:
+        public_key: The signer's Ed25519 public key, 32 bytes.
+        digest: What `hashing.signing_digest` returned, 32 bytes.
+        signature: The Ed25519 signature, 64 bytes.
+
+    Returns:
+        True when the signature is valid; False when it is not, or when key or signature do not
+        have 32 and 64 bytes.
+    """
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    digest = signing_digest(context, genesis_hash, body)
     try:
         bindings.crypto_sign_open(signature + digest, public_key)
     except BadSignatureError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fedcoin.data.crypto.addresses import derive_address, format_address, parse_address
+from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.transactions import stored_sender
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.node_service_pb2 import WatchEventsResponse
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
@@ -79,6 +80,6 @@ def _members(task: TaskView) -> Iterator[str]:
 def _parties(raw: bytes) -> Iterator[bytes]:
     """List the sender of a stored transaction and the receivers of its transfer."""
     signed = SignedTransaction.FromString(raw)
-    yield derive_address(signed.public_key)
+    yield stored_sender(signed)
     body = TransactionBody.FromString(signed.body)
     yield from (output.recipient for output in body.transfer.outputs)

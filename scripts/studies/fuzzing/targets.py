@@ -27,6 +27,7 @@ from fedcoin.data.artifacts.manifest import build_manifest, decode_manifest, enc
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.hashing import SigningContext
+from fedcoin.data.crypto.key_policies import make_policy, sign_for_policy
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
@@ -34,7 +35,7 @@ from fedcoin.data.messages.amounts import parse_amount
 from fedcoin.data.messages.blocks import decode_block, decode_header
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.genesis import parse_genesis
-from fedcoin.data.messages.transactions import decode_transaction
+from fedcoin.data.messages.transactions import assemble_transaction, decode_transaction
 from fedcoin.data.messages.updates import decode_update
 from fedcoin.data.messages.votes import PREVOTE, decode_proposal, decode_vote, sign_vote
 from fedcoin.data.storage.snapshot_files import SnapshotWriter, read_parts
@@ -50,6 +51,7 @@ from fedcoin.network.peers.gossip import consensus_messages
 from fedcoin.v1.artifact_pb2 import TENSOR_DTYPE_FLOAT32, ModelSpec, Tensor
 from fedcoin.v1.snapshot_pb2 import SnapshotPart
 from fedcoin.v1.task_pb2 import SignedUpdate
+from fedcoin.v1.transaction_pb2 import KeyPolicy as KeyPolicyMessage
 from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.vote_pb2 import SignedProposal, SignedVote
 
@@ -125,12 +127,43 @@ def _messages() -> list[Target]:
             lambda raw: decode_transaction(raw, identity, 1 << 20),
             _raws("transactions"),
         ),
+        Target(
+            "policy-transaction",
+            lambda raw: decode_transaction(raw, identity, 1 << 20),
+            [bytes.fromhex(one["raw"]) for one in _vectors("policy_transactions")["accepted"]],
+        ),
+        _policy_shapes(identity),
         Target("block", decode_block, _raws("blocks")),
         Target("header", decode_header, _raws("blocks", "header")),
         Target("update", update, _raws("updates")),
         Target("tensors", decode_tensors, _raws("tensors")),
         Target("genesis", parse_genesis, [_vectors("genesis")["raw"].encode()]),
     ]
+
+
+def _policy_shapes(identity: ChainIdentity) -> Target:
+    """Changed keys and thresholds, whose places hold valid signatures as far as keys are known."""
+    vectors = _vectors("policy_transactions")
+    keys = [KeyPair.from_seed(bytes.fromhex(seed)) for seed in vectors["seeds"]]
+    known = {key.public_key: key for key in keys}
+    body = bytes.fromhex(vectors["body"])
+
+    def decode(raw: bytes) -> object:
+        message = canonical.parse(KeyPolicyMessage, raw)
+        policy = make_policy(message.threshold, message.public_keys)
+        signers = [known[key] for key in policy.public_keys if key in known]
+        signed = {
+            key.public_key: sign_for_policy(policy, body, key, identity.genesis_hash)
+            for key in signers
+        }
+        transaction = decode_transaction(assemble_transaction(policy, body, signed), identity)
+        if len(signers) < policy.threshold or transaction.sender != policy.address:
+            raise AssertionError(f"{policy} keys were spent with {len(signers)}")
+        return transaction
+
+    public_keys = [key.public_key for key in keys]
+    samples = [KeyPolicyMessage(threshold=k, public_keys=public_keys) for k in (1, 2, 3)]
+    return Target("policy", decode, [canonical.encode(one) for one in samples])
 
 
 def _actions() -> list[Target]:

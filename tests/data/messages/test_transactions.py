@@ -114,18 +114,19 @@ def test_another_chain() -> None:
 def test_wrong_signatures() -> None:
     good = SignedTransaction.FromString(sign_transaction(body(), KEY, GENESIS_HASH).raw)
     other = KeyPair.from_seed(b"\1" * 32)
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"signature": bytes(64)},
         {"public_key": other.public_key},
         {"body": canonical.encode(body(nonce=4))},
-    ):
+    )
+    for change in changes:
         bad = SignedTransaction(
             **{
                 "body": good.body,
                 "public_key": good.public_key,
                 "signature": good.signature,
-                **change,
             }
+            | change
         )
         assert refused(canonical.encode(bad)).code is DataCode.BAD_SIGNATURE
 

@@ -7,26 +7,52 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from fedcoin.data.messages.blocks import Block, decode_block
-from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.transactions import (
+    Transaction,
+    decode_transaction,
+    sign_transaction,
+)
 from fedcoin.network.api.api_server import ApiServer
 from fedcoin.network.api.backend import ApiBackend
 from fedcoin.network.client.node_client import NodeClient
-from fedcoin.v1.transaction_pb2 import SignedTransaction
+from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.vote_pb2 import Certificate
-from tests.support.keys import MINERS
+from tests.support.keys import ALICE, MINERS
 from tests.support.message_counts import MessageCounts, counting
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import PeerNode, running
 from tests.support.served_api import FakeNodeFacts, FakeOperator
-from tests.support.transfers import sign_transfer
+from tests.support.shared_accounts import MEMBERS, PURSE, sign_shared
+from tests.support.transfers import sign_transfer, transfer_to
 from tests.support.waiting import until
 
 GENESIS = make_network_genesis(
     propose_timeout_ms=5_000, vote_timeout_ms=2_000, max_block_interval_ms=3_600_000
 )
+
+
+def pay_purse(nonce: int) -> Transaction:
+    """Pay the account of several keys."""
+    paid = transfer_to((PURSE.address, 10**8))
+    body = TransactionBody(chain_id=GENESIS.chain_id, nonce=nonce, fee=200_000, expiry_height=500)
+    body.transfer.CopyFrom(paid)
+    return sign_transaction(body, ALICE, GENESIS.hash)
+
+
+def pay_from_purse() -> Transaction:
+    """Sign a transfer by two of the account's three keys."""
+    body = TransactionBody(chain_id=GENESIS.chain_id, fee=200_000, expiry_height=500)
+    body.transfer.CopyFrom(transfer_to((MINERS[0].address, 1_000)))
+    raw = sign_shared(PURSE, body, MEMBERS[1:], GENESIS.hash)
+    return decode_transaction(raw, GENESIS.identity)
+
+
 BATCHES = (
-    [sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(8)],
-    [sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(8, 12)],
+    [*(sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(7)), pay_purse(7)],
+    [
+        *(sign_transfer(nonce, genesis_hash=GENESIS.hash) for nonce in range(8, 11)),
+        pay_from_purse(),
+    ],
 )
 TRANSACTIONS = [transaction for batch in BATCHES for transaction in batch]
 
@@ -74,8 +100,9 @@ def blocks_of(node: PeerNode, above: int) -> list[Block]:
     return [decode_block(one.raw) for one in stored if one is not None]
 
 
-def signature_of(transaction: Transaction) -> bytes:
-    return SignedTransaction.FromString(transaction.raw).signature
+def signatures_of(transaction: Transaction) -> list[bytes]:
+    signed = SignedTransaction.FromString(transaction.raw)
+    return [each for each in (signed.signature, *signed.signatures) if each]
 
 
 async def counted(folder: Path) -> tuple[MessageCounts, list[Block]]:
@@ -107,14 +134,17 @@ async def test_each_message_is_decoded_and_verified_once_a_node(tmp_path: Path) 
     for transaction in TRANSACTIONS:
         assert counts.envelopes[transaction.raw] == 4
         assert counts.bodies[transaction.body_bytes] == 4
-        assert counts.ids[transaction.public_key + transaction.body_bytes] == 4
-        assert counts.verified[signature_of(transaction)] == 4
+        sender = transaction.policy.hash if transaction.policy else transaction.public_key
+        assert counts.ids[sender + transaction.body_bytes] == 4
+        for signature in signatures_of(transaction):
+            assert counts.verified[signature] == 4
     # The proposer built the block; the other three nodes decode it.
     assert [counts.blocks[block.raw] for block in blocks] == [3] * len(blocks)
     # The same for signatures of proposals and votes, although precommits come again in the next
     # block's certificate.
     certified = [Certificate.FromString(block.last_certificate).precommits for block in blocks]
     assert any(certified)
-    of_transactions = {signature_of(transaction) for transaction in TRANSACTIONS}
+    of_transactions = {each for one in TRANSACTIONS for each in signatures_of(one)}
+    assert len(of_transactions) == len(TRANSACTIONS) + 1
     signed_by_validators = counts.verified.keys() - of_transactions
     assert {counts.verified[signature] for signature in signed_by_validators} == {3}

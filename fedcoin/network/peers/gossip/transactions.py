@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from fedcoin.data.crypto.hashing import HASH_BYTES, sha256
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
-from fedcoin.data.messages.transactions import Transaction
+from fedcoin.data.messages.transactions import Transaction, estimate_signatures
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.call_limits import check_batch
 from fedcoin.network.client.rpc_error import RpcError
@@ -121,10 +121,13 @@ class TransactionRelay:
 
         Raises:
             RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED
-                when the peer sends more transactions a second than it may.
+                when the peer sends more signed transactions a second than it may, each of which
+                counts as often as it has signatures.
         """
         check_batch(raws)
-        peer.meter.spend("SignedTransaction", self._peers.now(), len(raws))
+        # To verify signatures is what most of a transaction costs until it is admitted.
+        num_signatures = sum(map(estimate_signatures, raws))
+        peer.meter.spend("SignedTransaction", self._peers.now(), num_signatures)
         accepted = 0
         # Of a peer that sends many batches one waits here, so that others are not behind all.
         async with self._outbox(peer).verifying, self._verifying:
