@@ -47,7 +47,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.network.ports.consensus_port import Broadcaster, Position
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS, Broadcaster, Position
 
 log = logging.getLogger(__name__)
 
@@ -152,13 +152,13 @@ class ConsensusDriver:
 
     def wants_proposal(self, claim: ProposalClaim) -> bool:
         """Implement `ConsensusPort.wants_proposal`: look at the turns, and at what is known."""
-        if claim.height == self._voting.height + 1:
-            return self._early.wants(claim, self._chain.next_orders())
+        if claim.height > self._voting.height:
+            return self._early.wants(claim, self._voting.height, self._chain.next_orders())
         return claim.height == self._voting.height and self._voting.wants_proposal(claim)
 
     def wants_vote(self, height: int) -> bool:
         """Implement `ConsensusPort.wants_vote`: look at the heights whose votes are counted."""
-        return -LATE_HEIGHTS <= height - self._voting.height <= 1
+        return -LATE_HEIGHTS <= height - self._voting.height <= EARLY_HEIGHTS
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Implement `ConsensusPort.receive_proposal`: handle a proposal with a valid signature."""
@@ -171,8 +171,8 @@ class ConsensusDriver:
         return self._receive(vote)
 
     def _receive(self, message: Message) -> bool:
-        if message.height == self._voting.height + 1:
-            return self._early.keep(message, self._chain.next_orders())
+        if message.height > self._voting.height:
+            return self._early.keep(message, self._voting.height, self._chain.next_orders())
         if message.height != self._voting.height:
             late = self._late.count(message) if isinstance(message, Vote) else ()
             self._accuse(late)
@@ -222,7 +222,7 @@ class ConsensusDriver:
         self._cancel_timers()
         self._late.end_height(self._voting)
         self._voting = self._next_voting()
-        early = self._early.take()
+        early = self._early.take(self._voting.height)
         if self._outlet is not None:
             self._outlet.status_changed()
         for message in early:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
+
+EARLY_HEIGHTS: Final = 4
+"""So many heights before its own a vote or proposal of round 0 may arrive and still count: a node
+that falls behind by some blocks for a moment then has what it needs to decide them."""
 
 
 @dataclass(frozen=True, slots=True)

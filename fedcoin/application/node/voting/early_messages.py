@@ -1,9 +1,10 @@
-"""Votes and proposals of the next height that arrive while this one is being decided or stored.
+"""Votes and proposals of the next heights that arrive while this one is being decided or stored.
 
-They are kept so that the next height starts without a delay, and passed on to peers. They
-cannot be checked fully yet, so few are kept: of round 0 only, one vote of each kind from each
-validator, and one proposal from each validator that may have the turn. Peers send everything else
-again when this node tells them that it has reached the height.
+A node that is a moment late would lose them, and wait until a peer sends them again. So they are
+kept, and passed on to peers. They cannot be checked fully yet, so few are kept: of round 0 and of
+`EARLY_HEIGHTS` heights only, one vote of each kind from each validator, and one proposal from each
+validator that may have the turn. Peers send everything else again when this node tells them that
+it has reached the height.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from collections.abc import Sequence
 from fedcoin.consensus.effects import Message
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.data.messages.votes import Proposal, ProposalClaim
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS
 
 MAX_EARLY_BLOCKS = 4
-"""The largest size of all kept messages, in multiples of the largest block."""
+"""The largest size of all kept messages, in multiples of the largest block. Those of heights after
+the next one may take a half of it, so that they leave room for those that are needed first."""
 
 _PROPOSAL = 0
 # Marks a proposal in keys that hold the kind of a vote, which is never 0.
 
 
 class EarlyMessages:
-    """The kept messages of the next height."""
+    """The kept messages of the heights after the one that is being decided."""
 
     def __init__(self, max_block_bytes: int) -> None:
         """Start without messages.
@@ -32,61 +35,85 @@ class EarlyMessages:
         """
         self._max_bytes = MAX_EARLY_BLOCKS * max_block_bytes
         self._bytes = 0
-        self._kept: dict[tuple[bytes, int], Message] = {}
+        self._kept: dict[tuple[int, bytes, int], Message] = {}
 
     @property
     def size(self) -> int:
         """The size of all kept messages in bytes."""
         return self._bytes
 
-    def keep(self, message: Message, orders: Sequence[ProposerOrder]) -> bool:
-        """Keep a message of the next height, if it may be one of an honest validator.
+    def keep(self, message: Message, height: int, orders: Sequence[ProposerOrder]) -> bool:
+        """Keep a message of a later height, if it may be one of an honest validator.
 
         Args:
             message: The message, whose signature is valid.
-            orders: The orders that the next height may have, one for each block that this height
-                may decide.
+            height: The height that is being decided.
+            orders: The orders that the height after it may have, one for each block that this
+                height may decide.
 
         Returns:
             True when the message is kept; False when it is not, or was kept before.
         """
         kind = _PROPOSAL if isinstance(message, Proposal) else message.kind
-        name = (message.public_key, kind)
+        name = (message.height, message.public_key, kind)
+        distance = message.height - height
+        room = self._max_bytes if distance == 1 else self._max_bytes // 2
         size = message.envelope.ByteSize()
-        if message.round != 0 or name in self._kept or self._bytes + size > self._max_bytes:
+        if message.round != 0 or name in self._kept or self._bytes + size > room:
             return False
-        if not any(_may_sign(message, order) for order in orders):
+        if not 1 <= distance <= EARLY_HEIGHTS:
+            return False
+        if not any(_may_sign(message, order, distance) for order in orders):
             return False
         self._kept[name] = message
         self._bytes += size
         return True
 
-    def wants(self, claim: ProposalClaim, orders: Sequence[ProposerOrder]) -> bool:
+    def wants(self, claim: ProposalClaim, height: int, orders: Sequence[ProposerOrder]) -> bool:
         """Tell whether a proposal is worth the work of decoding and verifying it.
 
         Args:
-            claim: What a proposal of the next height says of itself.
-            orders: The orders that the next height may have.
+            claim: What a proposal of a later height says of itself.
+            height: The height that is being decided.
+            orders: The orders that the height after it may have.
 
         Returns:
             True when `keep` may keep the proposal.
         """
-        is_first = claim.round == 0 and (claim.public_key, _PROPOSAL) not in self._kept
-        return is_first and any(_may_propose(claim.public_key, order) for order in orders)
+        distance = claim.height - height
+        if claim.round != 0 or not 1 <= distance <= EARLY_HEIGHTS:
+            return False
+        is_first = (claim.height, claim.public_key, _PROPOSAL) not in self._kept
+        return is_first and any(_may_propose(claim.public_key, o, distance) for o in orders)
 
-    def take(self) -> list[Message]:
-        """Return all messages in the order of their arrival, and keep none of them."""
-        messages = list(self._kept.values())
-        self._kept.clear()
-        self._bytes = 0
-        return messages
+    def take(self, height: int) -> list[Message]:
+        """Return the messages of a height in the order of their arrival, and keep later ones alone.
+
+        Args:
+            height: The height that is being decided from now on.
+
+        Returns:
+            Its messages, which are no longer kept, as those of earlier heights.
+        """
+        taken = [message for message in self._kept.values() if message.height == height]
+        self._kept = {name: kept for name, kept in self._kept.items() if kept.height > height}
+        self._bytes = sum(message.envelope.ByteSize() for message in self._kept.values())
+        return taken
 
 
-def _may_sign(message: Message, order: ProposerOrder) -> bool:
+def _may_sign(message: Message, order: ProposerOrder, distance: int) -> bool:
     if isinstance(message, Proposal):
-        return _may_propose(message.public_key, order)
+        return _may_propose(message.public_key, order, distance)
     return order.validators.by_key(message.public_key) is not None
 
 
-def _may_propose(public_key: bytes, order: ProposerOrder) -> bool:
+def _may_propose(public_key: bytes, order: ProposerOrder, distance: int) -> bool:
+    """Look at the turns as they are if the blocks between change no validators and settle no task.
+
+    Where they do, the proposal is not kept, and a peer sends it again.
+    """
+    if not order.validators.members:
+        return False
+    for _ in range(distance - 1):
+        order = order.next_height(order.validators)
     return order.proposer(0).public_key == public_key

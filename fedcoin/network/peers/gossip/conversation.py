@@ -6,7 +6,7 @@ from fedcoin.data.lru import LruSet
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.gossip.consensus_messages import MAX_HINTS, encode_hints
 from fedcoin.network.peers.protection.send_queue import SendQueue
-from fedcoin.network.ports.consensus_port import Position
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS, Position
 
 KNOWN_TO_PEER = 4_096
 """The number of messages that are remembered for each peer as those that it has."""
@@ -23,7 +23,7 @@ class Conversation:
         peer: The peer.
         queues: What waits to be sent, one queue for each stream, the oldest stream first.
         known: Digests of the messages that the peer has.
-        early: Digests of messages that the peer got while it decided the height before.
+        early: Digests of messages that the peer got while it decided an earlier height.
         direct: Node keys from which the peer receives messages directly.
         offers: Digests of messages that are offered to the peer with the next hints.
         wants: Digests of messages that the peer is asked for with the next hints.
@@ -66,7 +66,7 @@ class Conversation:
     def send_message(self, raw: bytes, digest: bytes, height: int) -> bool:
         """Queue a proposal or vote, and note that the peer has it if it decides its height.
 
-        A peer that still decides the height before keeps it as a rule, but not always.
+        A peer that is a few heights behind keeps it as a rule, but not always.
 
         Args:
             raw: A serialised `ExchangeRequest`.
@@ -79,7 +79,7 @@ class Conversation:
         if self.queues and self.position is not None:
             if height <= self.position.height:
                 self.known.add(digest)
-            elif height == self.position.height + 1:
+            elif height <= self.position.height + EARLY_HEIGHTS:
                 self.early.add(digest)
         return self.send(raw)
 
@@ -112,7 +112,8 @@ class Conversation:
         before, self.position = self.position, position
         self._repeated = self._repeated + 1 if position == before else 0
         self.is_waiting = self._repeated >= MIN_EQUAL_STATUSES
-        is_next = before is not None and position == Position(before.height + 1, 0)
+        grown = 0 if before is None else position.height - before.height
+        is_next = 1 <= grown <= EARLY_HEIGHTS and position.round == 0
         if self._repeated >= MAX_EQUAL_STATUSES or not (position == before or is_next):
             self.known.clear()
             self._repeated = 0

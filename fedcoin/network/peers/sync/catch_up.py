@@ -34,6 +34,7 @@ from fedcoin.network.peers.sync.headers import CertifiedRun, ChainTip, certify_r
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotSync
 from fedcoin.network.peers.sync.sync_pace import SyncPace
 from fedcoin.network.ports.chain_port import ChainPort, Importer
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS
 from fedcoin.network.ports.peers_port import SyncProgress
 from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
@@ -46,7 +47,7 @@ REVIEW_S = 0.5
 """How often slow peers are looked for while blocks are fetched, in seconds."""
 
 GRACE_S = 0.3
-"""The time to wait for a single missing block, which usually arrives by voting, in seconds."""
+"""The time to wait for a missing block, in seconds: the next few usually arrive by voting."""
 
 PAUSE_S = 0.5
 """The pause after a run without progress, in seconds."""
@@ -130,7 +131,7 @@ class CatchUp:
 
     async def _grows_by_itself(self) -> bool:
         height = self._chain.height()
-        if max(peer.height for peer in self._ahead()) > height + 1:
+        if max(peer.height for peer in self._ahead()) > height + EARLY_HEIGHTS:
             return False
         with contextlib.suppress(asyncio.TimeoutError):
             await run_within(GRACE_S, self._chain.wait_above(height))

@@ -19,6 +19,7 @@ from fedcoin.data.messages.votes import (
     sign_proposal,
     sign_vote,
 )
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from tests.conftest import ReportAttack
 from tests.support.genesis import GENESIS_HASH
@@ -39,12 +40,21 @@ def key_of_turn(order: ProposerOrder) -> KeyPair:
     return next(key for key in COMMITTEE.keys if key.address == turn)
 
 
-def proposal(key: KeyPair, size: int = KIB, *, round: int = 0, seed: bytes = b"x") -> Proposal:
-    return sign_proposal(7, round, -1, opaque_block(seed * size), key, GENESIS_HASH)
+def proposal(
+    key: KeyPair, size: int = KIB, *, round: int = 0, seed: bytes = b"x", height: int = 7
+) -> Proposal:
+    return sign_proposal(height, round, -1, opaque_block(seed * size), key, GENESIS_HASH)
 
 
-def vote(key: KeyPair, kind: int = PREVOTE, *, round: int = 0, block_hash: bytes = b"") -> Vote:
-    return sign_vote(kind, 7, round, block_hash, key, GENESIS_HASH)
+def vote(
+    key: KeyPair,
+    kind: int = PREVOTE,
+    *,
+    round: int = 0,
+    block_hash: bytes = b"",
+    height: int = 7,
+) -> Vote:
+    return sign_vote(kind, height, round, block_hash, key, GENESIS_HASH)
 
 
 @pytest.fixture
@@ -57,39 +67,78 @@ def test_only_who_may_have_the_turn_may_propose_and_once(early: EarlyMessages) -
     turns = [key_of_turn(order) for order in orders]
     assert turns[0] != turns[1]
     for key in COMMITTEE.keys:
-        assert early.keep(proposal(key), orders) == (key in turns)
-        assert not early.keep(proposal(key, seed=b"y"), orders)
-    assert not early.keep(proposal(STRANGER), orders)
-    assert len(early.take()) == 2
+        assert early.keep(proposal(key), 6, orders) == (key in turns)
+        assert not early.keep(proposal(key, seed=b"y"), 6, orders)
+    assert not early.keep(proposal(STRANGER), 6, orders)
+    assert len(early.take(7)) == 2
 
 
 def test_a_validator_has_one_vote_of_each_kind(early: EarlyMessages) -> None:
     for key in COMMITTEE.keys:
         for kind in (PREVOTE, PRECOMMIT):
-            assert early.keep(vote(key, kind), [ORDER])
-            assert not early.keep(vote(key, kind, block_hash=b"h" * 32), [ORDER])
-    assert not early.keep(vote(STRANGER), [ORDER])
-    assert len(early.take()) == 2 * len(COMMITTEE.keys)
-    assert early.take() == []
+            assert early.keep(vote(key, kind), 6, [ORDER])
+            assert not early.keep(vote(key, kind, block_hash=b"h" * 32), 6, [ORDER])
+    assert not early.keep(vote(STRANGER), 6, [ORDER])
+    assert len(early.take(7)) == 2 * len(COMMITTEE.keys)
+    assert early.take(7) == []
 
 
 def test_later_rounds_are_not_kept(early: EarlyMessages) -> None:
     turn = key_of_turn(ORDER)
     rejected: list[Message] = [proposal(turn, round=1), vote(turn, round=1)]
-    assert not any(early.keep(message, [ORDER]) for message in rejected)
+    assert not any(early.keep(message, 6, [ORDER]) for message in rejected)
 
 
 def test_the_bytes_are_bounded(early: EarlyMessages) -> None:
     orders = [ProposerOrder(ORDER.validators, (0, 0, 0, 0), k.address) for k in COMMITTEE.keys]
     sizes = [16 * KIB, 16 * KIB, 16 * KIB, 32 * KIB]
     kept = [
-        early.keep(proposal(key, size), orders)
+        early.keep(proposal(key, size), 6, orders)
         for key, size in zip(COMMITTEE.keys, sizes, strict=True)
     ]
     assert kept == [True, True, True, False]
     assert 48 * KIB < early.size <= MAX_EARLY_BLOCKS * 16 * KIB
-    early.take()
+    early.take(7)
     assert early.size == 0
+
+
+def test_a_node_that_is_some_blocks_behind_keeps_what_it_needs_to_decide_them(
+    early: EarlyMessages,
+) -> None:
+    order, turns = ORDER, []
+    for height in range(7, 7 + EARLY_HEIGHTS):
+        turns.append(key_of_turn(order))
+        others = [key for key in COMMITTEE.keys if key is not turns[-1]]
+        assert early.keep(proposal(turns[-1], height=height), 6, [ORDER])
+        assert not any(early.keep(proposal(key, height=height), 6, [ORDER]) for key in others)
+        assert early.keep(vote(others[0], height=height), 6, [ORDER])
+        order = order.next_height(order.validators)
+    assert len(set(turns)) > 1
+    beyond = 7 + EARLY_HEIGHTS
+    assert not early.keep(vote(COMMITTEE.keys[0], height=beyond), 6, [ORDER])
+    assert not early.keep(proposal(key_of_turn(order), height=beyond), 6, [ORDER])
+    for height in range(7, 7 + EARLY_HEIGHTS):
+        assert [message.height for message in early.take(height)] == [height, height]
+    assert early.size == 0
+
+
+def test_what_is_for_heights_that_were_skipped_is_dropped(early: EarlyMessages) -> None:
+    key = COMMITTEE.keys[0]
+    assert all(early.keep(vote(key, height=height), 6, [ORDER]) for height in (7, 8, 9, 10))
+    assert [message.height for message in early.take(9)] == [9]
+    assert [message.height for message in early.take(10)] == [10]
+    assert early.size == 0
+
+
+def test_later_heights_leave_room_for_the_next_one(early: EarlyMessages) -> None:
+    order = ORDER
+    later = []
+    for height in range(7, 7 + EARLY_HEIGHTS):
+        later.append(early.keep(proposal(key_of_turn(order), 16 * KIB, height=height), 6, [ORDER]))
+        order = order.next_height(order.validators)
+    assert later[:2] == [True, False]
+    turn = key_of_turn(OTHER_ORDER)
+    assert early.keep(proposal(turn, 16 * KIB), 6, [OTHER_ORDER])
 
 
 @pytest.fixture
@@ -136,3 +185,41 @@ async def test_an_executed_block_says_who_has_the_next_turn(members: list[InMemo
     assert draft.block.height == 1
     (after,) = node.chain.next_orders()
     assert [order.proposer(0) for order in before] == [after.proposer(0)]
+
+
+async def test_a_node_decides_three_blocks_whose_messages_come_in_the_wrong_order(
+    members: list[InMemoryNode],
+) -> None:
+    """It dropped what was for the height after the next one, and waited until a peer sent it."""
+    order, turns = members[0].chain.ledger.proposer_order(), []
+    for _ in range(4):
+        turns.append(order.proposer(0).public_key)
+        order = order.next_height(order.validators)
+    # The others go on without the one that has the fourth turn.
+    behind = next(m for m, key in zip(members, MINERS, strict=True) if key.public_key == turns[3])
+    held: list[Message] = []
+    wire = members[0].wire
+    send = wire.send
+
+    def hold_back(sender: InMemoryNode, message: Message) -> None:
+        if sender is not behind:
+            held.append(message)
+        send(sender, message)
+
+    wire.send = hold_back  # type: ignore[method-assign]
+    wire.drops = lambda sender, receiver: behind in (sender, receiver)
+    for member in members:
+        member.start()
+    others = [member for member in members if member is not behind]
+    for height in (1, 2, 3):
+        await others[0].pool.submit(
+            sign_transfer(height - 1, genesis_hash=others[0].chain.genesis.hash)
+        )
+        await reach(others, height)
+    assert behind.chain.height() == 0
+    for message in sorted(held, key=lambda message: -message.height):
+        if isinstance(message, Proposal):
+            await behind.agreement.receive_proposal(message, b"")
+        else:
+            await behind.agreement.receive_vote(message, b"")
+    await reach([behind], 3, timeout=10)

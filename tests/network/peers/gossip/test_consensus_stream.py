@@ -38,7 +38,7 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     read,
 )
 from fedcoin.network.peers.protection import send_queue
-from fedcoin.network.ports.consensus_port import Position
+from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS, Position
 from fedcoin.testing.consensus_simulation.block_application import opaque_block
 from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest, RelayHints
@@ -245,7 +245,8 @@ async def test_votes_of_heights_far_away_are_not_verified(
     async with visiting(node) as link:
         stream = Stream(link)
         await stream.next()
-        for height in (3, 1000, 2**62, 2, 1):
+        beyond = 2 + EARLY_HEIGHTS
+        for height in (beyond, 1000, 2**62, 2, 1):
             strange = sign_vote(PREVOTE, height, 0, HASH, MINERS[1], GENESIS.hash)
             await stream.send(encode(strange))
         await until(lambda: verified == [2, 1])
