@@ -74,7 +74,7 @@ def study(quick: bool, seed: int, folder: Path) -> Findings:
     return Findings(
         scale,
         seed,
-        aggregate_accuracy=network.round["accuracy"],
+        aggregate_accuracy=network.round["utility"],
         evaluations=network.round["evaluations"],
         seconds=network.result["elapsed_seconds"],
         types=tuple(measure_types(network, partition)),
