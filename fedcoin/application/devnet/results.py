@@ -17,7 +17,7 @@ class ClientResult:
     role: str
     # Training examples of the client.
     samples: int
-    # The Shapley value, in nano-utility: billionths of the evaluation set's accuracy.
+    # The Shapley value, in nano-utility: billionths of the largest utility.
     shapley_nano: int
     # The client's payment in sap.
     payout: int
