@@ -12,6 +12,7 @@ import numpy as np
 
 from scripts.benchmarks.estimator_games import FAMILIES, HELD_OUT
 from scripts.benchmarks.estimator_methods import describe_versions
+from scripts.tools.page_sections import PageSection
 
 Rows = list[dict[str, Any]]
 """What is known of each run, by the name of the number."""
@@ -22,7 +23,7 @@ Cells = dict[tuple[str, int], dict[str, float]]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 """The folder of the pages."""
 
-BEGIN, END = "<!-- measured by bench_estimators.py -->", "<!-- end of measurement -->"
+TABLES = PageSection("<!-- measured by bench_estimators.py -->", "<!-- end of measurement -->")
 FLOOR = 1e-6
 """Smaller errors count as this one: several methods are exact there up to rounding."""
 HEADINGS = {True: "held out", False: "in view of the developers"}
@@ -281,9 +282,7 @@ def write(rows: Rows, text: str) -> None:
         text: The tables in Markdown, from `tables`.
     """
     page = DOCS / "BENCHMARKS.md"
-    before, rest = page.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    page.write_text(TABLES.replace_in(page.read_text(encoding="utf-8"), text), encoding="utf-8")
     _plots([row for row in rows if row["family"] in HELD_OUT and "failed" not in row])
 
 

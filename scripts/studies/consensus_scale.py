@@ -24,8 +24,9 @@ from fedcoin.testing.scale_simulation.scale_run import (
     simulate_scale,
 )
 from scripts.studies.paper.figures import Series, draw_lines
+from scripts.tools.page_sections import PageSection
 
-BEGIN, END = "<!-- measured by consensus_scale.py -->", "<!-- end of the simulation -->"
+TABLE = PageSection("<!-- measured by consensus_scale.py -->", "<!-- end of the simulation -->")
 
 DOCS = Path("docs")
 KEPT = Path("build/scale")
@@ -149,10 +150,9 @@ def write(results: Mapping[str, ScaleResult], document: Path) -> None:
         results: The results by the names of `SETTINGS`.
         document: The page; plots go to its folder's `benchmarks`.
     """
-    before, rest = document.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
     table = render_table(list(results.values()))
-    document.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+    page = TABLE.replace_in(document.read_text(encoding="utf-8"), table)
+    document.write_text(page, encoding="utf-8")
     for name, drawn in draw_plots(results).items():
         (document.parent / "benchmarks" / f"{name}.svg").write_text(drawn, encoding="utf-8")
 

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.network.error_statuses import LAYERS, STATUS_OF
+from scripts.tools.page_sections import PageSection, write_or_check
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/API.md"
 """The page with the table."""
 
-BEGIN = "<!-- error codes: written by `make error-codes` -->"
-END = "<!-- end of the error codes -->"
+LIST = PageSection(
+    "<!-- error codes: written by `make error-codes` -->", "<!-- end of the error codes -->"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +86,6 @@ def render_codes() -> str:
     return "\n\n".join(parts)
 
 
-def update_page(page: str) -> str:
-    """Put the present list into a page.
-
-    Args:
-        page: The page's text, which holds the two marks.
-
-    Returns:
-        The page with the present list between the marks.
-    """
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{render_codes()}\n\n{END}{after}"
-
-
 def _paragraphs(name: str, node: ast.stmt | None) -> tuple[str, str]:
     text = ""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -114,14 +102,8 @@ def main() -> int:
     Returns:
         The exit status: 1 when `--check` finds another page than would be written.
     """
-    page = PAGE.read_text(encoding="utf-8")
-    updated = update_page(page)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(updated, encoding="utf-8")
-    elif updated != page:
-        print(f"{PAGE.name} has an old list of error codes: run `make error-codes`")
-        return 1
-    return 0
+    updated = LIST.replace_in(PAGE.read_text(encoding="utf-8"), render_codes())
+    return write_or_check(PAGE, updated, is_check="--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 from fedcoin.application.node.metrics.declarations import METRICS
+from scripts.tools.page_sections import PageSection, write_or_check
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/OPERATIONS.md"
 
-BEGIN = "<!-- metrics: written by `make metrics-table` -->"
-END = "<!-- end of the metrics -->"
+TABLE = PageSection(
+    "<!-- metrics: written by `make metrics-table` -->", "<!-- end of the metrics -->"
+)
 
 
 def render_metrics() -> str:
@@ -36,14 +38,8 @@ def main() -> int:
     Returns:
         The exit status: 1 when `--check` finds another page than would be written.
     """
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    updated = f"{before}{BEGIN}\n\n{render_metrics()}\n\n{END}{after}"
-    if "--check" in sys.argv[1:]:
-        return int(updated != text)
-    PAGE.write_text(updated, encoding="utf-8")
-    return 0
+    updated = TABLE.replace_in(PAGE.read_text(encoding="utf-8"), render_metrics())
+    return write_or_check(PAGE, updated, is_check="--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from fedcoin.learning.model.keras_classes import ADVICE, CLASSES
 from scripts.tools.model_counts import render_counts
+from scripts.tools.page_sections import PageSection, write_or_check
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/MODELS.md"
-
-BEGIN = "<!-- {}: written by `make model-classes` -->"
-END = "<!-- end of the {} -->"
 
 
 def render_classes() -> str:
@@ -42,10 +40,8 @@ def replace_section(text: str, name: str, tables: str) -> str:
     Returns:
         The page with the section.
     """
-    begin, end = BEGIN.format(name), END.format(name)
-    before, rest = text.split(begin)
-    _, after = rest.split(end)
-    return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
+    begin, end = f"<!-- {name}: written by `make model-classes` -->", f"<!-- end of the {name} -->"
+    return PageSection(begin, end).replace_in(text, tables)
 
 
 def main() -> int:
@@ -57,10 +53,7 @@ def main() -> int:
     text = PAGE.read_text(encoding="utf-8")
     updated = replace_section(text, "Keras classes", render_classes())
     updated = replace_section(updated, "models that are tested", render_counts())
-    if "--check" in sys.argv[1:]:
-        return int(updated != text)
-    PAGE.write_text(updated, encoding="utf-8")
-    return 0
+    return write_or_check(PAGE, updated, is_check="--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

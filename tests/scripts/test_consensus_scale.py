@@ -9,7 +9,7 @@ import pytest
 
 from fedcoin.testing.scale_simulation.scale_run import ScaleResult, ScaleSetting
 from scripts.studies import consensus_scale
-from scripts.studies.consensus_scale import BEGIN, END, SETTINGS, load_or_simulate, render_table
+from scripts.studies.consensus_scale import SETTINGS, TABLE, load_or_simulate, render_table
 
 RESULT = ScaleResult(
     setting=ScaleSetting(16, 16, 8),
@@ -57,14 +57,14 @@ def test_a_kept_result_is_not_simulated_again_unless_its_setting_changed(
 
 def test_the_page_gets_the_table_and_the_plots(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"before\n{TABLE.begin}\nold\n{TABLE.end}\nafter\n")
     (tmp_path / "benchmarks").mkdir()
     small = replace(RESULT, setting=ScaleSetting(4, 4, 20), votes=6.0)
     consensus_scale.write({"4": small, "16": RESULT, "16-all": RESULT}, page)
     text = page.read_text()
     assert "old" not in text
-    assert text.startswith(f"before\n{BEGIN}\n\n| nodes |")
-    assert text.endswith(f"{END}\nafter\n")
+    assert text.startswith(f"before\n{TABLE.begin}\n\n| nodes |")
+    assert text.endswith(f"{TABLE.end}\nafter\n")
     drawn = {path.stem: path.read_text() for path in (tmp_path / "benchmarks").glob("*.svg")}
     assert set(drawn) == {"scale-messages", "scale-bytes", "scale-finality"}
     assert "8 peers are dialled, 16: 1,182" in drawn["scale-messages"]

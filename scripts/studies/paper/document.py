@@ -14,8 +14,11 @@ from scripts.studies.paper.figures import Series
 from scripts.studies.paper.measurements import PaymentRow, RaceRow, TypeRow
 from scripts.studies.paper.networks import Scale
 from scripts.studies.security.markdown_table import render_table
+from scripts.tools.page_sections import PageSection
 
-BEGIN, END = "<!-- measured by paper_study.py -->", "<!-- end of the paper's measurement -->"
+TABLES = PageSection(
+    "<!-- measured by paper_study.py -->", "<!-- end of the paper's measurement -->"
+)
 FIGURES = ("paper-values", "paper-accuracy", "paper-iterations")
 """The names of the drawings, without `.svg`."""
 
@@ -110,11 +113,9 @@ def write(findings: Findings, document: Path) -> None:
 
     Args:
         findings: All numbers of the study.
-        document: The page, with `BEGIN` and `END`; figures go to its folder's `benchmarks`.
+        document: The page, with the section `TABLES`; figures go to its folder's `benchmarks`.
     """
-    before, rest = document.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    text = f"{before}{BEGIN}\n\n{render_tables(findings)}\n\n{END}{after}"
+    text = TABLES.replace_in(document.read_text(encoding="utf-8"), render_tables(findings))
     document.write_text(text, encoding="utf-8")
     folder = document.parent / "benchmarks"
     folder.mkdir(exist_ok=True)
