@@ -78,7 +78,7 @@ def test_a_forgotten_code_is_unknown() -> None:
 
 
 def test_the_page_lists_every_code_as_it_is() -> None:
-    command = [sys.executable, "scripts/tools/write_error_codes.py", "--check"]
+    command = [sys.executable, "-m", "scripts.tools.write_error_codes", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
