@@ -172,6 +172,15 @@ class LedgerCode(str, Enum):
 
     Wait until it is closed."""
 
+    BAD_READERS = "BAD_READERS"
+    """The readers of a private campaign are not well-formed, or the campaign lacks a list of
+    clients.
+
+    Give at most 64 different addresses in ascending order, and a list of clients."""
+    NOT_PRIVATE = "NOT_PRIVATE"
+    """The campaign was opened for everybody to read, so that it has no readers to replace.
+
+    Open a new campaign with `private`."""
     BAD_RECEIPT_WINDOW = "BAD_RECEIPT_WINDOW"
     """The campaign's receipt window is out of range.
 

@@ -102,6 +102,8 @@ def campaign_view(campaign_id: bytes, campaign: CampaignState) -> CampaignView:
         if campaign.receipts
         else 0,
         closing_ms=campaign.closing_ms,
+        is_private=campaign.HasField("readers"),
+        readers=[format_address(address) for address in campaign.readers.addresses],
     )
 
 

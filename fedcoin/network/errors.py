@@ -169,9 +169,21 @@ class NetworkCode(str, Enum):
 
     # Artifacts.
     ARTIFACT_NOT_FOUND = "ARTIFACT_NOT_FOUND"
-    """The node does not hold this artifact.
+    """The node does not hold this artifact, or holds it for a private campaign whose readers alone
+    get it.
 
-    Ask another node, or upload it."""
+    Ask another node, or upload it; for a private campaign name the campaign and a reader's key
+    (`artifacts get --campaign --key`)."""
+    BAD_READER_PROOF = "BAD_READER_PROOF"
+    """A proof for artifacts of a private campaign is not well-formed, names another server, has
+    expired, lasts for too long, or was not signed by its key for this network.
+
+    Set the clock; sign for the node that is asked (`--node-key`) and for this network."""
+    NOT_A_READER = "NOT_A_READER"
+    """The key may not fetch artifacts of this campaign, or the campaign is not private.
+
+    Ask the campaign's requester to name the key's address as a reader, or leave the campaign out
+    where it is not private."""
     CHUNK_OUT_OF_ORDER = "CHUNK_OUT_OF_ORDER"
     """The upload ended before its last chunk.
 

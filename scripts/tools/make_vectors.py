@@ -42,6 +42,7 @@ VECTORS = {
     "payment_proofs": proofs.payment_proofs,
     "genesis": votes_and_blocks.genesis,
     "artifacts": artifacts.artifacts,
+    "reader_proofs": artifacts.reader_proofs,
     "tensors": artifacts.tensors,
     "measures": measures.measures,
 }

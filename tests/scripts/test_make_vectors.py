@@ -12,7 +12,15 @@ from tests.support.paths import VECTORS, read_vectors
 
 
 @pytest.mark.parametrize(
-    "name", ["encodings", "bad_addresses", "certificates", "payment_proofs", "transactions"]
+    "name",
+    [
+        "encodings",
+        "bad_addresses",
+        "certificates",
+        "payment_proofs",
+        "transactions",
+        "reader_proofs",
+    ],
 )
 def test_the_files_are_up_to_date(name: str) -> None:
     assert json.loads(json.dumps(MAKERS[name]())) == read_vectors(name)

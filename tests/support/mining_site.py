@@ -110,7 +110,7 @@ class MiningSite:
         self.job = MiningCampaign(self.chain, self.store, clients, schedule)
         self.submitted: list[Transaction] = []
 
-    async def ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:
+    async def ensure(self, limits: Mapping[bytes, int], timeout_s: float, room: bytes) -> bool:
         """Find no artifact: there are no peers."""
         self.fetched.append(list(limits))
         return False

@@ -27,7 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "drain": ("nodes.drain", "Finish what a miner has committed to, then stop its node."),
         "health": ("nodes.health_check", "Ask whether a node serves: exit code 0 or 1."),
         "doctor": ("nodes.doctor", "Look for what keeps a node from its work."),
-        "artifacts": ("nodes.artifacts", "List and delete what a home keeps of tasks."),
+        "artifacts": ("nodes.artifacts", "List, delete and fetch models, weights and data."),
         "token": ("nodes.token", "Make and revoke tokens for a node's API."),
         "tls": ("nodes.tls", "Make, show and renew the certificates of a consortium."),
         "devnet": ("nodes.devnet", "Run a whole network on this machine and see it pay."),

@@ -15,6 +15,7 @@ from typing import Final
 from fedcoin.application.client.receipt_folder import KeptReceipt, ReceiptFolder
 from fedcoin.application.client.usable_updates import fetch_usable
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.wallet.reader_prover import make_prover
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.actions.receipt_terms import (
     MAX_EXACT_CLIENTS,
@@ -30,6 +31,7 @@ from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import LIMIT_UNIT, group_files, group_weights
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
@@ -129,11 +131,17 @@ async def open_next_round(
     await _wait_until_due(node, next_round, report)
     updates = [decode_update(u, wallet.chain.genesis_hash) for u in next_round.updates]
     _check_possible(next_round, updates)
+    prove: Prove | None = None
+    if next_round.campaign.is_private:
+        network = wallet.chain.genesis_hash
+        prove = await make_prover(node, wallet.key, network, campaign_id)
     model, workers = next_round.campaign.model, WorkerPool()
     with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as name:
         try:
-            usable = await fetch_usable(node, updates, model, Path(name), workers, report)
-            terms = await _build_task(node, next_round, campaign_id, usable, Path(name), workers)
+            usable = await fetch_usable(node, updates, model, Path(name), workers, report, prove)
+            terms = await _build_task(
+                node, next_round, campaign_id, usable, Path(name), workers, prove
+            )
         finally:
             await workers.stop()
     if listed:
@@ -180,13 +188,14 @@ async def _build_task(
     updates: Sequence[Update],
     folder: Path,
     workers: WorkerPool,
+    prove: Prove | None,
 ) -> OpenTask:
     paths = [folder / update.update.hex() for update in updates]
     groups: tuple[int, ...] = ()
     limit = next_round.campaign.similarity_limit_ppm
     if limit:
         base = folder / "base"
-        base.write_bytes(await node.download_artifact(updates[0].base))
+        base.write_bytes(await node.download_artifact(updates[0].base, prove=prove))
         groups = await workers.run("while grouping", group_files, base, paths, limit / LIMIT_UNIT)
     weights = group_weights(groups) if groups else (1,) * len(updates)
     average = await workers.run("while averaging", average_files, paths, weights)
@@ -195,7 +204,7 @@ async def _build_task(
         campaign_id=campaign_id,
         round=next_round.round,
         base=updates[0].base,
-        aggregate=await node.upload_artifact(average),
+        aggregate=await node.upload_artifact(average, prove),
         updates=[update.envelope for update in updates],
         evaluation=next_round.evaluation,
         utility=next_round.campaign.utility,

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import grpc
@@ -28,6 +29,7 @@ from fedcoin.application.client.receipt_folder import ReceiptFolder, check_recei
 from fedcoin.application.client.round_payments import LATE_CODES, RoundPayment, RoundPayments
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
@@ -50,6 +52,7 @@ PATIENCE_S: Final = 600.0
 """How long a coordinator that cannot be reached is tried again, in seconds."""
 
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
+_OPENING_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,13 @@ class Trainer:
     async def _join(self, client: FederatedClient) -> None:
         status = await client.get_campaign_status()
         check_network(self._genesis_hash, status, f"the coordinator at {self._target}")
+        while status.proof_server and not status.campaign_id:
+            # A proof names the campaign, which the coordinator is about to open.
+            await asyncio.sleep(_OPENING_S)
+            status = await client.get_campaign_status()
+        if status.proof_server:
+            reader = ReaderKey(self._key, self._genesis_hash, self._clock_ms)
+            client.prove = partial(reader.prove, status.proof_server, status.campaign_id)
         self._utility = status.utility
         await self._model.fetch(client, status.model, self._check_model)
         if self._joined is None:

@@ -18,6 +18,7 @@ from fedcoin.learning.model.artifact_checks.job_checks import check_update_file
 from fedcoin.learning.model.artifact_sizes import max_weights_bytes
 from fedcoin.learning.model.spec import MAX_SPEC_BYTES, parse_spec
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 
@@ -29,6 +30,7 @@ async def fetch_usable(
     folder: Path,
     workers: WorkerPool,
     report: Callable[[str], None],
+    prove: Prove | None = None,
 ) -> list[Update]:
     """Fetch the weights of updates that miners can value; leave the others out.
 
@@ -39,6 +41,7 @@ async def fetch_usable(
         folder: Where the weights go, each into a file that is named by its artifact id.
         workers: Check the weights.
         report: Gets a line about each update that is left out.
+        prove: Makes a proof where the campaign is private.
 
     Returns:
         The usable updates, in order.
@@ -49,14 +52,14 @@ async def fetch_usable(
         WorkerError: The worker process died twice.
     """
     spec_path = folder / "model"
-    raw = await node.download_artifact(model, max_bytes=MAX_SPEC_BYTES)
+    raw = await node.download_artifact(model, max_bytes=MAX_SPEC_BYTES, prove=prove)
     await asyncio.to_thread(spec_path.write_bytes, raw)
     limit = max_weights_bytes(await asyncio.to_thread(parse_spec, raw))
     usable = []
     for update in updates:
         path = folder / update.update.hex()
         try:
-            weights = await node.download_artifact(update.update, max_bytes=limit)
+            weights = await node.download_artifact(update.update, max_bytes=limit, prove=prove)
             await asyncio.to_thread(path.write_bytes, weights)
             await workers.run("while checking an update", check_update_file, spec_path, path)
         except RpcError as error:

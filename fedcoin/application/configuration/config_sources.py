@@ -164,6 +164,7 @@ def _check(config: NodeConfig) -> None:
     if limit and config.coordinator.averaging != "equal":
         problem = 'groups of look-alikes count the same in the average: use averaging = "equal"'
         raise refuse("coordinator.similarity_limit", limit, problem)
+    _check_private(config.coordinator)
     window, round_seconds = config.coordinator.receipt_seconds, config.coordinator.round_seconds
     if 0 < window < 2 * round_seconds:
         problem = (
@@ -178,6 +179,29 @@ def _check(config: NodeConfig) -> None:
         raise refuse("coordinator.max_clients", config.coordinator.max_clients, problem)
     for name in ("peers", "api", "coordinator"):
         refuse_exposed(f"{name}.listen", getattr(config, name).listen, tls)
+
+
+def _check_private(settings: CoordinatorConfig) -> None:
+    """Refuse a private campaign without a list of clients, and readers of one that is not."""
+    if settings.private and not settings.clients_file:
+        problem = (
+            "anybody could join as a client and be sent the model: name the clients in"
+            " coordinator.clients_file"
+        )
+        raise refuse("coordinator.private", settings.private, problem)
+    if not settings.readers:
+        return
+    if not settings.private:
+        problem = "the campaign would be open to everybody: set coordinator.private"
+        raise refuse("coordinator.readers", list(settings.readers), problem)
+    # Imported here, since few commands need it.
+    from fedcoin.data.crypto.addresses import parse_address
+
+    for text in settings.readers:
+        try:
+            parse_address(text)
+        except RefusalError as refusal:
+            raise refuse("coordinator.readers", text, refusal.message) from None
 
 
 def _check_task_time(settings: CoordinatorConfig) -> None:

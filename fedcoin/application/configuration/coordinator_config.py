@@ -67,6 +67,18 @@ class CoordinatorConfig:
         "A file with the addresses that may join and the largest number of examples that each may "
         "claim; none: all may join. It is read again before each round.",
     )
+    private: bool = setting(
+        False,
+        switch(),
+        "Only the miners of the campaign's tasks, this server's key and `readers` can fetch its "
+        "weights and evaluation set; needs `clients_file`.",
+    )
+    readers: tuple[str, ...] = setting(
+        (),
+        many(text(False)),
+        "Addresses that may fetch the artifacts of a private campaign beside its miners; later "
+        "changes by `task readers set`.",
+    )
     max_clients: int = setting(128, number(1, 1000), "The largest number of clients that may join.")
     max_harm: float = setting(
         0.1,

@@ -12,6 +12,7 @@ from fedcoin.contract.actions.receipt_terms import (
     MIN_REVEAL_WINDOW_MS,
 )
 from fedcoin.data.crypto import merkle
+from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.messages.client_list import build_admission, build_client_list
 from fedcoin.data.messages.updates import Update
 from fedcoin.incentive.training_reward import UNIT_NANO, compute_prices_due, split_budget
@@ -79,7 +80,24 @@ def build_open_campaign(
         terms.clients.CopyFrom(build_client_list(campaign.listed))
     terms.MergeFrom(build_payment_terms(config, campaign.rounds))
     terms.receipt_window_ms = round(config.receipt_seconds * 1000)
+    if config.private:
+        terms.readers.CopyFrom(build_readers(config.readers))
     return terms
+
+
+def build_readers(readers: Sequence[str]) -> task_pb2.ReaderList:
+    """Build the list of a private campaign's readers.
+
+    Args:
+        readers: Their addresses as people write them, in any order.
+
+    Returns:
+        The list as the chain has it: each address once, in ascending order.
+
+    Raises:
+        RefusalError: BAD_ADDRESS when one is not an address.
+    """
+    return task_pb2.ReaderList(addresses=sorted({parse_address(text) for text in readers}))
 
 
 def pays_by_unit(config: CoordinatorConfig) -> bool:

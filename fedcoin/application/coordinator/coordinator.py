@@ -48,6 +48,8 @@ from fedcoin.learning.model.artifact_checks import job_checks
 from fedcoin.learning.training.training_plan import TrainingPlan, encode_training_plan
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.process import NO_BOUNDS, WorkerBounds
+from fedcoin.network.artifacts.artifact_admission import ArtifactAdmission
+from fedcoin.network.artifacts.client_admission import ClientAdmission
 from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -227,20 +229,38 @@ class Coordinator:
             self._sign_receipt,
             self._report,
             NAMES[config.utility],
+            self._key.public_key if config.private else b"",
         )
         self._listener = Listener(
             config.listen,
-            coordinator_services(self._round_service, self._store, self._clock_ms),
+            coordinator_services(
+                self._round_service, self._store, self._clock_ms, self._admission()
+            ),
             limits=self._limits,
             credentials=self._credentials,
         )
         await self._listener.start()
         await self._listener.set_serving()
 
+    def _admission(self) -> ArtifactAdmission | None:
+        """Decide who may download from the listener; None in a campaign that is not private."""
+        if not self._config.private:
+            return None
+        return ClientAdmission(
+            self._store,
+            self._chain.genesis_hash,
+            self._key.public_key,
+            self.round_service.present_artifacts,
+            self._clock_ms,
+        )
+
     async def _open_campaign(self) -> None:
         campaign = self.campaign
         if not campaign.pending:
-            await upload_first(campaign, self._store, self._node, self._delivery)
+            private = self._config.private
+            await upload_first(
+                campaign, self._store, self._node, self._delivery, is_private=private
+            )
         action = build_open_campaign(self._config, self._key.address, campaign)
         opened = await self._delivery.deliver(action, campaign.pending, self._save_pending)
         campaign.campaign_id = opened.hash

@@ -29,6 +29,7 @@ FIXED: Final = (
     "unit_price",
     "similarity_limit",
     "utility",
+    "private",
     "seed",
 )
 """The settings that cannot change: they are on the chain, or in the campaign's first artifacts."""

@@ -225,7 +225,12 @@ def create_campaign(
 
 
 async def upload_first(
-    campaign: Campaign, store: ArtifactStore, node: NodeClient, delivery: Delivery
+    campaign: Campaign,
+    store: ArtifactStore,
+    node: NodeClient,
+    delivery: Delivery,
+    *,
+    is_private: bool = False,
 ) -> None:
     """Upload the model and its weights, and check that the node takes the other artifacts.
 
@@ -237,6 +242,8 @@ async def upload_first(
         store: Holds its artifacts.
         node: The node to which they go.
         delivery: Repeats calls while the node is away.
+        is_private: Whether the campaign will be private. Then nothing is uploaded yet: a node can
+            keep its artifacts apart once the campaign is on the chain.
 
     Raises:
         RefusalError: TOO_LARGE when the node does not store an artifact as large as a shard of the
@@ -256,6 +263,8 @@ async def upload_first(
                 field="evaluation",
                 limit=str(limit),
             )
+    if is_private:
+        return
     for artifact in filter(None, (campaign.model, campaign.frozen, campaign.initial)):
         path = store.path(artifact)
         await delivery.retry_while_away(partial(node.upload_artifact, path))

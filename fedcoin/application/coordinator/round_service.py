@@ -22,6 +22,8 @@ from fedcoin.data.messages.client_names import describe_client
 from fedcoin.data.messages.updates import Update
 from fedcoin.data.plurals import format_count
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import sample_input_range
+from fedcoin.network.artifacts.artifact_admission import ArtifactAdmission
+from fedcoin.network.artifacts.client_admission import ClientArtifacts
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.background_tasks import run_within
@@ -65,6 +67,8 @@ class RoundService:
         sign: Signs the receipts for accepted updates.
         report: Takes one line of text for each event worth logging.
         utility: What models are measured by, a value of the enum `Utility`.
+        proof_server: The key that clients' proofs must name, 32 bytes; empty unless the campaign is
+            private.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class RoundService:
         sign: SignReceipt,
         report: Callable[[str], None],
         utility: task_pb2.Utility.ValueType,
+        proof_server: bytes = b"",
     ) -> None:
         self._campaign = campaign
         self._file = file
@@ -86,6 +91,7 @@ class RoundService:
         self._sign = sign
         self._report = report
         self._utility = utility
+        self._proof_server = proof_server
         self._change = asyncio.Event()
         self._refused: set[bytes] = set()
         self._harmful: Counter[tuple[int, bytes]] = Counter()
@@ -259,11 +265,28 @@ class RoundService:
             input_low=self._input_range[0],
             input_high=self._input_range[1],
             utility=self._utility,
+            proof_server=self._proof_server,
+        )
+
+    def present_artifacts(self) -> ClientArtifacts:
+        """Tell what clients may fetch at present, if the campaign is private.
+
+        Returns:
+            Campaign, listed clients and the artifacts that they train from.
+        """
+        campaign = self._campaign
+        return ClientArtifacts(
+            campaign_id=campaign.campaign_id,
+            clients={client.address for client in campaign.listed},
+            artifacts={campaign.model, campaign.frozen, campaign.base},
         )
 
 
 def coordinator_services(
-    rounds: RoundService, store: ArtifactStore, clock_ms: Clock
+    rounds: RoundService,
+    store: ArtifactStore,
+    clock_ms: Clock,
+    admission: ArtifactAdmission | None = None,
 ) -> list[Service]:
     """List the gRPC services of a coordinator's listener: rounds, uploads and downloads.
 
@@ -271,13 +294,14 @@ def coordinator_services(
         rounds: The rounds of the campaign, which clients take part in.
         store: The artifacts that clients download, and where their uploads go.
         clock_ms: The coordinator's clock, against which registrations are checked.
+        admission: Decides who may download what; None lets everybody download all.
 
     Returns:
         The gRPC services.
     """
     learning = FederatedLearningServicer(rounds, clock_ms)
-    artifacts = ArtifactServicer(store)
-    uploads = ArtifactUploadServicer(store, rounds.check_upload)
+    artifacts = ArtifactServicer(store, admission)
+    uploads = ArtifactUploadServicer(store, rounds.check_upload, admission)
     add_learning = (
         federated_learning_service_pb2_grpc.add_FederatedLearningServiceServicer_to_server
     )

@@ -99,7 +99,7 @@ async def open_coordinator(
 
 
 def open_coordinator_store(config: NodeConfig, home: Home) -> ArtifactStore:
-    """Open the artifacts of a coordinator that has no node in its process.
+    """Open the artifacts of a coordinator that has no node in its process, or a private campaign.
 
     The coordinator uploads the artifacts that a task needs from this store to its node.
 
@@ -130,7 +130,7 @@ async def run_node_campaign(
         config: The home's settings.
         home: The home of the node.
         api: `host:port` of the node's own API, and a token for it.
-        artifacts: The node's own artifacts.
+        artifacts: The node's own artifacts, in which a campaign that is not private keeps its own.
         new: Whether to begin a new campaign when the home's is finished.
 
     Raises:
@@ -141,6 +141,9 @@ async def run_node_campaign(
         WorkerError: The worker process cannot be started.
     """
     key, chain = home.key(config.coordinator.key), home.genesis().identity
+    if config.coordinator.private:
+        # A node sends what is in its own store to everybody.
+        artifacts = open_coordinator_store(config, home)
     address, token = api
     credentials = client_credentials(config.tls)
     async with (

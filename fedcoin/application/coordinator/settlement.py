@@ -29,6 +29,7 @@ from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.jobs import explain_base
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -148,8 +149,9 @@ class RoundSettlement:
             needed = [campaign.model, campaign.base, campaign.aggregate, campaign.shard.artifact]
             needed += [campaign.frozen] if campaign.frozen else []
             needed += [update.update for update in updates]
+            prove = await self._prover(campaign)
             for artifact in dict.fromkeys(needed):
-                await self._delivery.retry_while_away(self._upload_call(artifact))
+                await self._delivery.retry_while_away(self._upload_call(artifact, prove))
         groups = await self._group(campaign, updates)
         action = build_open_task(self._config, campaign, updates, groups)
         try:
@@ -267,8 +269,9 @@ class RoundSettlement:
         """
         aggregate, evaluation = bytes.fromhex(view.aggregate), bytes.fromhex(view.evaluation)
         if not self._store.has(aggregate):
+            prove = await self._prover(campaign)
             raw = await self._delivery.retry_while_away(
-                lambda: self._node.download_artifact(aggregate)
+                lambda: self._node.download_artifact(aggregate, prove=prove)
             )
             await asyncio.to_thread(self._store.put, raw)
         utility = await self._workers.measure_model(
@@ -304,8 +307,14 @@ class RoundSettlement:
     def _frozen(self, campaign: Campaign) -> Path | None:
         return self._store.path(campaign.frozen) if campaign.frozen else None
 
-    def _upload_call(self, artifact: bytes) -> Callable[[], Awaitable[bytes]]:
-        return lambda: self._node.upload_artifact(self._store.path(artifact))
+    async def _prover(self, campaign: Campaign) -> Prove | None:
+        """Make what proves to the node who uploads for a private campaign; None for others."""
+        if not self._config.private:
+            return None
+        return await self._delivery.make_prover(campaign.campaign_id)
+
+    def _upload_call(self, artifact: bytes, prove: Prove | None) -> Callable[[], Awaitable[bytes]]:
+        return lambda: self._node.upload_artifact(self._store.path(artifact), prove)
 
     def _watch_call(self, task_id: bytes) -> Callable[[], Awaitable[TaskView]]:
         async def last_view() -> TaskView:

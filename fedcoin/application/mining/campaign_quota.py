@@ -49,31 +49,42 @@ class CampaignQuota:
         self._path = path
         # Tasks are admitted in threads.
         self._lock = threading.Lock()
+        rooms = store.rooms()
         for campaign_id, ids in read_fetched(path).items():
-            self._fetched.put(campaign_id, {id: None for id in ids if store.has(id)})
+            place = rooms.get(campaign_id, store)
+            self._fetched.put(campaign_id, {id: None for id in ids if place.has(id)})
 
-    def admit(self, campaign_id: bytes, limits: Mapping[bytes, int]) -> None:
+    def admit(
+        self, campaign_id: bytes, limits: Mapping[bytes, int], *, is_private: bool = False
+    ) -> None:
         """Make room for artifacts that will be fetched for a campaign's task. Waits for the disk.
 
         Args:
             campaign_id: The campaign's id, 32 bytes.
             limits: The largest size of each artifact of the task in bytes, by id.
+            is_private: Whether they go to the campaign's room of the store.
 
         Raises:
             RefusalError: STORE_FULL when there is no room within the quota.
         """
         with self._lock:
-            self._admit(campaign_id, limits)
+            store = self._store.room(campaign_id if is_private else b"")
+            self._admit(campaign_id, limits, store)
 
-    def _admit(self, campaign_id: bytes, limits: Mapping[bytes, int]) -> None:
-        missing = {id: size for id, size in limits.items() if not self._store.has(id)}
+    def _admit(self, campaign_id: bytes, limits: Mapping[bytes, int], store: ArtifactStore) -> None:
+        missing = {id: size for id, size in limits.items() if not store.has(id)}
         if not missing:
             return
         fetched = self._fetched.get_or_create(campaign_id, dict)
         wanted = sum(missing.values())
-        if self._used(fetched) + wanted > self._max_bytes and not self._is_archive:
-            self._make_room(fetched, wanted, self._needed() | limits.keys())
-        used = self._used(fetched)
+        if _used(fetched, store) + wanted > self._max_bytes and not self._is_archive:
+            kept = self._needed() | limits.keys()
+            for id in [id for id in fetched if id not in kept]:
+                if _used(fetched, store) + wanted <= self._max_bytes:
+                    break
+                store.remove(id)
+                del fetched[id]
+        used = _used(fetched, store)
         if used + wanted > self._max_bytes:
             raise RefusalError(
                 DataCode.STORE_FULL,
@@ -87,12 +98,6 @@ class CampaignQuota:
         # Before anything is fetched, so that no crash leaves artifacts that no quota counts.
         write_fetched(self._path, self._fetched.items())
 
-    def _used(self, fetched: Mapping[bytes, None]) -> int:
-        return sum(self._store.size(id) or 0 for id in fetched)
 
-    def _make_room(self, fetched: dict[bytes, None], wanted: int, kept: Set[bytes]) -> None:
-        for id in [id for id in fetched if id not in kept]:
-            if self._used(fetched) + wanted <= self._max_bytes:
-                return
-            self._store.remove(id)
-            del fetched[id]
+def _used(fetched: Mapping[bytes, None], store: ArtifactStore) -> int:
+    return sum(store.size(id) or 0 for id in fetched)

@@ -30,6 +30,7 @@ from fedcoin.application.mining.task_choice import (
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.application.mining.task_progress import TaskProgress
 from fedcoin.application.mining.work_store import SealedWork, WorkFolder
+from fedcoin.contract.queries.artifact_readers import is_private
 from fedcoin.contract.state import records
 from fedcoin.contract.tasks.frozen_power import read_power
 from fedcoin.contract.tasks.lifecycle import open_tasks
@@ -213,7 +214,7 @@ class Miner:
         assert campaign is not None, "a task without a campaign"
         work = await asyncio.to_thread(self._folder.load, task_id)
         return TaskProgress(
-            Assignment(task_id, terms, campaign.terms.model),
+            Assignment(task_id, terms, campaign.terms.model, is_private=is_private(campaign)),
             build_plan(terms, task_id, self._key.public_key),
             compute_deposit(
                 self._chain.genesis.parameters.commit_deposit,

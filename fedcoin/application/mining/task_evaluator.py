@@ -35,9 +35,10 @@ from fedcoin.v1 import task_pb2
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 
-EnsureArtifacts = Callable[[Mapping[bytes, int], float], Awaitable[bool]]
+EnsureArtifacts = Callable[[Mapping[bytes, int], float, bytes], Awaitable[bool]]
 """Fetches missing artifacts within a number of seconds, none larger than the bytes that are given
-for its id; True when all are in the store."""
+for its id, for a private campaign's room or, without an id, for everybody's store; True when all
+are there."""
 
 MAX_IDLE_JOBS = 2
 """Unused jobs that stay open for later; each may take much memory."""
@@ -55,6 +56,13 @@ class Assignment:
     """The artifact id of the campaign's ModelSpec."""
     similarity_limit_ppm: int = 0
     """The campaign's similarity limit in millionths, for which groups are checked; 0 for none."""
+    is_private: bool = False
+    """Whether its artifacts are for the campaign's readers alone."""
+
+    @property
+    def room(self) -> bytes:
+        """The id of the private campaign in whose room its artifacts are; empty for none."""
+        return self.terms.campaign_id if self.is_private else b""
 
     def updates(self) -> list[ClientUpdate]:
         """Decode the clients' signed updates, in order. The ledger has checked them."""
@@ -204,10 +212,11 @@ class TaskJobs:
         Returns:
             True when all artifacts are in the store.
         """
-        if not all(self._store.has(id) for id in assignment.artifacts()):
+        store = self._store.room(assignment.room)
+        if not all(store.has(id) for id in assignment.artifacts()):
             return False
-        frozen = frozen_artifact(self._store.path(assignment.model))
-        return not frozen or self._store.has(frozen)
+        frozen = frozen_artifact(store.path(assignment.model))
+        return not frozen or store.has(frozen)
 
     async def check(self, assignment: Assignment, timeout_s: float) -> None:
         """Check a task's artifacts.
@@ -224,7 +233,7 @@ class TaskJobs:
         """
         await self._fetch(assignment, timeout_s)
         job = self._job_of(assignment)
-        aggregate = self._store.path(assignment.terms.aggregate)
+        aggregate = self._store.room(assignment.room).path(assignment.terms.aggregate)
         max_work = max_coalition_work(
             assignment.terms.commit_window_ms / 1000,
             assignment.min_coalitions(),
@@ -286,20 +295,25 @@ class TaskJobs:
 
     async def _fetch(self, assignment: Assignment, timeout_s: float) -> None:
         # The model comes first: its shapes bound the size of everything else.
-        await self._fetch_within({assignment.model: MAX_SPEC_BYTES}, timeout_s)
-        model = self._store.path(assignment.model)
+        room = assignment.room
+        await self._fetch_within({assignment.model: MAX_SPEC_BYTES}, timeout_s, room)
+        model = self._store.room(room).path(assignment.model)
         spec = await asyncio.to_thread(lambda: parse_spec(model.read_bytes()))
         limits = _artifact_limits(assignment, spec)
         if self._quota is not None:
             campaign_id = assignment.terms.campaign_id
-            await asyncio.to_thread(self._quota.admit, campaign_id, limits)
-        await self._fetch_within(limits, timeout_s)
+            is_private = assignment.is_private
+            await asyncio.to_thread(self._quota.admit, campaign_id, limits, is_private=is_private)
+        await self._fetch_within(limits, timeout_s, room)
 
-    async def _fetch_within(self, limits: Mapping[bytes, int], timeout_s: float) -> None:
-        missing = {id: size for id, size in limits.items() if not self._store.has(id)}
+    async def _fetch_within(
+        self, limits: Mapping[bytes, int], timeout_s: float, room: bytes
+    ) -> None:
+        store = self._store.room(room)
+        missing = {id: size for id, size in limits.items() if not store.has(id)}
         if missing:
-            await self._ensure(missing, timeout_s)
-        lost = [id for id in missing if not self._store.has(id)]
+            await self._ensure(missing, timeout_s, room)
+        lost = [id for id in missing if not store.has(id)]
         if lost:
             raise RefusalError(
                 DataCode.UNKNOWN_ARTIFACT,
@@ -309,7 +323,7 @@ class TaskJobs:
                 limit=f"{timeout_s:g} s",
             )
         for id, limit in limits.items():
-            size = self._store.size(id) or 0
+            size = store.size(id) or 0
             if size > limit:
                 raise RefusalError(
                     DataCode.TOO_LARGE,
@@ -321,17 +335,18 @@ class TaskJobs:
 
     def _job_of(self, assignment: Assignment) -> UtilityJob:
         terms, updates = assignment.terms, assignment.updates()
-        model = self._store.path(assignment.model)
+        store = self._store.room(assignment.room)
+        model = store.path(assignment.model)
         frozen = frozen_artifact(model)
         return UtilityJob(
             job_id=assignment.task_id,
             model=model,
-            base=self._store.path(terms.base),
-            updates=tuple(self._store.path(update.update) for update in updates),
+            base=store.path(terms.base),
+            updates=tuple(store.path(update.update) for update in updates),
             num_samples=group_weights(terms.groups)
             if terms.groups
             else tuple(update.num_samples for update in updates),
-            evaluation=self._store.path(terms.evaluation.artifact),
+            evaluation=store.path(terms.evaluation.artifact),
             # An equal average of groups is one with a fixed denominator, in which the members of a
             # group share its weight.
             averaging=task_pb2.AVERAGING_FIXED_DENOMINATOR if terms.groups else terms.averaging,
@@ -339,7 +354,7 @@ class TaskJobs:
             groups=tuple(terms.groups),
             similarity_limit=assignment.similarity_limit_ppm / LIMIT_UNIT,
             utility=terms.utility,
-            frozen=self._store.path(frozen) if frozen else None,
+            frozen=store.path(frozen) if frozen else None,
         )
 
 

@@ -24,6 +24,7 @@ from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.left_out_updates import check_left_out
 from fedcoin.application.node.unpaid_downloads import UnpaidDownloads, wait_until_payable
 from fedcoin.contract.errors import LedgerCode
+from fedcoin.contract.queries.artifact_readers import is_private
 from fedcoin.contract.state import records
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.lru import LruDict
@@ -103,6 +104,27 @@ class Auditor:
     def num_verdicts(self) -> int:
         """The number of transactions whose audit result is in memory, at most `MAX_VERDICTS`."""
         return len(self._verdicts)
+
+    def can_judge(self, transaction: Transaction, address: bytes) -> bool:
+        """Tell whether this node can get the artifacts of a task that is to be opened.
+
+        Args:
+            transaction: An OpenTask.
+            address: The address of this node's key, 20 bytes.
+
+        Returns:
+            False when its campaign is private, the artifacts are not here, and the key may not
+            fetch them.
+        """
+        try:
+            assignment = self._assign(transaction, {})
+        except RefusalError:
+            return True
+        return (
+            not assignment.is_private
+            or self._jobs.has_artifacts(assignment)
+            or self._chain.may_read(assignment.room, address)
+        )
 
     async def check_transaction(self, transaction: Transaction) -> None:
         """Audit one transaction: check the artifacts of a task, or recompute utilities of a reveal.
@@ -216,7 +238,8 @@ class Auditor:
         if promised is None:
             raise _unknown("campaign", LedgerCode.UNKNOWN_CAMPAIGN, terms.campaign_id)
         limit = promised.similarity_limit_ppm
-        return Assignment(transaction.hash, terms, promised.model, limit)
+        is_private = promised.HasField("readers")
+        return Assignment(transaction.hash, terms, promised.model, limit, is_private)
 
     async def _check_reveal(self, transaction: Transaction) -> None:
         action, reader = transaction.body.reveal_shapley, self._chain.ledger.reader
@@ -227,7 +250,8 @@ class Auditor:
         campaign = terms and records.CAMPAIGNS.get(reader, terms.campaign_id)
         if not terms or not campaign:
             raise _unknown("task", LedgerCode.UNKNOWN_TASK, action.task_id)
-        assignment = Assignment(action.task_id, terms, campaign.terms.model)
+        private = is_private(campaign)
+        assignment = Assignment(action.task_id, terms, campaign.terms.model, is_private=private)
         plan = build_plan(terms, action.task_id, transaction.public_key)
         claims = await asyncio.to_thread(list_claims, action.evidence, plan)
         async with self._jobs.opened(assignment, self._artifact_seconds, urgent=True) as utility:
@@ -238,19 +262,25 @@ class Auditor:
 class ObserverAudit:
     """The audit of a node that does not vote: it checks tasks and skips reveals.
 
+    It passes tasks of private campaigns whose artifacts it may not have: validators judge them.
+
     Args:
         auditor: Checks the tasks.
+        address: The address of this node's key, 20 bytes.
     """
 
-    def __init__(self, auditor: Auditor) -> None:
+    def __init__(self, auditor: Auditor, address: bytes) -> None:
         self._auditor = auditor
+        self._address = address
 
     async def check_transaction(self, transaction: Transaction) -> None:
-        """Implement `TransactionAudit.check_transaction`: audit tasks only.
+        """Implement `TransactionAudit.check_transaction`: audit tasks only, where it can.
 
         Transactions of any other type pass without a check.
         """
-        if action_name(transaction.body) == "open_task":
+        if action_name(transaction.body) != _OPEN_TASK:
+            return
+        if self._auditor.can_judge(transaction, self._address):
             await self._auditor.check_transaction(transaction)
 
     async def check_block(self, transactions: Sequence[Transaction]) -> None:

@@ -29,6 +29,7 @@ from fedcoin.contract.blocks.validation import (
     execute_block,
     make_header,
 )
+from fedcoin.contract.queries.artifact_readers import may_read
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
 from fedcoin.data.lru import LruDict
@@ -144,6 +145,18 @@ class Chain:
             Unix ms; the time of genesis before the first block.
         """
         return self._header.time_ms if self._header is not None else self.genesis.time_ms
+
+    def may_read(self, campaign_id: bytes, address: bytes) -> bool:
+        """Tell whether a key may fetch artifacts of a private campaign by the latest block.
+
+        Args:
+            campaign_id: The campaign's id, 32 bytes.
+            address: The key's address, 20 bytes.
+
+        Returns:
+            True when it may (`artifact_readers.may_read`).
+        """
+        return may_read(self.ledger.reader, self.time_ms(), campaign_id, address)
 
     def block(self, height: int) -> StoredBlock | None:
         """Read a final block.

@@ -88,7 +88,9 @@ async def _is_usable(jobs: TaskJobs, assignment: Assignment, update: SignedUpdat
     alone.averaging = task_pb2.AVERAGING_EQUAL
     task_id = sha256(assignment.task_id, update.body)
     try:
-        await jobs.check(Assignment(task_id, alone, assignment.model), LEFT_OUT_SECONDS)
+        private = assignment.is_private
+        part = Assignment(task_id, alone, assignment.model, is_private=private)
+        await jobs.check(part, LEFT_OUT_SECONDS)
     except RefusalError as refusal:
         if refusal.code in _UNDECIDED:
             raise

@@ -109,7 +109,7 @@ class Node:
     ) -> None:
         mining = config.miner.enabled
         self.key = home.key(NODE_KEY)
-        self.miner_key = open_miner_key(config.miner, home) if mining else None
+        key = self.miner_key = open_miner_key(config.miner, home) if mining else None
         self._components = components
         self.owner = BackgroundTasks("node")
         self.artifacts = ArtifactStore(
@@ -121,8 +121,8 @@ class Node:
         keeper = ArtifactKeeper(home, self.artifacts, store, retention_s)
         self._keeper = None if config.storage.archive else keeper
         # Workers read artifacts, and nothing else of the home.
-        artifacts = home.artifacts_path.absolute()
-        bounds, sandbox = choose_bounds(config.miner, [artifacts], [home.root.absolute()])
+        readable = [self.artifacts.folder]
+        bounds, sandbox = choose_bounds(config.miner, readable, [home.root.absolute()])
         self.worker = make_pool(config.miner, bounds)
         genesis = home.genesis()
         self.chain = components.make_chain(store, Ledger(store, genesis), unix_ms)
@@ -132,16 +132,12 @@ class Node:
         quota = CampaignQuota(self.artifacts, room, needed, fetched, is_archive=archive)
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
-        audit = auditor if mining else ObserverAudit(auditor)
+        audit = auditor if mining else ObserverAudit(auditor, self.key.address)
         limits = MempoolLimits(
             transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
         )
         self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
-        signer = (
-            open_signer(self.miner_key, config.miner, home, self.chain, self._peers)
-            if self.miner_key
-            else None
-        )
+        signer = open_signer(key, config.miner, home, self.chain, self._peers) if key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, unix_ms)
         self.network = components.make_network(
             peer_options(config),
@@ -152,6 +148,7 @@ class Node:
             agreement=self.agreement,
             importer=self.chain,
             artifacts=self.artifacts,
+            reader=self.miner_key,
             book_path=home.peers_path,
             snapshots=self._snapshots(config.snapshots, SnapshotFolder(home.snapshots_path)),
         )
@@ -245,8 +242,8 @@ class Node:
         follow = partial(watch_votes, self.votes, self._voting_position, self.api.set_voting)
         self.owner.keep_running(follow, name="votes")
         if self.certificates is not None:
-            look = partial(watch_certificates, self.certificates)
-            self.owner.keep_running(look, name="certificates")
+            watch = partial(watch_certificates, self.certificates)
+            self.owner.keep_running(watch, name="certificates")
         # Half of what the other validators tolerate.
         limit_ms = self.chain.genesis.parameters.max_clock_drift_ms // 2
         compare = partial(watch_clocks, self.facts.clock_difference_ms, limit_ms, steady_ms)
@@ -351,9 +348,13 @@ class Node:
         self.network.transaction_relay.note_final(new.execution.transactions)
         self.network.announcer.announce(new.block.height, new.block.hash)
 
-    async def _ensure(self, limits: Mapping[bytes, int], timeout_s: float) -> bool:
+    async def _ensure(self, limits: Mapping[bytes, int], timeout_s: float, room: bytes) -> bool:
+        # No peer sends a private campaign's artifacts to a key that may not read them.
+        if room and not self.chain.may_read(room, self.facts.address):
+            return False
         # The network is made later, from parts that need this function.
-        return await self.network.artifact_fetcher.ensure(list(limits), timeout_s, limits=limits)
+        ensure = self.network.artifact_fetcher.ensure
+        return await ensure(list(limits), timeout_s, limits=limits, campaign_id=room)
 
 
 @asynccontextmanager

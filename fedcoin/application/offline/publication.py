@@ -40,6 +40,7 @@ from fedcoin.data.messages.updates import decode_update, sign_update
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.look_alikes import group_files
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import ClientUpdate
 
@@ -138,7 +139,8 @@ async def publish(
 ) -> PublishedTask:
     """Open a campaign and a task for a publication. Returns once both are in final blocks.
 
-    All artifacts are uploaded before the budget goes into escrow.
+    All artifacts are uploaded before the budget goes into escrow; those of a private campaign
+    afterwards, since a node keeps them apart by the campaign.
 
     Args:
         publication: The artifacts and the clients.
@@ -168,15 +170,18 @@ async def publish(
     average, groups = await _average(publication.base, clients, config)
     paths = [publication.model, publication.base, publication.evaluation]
     paths += [publication.frozen] if publication.frozen else []
-    for path in (*paths, *(client.weights for client in clients)):
-        await node.upload_artifact(path)
+    contents: list[Path | bytes] = [*paths, *(client.weights for client in clients), average]
     campaign = await asyncio.to_thread(_campaign_of, publication, chain, listed)
-    campaign.aggregate = await node.upload_artifact(average)
+    campaign.aggregate = await asyncio.to_thread(compute_artifact_id, average)
+    if not config.private:
+        await _upload(node, contents, None)
     delivery = Delivery(node, key, chain, report)
     async with waiting():
         action = build_open_campaign(config, key.address, campaign)
         campaign.campaign_id = (await delivery.deliver(action, b"", _save_nothing)).hash
         report(f"campaign {campaign.campaign_id.hex()} is open")
+        if config.private:
+            await _upload(node, contents, await delivery.make_prover(campaign.campaign_id))
         for client in clients:
             body = await asyncio.to_thread(_update_of, client, campaign)
             envelope = sign_update(body, client.key, chain.genesis_hash)
@@ -186,6 +191,11 @@ async def publish(
         task = await delivery.deliver(task_action, b"", _save_nothing)
         report(f"task {task.hash.hex()} is open")
     return PublishedTask(campaign_id=campaign.campaign_id, task_id=task.hash)
+
+
+async def _upload(node: NodeClient, contents: Sequence[Path | bytes], prove: Prove | None) -> None:
+    for content in contents:
+        await node.upload_artifact(content, prove)
 
 
 def _read_folder(folder: Path) -> Publication:

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.mining.task_evaluator import Assignment
+from fedcoin.contract.queries.artifact_readers import is_private
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.lifecycle import open_tasks
-from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.artifacts.store import ArtifactStore, list_rooms, room_folder
 from fedcoin.data.plurals import format_count
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.learning.model.frozen_weights import frozen_artifact
@@ -52,6 +53,8 @@ class StoredArtifact:
     """True while an open task or campaign refers to it."""
     idle_seconds: float
     """The time since it was last needed, or stored if it never was; 0 while it is needed."""
+    campaign_id: bytes = b""
+    """The private campaign in whose room it is, 32 bytes; empty for none."""
 
 
 def needed_artifacts(state: StateReader) -> set[bytes]:
@@ -113,15 +116,16 @@ def find_needed(home: Home, state: StateReader) -> set[bytes]:
 def _frozen_weights(home: Home, state: StateReader) -> set[bytes]:
     """Collect the frozen weights that the models of open campaigns name."""
     found = set()
-    for _, campaign in records.CAMPAIGNS.scan(state):
-        path = home.artifacts_path / f"{campaign.terms.model.hex()}.data"
+    for campaign_id, campaign in records.CAMPAIGNS.scan(state):
+        folder = room_folder(home.artifacts_path, campaign_id if is_private(campaign) else b"")
+        path = folder / f"{campaign.terms.model.hex()}.data"
         with contextlib.suppress(FileNotFoundError):
             found |= set() if campaign.closed else {frozen_artifact(path)}
     return found - {b""}
 
 
 def list_artifacts(folder: Path, needed: Set[bytes], now_s: float) -> list[StoredArtifact]:
-    """List the complete artifacts of a folder, those that were idle for the longest time first.
+    """List the complete artifacts of a folder and its rooms, the longest idle ones first.
 
     Args:
         folder: The folder of an `ArtifactStore`, which a node may have open.
@@ -132,14 +136,15 @@ def list_artifacts(folder: Path, needed: Set[bytes], now_s: float) -> list[Store
         Each artifact with its size and how long it was idle; those that are needed come last.
     """
     found = []
-    for path in folder.glob("*.data"):
-        if not _ID.fullmatch(path.stem):
-            continue
-        id = bytes.fromhex(path.stem)
-        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-            status = path.stat()
-            idle = 0.0 if id in needed else max(0.0, now_s - status.st_mtime)
-            found.append(StoredArtifact(id, status.st_size, id in needed, idle))
+    for room in (b"", *list_rooms(folder)):
+        for path in room_folder(folder, room).glob("*.data"):
+            if not _ID.fullmatch(path.stem):
+                continue
+            id = bytes.fromhex(path.stem)
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                status = path.stat()
+                idle = 0.0 if id in needed else max(0.0, now_s - status.st_mtime)
+                found.append(StoredArtifact(id, status.st_size, id in needed, idle, room))
     return sorted(found, key=lambda artifact: (artifact.needed, -artifact.idle_seconds))
 
 
@@ -162,12 +167,13 @@ def remove_idle(
     """
     removed = []
     for artifact in list_artifacts(store.folder, needed, now_s):
+        room = store.room(artifact.campaign_id)
         if artifact.needed:
-            os.utime(store.path(artifact.id), (now_s, now_s))
+            os.utime(room.path(artifact.id), (now_s, now_s))
             continue
         is_old = artifact.idle_seconds > retention_s
         is_full = store.used_bytes() > FULL_SHARE * store.max_bytes_total
-        if (is_old or is_full) and store.remove(artifact.id):
+        if (is_old or is_full) and room.remove(artifact.id):
             removed.append(artifact)
     return removed
 

@@ -12,6 +12,7 @@ from fedcoin.data.messages import canonical
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.votes import PREVOTE
 from fedcoin.v1 import vote_pb2
+from fedcoin.v1.artifact_pb2 import ReaderStatement
 from fedcoin.v1.transaction_pb2 import TransactionBody
 
 SIGNED_ACTIONS: Final = frozenset(
@@ -72,8 +73,14 @@ class SigningPolicy:
             self._advance("proposal", proposal.height, proposal.round, body)
         elif context == SigningContext.TX.value:
             self._check_transaction(canonical.decode(TransactionBody, body))
+        elif context == SigningContext.READER.value:
+            # A miner asks for the artifacts of private campaigns; no coins move by it.
+            canonical.decode(ReaderStatement, body)
         else:
-            raise _refused(f"it signs votes, proposals and transactions, not {context[:40]!r}")
+            raise _refused(
+                "it signs votes, proposals, transactions and requests of readers, not"
+                f" {context[:40]!r}"
+            )
         return SigningContext(context)
 
     def _advance(self, kind: str, height: int, round: int, body: bytes) -> None:

@@ -7,12 +7,13 @@ needs the tasks' artifacts, and reports those that are missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcoin.application.mining.claim_audit import audit_claims
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
+from fedcoin.contract.queries.artifact_readers import is_private
 from fedcoin.contract.state import records
 from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
@@ -93,7 +94,7 @@ class _RevealChecker:
         self._tolerance = genesis.parameters.utility_tolerance
         self._artifacts = ArtifactStore(artifacts, MAX_ARTIFACT_BYTES)
         self._jobs = TaskJobs(worker, self._artifacts, _fetch_nothing)
-        self._sound: set[bytes] = set()
+        self._sound: set[tuple[bytes, bytes]] = set()
         self._missing: dict[bytes, UncheckedTask] = {}
         self._reveals = self._leaves = self._coalitions = 0
 
@@ -112,8 +113,9 @@ class _RevealChecker:
         assert terms is not None, "a reveal for a task without terms"
         campaign = records.CAMPAIGNS.get(self._store, terms.campaign_id)
         assert campaign is not None, "a task without a campaign"
-        assignment = Assignment(action.task_id, terms, campaign.terms.model)
-        lost = await asyncio.to_thread(self._first_missing, assignment.artifacts())
+        private = is_private(campaign)
+        assignment = Assignment(action.task_id, terms, campaign.terms.model, is_private=private)
+        lost = await asyncio.to_thread(self._first_missing, assignment)
         if lost is not None:
             self._missing[action.task_id] = UncheckedTask(
                 action.task_id.hex(), reveal.height, lost.hex()
@@ -133,14 +135,15 @@ class _RevealChecker:
         self._leaves += len(action.evidence.leaves)
         self._coalitions += len(claims.coalitions)
 
-    def _first_missing(self, ids: Sequence[bytes]) -> bytes | None:
+    def _first_missing(self, assignment: Assignment) -> bytes | None:
         # The first artifact that is missing or damaged. Each artifact is hashed once.
-        for id in ids:
-            if id in self._sound:
+        room, store = assignment.room, self._artifacts.room(assignment.room)
+        for id in assignment.artifacts():
+            if (room, id) in self._sound:
                 continue
-            if not self._artifacts.has(id) or build_manifest(self._artifacts.path(id)).id != id:
+            if not store.has(id) or build_manifest(store.path(id)).id != id:
                 return id
-            self._sound.add(id)
+            self._sound.add((room, id))
         return None
 
 
@@ -156,6 +159,6 @@ def _reveals(store: ChainStore) -> Iterator[_Reveal]:
                 yield _Reveal(height, envelope.public_key, body.reveal_shapley)
 
 
-async def _fetch_nothing(limits: Mapping[bytes, int], timeout_s: float) -> bool:
+async def _fetch_nothing(limits: Mapping[bytes, int], timeout_s: float, room: bytes) -> bool:
     # Artifacts are checked offline: there is no peer to fetch them from.
     return False

@@ -6,5 +6,6 @@ no coins and no state of the chain: it asks a node.
 * `transaction_drafts`: bodies of transactions, with the lowest fee;
 * `transaction_submitter`: signs an action and submits it, to a node here or elsewhere;
 * `wallet`: does so for a person or a program, and waits until the transaction is final;
+* `reader_prover`: proves a key to a node that holds a private campaign's artifacts;
 * `delivery`: gets an action onto the chain exactly once, across restarts.
 """

@@ -13,12 +13,14 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
+from fedcoin.application.wallet.reader_prover import make_prover
 from fedcoin.application.wallet.transaction_submitter import STALE_NONCE_CODES
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.transactions import Transaction, decode_transaction
+from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -59,6 +61,7 @@ class Delivery:
         self._node = node
         self._wallet = Wallet(node, key, chain)
         self._chain = chain
+        self._key = key
         self._report = report
 
     async def deliver(self, action: Message, pending: bytes, save: SavePending) -> Transaction:
@@ -92,6 +95,22 @@ class Delivery:
             else:
                 return transaction
         raise AssertionError("unreachable")
+
+    async def make_prover(self, campaign_id: bytes) -> Prove:
+        """Make what proves to the node that this key acts for a private campaign.
+
+        Args:
+            campaign_id: The campaign's id, 32 bytes.
+
+        Returns:
+            A function that gives a valid proof whenever it is called.
+
+        Raises:
+            RpcError: The node refuses to tell its key.
+        """
+        return await self.retry_while_away(
+            lambda: make_prover(self._node, self._key, self._chain.genesis_hash, campaign_id)
+        )
 
     async def retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call the node, and repeat the call while the node is away, slow or full.

@@ -5,7 +5,8 @@ An action checks one transaction, whose fee is taken already, and either changes
 do, not when windows close or who is paid for a task (`tasks`).
 
 * `transfers`, `bonds`, `equivocation`: coins, bonds, and the penalty for conflicting votes.
-* `campaigns`, `client_lists`, `open_tasks`: budgets, who may take part, and the tasks of rounds.
+* `campaigns`, `client_lists`, `open_tasks`: budgets, who may take part, and the tasks of rounds;
+  `reader_lists`: who may fetch the artifacts of a private campaign.
 * `client_receipts`: what servers owe to clients whose updates they took; `left_out_receipts`:
   what it costs to leave one out; `receipt_terms`: what tasks may then ask for.
 * `update_groups`: updates that share one value.
@@ -28,6 +29,7 @@ from fedcoin.contract.actions import (
     equivocation,
     mining,
     open_tasks,
+    reader_lists,
     transfers,
 )
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -48,6 +50,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "reveal_shapley": mining.reveal_shapley,
         "report_equivocation": equivocation.report_equivocation,
         "set_clients": client_lists.set_clients,
+        "set_readers": reader_lists.set_readers,
         "decline_task": mining.decline_task,
         "register_receipt": client_receipts.register_receipt,
     }

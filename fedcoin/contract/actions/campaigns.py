@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fedcoin.contract.actions.reader_lists import check_terms_of_readers
 from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
@@ -75,6 +76,8 @@ def open_campaign(context: ExecutionContext, transaction: Transaction) -> None:
         best_weights=terms.initial_weights,
         clients=terms.clients,
     )
+    if terms.HasField("readers"):
+        campaign.readers.CopyFrom(terms.readers)
     if terms.training_reward == task_pb2.TRAINING_REWARD_UNIT_PRICE:
         campaign.training_fund = split_budget(terms).training
     records.CAMPAIGNS.put(context.state, transaction.hash, record=campaign)
@@ -207,8 +210,8 @@ def check_terms(terms: OpenCampaign) -> None:
             when a round would get less than one sap; BAD_SPREAD, BAD_MINING_REWARD, BAD_UTILITY or
             BAD_TRAINING_REWARD when one of these enums has an unknown value, or the unit price does
             not fit the reward; BAD_PRICE_SPLIT when a part is above 1,000,000 or all are 0;
-            BAD_CLIENT_LIST as in `check_client_list`; BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW
-            when one of these is out of range.
+            BAD_CLIENT_LIST as in `check_client_list`; BAD_READERS as in `check_terms_of_readers`;
+            BAD_SIMILARITY_LIMIT or BAD_RECEIPT_WINDOW when one of these is out of range.
     """
     check_length(terms.server, ADDRESS_BYTES, "server", code=LedgerCode.BAD_SERVER)
     for name in ("model", "initial_weights", "evaluation_root"):
@@ -231,6 +234,7 @@ def check_terms(terms: OpenCampaign) -> None:
     check_choice(terms.utility, _UTILITIES, "utility", code=LedgerCode.BAD_UTILITY)
     _check_training_reward(terms)
     check_client_list(terms.clients)
+    check_terms_of_readers(terms)
     if terms.similarity_limit_ppm:
         check_range(
             terms.similarity_limit_ppm,

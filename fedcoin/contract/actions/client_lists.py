@@ -11,6 +11,7 @@ from fedcoin.contract.actions.campaigns import (
     check_requester,
     read_campaign,
 )
+from fedcoin.contract.actions.reader_lists import check_private_list
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
@@ -41,11 +42,12 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
 
     Raises:
         RefusalError: BAD_CLIENT_LIST when root and count of the new list are not well-formed;
-            UNKNOWN_CAMPAIGN when there is no campaign of this id; NOT_THE_REQUESTER when another
-            key opened it; CAMPAIGN_CLOSED when it is over; RECEIPTS_UNSETTLED while registered
-            receipts wait for their round's task; TOO_MANY_LISTS when `MAX_FORMER_LISTS` were
-            replaced within the receipt window; INSUFFICIENT_BALANCE when the sender cannot pay for
-            the entry of the old list.
+            BAD_READERS when a private campaign would be left without a list; UNKNOWN_CAMPAIGN when
+            there is no campaign of this id; NOT_THE_REQUESTER when another key opened it;
+            CAMPAIGN_CLOSED when it is over; RECEIPTS_UNSETTLED while registered receipts wait for
+            their round's task; TOO_MANY_LISTS when `MAX_FORMER_LISTS` were replaced within the
+            receipt window; INSUFFICIENT_BALANCE when the sender cannot pay for the entry of the
+            old list.
     """
     action = transaction.body.set_clients
     check_client_list(action.clients)
@@ -53,6 +55,8 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
     check_requester(campaign, transaction.sender)
     check_open(campaign)
     check_settled(context, campaign)
+    if campaign.HasField("readers"):
+        check_private_list(action.clients)
     if campaign.terms.receipt_window_ms and action.clients != campaign.clients:
         _keep_former_list(context, transaction.sender, campaign)
     campaign.clients.CopyFrom(action.clients)

@@ -6,5 +6,6 @@ in pages.
 
 * `account_queries`: accounts and validators; `block_queries`: blocks and transactions
 * `task_queries`: campaigns and tasks; `payment_queries`: payments and their proofs
+* `artifact_readers`: who may fetch the artifacts of a private campaign
 * `pages`: a page of a list
 """

@@ -10,11 +10,23 @@ flushed to disk and renamed: a file that is named by an id holds that artifact.
 
 The size of all artifacts together is bounded. When space runs out, incomplete uploads are
 deleted, the least recently used first; complete artifacts never are.
+
+What a node holds for a private campaign lies in a folder of its own, the campaign's *room*:
+
+    private/<campaign id in hex>/<id in hex>.data, ...
+
+A room is a store as well, and gets whole artifacts of its own: an artifact that one room or the
+folder above holds counts as missing in another. So a copy never becomes available to those for whom
+it was not sent, whatever else names its id. All share the limit on the size.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from fedcoin.data.artifacts.complete_artifacts import CompleteArtifacts, unknown_artifact
 from fedcoin.data.artifacts.manifest import (
@@ -29,6 +41,35 @@ from fedcoin.data.artifacts.upload import Upload
 from fedcoin.data.artifacts.upload_set import UploadSet
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.v1.artifact_pb2 import ArtifactManifest
+
+_PRIVATE: Final = "private"
+_ROOM_NAME: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def room_folder(root: Path, campaign_id: bytes) -> Path:
+    """Name the folder of a private campaign's room.
+
+    Args:
+        root: The folder of a store.
+        campaign_id: The campaign's id, 32 bytes; empty for the store itself.
+
+    Returns:
+        The folder, which may not exist.
+    """
+    return root / _PRIVATE / campaign_id.hex() if campaign_id else root
+
+
+def list_rooms(root: Path) -> list[bytes]:
+    """List the private campaigns that a store's folder has rooms for.
+
+    Args:
+        root: The folder of a store, which a node may have open.
+
+    Returns:
+        The ids of the campaigns, 32 bytes each, in rising order.
+    """
+    names = sorted(folder.name for folder in (root / _PRIVATE).glob("*"))
+    return [bytes.fromhex(name) for name in names if _ROOM_NAME.fullmatch(name)]
 
 
 class ArtifactStore(CompleteArtifacts):
@@ -59,6 +100,40 @@ class ArtifactStore(CompleteArtifacts):
         for upload in self._uploads.complete_uploads():
             self._uploads.start_finishing(upload)
             self._finish(upload)
+        # All stores that share this one's limit: the folder's and its rooms.
+        self._family: list[ArtifactStore] = [self]
+        self._rooms: dict[bytes, ArtifactStore] = {}
+        self._rooms_lock = threading.Lock()
+        for campaign_id in list_rooms(root):
+            self.room(campaign_id)
+
+    # Rooms --------------------------------------------------------------------------------
+
+    def room(self, campaign_id: bytes) -> ArtifactStore:
+        """Open the store of what is held for a private campaign.
+
+        Args:
+            campaign_id: The campaign's id, 32 bytes; empty for what everybody may have.
+
+        Returns:
+            The campaign's store, which is created when it is missing; this store without an id.
+        """
+        if not campaign_id:
+            return self
+        with self._rooms_lock:
+            room = self._rooms.get(campaign_id)
+            if room is None:
+                folder = room_folder(self._root, campaign_id)
+                room = ArtifactStore(folder, self._max_total, self._max_artifact)
+                room._family = self._family
+                self._family.append(room)
+                self._rooms[campaign_id] = room
+            return room
+
+    def rooms(self) -> Mapping[bytes, ArtifactStore]:
+        """List the stores of private campaigns, by the campaign's id."""
+        with self._rooms_lock:
+            return dict(self._rooms)
 
     # Whole artifacts ----------------------------------------------------------------------
 
@@ -68,9 +143,18 @@ class ArtifactStore(CompleteArtifacts):
         return self._max_total
 
     def used_bytes(self) -> int:
-        """Add up the sizes of all artifacts, complete or not, in bytes, without manifests."""
+        """Add up the sizes of all artifacts, complete or not, in bytes, without manifests.
+
+        Those of rooms count as well, and in a room those of the whole store.
+        """
         with self._lock:
-            return sum(self._sizes.values()) + self._uploads.num_bytes
+            own = sum(self._sizes.values()) + self._uploads.num_bytes
+        return own + self._used_elsewhere()
+
+    def _used_elsewhere(self) -> int:
+        # Without the locks of the others, which may be waiting for this one's.
+        others = (store for store in tuple(self._family) if store is not self)
+        return sum(sum(tuple(store._sizes.values())) + store._uploads.num_bytes for store in others)
 
     def put(self, data: bytes | Path) -> bytes:
         """Store an artifact.
@@ -246,7 +330,7 @@ class ArtifactStore(CompleteArtifacts):
     # Room ---------------------------------------------------------------------------------
 
     def _check_room(self, size: int) -> None:
-        used = sum(self._sizes.values())
+        used = sum(self._sizes.values()) + self._used_elsewhere()
         if used + size > self._max_total:
             raise self._store_full(used, size)
 

@@ -38,7 +38,7 @@ class UploadSet:
     @property
     def num_bytes(self) -> int:
         """The number of bytes that have arrived in all uploads."""
-        uploads = (*self._receiving.values(), *self._finishing.values())
+        uploads = (*tuple(self._receiving.values()), *tuple(self._finishing.values()))
         return sum(upload.num_bytes for upload in uploads)
 
     def find(self, id: bytes) -> Upload | None:

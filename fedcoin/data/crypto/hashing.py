@@ -29,6 +29,8 @@ class SigningContext(str, Enum):
     """A handshake, by a node."""
     REGISTER = "fedcoin/register/v2"
     """The registration of a client with a coordinator, by the client."""
+    READER = "fedcoin/reader/v2"
+    """The request for artifacts of a private campaign, by a reader."""
 
 
 def sha256(*parts: bytes) -> bytes:

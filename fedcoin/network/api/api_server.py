@@ -15,6 +15,7 @@ from fedcoin.network.api.permissions import ApiRole
 from fedcoin.network.api.task_servicer import TaskServicer
 from fedcoin.network.api.token_guard import TokenGuard
 from fedcoin.network.api.transaction_servicer import TransactionServicer
+from fedcoin.network.artifacts.artifact_admission import ChainAdmission
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.artifacts.upload_servicer import ArtifactUploadServicer
 from fedcoin.network.background_tasks import FailureListener
@@ -144,8 +145,10 @@ def _api_services(backend: ApiBackend, limits: CallLimits | None) -> tuple[Servi
     node = NodeServicer(backend.chain, backend.pool, backend.peers, backend.node)
     tasks = TaskServicer(backend.chain)
     transactions = TransactionServicer(backend.chain, backend.pool, limits)
-    artifacts = ArtifactServicer(backend.artifacts)
-    uploads = ArtifactUploadServicer(backend.artifacts)
+    store = backend.artifacts
+    admission = ChainAdmission(store, backend.chain, backend.node.node_key)
+    artifacts = ArtifactServicer(store, admission)
+    uploads = ArtifactUploadServicer(store, admission=admission)
 
     def add_node(server: grpc.aio.Server) -> None:
         node_service_pb2_grpc.add_NodeServiceServicer_to_server(node, server)

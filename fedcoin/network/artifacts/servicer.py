@@ -9,6 +9,11 @@ from fedcoin.data.artifacts.manifest import count_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.artifacts.artifact_admission import (
+    ArtifactAdmission,
+    OpenAdmission,
+    artifact_not_found,
+)
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
 from fedcoin.v1.artifact_service_pb2 import (
@@ -23,13 +28,14 @@ from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 class ArtifactServicer(ArtifactServiceServicer):
     """Serves `artifact_service.proto` from a store, which it reads in threads."""
 
-    def __init__(self, store: ArtifactStore) -> None:
+    def __init__(self, store: ArtifactStore, admission: ArtifactAdmission | None = None) -> None:
         """Serve a store.
 
         Args:
             store: The complete artifacts that are served.
+            admission: Chooses the store by who asks; None serves everybody from `store`.
         """
-        self._store = store
+        self._admission = OpenAdmission(store) if admission is None else admission
 
     async def GetManifest(
         self, request: GetManifestRequest, context: CallContext
@@ -38,10 +44,12 @@ class ArtifactServicer(ArtifactServiceServicer):
 
         Raises:
             RefusalError: MALFORMED when the id does not have 32 bytes; ARTIFACT_NOT_FOUND when
-                the store does not hold the whole artifact.
+                the store does not hold the whole artifact; BAD_READER_PROOF or NOT_A_READER when
+                the caller may not have it.
         """
-        self._size_of(request.id)
-        manifest = await asyncio.to_thread(self._store.manifest, request.id)
+        store = self._choose(request)
+        _size_in(store, request)
+        manifest = await asyncio.to_thread(store.manifest, request.id)
         return GetManifestResponse(manifest=manifest)
 
     async def Download(
@@ -51,9 +59,11 @@ class ArtifactServicer(ArtifactServiceServicer):
 
         Raises:
             RefusalError: MALFORMED when the id does not have 32 bytes; ARTIFACT_NOT_FOUND when
-                the store does not hold the whole artifact; OUT_OF_RANGE when it has no such chunk.
+                the store does not hold the whole artifact; BAD_READER_PROOF or NOT_A_READER when
+                the caller may not have it; OUT_OF_RANGE when it has no such chunk.
         """
-        count = count_chunks(self._size_of(request.id))
+        store = self._choose(request)
+        count = count_chunks(_size_in(store, request))
         if request.first_chunk >= count:
             raise RefusalError(
                 NetworkCode.OUT_OF_RANGE,
@@ -63,19 +73,20 @@ class ArtifactServicer(ArtifactServiceServicer):
                 limit=str(count - 1),
             )
         for index in range(request.first_chunk, count):
-            data = await asyncio.to_thread(self._store.read_chunk, request.id, index)
+            data = await asyncio.to_thread(store.read_chunk, request.id, index)
             yield DownloadResponse(index=index, data=data)
 
-    def _size_of(self, id: bytes) -> int:
-        check_artifact_id(id)
-        size = self._store.size(id)
-        if size is None:
-            raise RefusalError(
-                NetworkCode.ARTIFACT_NOT_FOUND,
-                f"id: this node does not hold artifact {id.hex()}",
-                field="id",
-            )
-        return size
+    def _choose(self, request: GetManifestRequest | DownloadRequest) -> ArtifactStore:
+        check_artifact_id(request.id)
+        proof = request.proof if request.HasField("proof") else None
+        return self._admission.readable(request.id, proof)
+
+
+def _size_in(store: ArtifactStore, request: GetManifestRequest | DownloadRequest) -> int:
+    size = store.size(request.id)
+    if size is None:
+        raise artifact_not_found(request.id, has_proof=request.HasField("proof"))
+    return size
 
 
 def check_artifact_id(id: bytes) -> None:

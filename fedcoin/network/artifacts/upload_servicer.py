@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.artifacts.artifact_admission import ArtifactAdmission, OpenAdmission
 from fedcoin.network.artifacts.servicer import check_artifact_id
 from fedcoin.network.background_tasks import run_within
 from fedcoin.network.errors import NetworkCode
@@ -32,7 +33,10 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
     """
 
     def __init__(
-        self, store: ArtifactStore, check_wanted: Callable[[bytes], None] | None = None
+        self,
+        store: ArtifactStore,
+        check_wanted: Callable[[bytes], None] | None = None,
+        admission: ArtifactAdmission | None = None,
     ) -> None:
         """Serve a store.
 
@@ -40,8 +44,9 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
             store: The store that receives the artifacts.
             check_wanted: Takes the id of each artifact that is about to be uploaded, and raises a
                 RefusalError when it is not wanted; None to accept all.
+            admission: Chooses the store by who uploads; None takes all into `store`.
         """
-        self._store = store
+        self._admission = OpenAdmission(store) if admission is None else admission
         self._check_wanted = check_wanted
 
     async def Upload(
@@ -53,7 +58,8 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
             RefusalError: MALFORMED when the stream has another form; CHUNK_OUT_OF_ORDER when it
                 ends before the last chunk; TOO_LARGE or STORE_FULL when the artifact exceeds the
                 store's limits; BAD_ARTIFACT or BAD_CHUNK when the manifest or a chunk is wrong;
-                what `check_wanted` raises.
+                BAD_READER_PROOF or NOT_A_READER when the caller may not upload for the campaign
+                that it names; what `check_wanted` raises.
         """
         try:
             return await self._upload(request_iterator)
@@ -69,14 +75,15 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
         check_artifact_id(manifest.id)
         if self._check_wanted is not None:
             self._check_wanted(manifest.id)
-        await asyncio.to_thread(self._store.begin, manifest)
+        store = self._choose(first)
+        await asyncio.to_thread(store.begin, manifest)
         async for part in request_iterator:
             if part.WhichOneof("part") != "chunk":
                 raise _malformed("part", "after the manifest there are only chunks")
             chunk = part.chunk
-            await asyncio.to_thread(self._store.add_chunk, manifest.id, chunk.index, chunk.data)
-        if not self._store.has(manifest.id):
-            wanted = self._store.next_chunk(manifest.id)
+            await asyncio.to_thread(store.add_chunk, manifest.id, chunk.index, chunk.data)
+        if not store.has(manifest.id):
+            wanted = store.next_chunk(manifest.id)
             raise RefusalError(
                 NetworkCode.CHUNK_OUT_OF_ORDER,
                 f"chunk: the upload ended, but chunk {wanted} of {len(manifest.chunk_hashes)} is "
@@ -92,12 +99,20 @@ class ArtifactUploadServicer(ArtifactUploadServiceServicer):
         """Report how far an artifact's upload has come: the index of the next chunk.
 
         Raises:
-            RefusalError: MALFORMED when the id does not have 32 bytes.
+            RefusalError: MALFORMED when the id does not have 32 bytes; BAD_READER_PROOF or
+                NOT_A_READER when the caller may not upload for the campaign that it names; what
+                `check_wanted` raises.
         """
         check_artifact_id(request.id)
-        next_chunk = self._store.next_chunk(request.id)
-        complete = self._store.has(request.id)
-        return GetUploadStatusResponse(next_chunk=next_chunk, complete=complete)
+        if self._check_wanted is not None:
+            self._check_wanted(request.id)
+        store = self._choose(request)
+        return GetUploadStatusResponse(
+            next_chunk=store.next_chunk(request.id), complete=store.has(request.id)
+        )
+
+    def _choose(self, request: UploadRequest | GetUploadStatusRequest) -> ArtifactStore:
+        return self._admission.writable(request.proof if request.HasField("proof") else None)
 
 
 async def _drain(requests: AsyncIterator[UploadRequest]) -> None:

@@ -20,7 +20,7 @@ from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import artifact_service_pb2 as pb
-from fedcoin.v1.artifact_pb2 import ArtifactManifest
+from fedcoin.v1.artifact_pb2 import ArtifactManifest, ReaderProof
 from fedcoin.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 
 MAX_FAILURES: Final = 5
@@ -31,6 +31,24 @@ CHUNK_S: Final = 20.0
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 """The shortest and the longest pause between two attempts, in seconds."""
+
+Prove = Callable[[], ReaderProof]
+"""Makes a proof that holds for some minutes; may block."""
+
+
+async def make_proof(prove: Prove | None) -> ReaderProof | None:
+    """Make the proof for one call, in a thread.
+
+    Args:
+        prove: Makes it; None for a call without a proof.
+
+    Returns:
+        The proof, or None.
+
+    Raises:
+        RefusalError: The process that holds the key refuses, or cannot be reached.
+    """
+    return None if prove is None else await asyncio.to_thread(prove)
 
 
 class ArtifactClient:
@@ -45,7 +63,9 @@ class ArtifactClient:
         self._client = client
         self._stub = ArtifactServiceStub(client.channel)
 
-    async def download(self, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES) -> bytes:
+    async def download(
+        self, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES, prove: Prove | None = None
+    ) -> bytes:
         """Fetch an artifact into memory, each chunk checked as it arrives.
 
         After a lost connection it tries again, until `MAX_FAILURES` attempts in a row have
@@ -54,6 +74,8 @@ class ArtifactClient:
         Args:
             artifact: The artifact's id, 32 bytes.
             max_bytes: The longest content that is accepted, in bytes.
+            prove: Makes a proof for what the server holds for a private campaign; None asks for
+                what everybody may have.
 
         Returns:
             The content, whose hash is the artifact's id.
@@ -65,7 +87,7 @@ class ArtifactClient:
                 when the server sent something else than the id stands for. The message names the
                 server.
         """
-        manifest = await self._manifest(artifact, max_bytes)
+        manifest = await self._manifest(artifact, max_bytes, prove)
         chunks: list[bytes] = []
 
         def keep(index: int, data: bytes) -> None:
@@ -76,7 +98,7 @@ class ArtifactClient:
         while len(chunks) < len(manifest.chunk_hashes):
             before = len(chunks)
             try:
-                await self._receive(manifest, before, keep)
+                await self._receive(manifest, before, keep, prove)
             except RpcError as error:
                 if len(chunks) > before:
                     failures = 0
@@ -88,7 +110,11 @@ class ArtifactClient:
         return b"".join(chunks)
 
     async def download_into(
-        self, store: ArtifactStore, artifact: bytes, max_bytes: int = MAX_ARTIFACT_BYTES
+        self,
+        store: ArtifactStore,
+        artifact: bytes,
+        max_bytes: int = MAX_ARTIFACT_BYTES,
+        prove: Prove | None = None,
     ) -> int:
         """Fetch an artifact into a store, each chunk checked as it arrives, in one attempt.
 
@@ -99,6 +125,7 @@ class ArtifactClient:
             store: The store for the chunks; it keeps those that arrived when the call fails.
             artifact: The artifact's id, 32 bytes.
             max_bytes: The largest size that is accepted, in bytes.
+            prove: As in `download`; `store` is then the campaign's room.
 
         Returns:
             How many chunks were fetched; 0 when the store had the artifact.
@@ -112,17 +139,19 @@ class ArtifactClient:
         """
         if store.has(artifact):
             return 0
-        manifest = await self._manifest(artifact, max_bytes)
+        manifest = await self._manifest(artifact, max_bytes, prove)
         first = await asyncio.to_thread(store.begin, manifest)
 
         def keep(index: int, data: bytes) -> None:
             store.add_chunk(artifact, index, data)
 
-        await self._receive(manifest, first, keep)
+        await self._receive(manifest, first, keep, prove)
         return len(manifest.chunk_hashes) - first
 
-    async def _manifest(self, artifact: bytes, max_bytes: int) -> ArtifactManifest:
-        request = pb.GetManifestRequest(id=artifact)
+    async def _manifest(
+        self, artifact: bytes, max_bytes: int, prove: Prove | None
+    ) -> ArtifactManifest:
+        request = pb.GetManifestRequest(id=artifact, proof=await make_proof(prove))
         reply = await self._client.call(self._stub.GetManifest, request)
         manifest = reply.manifest
         try:
@@ -138,13 +167,18 @@ class ArtifactClient:
         return manifest
 
     async def _receive(
-        self, manifest: ArtifactManifest, first: int, keep: Callable[[int, bytes], None]
+        self,
+        manifest: ArtifactManifest,
+        first: int,
+        keep: Callable[[int, bytes], None],
+        prove: Prove | None,
     ) -> None:
         """Receive the chunks from `first` on, and have each checked and kept in a thread."""
         count = len(manifest.chunk_hashes)
         if first == count:
             return
-        request = pb.DownloadRequest(id=manifest.id, first_chunk=first)
+        proof = await make_proof(prove)
+        request = pb.DownloadRequest(id=manifest.id, first_chunk=first, proof=proof)
         with self._client.open_stream(self._stub.Download, request) as replies:
             for index in range(first, count):
                 reply = await replies.read(CHUNK_S)

@@ -13,7 +13,7 @@ from pathlib import Path
 from grpc import StatusCode
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
-from fedcoin.network.client.artifact_client import CHUNK_S, MAX_FAILURES
+from fedcoin.network.client.artifact_client import CHUNK_S, MAX_FAILURES, Prove, make_proof
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.grpc_client import GrpcClient
 from fedcoin.network.client.rpc_error import RpcError
@@ -51,7 +51,7 @@ class ArtifactUploadClient:
         """
         return (await self._upload_status(artifact)).complete
 
-    async def upload(self, data: bytes | Path) -> bytes:
+    async def upload(self, data: bytes | Path, prove: Prove | None = None) -> bytes:
         """Store an artifact with the server.
 
         Resumes an interrupted upload, and sends nothing when the server holds the artifact
@@ -60,6 +60,8 @@ class ArtifactUploadClient:
 
         Args:
             data: The content, or the file that holds it.
+            prove: Makes a proof, to store the artifact for a private campaign; None stores it for
+                everybody.
 
         Returns:
             The artifact's id, 32 bytes.
@@ -72,33 +74,37 @@ class ArtifactUploadClient:
             OSError: The file cannot be read.
         """
         manifest = await asyncio.to_thread(build_manifest, data)
-        status = await self._upload_status(manifest.id)
+        status = await self._upload_status(manifest.id, prove)
         failures, backoff = 0, Backoff(FIRST_PAUSE_S, MAX_PAUSE_S)
         while not status.complete:
             before = status.next_chunk
             try:
-                await self._upload_from(manifest, data, before)
+                await self._upload_from(manifest, data, before, prove)
                 break
             except RpcError as error:
                 failures += 1
                 if failures == MAX_FAILURES or not (error.is_transient or _hides_reason(error)):
                     raise
             await asyncio.sleep(backoff.next_pause())
-            status = await self._upload_status(manifest.id)
+            status = await self._upload_status(manifest.id, prove)
             if status.next_chunk > before:
                 failures = 0
                 backoff.reset()
         return manifest.id
 
-    async def _upload_status(self, artifact: bytes) -> pb.GetUploadStatusResponse:
-        request = pb.GetUploadStatusRequest(id=artifact)
+    async def _upload_status(
+        self, artifact: bytes, prove: Prove | None = None
+    ) -> pb.GetUploadStatusResponse:
+        request = pb.GetUploadStatusRequest(id=artifact, proof=await make_proof(prove))
         return await self._client.call(self._stub.GetUploadStatus, request)
 
     async def _upload_from(
-        self, manifest: ArtifactManifest, data: bytes | Path, first: int
+        self, manifest: ArtifactManifest, data: bytes | Path, first: int, prove: Prove | None
     ) -> None:
+        proof = await make_proof(prove)
+
         async def parts() -> AsyncIterator[pb.UploadRequest]:
-            yield pb.UploadRequest(manifest=manifest)
+            yield pb.UploadRequest(manifest=manifest, proof=proof)
             for index in range(first, len(manifest.chunk_hashes)):
                 chunk = await asyncio.to_thread(_read_chunk, data, index)
                 yield pb.UploadRequest(chunk=pb.ArtifactChunk(index=index, data=chunk))

@@ -9,7 +9,7 @@ import grpc
 
 from fedcoin.data.crypto.hashing import SigningContext as Signing
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.channels import describe_target, open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, GrpcClient
@@ -62,6 +62,8 @@ class FederatedClient(GrpcClient):
         super().__init__(describe_target(target, proxy), channel, timeout=timeout)
         self._stub = FederatedLearningServiceStub(channel)
         self._artifacts = ArtifactClient(self)
+        self.prove: Prove | None = None
+        """Makes a proof for each download; the coordinator of a private campaign asks for one."""
         self._uploads = ArtifactUploadClient(self)
 
     async def get_campaign_status(self) -> pb.GetCampaignStatusResponse:
@@ -163,7 +165,9 @@ class FederatedClient(GrpcClient):
         return await self._uploads.upload(data)
 
     async def download_artifact(
-        self, artifact: bytes, max_bytes: int = MAX_DOWNLOAD_BYTES
+        self,
+        artifact: bytes,
+        max_bytes: int = MAX_DOWNLOAD_BYTES,
     ) -> bytes:
         """Fetch an artifact from the coordinator; see `ArtifactClient.download`.
 
@@ -177,4 +181,4 @@ class FederatedClient(GrpcClient):
         Raises:
             RpcError: The call failed.
         """
-        return await self._artifacts.download(artifact, max_bytes)
+        return await self._artifacts.download(artifact, max_bytes, self.prove)

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 
 from fedcoin.data.errors import RefusalError
-from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
 from fedcoin.network.client.channels import describe_target, open_channel
@@ -105,11 +105,12 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         self._artifacts = ArtifactClient(self)
         self._uploads = ArtifactUploadClient(self)
 
-    async def upload_artifact(self, data: bytes | Path) -> bytes:
+    async def upload_artifact(self, data: bytes | Path, prove: Prove | None = None) -> bytes:
         """Store an artifact in the node; see `ArtifactUploadClient.upload`.
 
         Args:
             data: The content, or the file that holds it.
+            prove: Makes a proof, to store it for a private campaign.
 
         Returns:
             The artifact's id, 32 bytes.
@@ -117,16 +118,21 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         Raises:
             RpcError: The call failed.
         """
-        return await self._uploads.upload(data)
+        return await self._uploads.upload(data, prove)
 
     async def download_artifact(
-        self, artifact: Hash, *, max_bytes: int = MAX_DOWNLOAD_BYTES
+        self,
+        artifact: Hash,
+        *,
+        max_bytes: int = MAX_DOWNLOAD_BYTES,
+        prove: Prove | None = None,
     ) -> bytes:
         """Fetch an artifact from the node; see `ArtifactClient.download`.
 
         Args:
             artifact: The artifact's id.
             max_bytes: The longest content that is accepted, in bytes.
+            prove: Makes a proof, for what the node holds for a private campaign.
 
         Returns:
             The content, whose hash is the artifact's id.
@@ -134,7 +140,8 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         Raises:
             RpcError: The call failed.
         """
-        return await self._artifacts.download(bytes.fromhex(hash_text(artifact)), max_bytes)
+        id = bytes.fromhex(hash_text(artifact))
+        return await self._artifacts.download(id, max_bytes, prove)
 
     async def has_artifact(self, artifact: Hash) -> bool:
         """Ask whether the node holds a whole artifact.

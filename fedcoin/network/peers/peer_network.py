@@ -13,12 +13,13 @@ from pathlib import Path
 
 import grpc
 
+from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.crypto.keys import KeyPair, SigningKey
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.artifacts.artifact_admission import ChainAdmission
 from fedcoin.network.artifacts.servicer import ArtifactServicer
 from fedcoin.network.background_tasks import BackgroundTasks, FailureListener, run_until_first
-from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.listener import Listener, Service
@@ -39,7 +40,7 @@ from fedcoin.network.peers.connections.security import Security
 from fedcoin.network.peers.gossip.consensus_stream import ConsensusExchange
 from fedcoin.network.peers.gossip.transactions import TransactionRelay, TransactionRelayServicer
 from fedcoin.network.peers.protection.bans import OPERATOR_BAN_S, Bans
-from fedcoin.network.peers.protection.limits import STREAMS_OF_PEER
+from fedcoin.network.peers.protection.limits import call_limits
 from fedcoin.network.peers.sync.artifact_fetcher import ArtifactFetcher
 from fedcoin.network.peers.sync.block_service import Announcer, BlockGossipServicer
 from fedcoin.network.peers.sync.catch_up import CatchUp
@@ -89,6 +90,7 @@ class PeerNetwork:
             in memory alone.
         snapshots: Where snapshots are and when one is fetched; None for a node that neither serves
             nor fetches snapshots.
+        reader: Signs requests for artifacts of private campaigns; None takes `key`.
         make_consensus: Builds the exchange of proposals and votes. The default is an honest one.
 
     Attributes:
@@ -112,6 +114,7 @@ class PeerNetwork:
         artifacts: ArtifactStore,
         book_path: Path | None = None,
         snapshots: SnapshotOptions | None = None,
+        reader: SigningKey | None = None,
         make_consensus: Callable[
             [ChainPort, ConsensusPort, PeerSet], ConsensusExchange
         ] = ConsensusExchange,
@@ -141,7 +144,9 @@ class PeerNetwork:
         )
         self._catch_up = CatchUp(chain, importer, self.peer_set, snapshot_sync)
         self._exchange = PeerExchange(key.public_key, self.peer_set, self._book, self._tasks)
-        self.artifact_fetcher = ArtifactFetcher(artifacts, self.peer_set, self._tasks)
+        self.artifact_fetcher = ArtifactFetcher(
+            artifacts, self.peer_set, self._tasks, ReaderKey(reader or key, chain.genesis.hash)
+        )
         self._dialer = Dialer(
             options,
             self._seeds,
@@ -288,7 +293,8 @@ class PeerNetwork:
         served = SnapshotServer(self._chain.store, None if snapshots is None else snapshots.folder)
         gossip = BlockGossipServicer(self._chain, self.peer_set, served)
         relay = TransactionRelayServicer(self.transaction_relay, self.peer_set)
-        downloads = ArtifactServicer(artifacts)
+        admission = ChainAdmission(artifacts, self._chain, self._introduction.key.public_key)
+        downloads = ArtifactServicer(artifacts, admission)
         consensus = self.consensus.handlers()
 
         def add_consensus(server: grpc.aio.Server) -> None:
@@ -324,21 +330,9 @@ class PeerNetwork:
         return Listener(
             str(self._listen),
             services,
-            limits=self._call_limits(),
+            limits=call_limits(self._options),
             max_message_bytes=PEER_MESSAGE_BYTES,
             credentials=self._security.server_credentials(),
-        )
-
-    def _call_limits(self) -> CallLimits:
-        # All streams need a session, and each peer's are limited, so that no peer can take those of
-        # another: there are enough for the streams of all peers.
-        options = self._options
-        peers = options.max_inbound + options.max_outbound + len(options.seeds)
-        return CallLimits(
-            max_connections=options.max_connections,
-            max_streams=STREAMS_OF_PEER * max(peers, 1),
-            max_streams_of_host=STREAMS_OF_PEER * options.max_inbound_of_host,
-            hosts=options.hosts,
         )
 
     def _power_of(self, node_key: bytes) -> int:

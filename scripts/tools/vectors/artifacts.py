@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
+from fedcoin.data.artifacts.reader_proofs import sign_reader_proof
 from fedcoin.data.artifacts.tensors import encode_tensors
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.messages import canonical
+from scripts.tools.vectors.samples import GENESIS_HASH, KEYS
 
 
 def artifacts() -> list[dict[str, Any]]:
@@ -22,6 +26,28 @@ def artifacts() -> list[dict[str, Any]]:
                 "size": manifest.size,
                 "id": manifest.id.hex(),
                 "chunk_hashes": [value.hex() for value in manifest.chunk_hashes],
+            }
+        )
+    return made
+
+
+def reader_proofs() -> list[dict[str, Any]]:
+    """Ask two servers for artifacts of a private campaign, each by a proof of its own."""
+    made = []
+    for server in KEYS[1:]:
+        campaign, expires = sha256(b"campaign"), 1_800_000_000_000
+        proof = sign_reader_proof(KEYS[0], GENESIS_HASH, server.public_key, campaign, expires)
+        made.append(
+            {
+                "seed": KEYS[0].seed.hex(),
+                "genesis_hash": GENESIS_HASH.hex(),
+                "server": server.public_key.hex(),
+                "campaign_id": campaign.hex(),
+                "expires_ms": expires,
+                "body": proof.body.hex(),
+                "signature": proof.signature.hex(),
+                "raw": canonical.encode(proof).hex(),
+                "address": KEYS[0].address.hex(),
             }
         )
     return made

@@ -130,6 +130,12 @@ def transactions() -> list[dict[str, Any]]:
         },
         {"register_receipt": _register_receipt()},
         {"decline_task": transaction_pb2.DeclineTask(task_id=hash_of("task"), attempt=1)},
+        {
+            "set_readers": transaction_pb2.SetReaders(
+                campaign_id=hash_of("campaign"),
+                readers=task_pb2.ReaderList(addresses=sorted(key.address for key in KEYS)),
+            )
+        },
     ]
     return [_transaction_vector(nonce, action) for nonce, action in enumerate(actions)]
 

@@ -16,9 +16,11 @@ from fedcoin.application.configuration.fields import endpoint_of
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.actions.campaigns import MAX_SHARDS
 from fedcoin.contract.actions.receipt_terms import MAX_TASK_MS
+from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from tests.conftest import ReportAttack
+from tests.support.keys import ALICE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -193,6 +195,22 @@ def test_a_similarity_limit_is_for_equal_averages() -> None:
         ({name: 0.49}, "0.5 or more"),
         ({name: 1.0}, "0.999999"),
         ({name: 0.9, "coordinator.averaging": "fixed"}, 'averaging = "equal"'),
+    ):
+        refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, given_settings)
+        assert words in refusal.message
+
+
+def test_a_private_campaign_names_its_clients_and_readers() -> None:
+    private, clients, readers = (
+        f"coordinator.{name}" for name in ("private", "clients_file", "readers")
+    )
+    address = format_address(ALICE.address)
+    full: dict[str, object] = {private: True, clients: "clients.txt", readers: (address,)}
+    assert load_config(None, {}, full).coordinator.readers == (address,)
+    for given_settings, words in (
+        ({private: True}, "coordinator.clients_file"),
+        ({readers: (address,)}, "set coordinator.private"),
+        (full | {readers: ("nobody",)}, "nobody"),
     ):
         refusal = refused(ApplicationCode.BAD_CONFIG, None, {}, given_settings)
         assert words in refusal.message

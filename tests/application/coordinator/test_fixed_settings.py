@@ -55,8 +55,10 @@ OTHER = {
     "unit_price": "1fdc",
     "similarity_limit": 0.5,
     "utility": "log-loss",
+    "private": True,
     "seed": 7,
 }
+NEEDED: dict[str, dict[str, object]] = {"private": {"clients_file": "clients.txt"}}
 
 
 async def test_each_fixed_setting_is_compared_and_named(tmp_path: Path) -> None:
@@ -69,11 +71,12 @@ async def test_each_fixed_setting_is_compared_and_named(tmp_path: Path) -> None:
         with pytest.raises(RefusalError, match="rounds = 2"):
             await here.coordinator(settings(rounds=5)).start()
         for name, value in OTHER.items():
+            chosen = settings(**{name: value, **NEEDED.get(name, {})})
             with pytest.raises(RefusalError) as caught:
-                check_fixed(campaign, settings(**{name: value}))
+                check_fixed(campaign, chosen)
             error = caught.value
             assert error.code is ApplicationCode.OTHER_SETTINGS
-            given = render_fixed(settings(**{name: value}))[name]
+            given = render_fixed(chosen)[name]
             assert f"coordinator.{name} = {before[name]} (given: {given})" in error.message
             assert (error.field, error.limit) == (f"coordinator.{name}", before[name])
         # How clients train, and how long each step takes, may change.

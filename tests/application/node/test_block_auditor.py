@@ -316,7 +316,7 @@ async def test_many_registered_updates_whose_weights_nobody_has(
         here.store.remove(here.job.update_ids[number])
     waiting, most = 0, 0
 
-    async def ensure(limits: Mapping[bytes, int], timeout_s: float) -> bool:
+    async def ensure(limits: Mapping[bytes, int], timeout_s: float, room: bytes) -> bool:
         nonlocal waiting, most
         waiting += 1
         most = max(most, waiting)

@@ -1,16 +1,29 @@
-"""`fedcoin-node artifacts`: list and delete the artifacts of a home."""
+"""`fedcoin-node artifacts`: list and delete a home's artifacts, and fetch one from a node."""
 
 from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.shared.options import example, home_option, json_option
+from fedcoin.application.cli.shared.connect import node_client, open_wallet, run_async
+from fedcoin.application.cli.shared.options import (
+    HASH,
+    example,
+    genesis_option,
+    home_option,
+    json_option,
+    key_option,
+    node_option,
+)
 from fedcoin.application.cli.shared.output import note, print_json, print_table, size
+from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.configuration.home import Home
+from fedcoin.application.errors import ApplicationCode
+from fedcoin.data.errors import RefusalError
 from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
@@ -21,10 +34,11 @@ if TYPE_CHECKING:
     epilog=example(
         "fedcoin-node artifacts list --home a",
         "fedcoin-node artifacts prune --home a --older-than 24",
+        "fedcoin-node artifacts get 7be2...90 --out weights",
     )
 )
 def artifacts() -> None:
-    """List and delete the models, weights and evaluation sets that a home keeps.
+    """List and delete the models, weights and evaluation sets that a home keeps, or fetch one.
 
     An artifact is needed while an open task or campaign refers to it. A running node deletes the
     others after storage.artifact_retention_hours.
@@ -78,6 +92,75 @@ def prune(home: Home, older_than: float | None, dry_run: bool, as_json: bool) ->
         note(f"{format_count(len(idle), 'artifact')}, {total}: {verb}")
 
 
+@artifacts.command(
+    epilog=example(
+        "fedcoin-node artifacts get 7be2...90 --out weights",
+        "fedcoin-node artifacts get 7be2...90 --out weights --campaign 3c9a...41 --key auditor "
+        "--node 10.0.0.5:7051 --node-key 9d61...7f",
+    )
+)
+@click.argument("id", type=HASH, metavar="ARTIFACT")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write, which must not exist.",
+)
+@click.option(
+    "--campaign",
+    "campaign_id",
+    type=HASH,
+    metavar="CAMPAIGN",
+    help="The private campaign that it belongs to; the key must be one of its readers'.",
+)
+@home_option
+@node_option
+@click.option(
+    "--node-key",
+    type=HASH,
+    metavar="HEX",
+    help="The key of the node that is asked; needed with --campaign beyond this machine, so that"
+    " no other node can use what this command signs.",
+)
+@genesis_option
+@key_option()
+@passphrase_option
+def get(
+    id: str, out: Path, campaign_id: str | None, home: Home, node: str | None, **given: Any
+) -> None:
+    """Fetch an artifact from a node, and write it to a file."""
+    from fedcoin.application.wallet.reader_prover import make_prover
+    from fedcoin.network.host_groups import is_on_loopback
+
+    if out.exists():
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT, f"{out} exists: name a file that does not", field="--out"
+        )
+
+    async def work() -> bytes:
+        if campaign_id is None:
+            async with node_client(home, node) as client:
+                return await client.download_artifact(id)
+        names = ("key_name", "passphrase", "genesis_hash")
+        async with open_wallet(home, node, *(given[name] for name in names)) as (wallet, client):
+            server = bytes.fromhex(given["node_key"] or "")
+            if not server and not is_on_loopback(client.target):
+                raise RefusalError(
+                    ApplicationCode.BAD_ARGUMENT,
+                    f"{client.target} is beyond this machine: name the node's key with --node-key"
+                    " (its operator reads it in `fedcoin-node status`)",
+                    field="--node-key",
+                )
+            campaign = bytes.fromhex(campaign_id)
+            network = wallet.chain.genesis_hash
+            prove = await make_prover(client, wallet.key, network, campaign, server=server)
+            return await client.download_artifact(id, prove=prove)
+
+    content = run_async(work())
+    out.write_bytes(content)
+    note(f"{out}: {size(len(content))}")
+
+
 def _find(home: Home) -> list[StoredArtifact]:
     from fedcoin.application.retention.artifact_retention import find_needed, list_artifacts
     from fedcoin.data.storage.chain_store import ChainStore
@@ -97,16 +180,23 @@ def _show(found: list[StoredArtifact], as_json: bool) -> None:
                 "bytes": one.num_bytes,
                 "needed": one.needed,
                 "idle_seconds": round(one.idle_seconds),
+                "private_campaign": one.campaign_id.hex(),
             }
             for one in found
         ]
         print_json(described)
         return
     rows = [
-        (one.id.hex(), size(one.num_bytes), "yes" if one.needed else "no", _hours(one.idle_seconds))
+        (
+            one.id.hex(),
+            size(one.num_bytes),
+            "yes" if one.needed else "no",
+            _hours(one.idle_seconds),
+            one.campaign_id.hex()[:12] or "-",
+        )
         for one in found
     ]
-    print_table(("ARTIFACT", "SIZE", "NEEDED", "IDLE"), rows, "lrlr")
+    print_table(("ARTIFACT", "SIZE", "NEEDED", "IDLE", "PRIVATE TO"), rows, "lrlrl")
 
 
 def _hours(seconds: float) -> str:

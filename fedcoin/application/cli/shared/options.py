@@ -258,6 +258,33 @@ def scale_option(inputs: str) -> Callable[[F], F]:
     )
 
 
+def private_options(command: F) -> F:
+    """Add `--private` and `--reader ADDRESS` of a command that opens a campaign.
+
+    Args:
+        command: The command's function.
+
+    Returns:
+        The command's function, with the parameters `private` (None where it is not given) and
+        `readers`.
+    """
+    private = click.option(
+        "--private",
+        is_flag=True,
+        default=None,
+        help="Let only the campaign's miners, its server and readers fetch its weights and "
+        "evaluation set; needs a list of clients.",
+    )
+    readers = click.option(
+        "--reader",
+        "readers",
+        multiple=True,
+        metavar="ADDRESS",
+        help="With --private: who may fetch them as well; may be given several times.",
+    )
+    return private(readers(command))
+
+
 def trained_option(command: F) -> F:
     """Add `--trained NAMES`, as the parameter `trained`: None where it is not given.
 

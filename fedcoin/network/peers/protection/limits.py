@@ -15,8 +15,9 @@ from types import MappingProxyType
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.parameters import PARAMETER_RANGES
+from fedcoin.network.call_limits import CallLimits
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.peer_options import PEER_MESSAGE_BYTES
+from fedcoin.network.peer_options import PEER_MESSAGE_BYTES, PeerOptions
 from fedcoin.network.token_bucket import TokenBucket
 
 KIB = 1024
@@ -69,8 +70,8 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "SignedTransaction": Limit(MAX_TRANSACTION_MESSAGE_BYTES, rate=10_000, burst=20_000),
         # Each hash of a transaction that the peer offers.
         "TransactionHash": Limit(32, rate=20_000, burst=65_536),
-        "ArtifactService/GetManifest": Limit(64, rate=50, burst=500),
-        "ArtifactService/Download": Limit(64, rate=20, burst=200, concurrent=8),
+        "ArtifactService/GetManifest": Limit(384, rate=50, burst=500),
+        "ArtifactService/Download": Limit(384, rate=20, burst=200, concurrent=8),
     }
 )
 """The limits by kind of message: RPCs by service and method, messages in a stream by their name."""
@@ -85,6 +86,27 @@ STREAMS_OF_PEER = sum(
     )
 )
 """The largest number of streams that one peer may have open."""
+
+
+def call_limits(options: PeerOptions) -> CallLimits:
+    """Compute the limits of the peers' listener.
+
+    All streams need a session, and each peer's are limited, so that no peer can take those of
+    another: there are enough for the streams of all peers.
+
+    Args:
+        options: The largest numbers of peers and connections.
+
+    Returns:
+        The limits on the calls of all callers together, and of a host.
+    """
+    peers = options.max_inbound + options.max_outbound + len(options.seeds)
+    return CallLimits(
+        max_connections=options.max_connections,
+        max_streams=STREAMS_OF_PEER * max(peers, 1),
+        max_streams_of_host=STREAMS_OF_PEER * options.max_inbound_of_host,
+        hosts=options.hosts,
+    )
 
 
 class Meter:

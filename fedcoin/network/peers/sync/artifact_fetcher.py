@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES
+from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
@@ -29,6 +31,10 @@ RETRY_S = 0.2
 """The pause before all peers are asked again, in seconds."""
 
 
+_Wanted = tuple[bytes, bytes]
+"""The private campaign's id, empty for none, and the artifact's id."""
+
+
 class ArtifactFetcher:
     """Fetches each artifact once, however many callers wait for it.
 
@@ -36,16 +42,20 @@ class ArtifactFetcher:
         store: The artifacts of this node.
         peers: The connected peers.
         tasks: Owns the transfers.
+        reader: Proves to peers who asks for artifacts of private campaigns.
     """
 
-    def __init__(self, store: ArtifactStore, peers: PeerSet, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self, store: ArtifactStore, peers: PeerSet, tasks: BackgroundTasks, reader: ReaderKey
+    ) -> None:
         self._store = store
         self._peers = peers
         self._tasks = tasks
+        self._reader = reader
         self._slots = asyncio.Semaphore(MAX_TRANSFERS)
-        self._running: dict[bytes, asyncio.Task[None]] = {}
+        self._running: dict[_Wanted, asyncio.Task[None]] = {}
         # For each artifact, the most bytes that each waiting caller accepts.
-        self._waiting: dict[bytes, list[int]] = {}
+        self._waiting: dict[_Wanted, list[int]] = {}
 
     @property
     def num_wanted(self) -> int:
@@ -58,6 +68,7 @@ class ArtifactFetcher:
         timeout_s: float,
         preferred: Sequence[bytes] = (),
         limits: Mapping[bytes, int] = MappingProxyType({}),
+        campaign_id: bytes = b"",
     ) -> bool:
         """Wait until the store holds artifacts.
 
@@ -70,57 +81,67 @@ class ArtifactFetcher:
             limits: The largest size of an artifact in bytes, by id; `MAX_ARTIFACT_BYTES` by
                 default. When callers with different limits wait for one artifact, the largest
                 limit holds.
+            campaign_id: The private campaign for which they are fetched, into its room, 32 bytes;
+                empty to ask for what everybody may have.
 
         Returns:
             True when the store holds all of them.
         """
-        missing = [id for id in dict.fromkeys(ids) if not self._store.has(id)]
+        store = self._store.room(campaign_id)
+        missing = [(campaign_id, id) for id in dict.fromkeys(ids) if not store.has(id)]
         if self.num_wanted + len(missing) > MAX_WANTED:
             log.warning("%d artifacts are being fetched already; no more are accepted", MAX_WANTED)
             return not missing
-        allowed = {id: limits.get(id, MAX_ARTIFACT_BYTES) for id in missing}
-        works = [self._join(id, preferred, allowed[id]) for id in missing]
+        allowed = {wanted: limits.get(wanted[1], MAX_ARTIFACT_BYTES) for wanted in missing}
+        works = [self._join(wanted, preferred, allowed[wanted]) for wanted in missing]
         try:
             if works:
                 await asyncio.wait(works, timeout=timeout_s)
         finally:
-            for id in missing:
-                self._leave(id, allowed[id])
-        return all(self._store.has(id) for id in missing)
+            for wanted in missing:
+                self._leave(wanted, allowed[wanted])
+        return all(store.has(id) for _, id in missing)
 
-    def _join(self, id: bytes, preferred: Sequence[bytes], limit: int) -> asyncio.Task[None]:
-        self._waiting.setdefault(id, []).append(limit)
-        work = self._running.get(id)
+    def _join(self, wanted: _Wanted, preferred: Sequence[bytes], limit: int) -> asyncio.Task[None]:
+        self._waiting.setdefault(wanted, []).append(limit)
+        work = self._running.get(wanted)
         if work is None or work.done():
-            work = self._tasks.start(self._fetch(id, tuple(preferred)), f"fetch {id.hex()[:12]}")
-            self._running[id] = work
+            name = f"fetch {wanted[1].hex()[:12]}"
+            work = self._tasks.start(self._fetch(wanted, tuple(preferred)), name)
+            self._running[wanted] = work
         return work
 
-    def _leave(self, id: bytes, limit: int) -> None:
-        self._waiting[id].remove(limit)
-        if not self._waiting[id]:
-            del self._waiting[id]
-            work = self._running.pop(id)
+    def _leave(self, wanted: _Wanted, limit: int) -> None:
+        self._waiting[wanted].remove(limit)
+        if not self._waiting[wanted]:
+            del self._waiting[wanted]
+            work = self._running.pop(wanted)
             work.cancel()
 
-    async def _fetch(self, id: bytes, preferred: tuple[bytes, ...]) -> None:
+    async def _fetch(self, wanted: _Wanted, preferred: tuple[bytes, ...]) -> None:
         # Asks one peer after another, until `_leave` cancels this.
+        campaign_id, id = wanted
         while True:
             for peer in self._ranked(preferred):
                 async with self._slots:
-                    if await self._from_peer(id, peer):
+                    if await self._from_peer(wanted, peer):
                         return
             await asyncio.sleep(RETRY_S)
-            if self._store.has(id):
+            if self._store.room(campaign_id).has(id):
                 return
 
-    async def _from_peer(self, id: bytes, peer: Peer) -> bool:
+    async def _from_peer(self, wanted: _Wanted, peer: Peer) -> bool:
+        campaign_id, id = wanted
         link = peer.link
         if link is None:
             return False
+        # Never with a proof for what everybody may have: a peer would send what it holds for a
+        # private campaign, and this node would pass it on to everybody.
+        prove = partial(self._reader.prove, peer.key, campaign_id) if campaign_id else None
         try:
-            limit = max(self._waiting.get(id, [MAX_ARTIFACT_BYTES]))
-            chunks = await link.artifacts.download_into(self._store, id, limit)
+            limit = max(self._waiting.get(wanted, [MAX_ARTIFACT_BYTES]))
+            store = self._store.room(campaign_id)
+            chunks = await link.artifacts.download_into(store, id, limit, prove)
         except RefusalError as refusal:
             if refusal.code in (DataCode.BAD_CHUNK, DataCode.BAD_ARTIFACT):
                 self._peers.punish(peer, Offence.BAD_CHUNK, str(refusal))

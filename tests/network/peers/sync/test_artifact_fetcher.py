@@ -12,7 +12,7 @@ import pytest
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
-from fedcoin.network.client.artifact_client import ArtifactClient
+from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from tests.support.artifact_listener import data
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
@@ -69,10 +69,14 @@ async def test_an_artifact_that_arrives_later_is_found(
     download, tries = ArtifactClient.download_into, []
 
     async def counted(
-        client: ArtifactClient, store: ArtifactStore, artifact: bytes, max_bytes: int
+        client: ArtifactClient,
+        store: ArtifactStore,
+        artifact: bytes,
+        max_bytes: int,
+        prove: Prove | None,
     ) -> int:
         tries.append(artifact)
-        return await download(client, store, artifact, max_bytes)
+        return await download(client, store, artifact, max_bytes, prove)
 
     monkeypatch.setattr(ArtifactClient, "download_into", counted)
     fetching = asyncio.ensure_future(nodes[0].network.artifact_fetcher.ensure([wanted], 10))

@@ -97,6 +97,7 @@ def register(campaign_id: str, clients: str | None, task_id: str | None, **given
     """
     from fedcoin.application.client import receipt_claims
     from fedcoin.application.coordinator.clients_file import read_clients_file
+    from fedcoin.application.wallet.reader_prover import make_prover
 
     home: Home = given["home"]
     key = home.key(given["key_name"], given["passphrase"])
@@ -111,15 +112,25 @@ def register(campaign_id: str, clients: str | None, task_id: str | None, **given
             kept = receipt_claims.find_receipt(
                 folder, bytes.fromhex(campaign_id), number, key.address
             )
-            weights = folder.weights_path(kept.update)
-            if weights.exists():
-                await node.upload_artifact(weights)
-            return kept
+            is_private = (await node.get_campaign(campaign_id)).is_private
+            if not is_private:
+                await _upload(node, folder, kept, None)
+            return kept, is_private
 
-    kept = run_async(prepare())
+    async def send_privately() -> None:
+        names = ("key_name", "passphrase", "genesis_hash")
+        wallet = open_wallet(home, given["node"], *(given[name] for name in names))
+        async with wallet as (signer, node):
+            network, campaign = signer.chain.genesis_hash, bytes.fromhex(campaign_id)
+            await _upload(node, folder, kept, await make_prover(node, key, network, campaign))
+
+    kept, is_private = run_async(prepare())
     listed = read_clients_file(clients or "", field="--clients")
     named = bytes.fromhex(task_id or "")
     execute(receipt_claims.build_registration(kept, listed, named), given)
+    if is_private:
+        # Nodes take weights of a private campaign from clients whose receipt is registered.
+        run_async(send_privately())
 
 
 @receipts.command(
@@ -179,6 +190,12 @@ def open_round(
         print_task(view)
     if wait:
         refuse_unless_settled(view)
+
+
+async def _upload(node: Any, folder: Any, kept: Any, prove: Any) -> None:
+    weights = folder.weights_path(kept.update)
+    if weights.exists():
+        await node.upload_artifact(weights, prove)
 
 
 def _folder(home: Home, given: bytes | None) -> Any:

@@ -18,6 +18,7 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     node_option,
+    private_options,
     scale_option,
     trained_option,
 )
@@ -39,6 +40,8 @@ SETTINGS = {
     "key_name": "coordinator.key",
     "budget": "coordinator.budget",
     "clients": "coordinator.clients_file",
+    "private": "coordinator.private",
+    "readers": "coordinator.readers",
     "utility": "coordinator.utility",
     "scale": "coordinator.input_scale",
     "trained": "coordinator.trained",
@@ -69,6 +72,7 @@ SETTINGS = {
     help="A list of the clients that may take part: an address on each line, and how many "
     "examples it may claim.",
 )
+@private_options
 @click.option(
     "--utility", type=click.Choice(list(NAMES)), help="What models are measured by [accuracy]."
 )

@@ -11,6 +11,7 @@ from fedcoin.application.cli.training.task.kept_receipts import receipts
 from fedcoin.application.cli.training.task.list import list_tasks
 from fedcoin.application.cli.training.task.proof import proof
 from fedcoin.application.cli.training.task.publish import publish
+from fedcoin.application.cli.training.task.readers import readers
 from fedcoin.application.cli.training.task.show import show
 from fedcoin.application.cli.training.task.watch import watch
 
@@ -24,5 +25,5 @@ def task() -> None:
     """
 
 
-for command in (list_tasks, show, watch, proof, publish, close, clients, receipts):
+for command in (list_tasks, show, watch, proof, publish, close, clients, readers, receipts):
     task.add_command(command)

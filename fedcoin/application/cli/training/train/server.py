@@ -20,6 +20,7 @@ from fedcoin.application.cli.shared.options import (
     json_option,
     new_campaign_option,
     node_option,
+    private_options,
     scale_option,
     trained_option,
 )
@@ -48,6 +49,8 @@ SETTINGS = {
     "key_name": "coordinator.key",
     "listen": "coordinator.listen",
     "clients": "coordinator.clients",
+    "private": "coordinator.private",
+    "readers": "coordinator.readers",
     "rounds": "coordinator.rounds",
     "budget": "coordinator.budget",
     "dataset": "coordinator.dataset",
@@ -76,6 +79,7 @@ SETTINGS = {
     "--listen", type=ENDPOINT, help="Where clients reach the coordinator [127.0.0.1:7052]."
 )
 @click.option("--clients", type=int, help="How many clients the campaign waits for [1].")
+@private_options
 @click.option("--rounds", type=int, help="The number of rounds [3].")
 @click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
 @click.option("--dataset", help="The evaluation set: digits, mnist or a file [digits].")

@@ -1,0 +1,60 @@
+"""What a store holds for a private campaign is apart from what it holds for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
+from fedcoin.data.artifacts.store import ArtifactStore, list_rooms, room_folder
+from fedcoin.data.errors import DataCode, RefusalError
+
+ONE, TWO = b"1" * 32, b"2" * 32
+CONTENT = b"weights" * 100
+
+
+def test_an_artifact_of_a_room_is_nowhere_else(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, 1 << 20)
+    id = store.room(ONE).put(CONTENT)
+    assert store.room(ONE).read(id) == CONTENT
+    assert not store.has(id)
+    assert store.next_chunk(id) == 0
+    assert not store.room(TWO).has(id)
+    assert store.room(b"") is store
+    assert set(store.rooms()) == {ONE, TWO}
+
+
+def test_a_whole_copy_must_come_for_everybody_before_everybody_has_it(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, 1 << 22)
+    content = bytes(CHUNK_BYTES + 1)
+    manifest = build_manifest(content)
+    # Even a part that came for a campaign is no part of another copy.
+    store.room(ONE).begin(manifest)
+    store.room(ONE).add_chunk(manifest.id, 0, content[:CHUNK_BYTES])
+    assert store.begin(manifest) == 0
+    with pytest.raises(RefusalError) as refused:
+        store.add_chunk(manifest.id, 1, content[CHUNK_BYTES:])
+    assert refused.value.code is DataCode.BAD_CHUNK
+
+
+def test_rooms_are_there_after_a_restart(tmp_path: Path) -> None:
+    id = ArtifactStore(tmp_path, 1 << 20).room(ONE).put(CONTENT)
+    assert list_rooms(tmp_path) == [ONE]
+    (tmp_path / "private" / "notes").mkdir()
+    again = ArtifactStore(tmp_path, 1 << 20)
+    assert again.ids() == ()
+    assert again.room(ONE).ids() == (id,)
+    assert again.room(ONE).path(id).parent == room_folder(tmp_path, ONE)
+
+
+def test_rooms_share_the_limit(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, 1000)
+    store.put(bytes(400))
+    store.room(ONE).put(bytes(401))
+    assert store.used_bytes() == store.room(TWO).used_bytes() == 801
+    for part in (store, store.room(ONE), store.room(TWO)):
+        with pytest.raises(RefusalError) as refused:
+            part.put(bytes(200))
+        assert refused.value.code is DataCode.STORE_FULL
+    store.room(TWO).put(bytes(199))
