@@ -11,6 +11,6 @@ coalitions.
 * `federation`: trains and values clients from arrays, in this process.
 * `valuation`, `standard_errors`, `evaluation_pace`: Shapley values of clients' files.
 * `cost_forecast`: what a campaign costs and its miners earn, before it opens.
-* `npz_files`, `model_files`, `client_weights`: read those files.
+* `valuation_files`, `model_files`, `client_weights`: read those files.
 * `conversion`: converts a file of weights or data into another format.
 """

@@ -163,8 +163,8 @@ def _read_plain(source: Path, kind: FileKind, rules: LabelRules | None) -> _Read
             if rules is not None:
                 raise RefusalError(
                     LearningCode.BAD_FORMAT,
-                    f"{source} holds no inputs and labels, to which options for labels would "
-                    "apply; name them x and y",
+                    f"{source} holds no inputs and labels, which the options for labels need; "
+                    "name the arrays x and y",
                     field="labels",
                 )
             arrays = stored.load(list(stored.arrays))

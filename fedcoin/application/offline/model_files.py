@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fedcoin.application.offline.npz_files import read_model
+from fedcoin.application.offline.valuation_files import read_model
 from fedcoin.learning.model import keras_models, onnx_files
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.workers.pool import WorkerPool

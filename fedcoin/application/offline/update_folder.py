@@ -22,7 +22,6 @@ from fedcoin.application.offline.client_weights import (
     write_model,
 )
 from fedcoin.application.offline.model_files import load_spec
-from fedcoin.application.offline.npz_files import list_client_files, read_evaluation
 from fedcoin.application.offline.publication import (
     Publication,
     PublishedClient,
@@ -30,6 +29,7 @@ from fedcoin.application.offline.publication import (
     Waiting,
     publish,
 )
+from fedcoin.application.offline.valuation_files import list_client_files, read_evaluation
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError

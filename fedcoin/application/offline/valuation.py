@@ -26,13 +26,13 @@ from fedcoin.application.offline.client_weights import (
 )
 from fedcoin.application.offline.evaluation_pace import EvaluationPace
 from fedcoin.application.offline.model_files import load_spec
-from fedcoin.application.offline.npz_files import (
+from fedcoin.application.offline.standard_errors import StandardErrorTracker
+from fedcoin.application.offline.valuation_files import (
     client_name,
     list_client_files,
     read_evaluation,
     read_model,
 )
-from fedcoin.application.offline.standard_errors import StandardErrorTracker
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility

@@ -1,4 +1,4 @@
-"""Read the files of `fedcoin-node shapley`: the model, clients' weights and an evaluation set."""
+"""Read the files that a valuation starts from: the model, clients' weights, an evaluation set."""
 
 from __future__ import annotations
 
