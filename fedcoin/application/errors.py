@@ -176,11 +176,11 @@ class ApplicationCode(str, Enum):
     CAMPAIGN_FINISHED = "CAMPAIGN_FINISHED"
     """The campaign is over, or was closed by its requester.
 
-    Join another one; who runs it begins another with `--new-campaign`."""
+    Join another one; the coordinator's operator begins one with `--new-campaign`."""
     CAMPAIGN_ENDED = "CAMPAIGN_ENDED"
     """The campaign ended before its last round, and the rest of its budget is returned.
 
-    Ask who runs the campaign; its log says why."""
+    Ask the coordinator's operator; its log says why."""
     TASK_FAILED = "TASK_FAILED"
     """All attempts to mine the task failed, and nobody was paid.
 
@@ -196,20 +196,21 @@ class ApplicationCode(str, Enum):
     TOO_MANY_DOWNLOADS = "TOO_MANY_DOWNLOADS"
     """This node has downloaded for several other tasks of this round or requester, in no block yet.
 
-    Open the task with one of them, or with artifacts that the network has already."""
+    Let one of them open the task, or name artifacts that the network has already."""
     LEFT_OUT = "LEFT_OUT"
     """The client's updates have made the model much worse in earlier rounds of the campaign.
 
-    Look at your data and its labels; who runs the campaign can raise `coordinator.max_harm`."""
+    Look at your data and its labels; the coordinator's operator can raise
+    `coordinator.max_harm`."""
     HARMFUL_UPDATE = "HARMFUL_UPDATE"
     """The update alone makes the round's model much worse, so that the coordinator refuses it.
 
     Look at your data's labels and scale, or hand in a smaller change: fewer epochs, or a lower
-    learning rate. Who runs the campaign can raise `coordinator.max_update_harm`."""
+    learning rate. The coordinator's operator can raise `coordinator.max_update_harm`."""
     NOT_LISTED = "NOT_LISTED"
     """The campaign has a list of clients that does not hold this one, or allows it fewer examples.
 
-    Ask who runs the campaign to add the client to its list (`coordinator.clients_file`, or
+    Ask the coordinator's operator to add the client to the list (`coordinator.clients_file`, or
     `task clients set`)."""
     BAD_RECEIPT = "BAD_RECEIPT"
     """A coordinator's receipt for an update is missing, is for something else, or was signed by

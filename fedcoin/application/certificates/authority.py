@@ -194,9 +194,12 @@ def _sign(
     lifetime: Lifetime,
 ) -> x509.Certificate:
     signer = authority.certificate
-    end = signer.not_valid_after_utc
-    if not signer.not_valid_before_utc <= lifetime.now < end:
-        raise _bad(f"the authority's own certificate is valid until {end:%Y-%m-%d} only")
+    begin, end = signer.not_valid_before_utc, signer.not_valid_after_utc
+    if not begin <= lifetime.now < end:
+        raise _bad(
+            f"the authority's own certificate is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and"
+            " not now: set this machine's clock, or make another authority"
+        )
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return (

@@ -382,7 +382,7 @@ class Miner:
             log.info("task %s: revealed %d of %s", progress.name, len(leaves), total)
         else:
             samples = format_count(tree.samples, "sample")
-            log.info("task %s: opened its commitment to %s", progress.name, samples)
+            log.info("task %s: opened its commitment, which covers %s", progress.name, samples)
 
     async def _tree_of(self, progress: TaskProgress, work: SealedWork) -> EvidenceTree:
         if progress.tree is None:

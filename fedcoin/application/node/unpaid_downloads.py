@@ -104,8 +104,8 @@ class UnpaidDownloads:
             raise RefusalError(
                 ApplicationCode.TOO_MANY_DOWNLOADS,
                 f"{len(hashes)} other transactions were to open round {terms.round} of this"
-                f" campaign, and this node downloads for at most {MAX_DOWNLOADS}: open the task"
-                " with artifacts that the network has, or with one of the others",
+                f" campaign, and this node downloads for at most {MAX_DOWNLOADS}: let one of them"
+                " open the task, or name artifacts that this node holds",
                 field="open_task",
                 limit=str(MAX_DOWNLOADS),
             )

@@ -90,7 +90,7 @@ class SignerServer:
                 return {"public_key": self._key.public_key.hex()}
             return {"signature": self._sign(request).hex()}
         except RefusalError as refusal:
-            log.warning("refused: %s", refusal)
+            log.warning("a signature was refused: %s", refusal)
             return {"code": refusal.code.value, "message": refusal.message}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"the request makes no sense ({type(error).__name__}: {error})"

@@ -20,6 +20,6 @@ def refuse_early_end(missing_rounds: int) -> None:
         raise RefusalError(
             ApplicationCode.CAMPAIGN_ENDED,
             f"the campaign ended {format_count(missing_rounds, 'round')} before its last one, and"
-            " the rest of its budget returns to the requester: ask who runs it",
+            " the rest of its budget returns to the requester: ask the coordinator's operator",
             field="campaign",
         )

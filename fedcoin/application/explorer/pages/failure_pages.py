@@ -84,7 +84,7 @@ WRONG_HOST: Final = PageFailure(
     "This explorer does not answer to the name in your browser’s address bar, so that no other "
     "site can read it through your browser.",
     NetworkCode.WRONG_ADDRESS.value,
-    "Use 127.0.0.1 or localhost. Who runs the explorer can add names with --host.",
+    "Use 127.0.0.1 or localhost. The explorer's operator can add names with --host.",
 )
 
 TOO_BUSY: Final = PageFailure(
