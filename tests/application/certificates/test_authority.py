@@ -56,7 +56,7 @@ def test_a_certificate_ends_with_its_authority_s(signer: Authority) -> None:
     late = sign(signer, days=36_500)
     assert late.not_valid_after_utc == signer.certificate.not_valid_after_utc
     request = ca.make_request("node a", NAMES, new_key())
-    with pytest.raises(RefusalError, match="to 2039-.*, and not now") as caught:
+    with pytest.raises(RefusalError, match=r"to 2039-.*, and not now") as caught:
         ca.sign_request(signer, request, Lifetime(days_later(3651), 365))
     assert caught.value.code is ApplicationCode.BAD_CERTIFICATE
 
