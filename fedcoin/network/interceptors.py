@@ -165,7 +165,7 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         def request_of(raw: Any) -> Any:
             if handler.request_streaming:
                 if handler.request_deserializer is None and handler.response_streaming:
-                    # A stream of bytes without a limit of time: each message would pay for nothing.
+                    # Without decoding and time limit, a step for each message would only cost.
                     return raw
                 return self._decoded_stream(decode, raw, may_pause=handler.response_streaming)
             return _decoded(decode, raw)

@@ -127,7 +127,7 @@ def _std_errors_of_rotations(pairs: Floats, orders: Ints) -> Floats:
     residuals = np.take_along_axis(pairs - pairs.mean(axis=0), orders, axis=1)
     freedom = (rotations - 1) * max(n - 1, 1)
     if rotations == n > 2:
-        # A Latin square, every player once at every position: the positions' means go, too.
+        # In a Latin square each player is once at each position: their means are no error.
         residuals -= residuals.mean(axis=0)
         freedom = (n - 1) * (n - 2)
     variance = _ROTATION_VARIANCE_RATIO * float((residuals**2).sum()) / freedom

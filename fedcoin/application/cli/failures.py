@@ -14,7 +14,7 @@ _EXPLAINED_BY_THEMSELVES = (
     ("fedcoin.application.node.watching.failure", "NodeFailedError", ApplicationCode.NODE_FAILED),
     ("fedcoin.learning.errors", "WorkerError", ApplicationCode.WORKER_FAILED),
 )
-# Modules, their exceptions, and the codes of these.
+"""Exceptions whose messages need no explanation: the module, the name, and the code of each."""
 
 
 @dataclass(frozen=True, slots=True)

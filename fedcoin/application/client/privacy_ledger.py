@@ -27,7 +27,7 @@ DEFAULT_DELTA: Final = 1e-5
 """The delta for which epsilon is computed, unless another one is asked for."""
 
 _Entry = tuple[float, float, int]
-# Sampling rate, noise multiplier, number of steps.
+"""Sampling rate, noise multiplier, number of steps."""
 
 
 class PrivacyLedger:

@@ -272,7 +272,7 @@ class Trainer:
                 and change.phase == pb.ROUND_PHASE_WAITING
                 and change.round in self._late
             ):
-                # The coordinator got no update, and begins the round again with who joins again.
+                # The coordinator got no update, and begins again with the clients that join anew.
                 self._report(f"round {change.round}: begins again, as no update came in time")
                 self._late.discard(change.round)
                 self._done.discard(change.round)

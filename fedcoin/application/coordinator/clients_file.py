@@ -20,7 +20,7 @@ from fedcoin.v1.transaction_pb2 import SetClients
 
 _SETTING = "coordinator.clients_file"
 
-# Of refusals that end by themselves.
+# Codes of refusals that end by themselves.
 _WAITING_CODES = frozenset({LedgerCode.RECEIPTS_UNSETTLED.name, LedgerCode.TOO_MANY_LISTS.name})
 
 

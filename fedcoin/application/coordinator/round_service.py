@@ -97,7 +97,7 @@ class RoundService:
         self._harmful: Counter[tuple[int, bytes]] = Counter()
         # One check for each client at a time: many would take the worker from the others.
         self._checking: defaultdict[bytes, asyncio.Lock] = defaultdict(asyncio.Lock)
-        # Of the shard that is evaluated first: the range of all would have to be read for long.
+        # Of the shard that is evaluated first, since reading all shards would take long.
         self._input_range = sample_input_range(store.path(campaign.shard.artifact))
         self.events = RoundEventLog()
         self.events.begin(campaign)

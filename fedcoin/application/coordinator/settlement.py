@@ -41,7 +41,8 @@ MAX_OUTAGE_SECONDS = 24 * 3600.0
 """How long a node that cannot be reached while it mines a task is waited for, in seconds."""
 
 FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 60.0
-# The pauses before a round whose task was displaced, or failed, is opened again.
+"""The first and the longest pause, in seconds, before a round whose task was displaced or failed is
+opened again."""
 
 MAX_FAILURES = 10
 """How often the task of a round with registered receipts may fail before a coordinator gives up."""

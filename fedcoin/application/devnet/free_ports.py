@@ -9,8 +9,8 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.errors import RefusalError
 
 FIRST_PORT, LAST_PORT = 20_000, 32_000
-# Below the range from which operating systems give ports to outgoing connections: no connection
-# takes a port between this search and the node's start.
+"""The ports that are searched. They are below the range from which operating systems give ports to
+outgoing connections, so that none takes a port between this search and the node's start."""
 
 MAX_TRIES = 2_000
 """The number of ports that are tried before the search fails."""

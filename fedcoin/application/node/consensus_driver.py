@@ -375,7 +375,7 @@ class ConsensusDriver:
             await checks
         except RefusalError as refusal:
             is_unknown = refusal.code in TRANSIENT_CODES
-            # Of a height that was decided meanwhile, nothing found now says anything.
+            # What a check finds about a height that was decided meanwhile does not matter.
             if voting is self._voting:
                 does = "cannot audit" if is_unknown else "votes against"
                 log.warning("%s block %s: %s", does, name, refusal)

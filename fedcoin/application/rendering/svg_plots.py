@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 8, 14, 48
 """The margins around a plot's axes, in SVG user units."""
 
 _MAX_BAR = 60.0
-# A single bar does not fill the plot.
+"""The largest width of a bar, in SVG user units, so that a single one does not fill the plot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _STALE_CODES: Final = STALE_NONCE_CODES | {
     LedgerCode.EXPIRY_TOO_FAR.name,
     NetworkCode.DROPPED.name,
 }
-# Codes after which a newly signed transaction may be accepted.
+"""Codes after which a newly signed transaction may be accepted."""
 
 _MAX_ATTEMPTS: Final = 8
 _WAIT_S: Final = 30.0

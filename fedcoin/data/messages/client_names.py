@@ -22,9 +22,9 @@ _INVISIBLE: Final = (
     range(0xD800, 0xE000),
     range(0xFEFF, 0xFF00),
 )
-# Control characters, line separators, zero-width characters, those that turn the direction of text,
-# and surrogates, which UTF-8 does not have. Fixed here, since Python's own tables change with its
-# version and validators must agree.
+"""Control characters, line separators, zero-width characters, those that turn the direction of
+text, and surrogates, which UTF-8 does not have. Fixed here, since Python's own tables change with
+its version and validators must agree."""
 
 
 def check_name(name: str, field: str = "name") -> None:

@@ -25,7 +25,7 @@ _INSERT: Final = (
     f" ({_SELECT}) AND :height >="
     f" coalesce((SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name = '{_FLOOR}'), 0)"
 )
-# Stores a vote unless there is one of its kind, height and round, or its height is pruned.
+"""Stores a vote unless there is one of its kind, height and round, or its height is pruned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class OwnVote:
 
 
 _Stored = tuple[bytes, bytes]
-# The block hash and the envelope of a stored vote.
+"""The block hash and the envelope of a stored vote."""
 
 
 class VoteLog:

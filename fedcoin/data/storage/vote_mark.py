@@ -19,11 +19,11 @@ from fedcoin.data.atomic_files import replace_file
 from fedcoin.data.failpoints import Failpoint, reach
 
 _RECORD_BYTES: Final = 256
-# All records have one length, so that one is overwritten by the next in a single write.
+"""The length of every record, so that one is overwritten by the next in a single write."""
 
 
 _SYNC: Final = getattr(os, "fdatasync", os.fsync)
-# macOS has no fdatasync.
+"""Waits until a file's content is on disk; macOS has no fdatasync."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from fedcoin.v1.artifact_upload_service_pb2_grpc import ArtifactUploadServiceSer
 
 _MAX_DRAINED = 128
 _DRAIN_TIMEOUT_S = 2.0
-# How many messages are read, and for how long, after an upload was refused.
+"""How many messages are read after an upload was refused, and for how long, in seconds."""
 
 
 class ArtifactUploadServicer(ArtifactUploadServiceServicer):

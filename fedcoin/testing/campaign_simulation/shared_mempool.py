@@ -30,7 +30,7 @@ _FIELDS = {
     "OpenTask": "open_task",
     "ReportEquivocation": "report_equivocation",
 }
-# The field of a TransactionBody for each action.
+"""The field of a TransactionBody for each action."""
 
 MAX_MINING_ACTIONS = 200
 """How many of the latest commitments and reveals miners can copy from."""

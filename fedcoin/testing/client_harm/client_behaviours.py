@@ -40,7 +40,8 @@ HARMFUL, HELPER = CLIENTS - 2, CLIENTS - 1
 _WRONG_LABELS = 0.3
 _FEW_EXAMPLES = 20
 _TURN = 2.0
-# How much of the base the harmful accomplice takes away in the average, so that it turns around.
+"""How much of the base the harmful accomplice takes away in the average, so that it turns
+around."""
 
 
 def split_data(dataset: datasets.Dataset, federation: str, seed: int) -> list[TrainingData]:

@@ -44,7 +44,7 @@ MAX_HARM_NANO = UNIT_NANO // 10
 """The default of `coordinator.max_harm` at the default price of a unit, in nano-utility."""
 
 _CAREFUL = tuple(k / 20 for k in range(20, 0, -1))
-# The parts of a change among which accomplices find the largest one that is not refused.
+"""The parts of a change among which accomplices find the largest one that is not refused."""
 
 FUND = 100 * SAP_PER_FDC
 """The budget for training in sap, and so the default price of a unit."""

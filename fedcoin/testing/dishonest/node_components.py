@@ -76,7 +76,7 @@ _OTHER_KINDS: dict[str, MakeNode] = {
     "slow-model": _spending(open_slow_task),
     "pool-filler": _spending(fill_pools),
 }
-# These kinds compute and claim honestly, and are dishonest in another component.
+"""These kinds compute and claim honestly, and are dishonest in another component."""
 
 KINDS: tuple[str, ...] = (*MINING_STRATEGIES, *_OTHER_KINDS)
 """The names of all kinds; those with a mining strategy come first."""

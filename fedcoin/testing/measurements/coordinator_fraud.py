@@ -164,4 +164,4 @@ _CHANGES: dict[str, Callable[[_TaskOpening, OpenTask], None]] = {
     ),
     "leaves a client out": _drop_update,
 }
-# What a coordinator may change, by a clause without a subject.
+"""What a coordinator may change, by a clause without a subject."""

@@ -64,7 +64,7 @@ class RefusedMessage:
 
 
 _Points = Callable[[Enum], int]
-# Returns the points that the sending peer gets for a refusal with a code.
+"""Returns the points that the sending peer gets for a refusal with a code."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, CLIENTS, 
 from scripts.studies.security.markdown_table import Numbers, Row, jobs_with_prefix, render_table
 
 _HARMS = {"hidden-pair": "hidden", "trained-pair": "trained"}
-# What the harmful update is in the federations in which it does not turn the model around.
+"""What the harmful update is in the federations in which it does not turn the model around."""
 
 
 def harm(numbers: Numbers) -> str:

@@ -23,7 +23,7 @@ AMOUNT_FIELDS: Final = frozenset(
 not parts of a ratio."""
 
 _RATIOS: Final = frozenset({"split"})
-# Fields whose parts have the names of amounts and are ratios.
+"""Fields whose parts have the names of amounts and are ratios."""
 
 
 def with_units(details: Any) -> Any:

@@ -93,7 +93,7 @@ _TEMPLATES: Final[dict[type, tuple[str, str]]] = {
     ProofForm: ("check", "/check"),
     PageFailure: ("failure", ""),
 }
-# The template of each page, and the link in its head that it belongs to.
+"""The template of each page, and the link in its head that it belongs to."""
 
 
 def render_page(site: Site, view: PageView) -> str:

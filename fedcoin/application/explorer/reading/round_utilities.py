@@ -19,7 +19,7 @@ MAX_KEPT: Final = 10_000
 """How many utilities are kept in memory."""
 
 _AT_ONCE: Final = 4
-# Evidence has up to a megabyte.
+"""How many transactions with evidence are fetched at a time; each may have a megabyte."""
 
 
 class RoundUtilities:

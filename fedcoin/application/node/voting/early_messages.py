@@ -21,7 +21,7 @@ MAX_EARLY_BLOCKS = 4
 the next one may take a half of it, so that they leave room for those that are needed first."""
 
 _PROPOSAL = 0
-# Marks a proposal in keys that hold the kind of a vote, which is never 0.
+"""Marks a proposal in keys that hold the kind of a vote, which is never 0."""
 
 
 class EarlyMessages:

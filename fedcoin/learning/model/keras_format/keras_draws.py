@@ -24,9 +24,9 @@ _WORD: Final = 0xFFFFFFFF
 _MULTIPLIERS: Final = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _KEY_STEPS: Final = (0x9E3779B9, 0xBB67AE85)
 _SEED_KEY: Final = (0x3EC8F720, 0x02461E29)
-# With which TensorFlow mixes a seed, so that near seeds give unlike numbers.
+"""The key with which TensorFlow mixes a seed, so that near seeds give unlike numbers."""
 _COUNTERS_AT_ONCE: Final = 1 << 18
-# 100 bytes each are in memory at a time.
+"""How many counters are mixed at a time; each takes about 100 bytes of memory."""
 
 
 def draw_glorot_uniform(shape: Sequence[int], seed: int) -> npt.NDArray[np.float32]:

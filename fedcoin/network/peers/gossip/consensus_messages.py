@@ -47,9 +47,9 @@ VOTE_ENCODINGS, PROPOSAL_ENCODINGS = 1_024, 8
 """The number of votes, and of proposals, whose serialised form is kept."""
 
 _MESSAGES_TAG = b"\x0a"
-# Field 1 of an `ExchangeRequest`, with the wire type of messages.
+"""Field 1 of an `ExchangeRequest`, with the wire type of messages."""
 _MAX_LENGTH_BITS = 28
-# Four bytes of a varint: enough for any length that is allowed.
+"""The bits of a varint of four bytes, which are enough for any length that is allowed."""
 
 
 def digest_of(raw: bytes) -> bytes:

@@ -95,7 +95,7 @@ class Conversation:
         # What the peer got or offered meanwhile is no news.
         offers = [digest for digest in self.offers.take(MAX_HINTS) if digest not in self.known]
         wants = self.wants.take(MAX_HINTS)
-        # Not the peer itself, of which no node says that it sends its own messages.
+        # Without the peer itself: that it sends its own messages need not be told.
         direct -= {self.peer.key}
         news = None if direct == self._told else sorted(direct)[:MAX_HINTS]
         if not offers and not wants and news is None:
