@@ -161,6 +161,7 @@ async def test_a_private_campaign_is_paid_and_read_by_nobody_else(tmp_path: Path
             await look_as_a_peer(node, held_ids(node, campaign_id), bytes.fromhex(campaign_id))
             await look_from_the_api(node, held_ids(node, campaign_id), bytes.fromhex(campaign_id))
         await asyncio.to_thread(change_readers, network, coordinator, campaign_id, ids[0])
+        await recompute_elsewhere(network, outsider)
         network.finish()
     await recompute(network.nodes[0])
 
@@ -188,6 +189,21 @@ def change_readers(
     fedcoin("task", "readers", "set", campaign_id, "--nobody", *at)
     assert attempted(*get)[0] == 1
     assert not out.exists()
+    fedcoin("task", "readers", "set", campaign_id, address, *at)
+
+
+async def recompute_elsewhere(network: Network, outsider: Node) -> None:
+    """Evaluate all reveals again in the home that has nothing, once its key is a reader's."""
+    await network.wait_for_one_state()
+    outsider.program.stop()
+    verify = ("verify", "--home", outsider.home.root, "--recompute")
+    lacking = await asyncio.to_thread(fedcoin, *verify)
+    assert "artifacts are missing" in lacking
+    fetching = (*verify, "--node", network.nodes[1].api)
+    assert "artifacts are missing" in await asyncio.to_thread(fedcoin, *fetching)
+    whole = await asyncio.to_thread(fedcoin, *fetching, "--key", "node")
+    assert whole.endswith("Everything is valid.\n")
+    assert "missing" not in whole
 
 
 def held_ids(node: Node, campaign_id: str) -> list[bytes]:

@@ -8,6 +8,7 @@ know the rules: it executes blocks with `contract` and checks votes with `consen
 * `past_state`: compute the state after an earlier block
 * `database_check`: compare the tables that follow from blocks, and this node's own votes
 * `reveal_check`: evaluate the challenged coalitions again
+* `missing_artifacts`: fetch what that needs from a node
 * `payment_proof`: check one proof that a node gave
 * `proof_file`: write and check payment proofs as JSON files
 * `campaign_record`: write and check files that hold a whole campaign

@@ -7,15 +7,16 @@ needs the tasks' artifacts, and reports those that are missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fedcoin.application.mining.claim_audit import audit_claims
 from fedcoin.application.mining.task_evaluator import Assignment, TaskJobs
 from fedcoin.contract.queries.artifact_readers import is_private
 from fedcoin.contract.state import records
-from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES, build_manifest
+from fedcoin.data.artifacts.manifest import build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
@@ -39,6 +40,10 @@ class UncheckedTask:
     """The id of the missing or damaged artifact, in hex."""
 
 
+_MAX_BYTES: Final = 1 << 50
+"""The artifacts of a home that is checked have no limit of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class RevealCheck:
     """Counts of reveals whose utilities were evaluated again and agreed with the chain."""
@@ -60,8 +65,16 @@ class _Reveal:
     action: RevealShapley
 
 
+FetchMissing = Callable[[ArtifactStore, Assignment], Awaitable[None]]
+"""Fetches what a store lacks for a task, as far as it can."""
+
+
 async def check_reveals(
-    store: ChainStore, genesis: Genesis, artifacts: Path, on_reveal: Callable[[], None]
+    store: ChainStore,
+    genesis: Genesis,
+    artifacts: Path,
+    on_reveal: Callable[[], None],
+    fetch: FetchMissing | None = None,
 ) -> RevealCheck:
     """Evaluate all reveals of a chain again. The chain must have passed `replay`.
 
@@ -70,6 +83,7 @@ async def check_reveals(
         genesis: The network's genesis.
         artifacts: The home's folder of artifacts.
         on_reveal: Called after each reveal.
+        fetch: Fetches the artifacts that are missing; None to fetch none.
 
     Returns:
         Counts of the evaluated reveals, and the tasks that were not checked.
@@ -81,18 +95,24 @@ async def check_reveals(
     worker = WorkerPool()
     await worker.start()
     try:
-        return await _RevealChecker(store, genesis, artifacts, worker).run(on_reveal)
+        return await _RevealChecker(store, genesis, artifacts, worker, fetch).run(on_reveal)
     finally:
         await worker.stop()
 
 
 class _RevealChecker:
     def __init__(
-        self, store: ChainStore, genesis: Genesis, artifacts: Path, worker: WorkerPool
+        self,
+        store: ChainStore,
+        genesis: Genesis,
+        artifacts: Path,
+        worker: WorkerPool,
+        fetch: FetchMissing | None,
     ) -> None:
         self._store = store
         self._tolerance = genesis.parameters.utility_tolerance
-        self._artifacts = ArtifactStore(artifacts, MAX_ARTIFACT_BYTES)
+        self._fetch = fetch
+        self._artifacts = ArtifactStore(artifacts, _MAX_BYTES)
         self._jobs = TaskJobs(worker, self._artifacts, _fetch_nothing)
         self._sound: set[tuple[bytes, bytes]] = set()
         self._missing: dict[bytes, UncheckedTask] = {}
@@ -116,6 +136,9 @@ class _RevealChecker:
         private = is_private(campaign)
         assignment = Assignment(action.task_id, terms, campaign.terms.model, is_private=private)
         lost = await asyncio.to_thread(self._first_missing, assignment)
+        if lost is not None and self._fetch is not None:
+            await self._fetch(self._artifacts, assignment)
+            lost = await asyncio.to_thread(self._first_missing, assignment)
         if lost is not None:
             self._missing[action.task_id] = UncheckedTask(
                 action.task_id.hex(), reveal.height, lost.hex()

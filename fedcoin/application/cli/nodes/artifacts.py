@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.shared.connect import node_client, open_wallet, run_async
+from fedcoin.application.cli.shared.connect import node_client, open_wallet, run_async, server_key
 from fedcoin.application.cli.shared.options import (
     HASH,
     example,
@@ -17,6 +17,7 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     key_option,
+    node_key_option,
     node_option,
 )
 from fedcoin.application.cli.shared.output import note, print_json, print_table, size
@@ -115,13 +116,7 @@ def prune(home: Home, older_than: float | None, dry_run: bool, as_json: bool) ->
 )
 @home_option
 @node_option
-@click.option(
-    "--node-key",
-    type=HASH,
-    metavar="HEX",
-    help="The key of the node that is asked; needed with --campaign beyond this machine, so that"
-    " no other node can use what this command signs.",
-)
+@node_key_option
 @genesis_option
 @key_option()
 @passphrase_option
@@ -130,7 +125,6 @@ def get(
 ) -> None:
     """Fetch an artifact from a node, and write it to a file."""
     from fedcoin.application.wallet.reader_prover import make_prover
-    from fedcoin.network.host_groups import is_on_loopback
 
     if out.exists():
         raise RefusalError(
@@ -143,14 +137,7 @@ def get(
                 return await client.download_artifact(id)
         names = ("key_name", "passphrase", "genesis_hash")
         async with open_wallet(home, node, *(given[name] for name in names)) as (wallet, client):
-            server = bytes.fromhex(given["node_key"] or "")
-            if not server and not is_on_loopback(client.target):
-                raise RefusalError(
-                    ApplicationCode.BAD_ARGUMENT,
-                    f"{client.target} is beyond this machine: name the node's key with --node-key"
-                    " (its operator reads it in `fedcoin-node status`)",
-                    field="--node-key",
-                )
+            server = server_key(client, given["node_key"])
             campaign = bytes.fromhex(campaign_id)
             network = wallet.chain.genesis_hash
             prove = await make_prover(client, wallet.key, network, campaign, server=server)

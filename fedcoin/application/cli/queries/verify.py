@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.shared.options import example, home_option, json_option
+from fedcoin.application.cli.shared.connect import node_client, server_key
+from fedcoin.application.cli.shared.options import (
+    example,
+    home_option,
+    json_option,
+    node_key_option,
+)
 from fedcoin.application.cli.shared.output import (
     as_plain,
     coins,
@@ -19,6 +27,7 @@ from fedcoin.application.cli.shared.output import (
     print_json,
     print_table,
 )
+from fedcoin.application.cli.shared.passphrases import passphrase_option
 from fedcoin.application.cli.shared.progress import progress
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.errors import ApplicationCode
@@ -38,6 +47,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     epilog=example(
         "fedcoin-node verify --home a",
         "fedcoin-node verify --home a --recompute",
+        "fedcoin-node verify --home a --recompute --node 10.0.0.5:7051 --key auditor --node-key "
+        "9d61...7f",
         "fedcoin-node verify --proof proof.json --genesis genesis.json",
         "fedcoin-node verify --campaign campaign.json --genesis genesis.json",
     )
@@ -48,6 +59,19 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     is_flag=True,
     help="Evaluate the coalitions of all challenged leaves again, from the home's artifacts.",
 )
+@click.option(
+    "--node",
+    metavar="HOST:PORT",
+    help="With --recompute: fetch the artifacts that the home lacks from this node.",
+)
+@click.option(
+    "--key",
+    "key_name",
+    metavar="NAME",
+    help="With --node: the key in keys/ that is a reader of private campaigns.",
+)
+@node_key_option
+@passphrase_option
 @click.option("--proof", "proof", type=_FILE, help="Check this payment proof instead of a chain.")
 @click.option("--campaign", "campaign", type=_FILE, help="Check this campaign's file instead.")
 @click.option("--genesis", "genesis", type=_FILE, help="The network's genesis.json [the home's].")
@@ -59,6 +83,7 @@ def verify(
     campaign: Path | None,
     genesis: Path | None,
     as_json: bool,
+    **source: Any,
 ) -> None:
     """Check the stored chain offline, or a payment proof, or a campaign's file.
 
@@ -77,10 +102,18 @@ def verify(
         _verify_proof(proof, _genesis(home, genesis), as_json)
         return
     _refuse_both(genesis is not None, "--genesis", "a home")
-    _verify_chain(home, recompute, as_json)
+    if not recompute and source["node"] is not None:
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT, "--node has a meaning with --recompute", field="node"
+        )
+    if source["node"] is None and source["key_name"] is not None:
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT, "--key has a meaning with --node", field="key"
+        )
+    _verify_chain(home, recompute, as_json, source)
 
 
-def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
+def _verify_chain(home: Home, recompute: bool, as_json: bool, source: dict[str, Any]) -> None:
     from fedcoin.application.verification.replay import replay
     from fedcoin.data.storage.chain_store import ChainStore
     from fedcoin.data.storage.snapshot_files import SnapshotFolder
@@ -92,7 +125,7 @@ def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
         with progress("blocks", store.height() - store.base_height()) as advance:
             found = replay(store, genesis, lambda height: advance(), folder)
         if recompute:
-            again = _recomputed(home, genesis, store, found.reveals)
+            again = _recomputed(home, genesis, store, found.reveals, source)
     if as_json:
         extra = {} if again is None else {"recomputed": dataclasses.asdict(again)}
         print_json({**dataclasses.asdict(found), **extra})
@@ -123,11 +156,24 @@ def _verify_chain(home: Home, recompute: bool, as_json: bool) -> None:
     click.echo("Everything is valid." if not since else f"{_FROM_SNAPSHOT} Everything is valid.")
 
 
-def _recomputed(home: Home, genesis: Genesis, store: ChainStore, reveals: int) -> RevealCheck:
+def _recomputed(
+    home: Home, genesis: Genesis, store: ChainStore, reveals: int, source: dict[str, Any]
+) -> RevealCheck:
+    from fedcoin.application.verification.missing_artifacts import MissingArtifacts
     from fedcoin.application.verification.reveal_check import check_reveals
 
+    async def work(on_reveal: Callable[[], None]) -> RevealCheck:
+        check = partial(check_reveals, store, genesis, home.artifacts_path, on_reveal)
+        if source["node"] is None:
+            return await check()
+        name = source["key_name"]
+        key = None if name is None else home.key(name, source["passphrase"])
+        async with node_client(home, source["node"]) as client:
+            server = server_key(client, source["node_key"]) if key else b""
+            return await check(MissingArtifacts(client, key, genesis.hash, server).fetch)
+
     with progress("reveals", reveals) as advance:
-        return asyncio.run(check_reveals(store, genesis, home.artifacts_path, advance))
+        return asyncio.run(work(advance))
 
 
 def _verify_proof(path: Path, genesis: Genesis, as_json: bool) -> None:

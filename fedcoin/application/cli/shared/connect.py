@@ -88,6 +88,33 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
         yield client
 
 
+def server_key(client: NodeClient, given: str | None) -> bytes:
+    """Choose the key that the proof of a reader names as the server.
+
+    Args:
+        client: A client of the node that is asked.
+        given: The value of `--node-key`; None when it was not given.
+
+    Returns:
+        The node's key, 32 bytes; empty for a node of this machine, which is asked for its key.
+
+    Raises:
+        RefusalError: BAD_ARGUMENT when the node is beyond this machine and its key was not given.
+    """
+    from fedcoin.network.host_groups import is_on_loopback
+
+    if given:
+        return bytes.fromhex(given)
+    if not is_on_loopback(client.target):
+        raise RefusalError(
+            ApplicationCode.BAD_ARGUMENT,
+            f"{client.target} is beyond this machine: name the node's key with --node-key (its"
+            " operator reads it in `fedcoin-node status`)",
+            field="--node-key",
+        )
+    return b""
+
+
 def ask(home: Home, node: str | None, question: Callable[[NodeClient], Awaitable[T]]) -> T:
     """Call a node once.
 

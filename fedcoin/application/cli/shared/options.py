@@ -258,6 +258,24 @@ def scale_option(inputs: str) -> Callable[[F], F]:
     )
 
 
+def node_key_option(command: F) -> F:
+    """Add `--node-key HEX`, the key of the node that is asked with a reader's proof.
+
+    Args:
+        command: The command's function.
+
+    Returns:
+        The command's function, with the parameter `node_key`: None where it is not given.
+    """
+    return click.option(
+        "--node-key",
+        type=HASH,
+        metavar="HEX",
+        help="The key of the node that is asked for artifacts of a private campaign; needed beyond "
+        "this machine, so that no other node can use what this command signs.",
+    )(command)
+
+
 def private_options(command: F) -> F:
     """Add `--private` and `--reader ADDRESS` of a command that opens a campaign.
 
