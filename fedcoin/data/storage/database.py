@@ -45,6 +45,10 @@ BUSY_SECONDS: Final = 5.0
 MAX_LOCKED_SECONDS: Final = 60.0
 """How long a write waits, all in all, for another process that holds the database's lock."""
 
+_READER_CACHE_KIB: Final = 512
+"""How many pages the reading connection keeps, in KiB: those that lead to all others. What it reads
+further is in the system's memory, and would be in the process a second time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +65,7 @@ class Database:
         self._writer = _connect(path)
         self._reader = _connect(path)
         self._reader.execute("PRAGMA query_only = ON")
+        self._reader.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         # Only one thread moves the log: SQLite's own way beside it may damage the file.
         self._writer.execute("PRAGMA wal_autocheckpoint = 0")
         self._writer.execute(f"PRAGMA journal_size_limit = {MAX_LOG_BYTES}")

@@ -10,6 +10,9 @@ from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS, Position
 
 KNOWN_TO_PEER = 4_096
 """The number of messages that are remembered for each peer as those that it has."""
+EARLY_TO_PEER = 1_024
+"""The same of those that it got early: enough for all votes of 100 validators at four heights, and
+few enough to be reached within minutes, so that a node's memory does not grow for long."""
 MIN_EQUAL_STATUSES = 2
 """After this many equal statuses in a row, a peer gets what it may lack without asking."""
 MAX_EQUAL_STATUSES = 5
@@ -41,7 +44,7 @@ class Conversation:
         self.peer = peer
         self.queues: list[SendQueue] = []
         self.known: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
-        self.early: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
+        self.early: LruSet[bytes] = LruSet(EARLY_TO_PEER)
         self.direct: frozenset[bytes] = frozenset()
         self.offers: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.wants: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
