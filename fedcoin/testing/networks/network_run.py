@@ -35,6 +35,8 @@ from fedcoin.testing.networks.transfer_load import TransferLoad
 
 START_SECONDS = 180.0
 """How long nodes may take to serve and to know each other, in seconds."""
+END_SECONDS = 180.0
+"""How long checks and the nodes' end may take, in seconds, before a run counts as stuck."""
 
 DISK_FULL_WORDS = (
     "failed",
@@ -75,8 +77,25 @@ class NetworkOutcome:
         return "\n".join([line, *(f"  {fault}" for fault in self.faults)])
 
 
+def choose_limit(plan: NetworkPlan) -> float:
+    """Choose how long a run may take before it counts as stuck, whatever it waits for.
+
+    Args:
+        plan: The network.
+
+    Returns:
+        The sum of what its parts may take, in seconds.
+    """
+    # A task that is published, a transfer through each node, the tasks' end, and one state.
+    settling = (len(plan.tasks) + 3) * plan.settle_seconds
+    return START_SECONDS + plan.seconds + settling + END_SECONDS
+
+
 async def run_network(
-    plan: NetworkPlan, root: Path, report: Report = lambda line: None
+    plan: NetworkPlan,
+    root: Path,
+    report: Report = lambda line: None,
+    limit_seconds: float | None = None,
 ) -> NetworkOutcome:
     """Run a test network as real processes, from its start to its checks.
 
@@ -84,6 +103,8 @@ async def run_network(
         plan: The network.
         root: An empty folder, for homes and logs.
         report: Takes one line of progress.
+        limit_seconds: How long it may take from the start of its nodes on, in seconds; then all of
+            them are ended, and that is a fault. None takes `choose_limit`.
 
     Returns:
         What the run showed.
@@ -101,8 +122,9 @@ async def run_network(
     with ChildProcesses(logs) as processes:
         run = _Run(network, RunningNodes(processes, network.homes), logs, report)
         await run.open_relays()
+        limit = choose_limit(plan) if limit_seconds is None else limit_seconds
         try:
-            return await run.carry_out(updates, began)
+            return await run.carry_out_within(limit, updates, began)
         finally:
             await run.close()
 
@@ -144,8 +166,20 @@ class _Run:
         for relay in self._relays.values():
             await relay.stop()
 
+    async def carry_out_within(
+        self, limit: float, updates: Mapping[int, Path], began: float
+    ) -> NetworkOutcome:
+        work = asyncio.ensure_future(self.carry_out(updates, began))
+        try:
+            done, _ = await asyncio.wait({work}, timeout=limit)
+        finally:
+            await _end(work)
+        if done:
+            return work.result()
+        self._faults.append(f"the run did not end within {limit:g} s")
+        return self._outcome(began, 0, 0.0)
+
     async def carry_out(self, updates: Mapping[int, Path], began: float) -> NetworkOutcome:
-        plan = self._plan
         for name in self._apis:
             self._nodes.start(name)
         height = memory_mib = 0.0
@@ -160,10 +194,13 @@ class _Run:
                 height, memory_mib = await self._check()
         await self._stop_all()
         self._faults += self._find_errors()
+        return self._outcome(began, int(height), memory_mib)
+
+    def _outcome(self, began: float, height: int, memory_mib: float) -> NetworkOutcome:
         return NetworkOutcome(
-            plan.name,
+            self._plan.name,
             tuple(self._faults),
-            int(height),
+            height,
             len(self._load.final),
             self._load.num_tried,
             len(self._tasks),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from fedcoin.testing.networks.network_run import run_network
+from fedcoin.testing.networks.network_run import choose_limit, run_network
 from fedcoin.testing.networks.plan_parsing import read_plan
 from tests.support.paths import TESTS
 
@@ -42,3 +43,14 @@ async def test_what_is_wrong_with_a_network_is_reported(tmp_path: Path) -> None:
     assert len(outcome.faults) == 1
     assert "MiB of memory, but may have 1 MiB" in outcome.faults[0]
     assert "short: 1 faults" in str(outcome)
+
+
+async def test_a_network_that_is_stuck_is_ended_and_reported(tmp_path: Path) -> None:
+    plan = dataclasses.replace(
+        read_plan(SHORT), nodes=read_plan(SHORT).nodes[:1], faults=(), seconds=600.0
+    )
+    assert choose_limit(plan) > plan.seconds
+    began = time.monotonic()
+    outcome = await run_network(plan, tmp_path, limit_seconds=3.0)
+    assert outcome.faults[0] == "the run did not end within 3 s"
+    assert time.monotonic() - began < 120
