@@ -111,6 +111,26 @@ class ApplicationCode(str, Enum):
     """The key is encrypted, and no passphrase was given.
 
     Set FEDCOIN_PASSPHRASE, or give `--passphrase-file`."""
+    BAD_POLICY_FILE = "BAD_POLICY_FILE"
+    """A file is not that of an account of several keys, or its address is not that of its keys.
+
+    Write it with `fedcoin-node keys policy create`."""
+    BAD_TRANSACTION_FILE = "BAD_TRANSACTION_FILE"
+    """A file is not a prepared transaction, or its words do not say what its bytes do.
+
+    Sign nothing; ask its author for the file again."""
+    NOT_A_SIGNER = "NOT_A_SIGNER"
+    """A key that is not the account's has signed, or is to sign, a transaction.
+
+    Sign with one of the account's keys."""
+    ALREADY_SIGNED = "ALREADY_SIGNED"
+    """A key has signed a prepared transaction already.
+
+    Have another key of the account sign; each counts once."""
+    OTHER_TRANSACTION = "OTHER_TRANSACTION"
+    """The files to be combined are not copies of one prepared transaction.
+
+    Combine copies of one file alone."""
     BAD_PASSPHRASE_FILE = "BAD_PASSPHRASE_FILE"  # noqa: S105 - a code, not a secret
     """The passphrase file is empty, too large, not text, or open to others than its owner.
 

@@ -14,7 +14,9 @@ from fedcoin.data.messages.transactions import Transaction, action_name
 
 _KIB = 1024
 
-POLICY_ACTIONS: Final = frozenset({"transfer", "open_campaign", "close_campaign", "set_clients"})
+POLICY_ACTIONS: Final = frozenset(
+    {"transfer", "open_campaign", "close_campaign", "set_clients", "set_readers"}
+)
 """What an account of several keys may do: hold coins and request campaigns. Votes, evidence,
 updates and receipts are signed by one key, so that validators, servers and clients have one."""
 
@@ -87,7 +89,7 @@ def admit(context: ExecutionContext, transaction: Transaction) -> None:
     """
     _check_envelope(context, transaction)
     if transaction.policy is not None:
-        _check_role(transaction)
+        check_policy_action(action_name(transaction.body))
     _check_expiry(context, transaction.body.expiry_height)
     fee = _checked_fee(context, transaction)
     account = context.account(transaction.sender)
@@ -120,8 +122,15 @@ def _check_envelope(context: ExecutionContext, transaction: Transaction) -> None
         )
 
 
-def _check_role(transaction: Transaction) -> None:
-    action = action_name(transaction.body)
+def check_policy_action(action: str) -> None:
+    """Check that an account of several keys may do something.
+
+    Args:
+        action: The name of the action's field in TransactionBody.
+
+    Raises:
+        RefusalError: NEEDS_ONE_KEY when it is none of `POLICY_ACTIONS`.
+    """
     if action not in POLICY_ACTIONS:
         allowed = ", ".join(sorted(POLICY_ACTIONS))
         raise RefusalError(

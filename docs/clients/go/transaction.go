@@ -3,6 +3,7 @@ package fedcoin
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 
 	"example.com/fedcoin/fedcoinv1"
 )
@@ -35,11 +36,25 @@ func SignTransaction(key Key, genesisHash Hash, body *fedcoinv1.TransactionBody)
 	})
 }
 
-// TransactionHash returns the hash of a serialised SignedTransaction, which does not cover its signature.
+// TransactionHash returns the hash of a serialised SignedTransaction, which covers no signature. It does not depend on
+// which keys of an account of several have signed.
 func TransactionHash(raw []byte) (Hash, error) {
 	var signed fedcoinv1.SignedTransaction
 	if err := Decode(raw, &signed); err != nil {
 		return Hash{}, err
 	}
-	return sha256.Sum256(bytes.Join([][]byte{[]byte("fedcoin/txid/v1\x00"), signed.PublicKey, signed.Body}, nil)), nil
+	label, sender := []byte("fedcoin/txid/v1\x00"), signed.PublicKey
+	if policy := signed.Policy; policy != nil {
+		hash := policyHash(policy)
+		label, sender = []byte("fedcoin/policy-txid/v1\x00"), hash[:]
+	}
+	return sha256.Sum256(bytes.Join([][]byte{label, sender, signed.Body}, nil)), nil
+}
+
+// policyHash hashes which keys an account has, and how many must sign. Its first 20 bytes are the account's address.
+func policyHash(policy *fedcoinv1.KeyPolicy) Hash {
+	hashed := []byte("fedcoin/policy/v1\x00")
+	hashed = binary.BigEndian.AppendUint32(hashed, policy.Threshold)
+	hashed = binary.BigEndian.AppendUint32(hashed, uint32(len(policy.PublicKeys)))
+	return sha256.Sum256(append(hashed, bytes.Join(policy.PublicKeys, nil)...))
 }

@@ -165,6 +165,19 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+func TestPolicyTransactions(t *testing.T) {
+	given := vectors[struct {
+		Accepted []struct{ Raw, Hash octets }
+	}](t, "policy_transactions")
+	for _, each := range given.Accepted {
+		hash, err := TransactionHash(each.Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "hash", hash[:], each.Hash)
+	}
+}
+
 func TestMerkleTrees(t *testing.T) {
 	for _, each := range vectors[[]struct {
 		Leaves []octets

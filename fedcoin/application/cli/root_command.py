@@ -61,7 +61,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "send": ("payments.send", "Send coins to one or more addresses."),
         "bond": ("payments.bond", "Lock coins and become a miner."),
         "unbond": ("payments.bond", "Take coins out of the bond."),
-        "keys": ("payments.keys", "Make and show keys."),
+        "keys": ("payments.keys", "Make and show keys, and accounts of several keys."),
+        "transaction": (
+            "payments.transaction",
+            "Sign what several keys must sign, on several machines.",
+        ),
     },
     "Train": {
         "train": ("training.train.train", "Serve or join the training of a model."),

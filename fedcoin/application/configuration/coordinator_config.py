@@ -61,6 +61,12 @@ class CoordinatorConfig:
         number(1, 1000),
         "How many clients the first round waits for, up to `join_seconds`.",
     )
+    requester: str = setting(
+        "",
+        text(),
+        "The file of an account of several keys (`keys policy create`) that pays the budget in "
+        "place of `key`, after its people have signed; none: `key` pays.",
+    )
     clients_file: str = setting(
         "",
         text(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.addresses import format_address, parse_address
@@ -49,24 +50,34 @@ async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> Refus
     )
 
 
-def explain_giving_up(campaign: Campaign, join_seconds: float, receipt_seconds: float) -> str:
-    """Explain why a coordinator closed its campaign, and when the rest of the budget returns.
+def explain_giving_up(campaign: Campaign, config: CoordinatorConfig) -> RefusalError:
+    """Explain why a coordinator gives a campaign up, and when the rest of the budget returns.
 
     Args:
         campaign: The state of the campaign, which no client joined in time.
-        join_seconds: How long the coordinator waited for clients, in seconds.
-        receipt_seconds: How long clients may register receipts, in seconds; 0 for no receipts.
+        config: How long the coordinator waited and clients may register receipts, and whether an
+            account of several keys pays, which alone can close the campaign.
 
     Returns:
-        A sentence without its full stop.
+        A refusal with code GAVE_UP.
     """
-    returns = "the rest of its budget is back on the account that paid it"
-    if receipt_seconds:
-        returns = (
-            f"the rest of its budget returns to the account that paid it in {receipt_seconds:g} s, "
-            "unless clients register receipts for their updates by then"
+    campaign_id, receipt_seconds = campaign.campaign_id.hex(), config.receipt_seconds
+    if config.requester:
+        outcome = (
+            "start again to wait for clients, or have the requester's people close campaign"
+            f" {campaign_id} (`task close --prepare`), which returns the rest of its budget"
         )
-    return (
-        f"no client joined round {campaign.round} within {join_seconds:g} s; the campaign is "
-        f"closed, and {returns}"
+    elif receipt_seconds:
+        outcome = (
+            "the campaign is closed, and the rest of its budget returns to the account that paid it"
+            f" in {receipt_seconds:g} s, unless clients register receipts for their updates by then"
+        )
+    else:
+        outcome = (
+            "the campaign is closed, and the rest of its budget is back on the account that paid it"
+        )
+    return RefusalError(
+        ApplicationCode.GAVE_UP,
+        f"no client joined round {campaign.round} within {config.join_seconds:g} s; {outcome}",
+        field="join_seconds",
     )

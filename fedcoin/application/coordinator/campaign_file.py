@@ -49,7 +49,8 @@ class CampaignFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        """The file."""
         self._lock = asyncio.Lock()
 
     async def load(self) -> Campaign | None:
@@ -62,7 +63,7 @@ class CampaignFile:
             RefusalError: BAD_STATE when the file is not a campaign's state.
         """
         try:
-            raw = await asyncio.to_thread(self._path.read_bytes)
+            raw = await asyncio.to_thread(self.path.read_bytes)
         except FileNotFoundError:
             return None
         try:
@@ -70,7 +71,7 @@ class CampaignFile:
         except (ValueError, KeyError, TypeError, AttributeError, RefusalError) as error:
             raise RefusalError(
                 ApplicationCode.BAD_STATE,
-                f"{self._path} is not the state of a campaign ({error}); restore it, or move it "
+                f"{self.path} is not the state of a campaign ({error}); restore it, or move it "
                 "away to begin a new campaign",
                 field="state",
             ) from error
@@ -83,7 +84,7 @@ class CampaignFile:
         """
         content = json.dumps(campaign_to_json(campaign), indent=1).encode()
         async with self._lock:
-            await asyncio.to_thread(replace_file, self._path, content)
+            await asyncio.to_thread(replace_file, self.path, content)
 
 
 def campaign_to_json(campaign: Campaign) -> dict[str, Any]:

@@ -20,8 +20,15 @@ from fedcoin.v1.transaction_pb2 import SetClients
 
 _SETTING = "coordinator.clients_file"
 
-# Codes of refusals that end by themselves.
-_WAITING_CODES = frozenset({LedgerCode.RECEIPTS_UNSETTLED.name, LedgerCode.TOO_MANY_LISTS.name})
+# Codes of refusals that end by themselves, or that other people have to end.
+_WAITING_CODES = frozenset(
+    {
+        LedgerCode.RECEIPTS_UNSETTLED.name,
+        LedgerCode.TOO_MANY_LISTS.name,
+        # The requester is several people, who replace the list themselves.
+        LedgerCode.NOT_THE_REQUESTER.name,
+    }
+)
 
 
 def read_clients_file(path: str, *, field: str = _SETTING) -> tuple[ListedClient, ...]:

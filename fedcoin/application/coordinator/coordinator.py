@@ -33,12 +33,11 @@ from fedcoin.application.coordinator.resumption import check_resumable, find_tas
 from fedcoin.application.coordinator.round_record import RoundRecord, summarise
 from fedcoin.application.coordinator.round_service import RoundService, coordinator_services
 from fedcoin.application.coordinator.settlement import RoundSettlement
-from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.delivery import Delivery
+from fedcoin.application.wallet.shared_account import SharedAccount, open_shared_account
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.keys import KeyPair
-from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update
@@ -107,6 +106,7 @@ class Coordinator:
         self._clock_ms = clock_ms
         self._workers = WorkerPool(bounds=bounds)
         self._delivery = Delivery(node, key, chain, report)
+        self._requester: SharedAccount | None = None
         self._listener: Listener | None = None
         self._campaign: Campaign | None = None
         self._round_service: RoundService | None = None
@@ -133,6 +133,7 @@ class Coordinator:
 
         Raises:
             RefusalError: BAD_STATE when the campaign's file is damaged or artifacts are missing;
+                NO_FILE or BAD_POLICY_FILE when that of the requester is;
                 WRONG_CHAIN when its state belongs to another network, WRONG_NETWORK when the node
                 does; OTHER_SETTINGS when it was begun with other settings; PORT_IN_USE or BAD_HOST
                 when it cannot listen; a code of `prepare_campaign`, such as UNKNOWN_DATASET or
@@ -141,6 +142,7 @@ class Coordinator:
             WorkerError: The worker process cannot be started.
         """
         try:
+            self._requester = await open_shared_account(self._config.requester, self._delivery)
             await self._workers.start()
             status = await self._delivery.retry_while_away(self._node.get_status)
             check_network(self._chain.genesis_hash, status, self._node.target)
@@ -257,18 +259,20 @@ class Coordinator:
     async def _open_campaign(self) -> None:
         campaign = self.campaign
         if not campaign.pending:
-            private = self._config.private
-            await upload_first(
-                campaign, self._store, self._node, self._delivery, is_private=private
-            )
+            node, private = self._node, self._config.private
+            await upload_first(campaign, self._store, node, self._delivery, is_private=private)
         action = build_open_campaign(self._config, self._key.address, campaign)
-        opened = await self._delivery.deliver(action, campaign.pending, self._save_pending)
-        campaign.campaign_id = opened.hash
+        if self._requester is None:
+            opened = await self._delivery.deliver(action, campaign.pending, self._save_pending)
+            campaign.campaign_id = opened.hash
+        else:
+            signing = self._requester.await_signed(action, self._file.path.parent)
+            campaign.campaign_id = await signing
         campaign.pending = b""
         await self._file.save(campaign)
         self.round_service.events.add_phase(campaign)
         rounds = format_count(campaign.rounds, "round")
-        self._report(f"campaign {opened.hash.hex()} is open: {rounds}")
+        self._report(f"campaign {campaign.campaign_id.hex()} is open: {rounds}")
 
     async def _check_open(self) -> None:
         """End with CAMPAIGN_FINISHED when the campaign was closed on the chain."""
@@ -365,18 +369,14 @@ class Coordinator:
         events.add_phase(campaign)
 
     async def _give_up(self) -> None:
-        """Close the campaign, which returns the rest of its budget, and raise GAVE_UP."""
+        """Close the campaign, unless its requester has to do so, and raise GAVE_UP."""
         campaign = self.campaign
-        closing = CloseCampaign(campaign_id=campaign.campaign_id)
-        await self._delivery.deliver(closing, campaign.pending, self._save_pending)
-        campaign.pending = b""
-        await self._finish()
-        config = self._config
-        raise RefusalError(
-            ApplicationCode.GAVE_UP,
-            explain_giving_up(campaign, config.join_seconds, config.receipt_seconds),
-            field="join_seconds",
-        )
+        if self._requester is None:
+            closing = CloseCampaign(campaign_id=campaign.campaign_id)
+            await self._delivery.deliver(closing, campaign.pending, self._save_pending)
+            campaign.pending = b""
+            await self._finish()
+        raise explain_giving_up(campaign, self._config)
 
     async def _finish(self) -> None:
         self.campaign.phase = CampaignPhase.FINISHED

@@ -21,6 +21,7 @@ FIXED: Final = (
     "evaluation_shards",
     "rounds",
     "budget",
+    "requester",
     "receipt_seconds",
     "spread",
     "split",

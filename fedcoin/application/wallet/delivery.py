@@ -58,11 +58,14 @@ class Delivery:
             chain: The network to sign for.
             report: Gets a line when the delivery has to wait.
         """
-        self._node = node
+        self.node = node
+        """The node."""
         self._wallet = Wallet(node, key, chain)
-        self._chain = chain
         self._key = key
-        self._report = report
+        self.chain = chain
+        """The network to sign for."""
+        self.report = report
+        """Gets a line when somebody has to wait."""
 
     async def deliver(self, action: Message, pending: bytes, save: SavePending) -> Transaction:
         """Get an action onto the chain, waiting as long as the node cannot be reached.
@@ -78,7 +81,7 @@ class Delivery:
         Raises:
             RpcError: The node refuses the action itself; `save` was given empty bytes before.
         """
-        transaction = decode_transaction(pending, self._chain) if pending else None
+        transaction = decode_transaction(pending, self.chain) if pending else None
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             if transaction is None:
                 transaction = await self.retry_while_away(lambda: self._wallet.sign(action))
@@ -109,7 +112,7 @@ class Delivery:
             RpcError: The node refuses to tell its key.
         """
         return await self.retry_while_away(
-            lambda: make_prover(self._node, self._key, self._chain.genesis_hash, campaign_id)
+            lambda: make_prover(self.node, self._key, self.chain.genesis_hash, campaign_id)
         )
 
     async def retry_while_away(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -133,26 +136,26 @@ class Delivery:
             except RpcError as error:
                 if not error.is_transient:
                     raise
-                self._report(f"waiting for the node: {error}")
+                self.report(f"waiting for the node: {error}")
             await asyncio.sleep(backoff.next_pause())
 
     async def _submit_until_final(self, transaction: Transaction) -> None:
         while True:
-            await self.retry_while_away(lambda: self._node.submit_transaction(transaction.raw))
+            await self.retry_while_away(lambda: self.node.submit_transaction(transaction.raw))
             try:
-                await self._node.wait_until_final(transaction.hash, _WAIT_S)
+                await self.node.wait_until_final(transaction.hash, _WAIT_S)
             except RpcError as error:
                 is_unknown = error.code == NetworkCode.TRANSACTION_NOT_FOUND.name
                 if not error.is_transient and not is_unknown:
                     raise
-                self._report(f"transaction {transaction.hash.hex()[:16]} is not final yet")
+                self.report(f"transaction {transaction.hash.hex()[:16]} is not final yet")
             else:
                 return
 
     async def _is_final(self, transaction: Transaction) -> bool:
         """Tell whether a transaction became final although submitting it again was refused."""
         try:
-            view = await self.retry_while_away(lambda: self._node.get_transaction(transaction.hash))
+            view = await self.retry_while_away(lambda: self.node.get_transaction(transaction.hash))
         except RpcError:
             return False
         return view.status == TRANSACTION_STATUS_FINAL

@@ -102,6 +102,21 @@ class KeyPair:
         return bindings.crypto_sign(digest, self._secret)[:SIGNATURE_BYTES]
 
 
+def is_public_key(value: bytes) -> bool:
+    """Tell whether some key could sign for a public key.
+
+    Args:
+        value: Any bytes.
+
+    Returns:
+        True for the 32 bytes of a point of libsodium's main subgroup; False for others, whose
+        signatures are never valid.
+    """
+    if len(value) != PUBLIC_KEY_BYTES:
+        return False
+    return bool(bindings.crypto_core_ed25519_is_valid_point(value))
+
+
 def verify_signature(
     public_key: bytes, context: SigningContext, genesis_hash: bytes, body: bytes, signature: bytes
 ) -> bool:

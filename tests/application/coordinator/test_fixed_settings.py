@@ -47,6 +47,7 @@ OTHER = {
     "evaluation_shards": 2,
     "rounds": 5,
     "budget": "40fdc",
+    "requester": "purse.json",
     "receipt_seconds": 300,
     "spread": "decreasing",
     "split": "1,1,1",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fedcoin.application.cli.payments.policy import policy
 from fedcoin.application.cli.shared.options import (
     example,
     home_option,
@@ -35,6 +36,9 @@ def keys() -> None:
     encrypted when it was made with a passphrase. The key "node" belongs to the node: it is its
     identity among peers, holds its bond and receives its income.
     """
+
+
+keys.add_command(policy)
 
 
 def _describe(name: str, key: KeyPair | KeyFileInfo) -> dict[str, Any]:

@@ -46,9 +46,11 @@ def account(
     if as_json:
         print_json(as_plain(view))
         return
+    several = {"must sign": f"{view.threshold} of {view.num_keys} keys"} if view.num_keys else {}
     print_fields(
         {
             "address": view.address,
+            **several,
             "balance": coins(view.balance),
             "bond": coins(view.bond),
             "unbonding": coins(view.unbonding),

@@ -84,7 +84,8 @@ def print_transaction(view: Any) -> None:
         fields["block"] = f"{view.height}, transaction {view.index}"
     fields.update(
         {
-            "sender": view.sender,
+            "sender": view.sender
+            + (f", {view.threshold} of {view.num_keys} keys" if view.num_keys else ""),
             "nonce": view.nonce,
             "fee": coins(view.fee),
             "expires at": view.expiry_height,
@@ -92,4 +93,6 @@ def print_transaction(view: Any) -> None:
             "details": json.dumps(with_units(json.loads(view.details_json or "{}"))),
         }
     )
+    if view.signers:
+        fields["signed by"] = ", ".join(view.signers)
     print_fields(fields)

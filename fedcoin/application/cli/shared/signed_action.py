@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedcoin.application.cli.shared.connect import open_wallet, run_async
+from fedcoin.application.cli.shared.connect import (
+    node_client,
+    open_wallet,
+    run_async,
+    trusted_chain,
+)
 from fedcoin.application.cli.shared.ledger_output import print_transaction
 from fedcoin.application.cli.shared.options import (
     AMOUNT,
@@ -20,7 +26,9 @@ from fedcoin.application.cli.shared.options import (
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json
 from fedcoin.application.cli.shared.passphrases import passphrase_option
+from fedcoin.application.cli.shared.policy_options import check_policy_options, policy_options
 from fedcoin.application.cli.shared.waiting import explained_wait
+from fedcoin.data.atomic_files import refuse_existing, replace_file
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -63,6 +71,7 @@ def signing_options(command: Command) -> Command:
             show_default=True,
             help="How long to wait, in seconds.",
         ),
+        policy_options,
         json_option,
     )
     for option in reversed(options):
@@ -73,6 +82,8 @@ def signing_options(command: Command) -> Command:
 def execute(action: Message, given: dict[str, Any]) -> None:
     """Sign and submit an action, wait until it is final, and show its transaction.
 
+    With `--prepare` it is written to a file instead, for the keys of an account to sign.
+
     Args:
         action: The action, such as a `Transfer`.
         given: The values of `signing_options` by parameter.
@@ -81,6 +92,9 @@ def execute(action: Message, given: dict[str, Any]) -> None:
         RefusalError: The key cannot be opened, or the home belongs to another network.
         RpcError: The node refused the transaction or cannot be reached.
     """
+    if check_policy_options(given):
+        _prepare(action, given)
+        return
 
     async def work() -> Any:
         names = ("home", "node", "key_name", "passphrase", "genesis_hash")
@@ -99,3 +113,28 @@ def execute(action: Message, given: dict[str, Any]) -> None:
         print_json(as_plain(view))
     else:
         print_transaction(view)
+
+
+def _prepare(action: Message, given: dict[str, Any]) -> None:
+    """Write the next transaction of an account of several keys to a file."""
+    from fedcoin.application.wallet.shared_account import prepare_transaction
+
+    policy, path = given["policy"], given["prepare"]
+    refuse_existing(path)
+
+    async def work() -> Any:
+        async with node_client(given["home"], given["node"]) as client:
+            chain = await trusted_chain(given["home"], client, given["genesis_hash"])
+            fee, nonce = given["fee"], given["nonce"]
+            return await prepare_transaction(client, policy, chain, action, fee=fee, nonce=nonce)
+
+    prepared = run_async(work())
+    replace_file(path, prepared.render().encode())
+    if given["as_json"]:
+        print_json(json.loads(prepared.render()))
+        return
+    expiry = prepared.body.expiry_height
+    click.echo(
+        f"{path} holds transaction {prepared.hash.hex()}, which {policy} keys must sign by height"
+        f" {expiry}: `fedcoin-node transaction sign {path}` with each"
+    )

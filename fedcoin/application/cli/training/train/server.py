@@ -53,6 +53,7 @@ SETTINGS = {
     "readers": "coordinator.readers",
     "rounds": "coordinator.rounds",
     "budget": "coordinator.budget",
+    "requester": "coordinator.requester",
     "dataset": "coordinator.dataset",
     "scale": "coordinator.input_scale",
     "model": "coordinator.model",
@@ -82,6 +83,11 @@ SETTINGS = {
 @private_options
 @click.option("--rounds", type=int, help="The number of rounds [3].")
 @click.option("--budget", type=AMOUNT, help="The budget of all rounds together [100fdc].")
+@click.option(
+    "--requester",
+    metavar="FILE",
+    help="The file of an account of several keys that pays the budget, in place of --key.",
+)
 @click.option("--dataset", help="The evaluation set: digits, mnist or a file [digits].")
 @scale_option("the evaluation set's inputs")
 @click.option(
