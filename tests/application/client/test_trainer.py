@@ -140,26 +140,35 @@ async def test_receipts_are_kept_until_the_round_is_paid(tmp_path: Path) -> None
             assert (outcome.name, kept.update.name) == ("Praxis Süd", "Praxis Süd")
 
 
-class SlowTraining(TrainingPool):
-    """Takes four seconds longer for its first update."""
+class LateTraining(TrainingPool):
+    """Returns its first update when a round has ended without it."""
 
-    is_first = True
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.lines = lines
+        self.is_first = True
 
     async def run(self, activity: str, function: Callable[..., T], *arguments: object) -> T:
         result = await super().run(activity, function, *arguments)
         if function is compute_update and self.is_first:
             self.is_first = False
-            await asyncio.sleep(4)
+            await until(lambda: any("1 did not come in time" in line for line in self.lines))
         return result
 
 
 @pytest.mark.usefixtures("inline_workers")
 async def test_a_late_client_is_told_so_and_a_new_one_hears_of_all_rounds(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
-        config = settings(round_seconds=2)
-        async with started(await here.prepared(config)) as coordinator:
+
+        def clock_ms() -> int:
+            # The first round is over as soon as one update is there.
+            is_over = coordinator.campaign.round == 1 and coordinator.campaign.updates
+            return unix_ms() + (60_000 if is_over else 0)
+
+        coordinator = await here.prepared(settings(), clock_ms=clock_ms)
+        async with started(coordinator):
             punctual = here.trainer(coordinator.address, 0, is_free_rider=True)
-            training = SlowTraining()
+            training = LateTraining(here.lines)
             slow = Trainer(
                 coordinator.address,
                 client_key(1),
@@ -186,7 +195,7 @@ async def test_a_round_that_all_clients_missed_begins_again_with_them(tmp_path: 
     async with site(tmp_path) as here:
         config = settings(clients=1, rounds=1, round_seconds=2)
         async with started(await here.prepared(config)) as coordinator:
-            training = SlowTraining()
+            training = LateTraining(here.lines)
             slow = Trainer(
                 coordinator.address,
                 client_key(1),

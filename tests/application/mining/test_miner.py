@@ -317,6 +317,8 @@ async def test_a_miner_that_lost_its_work_says_so(
     await until(lambda: len(here.submitted) == 3)
     runs[0].cancel()
     await asyncio.wait(runs[:1])
+    # With the commitment on the chain: before, a miner without its work would begin again.
+    await here.chain.produce()
     here.folder_of(first).remove(opening.hash)
     # On the chain before the miner starts again: it would take its samples anew for a pending one.
     await here.chain.produce()
