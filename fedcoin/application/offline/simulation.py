@@ -129,7 +129,6 @@ async def simulate(
             label_noise=label_noise if role == MISLABELLED else 0.0,
             is_free_rider=role == FREE_RIDER,
             partition=partition,
-            allow_numpy=True,
             scale=scale,
             kind=find_target_kind(utility),
         )

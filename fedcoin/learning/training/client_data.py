@@ -22,7 +22,7 @@ from fedcoin.learning.training.input_range import DataSummary
 from fedcoin.learning.training.partition_spec import LINEAR, Partition
 from fedcoin.learning.training.partitions import take_share
 from fedcoin.learning.training.private_sgd import PrivacySettings
-from fedcoin.learning.training.sgd import check_private, train
+from fedcoin.learning.training.sgd import check_private, needs_keras, train
 from fedcoin.learning.training.training_plan import TrainingPlan
 
 
@@ -44,8 +44,6 @@ class ClientData:
     """Return the base weights instead of training."""
     partition: Partition = LINEAR
     """How the training set is divided among the clients, and the noise of each."""
-    allow_numpy: bool = False
-    """Train models of dense layers without TensorFlow, as `sgd.train` does if it may."""
     scale: float = 0.0
     """What to divide the inputs by; 0: the file's array `scale` or, without one, nothing."""
     privacy: PrivacySettings | None = None
@@ -92,7 +90,7 @@ _last: dict[tuple[str, float], Dataset] = {}
 
 
 def prepare_training(data: ClientData) -> DataSummary:
-    """Load a client's data set, and import TensorFlow before its first use if all models need it.
+    """Load a client's data set.
 
     Args:
         data: The description of the client's data.
@@ -106,13 +104,14 @@ def prepare_training(data: ClientData) -> DataSummary:
             divided so.
     """
     dataset = load_client_dataset(data)
-    if not (data.is_free_rider or data.allow_numpy or data.privacy):
-        keras_runtime.load_keras()
     return DataSummary(len(dataset.y_train), dataset.inputs)
 
 
 def check_model(data: ClientData, spec_raw: bytes) -> None:
     """Check that a client's data fit a model; for a worker process.
+
+    Imports TensorFlow, which takes seconds, if the model is trained by Keras: the first round is
+    still to be announced.
 
     Args:
         data: The description of the client's data.
@@ -125,11 +124,14 @@ def check_model(data: ClientData, spec_raw: bytes) -> None:
             with the privacy that is asked for; a code of `parse_spec`, such as BAD_MODEL,
             when the model is not accepted.
     """
+    dataset = load_client_dataset(data)
     if not data.is_free_rider:
-        check_fit(data.dataset, load_client_dataset(data), spec_raw)
+        check_fit(data.dataset, dataset, spec_raw)
+    spec = parse_spec(spec_raw)
     if data.privacy is not None:
-        dataset = load_client_dataset(data)
-        check_private(parse_spec(spec_raw), dataset.kind, dataset.y_train)
+        check_private(spec, dataset.kind, dataset.y_train)
+    elif not data.is_free_rider and needs_keras(spec, dataset.kind, dataset.y_train):
+        keras_runtime.load_keras()
 
 
 def compute_update(
@@ -167,6 +169,6 @@ def compute_update(
     shared = load_frozen(parse_spec(spec_raw), frozen)
     weights = train(
         spec_raw, base, x, y, plan, seed,
-        kind=dataset.kind, allow_numpy=data.allow_numpy, frozen=shared, privacy=data.privacy,
+        kind=dataset.kind, frozen=shared, privacy=data.privacy,
     )  # fmt: skip
     return encode_tensors(weights), len(dataset.y_train)

@@ -15,6 +15,7 @@ from fedcoin.learning.model.aggregation import NO_WEIGHTS, Weights
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_training_set
 from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
 from fedcoin.learning.model.keras_format.output_kind import OutputKind, find_output_kind
+from fedcoin.learning.model.layers import Layer
 from fedcoin.learning.model.spec import is_onnx, parse_spec, weight_shapes
 from fedcoin.learning.training.dense_sgd import fit_dense, read_dense_layers
 from fedcoin.learning.training.loss_gradients import choose_loss
@@ -32,7 +33,7 @@ def train(
     seed: int,
     *,
     kind: TargetKind = TargetKind.CLASSES,
-    allow_numpy: bool = False,
+    allow_numpy: bool = True,
     frozen: Weights = NO_WEIGHTS,
     privacy: PrivacySettings | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
@@ -47,8 +48,8 @@ def train(
         seed: The client's own seed. With the plan's it determines the order of the examples and
             what dropout drops, so that the same call gives the same weights on the same machine.
         kind: What the targets are, which decides the loss (`TargetKind`).
-        allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow; all others,
-            and without it all, by Keras. ONNX graphs are always trained by `dense_sgd`.
+        allow_numpy: Train a model of dense layers by `dense_sgd`, without TensorFlow, and others by
+            Keras; False trains all but ONNX graphs by Keras.
         frozen: float32 weights by name that stay as they are.
         privacy: Train by DP-SGD (`private_sgd`), whose numbers differ in each call; None for plain
             SGD.
@@ -68,9 +69,8 @@ def train(
     check_training_set(spec, x, y, kind)
     if kind is TargetKind.TOKENS and y.ndim == 1:
         x, y = x[y.astype(np.int64) >= 0], y[y.astype(np.int64) >= 0]
-    is_plain = y.ndim == 1 or kind is TargetKind.NUMBERS
-    may_be_dense = is_plain and (allow_numpy or privacy is not None or is_onnx(spec))
-    layers = read_dense_layers(spec, kind) if may_be_dense else None
+    may_be_dense = allow_numpy or privacy is not None or is_onnx(spec)
+    layers = _read_trained_layers(spec, kind, y) if may_be_dense else None
     if privacy is not None:
         check_private(spec, kind, y)
         assert layers is not None
@@ -96,6 +96,31 @@ def train(
             field="learning_rate",
         ) from refusal
     return weights
+
+
+def needs_keras(spec: artifact_pb2.ModelSpec, kind: TargetKind, y: Targets) -> bool:
+    """Tell whether `train` imports TensorFlow for a model.
+
+    Args:
+        spec: The model, checked by `parse_spec`.
+        kind: What the targets are.
+        y: The targets (m, ...).
+
+    Returns:
+        False for sequences of dense layers and for ONNX graphs.
+
+    Raises:
+        RefusalError: A code of `read_dense_layers` when the architecture is not valid.
+    """
+    return not is_onnx(spec) and _read_trained_layers(spec, kind, y) is None
+
+
+def _read_trained_layers(
+    spec: artifact_pb2.ModelSpec, kind: TargetKind, y: Targets
+) -> tuple[Layer, ...] | None:
+    # The layers that `dense_sgd` can train; None where it cannot, as with targets by position.
+    is_plain = y.ndim == 1 or kind is TargetKind.NUMBERS
+    return read_dense_layers(spec, kind) if is_plain else None
 
 
 _ADVICE = {

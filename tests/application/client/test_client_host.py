@@ -29,8 +29,7 @@ async def test_each_client_is_paid_by_itself(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         config = settings(clients=3, rounds=2)
         held = [
-            ClientData(num_clients=3, index=n, is_free_rider=n == 1, allow_numpy=True, scale=16)
-            for n in range(3)
+            ClientData(num_clients=3, index=n, is_free_rider=n == 1, scale=16) for n in range(3)
         ]
         clients = [identity(here, number, data) for number, data in enumerate(held)]
         async with started(await here.prepared(config)) as coordinator:

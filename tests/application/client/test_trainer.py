@@ -314,7 +314,7 @@ async def test_data_that_does_not_suit_the_model(tmp_path: Path) -> None:
             trainer = Trainer(
                 coordinator.address,
                 client_key(0),
-                ClientData(str(path), allow_numpy=True),
+                ClientData(str(path)),
                 here.chain.genesis_hash,
             )
             try:
@@ -352,7 +352,7 @@ async def test_ones_own_file_and_a_killed_training(
             trainer = Trainer(
                 coordinator.address,
                 client_key(0),
-                ClientData(str(path), allow_numpy=True),
+                ClientData(str(path)),
                 here.chain.genesis_hash,
                 report=lines.append,
             )

@@ -64,7 +64,7 @@ async def test_a_campaign_from_start_to_end(tmp_path: Path) -> None:
         round_seconds=LOADED_SECONDS,
     )
     async with site(tmp_path) as here, started(here.coordinator(config)) as coordinator:
-        honest = here.trainer(coordinator.address, 0, allow_numpy=True)
+        honest = here.trainer(coordinator.address, 0)
         rider = here.trainer(coordinator.address, 1, is_free_rider=True)
         async with running(honest, rider) as tasks:
             history = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)

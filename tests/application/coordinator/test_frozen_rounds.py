@@ -29,7 +29,7 @@ async def test_clients_train_and_are_paid_for_the_named_weights(
         round_seconds=LOADED_SECONDS,
     )
     async with site(tmp_path) as here, started(here.coordinator(config)) as coordinator:
-        trainer = here.trainer(coordinator.address, 0, allow_numpy=True)
+        trainer = here.trainer(coordinator.address, 0)
         task = asyncio.create_task(trainer.run())
         try:
             history = await asyncio.wait_for(coordinator.run(), LOADED_SECONDS)

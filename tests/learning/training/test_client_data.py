@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.model import keras_runtime
 from fedcoin.learning.training import client_data, datasets
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.partition_spec import parse_partition
 from fedcoin.learning.training.partitions import take_share
 from fedcoin.learning.training.training_plan import TrainingPlan
-from tests.support.small_models import mlp_spec, random_weights
+from tests.support.small_models import layer, mlp_spec, random_weights, sequential, spec_of
 
 SPEC = mlp_spec((8, 8), (16,), 10)
 RAW = SPEC.SerializeToString(deterministic=True)
@@ -60,6 +63,21 @@ def test_an_honest_client_trains() -> None:
     assert list(trained) == list(base)
     assert any((trained[name] != base[name]).any() for name in base)
     assert client_data.compute_update(data, RAW, BASE, TrainingPlan(epochs=1), 1)[0] == raw
+
+
+def test_tensorflow_is_imported_before_the_first_round_if_the_model_needs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads: list[bytes] = []
+    layers = layer("SimpleRNN", units=10, activation="softmax")
+    shapes = [(8, 10), (10, 10), (10,)]
+    recurrent = spec_of(sequential((8, 8), layers), (8, 8), 10, shapes).SerializeToString()
+    data = ClientData(num_clients=20, index=0)
+    for spec in (RAW, recurrent):
+        monkeypatch.setattr(keras_runtime, "load_keras", lambda spec=spec: loads.append(spec))
+        client_data.check_model(data, spec)
+        client_data.check_model(replace(data, is_free_rider=True), spec)
+    assert loads == [recurrent]
 
 
 def test_bad_data_is_refused() -> None:

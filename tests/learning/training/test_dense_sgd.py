@@ -44,8 +44,8 @@ def test_a_step_is_that_of_keras(end: str) -> None:
     y = rng.integers(0, 3, 40)
     raw, base = spec.SerializeToString(), random_weights(spec, 0)
     plan = TrainingPlan(epochs=3, batch_size=64, learning_rate=0.5)
-    by_numpy = train(raw, base, x, y, plan, 0, allow_numpy=True)
-    by_keras = train(raw, base, x, y, plan, 0)
+    by_numpy = train(raw, base, x, y, plan, 0)
+    by_keras = train(raw, base, x, y, plan, 0, allow_numpy=False)
     assert list(by_numpy) == list(by_keras)
     for name, array in by_keras.items():
         assert np.abs(array - base[name]).max() > 1e-3
@@ -66,8 +66,8 @@ def test_a_step_of_a_regression_is_that_of_keras(outputs: int) -> None:
     plan = TrainingPlan(epochs=3, batch_size=64, learning_rate=0.1)
     numbers = TargetKind.NUMBERS
     assert read_dense_layers(spec, numbers) is not None
-    by_numpy = train(raw, base, x, targets, plan, 0, kind=numbers, allow_numpy=True)
-    by_keras = train(raw, base, x, targets, plan, 0, kind=numbers)
+    by_numpy = train(raw, base, x, targets, plan, 0, kind=numbers)
+    by_keras = train(raw, base, x, targets, plan, 0, kind=numbers, allow_numpy=False)
     for name, array in by_keras.items():
         assert np.abs(array - base[name]).max() > 1e-3
         np.testing.assert_allclose(by_numpy[name], array, rtol=1e-4, atol=1e-5)
@@ -84,8 +84,8 @@ def test_tokens_without_a_label_are_left_out() -> None:
     y = np.where(np.arange(8) % 2, np.arange(8) % spec.num_classes, -1)
     raw, base = spec.SerializeToString(), random_weights(spec, 0)
     plan, tokens = TrainingPlan(3, 64, 0.1), TargetKind.TOKENS
-    trained = train(raw, base, x, y, plan, 0, kind=tokens, allow_numpy=True)
-    expected = train(raw, base, x[y >= 0], y[y >= 0], plan, 0, allow_numpy=True)
+    trained = train(raw, base, x, y, plan, 0, kind=tokens)
+    expected = train(raw, base, x[y >= 0], y[y >= 0], plan, 0)
     for name, array in expected.items():
         np.testing.assert_allclose(trained[name], array, rtol=1e-5, atol=1e-6)
 
@@ -95,11 +95,11 @@ def test_it_learns_and_repeats() -> None:
     raw, weights, _ = keras_import.create_initial_model("mlp", (8, 8), 10, seed=0)
     base, plan = decode_tensors(weights), TrainingPlan(epochs=3)
     data = digits.x_train, digits.y_train
-    trained = train(raw, base, *data, plan, 7, allow_numpy=True)
+    trained = train(raw, base, *data, plan, 7)
     spec = parse_spec(raw)
     assert plain_count(spec, trained, digits.x_test, digits.y_test) > 270
-    again = train(raw, base, *data, plan, 7, allow_numpy=True)
-    other = train(raw, base, *data, plan, 8, allow_numpy=True)
+    again = train(raw, base, *data, plan, 7)
+    other = train(raw, base, *data, plan, 8)
     for name, array in trained.items():
         assert array.dtype == np.float32
         np.testing.assert_array_equal(array, again[name])
@@ -112,7 +112,7 @@ def test_divergence_is_refused() -> None:
     y = np.arange(8) % spec.num_classes
     raw, base = spec.SerializeToString(), random_weights(spec, 0)
     with pytest.raises(RefusalError) as caught:
-        train(raw, base, x, y, TrainingPlan(50, 2, 1000.0), 0, allow_numpy=True)
+        train(raw, base, x, y, TrainingPlan(50, 2, 1000.0), 0)
     assert caught.value.code is LearningCode.NOT_FINITE
 
 

@@ -44,9 +44,7 @@ def train_partly(patterns: list[str], *, allow_numpy: bool) -> dict[str, np.ndar
 @pytest.mark.parametrize("patterns", [["w2", "w3"], ["w1"], ["w0", "w3"]])
 def test_numpy_trains_the_named_weights(patterns: list[str]) -> None:
     trained = train_partly(patterns, allow_numpy=True)
-    whole = train(
-        SPEC.SerializeToString(), random_weights(SPEC, 0), X, Y, PLAN, 0, allow_numpy=True
-    )
+    whole = train(SPEC.SerializeToString(), random_weights(SPEC, 0), X, Y, PLAN, 0)
     # The first step is the same, the later ones are not, since others changed meanwhile.
     assert any(np.abs(trained[name] - whole[name]).max() > 1e-4 for name in trained)
 

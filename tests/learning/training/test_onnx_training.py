@@ -18,7 +18,7 @@ def test_kernels_with_the_units_first_are_trained_as_those_with_them_last() -> N
     keras = small_models.mlp_spec((2, 4, 1), (6,), 3)
     weights = small_models.random_weights(keras, 1)
     x, y = small_models.evaluation(keras, 30)
-    expected = train(keras.SerializeToString(), weights, x, y, PLAN, 5, allow_numpy=True)
+    expected = train(keras.SerializeToString(), weights, x, y, PLAN, 5)
     spec = onnx_graphs.mlp_spec()
     names = [weight.name for weight in spec.weights]
     transposed = {

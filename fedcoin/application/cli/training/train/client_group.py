@@ -102,7 +102,7 @@ def _identity(client: HostedClient, trusted: bytes, passphrase: str | None) -> C
 
     home = Home(client.home)
     key = home.key(NODE_KEY, find_passphrase(home, [NODE_KEY], passphrase))
-    data = ClientData(str(client.data), is_free_rider=client.is_free_rider, allow_numpy=True)
+    data = ClientData(str(client.data), is_free_rider=client.is_free_rider)
     receipts = ReceiptFolder(client.home, trusted)
     return ClientIdentity(client.home.name, key, data, receipts, client.name)
 
