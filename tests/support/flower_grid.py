@@ -33,6 +33,7 @@ class LocalGrid(Grid):
             for index, node in enumerate(self.apps)
         }
         self.sent: list[Message] = []
+        self.timeouts: set[float | None] = set()
         self._random = random.Random(seed)
 
     def set_run(self, run: Any) -> None:
@@ -60,6 +61,7 @@ class LocalGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
+        self.timeouts.add(timeout)
         replies = []
         for number, message in enumerate(messages):
             node = message.metadata.dst_node_id

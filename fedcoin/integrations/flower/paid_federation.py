@@ -47,7 +47,6 @@ from fedcoin.v1.artifact_pb2 import ModelSpec
 
 _NANO: Final = 1e-9
 _TIMEOUT_S: Final = 3600.0
-_RECEIPTS_S: Final = 60.0
 
 
 class PaidFederation(WrappedStrategy):
@@ -110,6 +109,7 @@ class PaidFederation(WrappedStrategy):
             credentials,
         )
         self._examples_key = examples_key
+        self._timeout_s = _TIMEOUT_S
         self._loop: EventLoopThread | None = None
         self._spec = ModelSpec()
         self._layout = TensorLayout((), ())
@@ -140,7 +140,8 @@ class PaidFederation(WrappedStrategy):
             grid: Reaches the nodes.
             initial_arrays: The model that a new campaign starts from.
             num_rounds: How many rounds to run; None for all that the campaign has left.
-            timeout: How long to wait for replies, in seconds.
+            timeout: How long to wait for clients to train, and to keep their receipts, in seconds
+                each.
             train_config: Settings that Flower sends to clients for training; None for none.
             evaluate_config: Settings that Flower sends to clients for evaluation; None for none.
             evaluate_fn: Takes a round and the model's arrays, and returns metrics; None evaluates
@@ -159,6 +160,7 @@ class PaidFederation(WrappedStrategy):
             RpcError: The chain refuses a transaction, or the node a call.
             WorkerError: A worker process died twice on the same work.
         """
+        self._timeout_s = timeout
         with EventLoopThread() as loop:
             self._loop = loop
             try:
@@ -272,7 +274,7 @@ class PaidFederation(WrappedStrategy):
             content = receipt_content(receipt)
             messages.append(Message(content, dst_node_id=node, message_type=kind))
         assert self._grid is not None
-        answers = list(self._grid.send_and_receive(messages, timeout=_RECEIPTS_S))
+        answers = list(self._grid.send_and_receive(messages, timeout=self._timeout_s))
         failed = [answer for answer in answers if answer.has_error()]
         for answer in failed:
             logger.warning(

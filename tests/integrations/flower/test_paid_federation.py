@@ -276,7 +276,8 @@ async def test_clients_have_updates_valued_by_receipts_when_the_server_dies(
 
     server = paid.federation(rounds=3, receipt_seconds=6)
     with pytest.raises(OSError, match="killed"):
-        await asyncio.to_thread(server.start, grid, initial(), evaluate_fn=evaluate)
+        await asyncio.to_thread(server.start, grid, initial(), timeout=90, evaluate_fn=evaluate)
+    assert grid.timeouts == {90}  # A busy client has as long for its receipt as for training.
     assert len(server.records) == 1
     (campaign,) = await here.client.list_campaigns()
     campaign_id = bytes.fromhex(campaign.campaign_id)
