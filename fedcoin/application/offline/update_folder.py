@@ -38,8 +38,10 @@ from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.measures.terms import NAMES, TARGET_UTILITIES, TERMS, format_utility
 from fedcoin.learning.model.aggregation import average_files
 from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_shards
+from fedcoin.learning.workers.jobs import explain_base
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.v1 import task_pb2
 
 OpenKey = Callable[[TableRow], KeyPair]
 """Opens the key of a row of the table."""
@@ -166,6 +168,10 @@ async def prepare_publication(
         size = evaluation.num_examples
         worth = await workers.measure_model(model, base, shard, utility, frozen)
         report(f"{files.base}: {TERMS[utility].title} {format_utility(utility, worth, size)}")
+        if utility == task_pb2.UTILITY_ACCURACY:
+            explained = await workers.run("while counting labels", explain_base, shard, worth)
+            if explained:
+                report(f"{files.data}: {explained}")
         weights = [folder / f"update-{number}" for number in range(len(paths))]
         counts = [
             await _write_weights(workers, path, written.spec, target, report)

@@ -53,6 +53,16 @@ async def test_files_of_two_formats(files: UpdateFiles) -> None:
     assert [line for line in lines if "base.npz: accuracy" in line]
 
 
+async def test_a_frequent_label_that_beats_the_base_model_is_said(files: UpdateFiles) -> None:
+    with np.load(files.data) as data:
+        x, y = data["x"], data["y"]
+    for frequent, is_said in ((y, False), (np.where(np.arange(len(y)) % 10 < 9, 2, y), True)):
+        lines: list[str] = []
+        np.savez(files.data, x=x, y=frequent)
+        await prepare(files, lines)
+        assert any("data.npz: always answering 2" in line for line in lines) is is_said
+
+
 async def test_keys_of_the_home_by_name_and_address(files: UpdateFiles) -> None:
     home = Home(files.updates.parent / "home")
     home.add_key("anna", KEYS["anna"])
