@@ -32,7 +32,7 @@ from tests.support.e2e.learners import CoordinatorProcess, Learner, learning, pr
 from tests.support.e2e.liars import SAMPLES, Liar
 from tests.support.e2e.materials import Round, id_of
 from tests.support.e2e.network import BOND, BRISK, FDC, Network, Node
-from tests.support.keys import key_of
+from tests.support.keys import BOB, key_of
 from tests.support.peer_nodes import introduction
 from tests.support.programs import Stage, attempted, fedcoin
 
@@ -260,11 +260,33 @@ async def _find_a_lie(network: Network) -> None:
         view = await reached(node, task_id, "SETTLED")
         check_paid(view)
         assert not any(one.revealed for one in view.miners if one.address == liar.address)
+        await steal(campaign, second)
     assert not held(first)
     assert not held(second)
     assert held(second, campaign.campaign_id.hex())
     with ChainStore.open(first.home.chain_path, first.home.genesis()) as store:
         assert records.TASKS.get(store, task_id) is not None
+
+
+async def steal(victim: Campaign, node: Node) -> None:
+    """Open tasks of one's own, open and private, whose artifacts are another's private ones.
+
+    The node's miner holds them and may fetch them; the thief has none to give it.
+    """
+    thief = Campaign(victim.node, victim.chain, victim.work, requester=BOB, server=BOB)
+    listed = [ListedClient(key.address, 10_000) for key in thief.keys]
+    private = {
+        "clients": build_client_list(listed),
+        "readers": ReaderList(addresses=[OUTSIDER.address]),
+    }
+    proofs = [build_admission(listed, key.address) for key in thief.keys]
+    for terms, admissions in (({}, []), (private, proofs)):
+        await thief.open(**terms)
+        with pytest.raises(RpcError) as refused:
+            await thief.submit_task(admissions=admissions)
+        assert refused.value.code == "UNKNOWN_ARTIFACT"
+        assert not held(node, thief.campaign_id.hex())
+    assert not held(node)
 
 
 def windows(terms: task_pb2.OpenTask) -> dict[str, int]:

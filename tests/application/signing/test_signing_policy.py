@@ -12,6 +12,7 @@ from fedcoin.application.signing.signing_policy import SIGNED_ACTIONS, SigningPo
 from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
+from fedcoin.v1.artifact_pb2 import ReaderStatement
 from fedcoin.v1.transaction_pb2 import TransactionBody
 from fedcoin.v1.vote_pb2 import Proposal, Vote, VoteKind
 
@@ -132,3 +133,17 @@ def test_what_a_key_signed_must_be_known(tmp_path: Path) -> None:
     with pytest.raises(RefusalError, match="damaged") as caught:
         open_policy(tmp_path)
     assert code_of(caught) is ApplicationCode.BAD_STATE
+
+
+def test_requests_of_readers_are_signed_as_such_alone(tmp_path: Path) -> None:
+    policy = open_policy(tmp_path, 1)
+    statement = ReaderStatement(server=b"s" * 32, campaign_id=b"c" * 32, expires_ms=1)
+    body = canonical.encode(statement)
+    reader = SigningContext.READER
+    assert policy.check(reader.value, GENESIS, body) is reader
+    with pytest.raises(RefusalError) as caught:
+        policy.check(reader.value, GENESIS, b"\xff")
+    assert code_of(caught) is DataCode.MALFORMED
+    with pytest.raises(RefusalError) as caught:
+        policy.check(reader.value, b"h" * 32, body)
+    assert code_of(caught) is ApplicationCode.SIGNER_REFUSED
