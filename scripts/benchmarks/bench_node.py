@@ -35,7 +35,13 @@ from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from scripts.benchmarks.node_load.cometbft import measure_cometbft
 from scripts.benchmarks.node_load.load_report import compute_ratios, format_table
-from scripts.benchmarks.node_load.measurement import ROOT, Plan, measure_checkout, median_of
+from scripts.benchmarks.node_load.measurement import (
+    ROOT,
+    Plan,
+    measure_checkout,
+    measure_latencies,
+    median_of,
+)
 
 LIMITS = {
     "demo, seconds": 90.0,
@@ -119,11 +125,12 @@ async def _ready(api: str) -> None:
 def _measure_load(arguments: argparse.Namespace) -> None:
     """Measure this checkout under load, and beside it what was asked for."""
     plan = Plan(arguments.validators, arguments.seconds)
+    measure = measure_latencies if arguments.latency else measure_checkout
     checkouts = [path for path in (arguments.against, ROOT) if path is not None]
     runs: dict[Path, list[dict[str, float]]] = {path: [] for path in checkouts}
     for turn in range(arguments.turns):
         for path in checkouts if turn % 2 == 0 else reversed(checkouts):
-            runs[path].append(measure_checkout(path, plan))
+            runs[path].append(measure(path, plan))
     this = median_of(runs[ROOT])
     other = median_of(runs[arguments.against]) if arguments.against else {}
     found: dict[str, Any] = dict(this)
@@ -156,6 +163,9 @@ def _parse_arguments() -> argparse.Namespace:
     load.add_argument("--seconds", type=float, default=60.0, help="how long the load lasts")
     load.add_argument(
         "--against", type=lambda path: Path(path).resolve(), help="another checkout to compare with"
+    )
+    load.add_argument(
+        "--latency", action="store_true", help="measure at 100 transfers a second alone"
     )
     load.add_argument("--turns", type=int, default=1, help="runs of each checkout; medians count")
     load.add_argument("--cometbft", action="store_true", help="run CometBFT beside it, with Go")

@@ -113,6 +113,32 @@ def measure_checkout(checkout: Path, plan: Plan) -> dict[str, float]:
     }
 
 
+def measure_latencies(checkout: Path, plan: Plan) -> dict[str, float]:
+    """Run a network of one checkout, and measure how long single transfers take alone.
+
+    Args:
+        checkout: The checkout's root folder.
+        plan: What to measure.
+
+    Returns:
+        Numbers by name; a name says its unit.
+    """
+    seconds = min(_MAX_PACED_S, plan.seconds)
+    batch = (_PACED_SENDERS, round(seconds * PACED_RATE / _PACED_SENDERS) + 1)
+    with run_network(checkout, plan.validators, {"paced": batch}) as network:
+        wait_until_idle(network)
+        before = network.cpu_seconds()
+        paced = load_network(network, "paced", _PACED_SENDERS, seconds, rate=PACED_RATE)
+        cpu = network.cpu_seconds() - before
+    return {
+        "finality_p50_seconds_at_100": quantile(paced["finality"], 0.50),
+        "finality_p99_seconds_at_100": quantile(paced["finality"], 0.99),
+        "status_p99_seconds_at_100": quantile(paced["status"], 0.99),
+        "cpu_ms_per_transaction_at_100": 1000 * cpu / plan.validators / max(1, paced["final"]),
+        "lost_at_100": float(sum(paced["refusals"].values())),
+    }
+
+
 @contextmanager
 def run_network(
     checkout: Path, validators: int, batches: dict[str, tuple[int, int]]
