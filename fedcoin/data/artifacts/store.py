@@ -72,6 +72,16 @@ def list_rooms(root: Path) -> list[bytes]:
     return [bytes.fromhex(name) for name in names if _ROOM_NAME.fullmatch(name)]
 
 
+def _remove_empty(room: Path) -> bool:
+    """Remove a room that holds nothing: each private campaign that is seen makes one."""
+    try:
+        (room / "partial").rmdir()
+        room.rmdir()
+    except OSError:
+        return False
+    return True
+
+
 class ArtifactStore(CompleteArtifacts):
     """A folder of artifacts that grows by uploads; usable from several threads of one process.
 
@@ -105,7 +115,8 @@ class ArtifactStore(CompleteArtifacts):
         self._rooms: dict[bytes, ArtifactStore] = {}
         self._rooms_lock = threading.Lock()
         for campaign_id in list_rooms(root):
-            self.room(campaign_id)
+            if not _remove_empty(room_folder(root, campaign_id)):
+                self.room(campaign_id)
 
     # Rooms --------------------------------------------------------------------------------
 

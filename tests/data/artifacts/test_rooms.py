@@ -48,6 +48,20 @@ def test_rooms_are_there_after_a_restart(tmp_path: Path) -> None:
     assert again.room(ONE).path(id).parent == room_folder(tmp_path, ONE)
 
 
+def test_empty_rooms_go_at_a_restart(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, 1 << 22)
+    id = store.room(ONE).put(CONTENT)
+    begun = build_manifest(bytes(CHUNK_BYTES + 1))
+    store.room(TWO).begin(begun)
+    store.room(TWO).add_chunk(begun.id, 0, bytes(CHUNK_BYTES))
+    assert not store.room(b"3" * 32).ids()
+    again = ArtifactStore(tmp_path, 1 << 22)
+    assert set(again.rooms()) == {ONE, TWO}
+    assert again.room(ONE).has(id)
+    assert again.room(TWO).next_chunk(begun.id) == 1
+    assert list_rooms(tmp_path) == [ONE, TWO]
+
+
 def test_rooms_share_the_limit(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path, 1000)
     store.put(bytes(400))
