@@ -9,7 +9,7 @@ flushed to disk and renamed: a file that is named by an id holds that artifact.
     partial/<id in hex>.data, partial/<id in hex>.manifest
 
 The size of all artifacts together is bounded. When space runs out, incomplete uploads are
-deleted, the least recently used first; complete artifacts never are.
+deleted, the least recently used first, wherever they are; complete artifacts never are.
 
 What a node holds for a private campaign lies in a folder of its own, the campaign's *room*:
 
@@ -136,8 +136,10 @@ class ArtifactStore(CompleteArtifacts):
             if room is None:
                 folder = room_folder(self._root, campaign_id)
                 room = ArtifactStore(folder, self._max_total, self._max_artifact)
-                room._family = self._family
-                self._family.append(room)
+                # One lock for all, so that each may delete uploads of the others to make room.
+                room._lock, room._family = self._lock, self._family
+                with self._lock:
+                    self._family.append(room)
                 self._rooms[campaign_id] = room
             return room
 
@@ -159,13 +161,10 @@ class ArtifactStore(CompleteArtifacts):
         Those of rooms count as well, and in a room those of the whole store.
         """
         with self._lock:
-            own = sum(self._sizes.values()) + self._uploads.num_bytes
-        return own + self._used_elsewhere()
+            return self._complete_bytes() + sum(one._uploads.num_bytes for one in self._family)
 
-    def _used_elsewhere(self) -> int:
-        # Without the locks of the others, which may be waiting for this one's.
-        others = (store for store in tuple(self._family) if store is not self)
-        return sum(sum(tuple(store._sizes.values())) + store._uploads.num_bytes for store in others)
+    def _complete_bytes(self) -> int:
+        return sum(sum(one._sizes.values()) for one in self._family)
 
     def put(self, data: bytes | Path) -> bytes:
         """Store an artifact.
@@ -293,7 +292,7 @@ class ArtifactStore(CompleteArtifacts):
             if self._uploads.is_receiving(upload):
                 self._uploads.mark_used(upload)
                 if index == upload.next_chunk:
-                    self._make_room(len(data))
+                    self._make_room(len(data), upload)
                 upload.add(index, data)
                 if not upload.is_complete:
                     return upload.next_chunk
@@ -341,16 +340,19 @@ class ArtifactStore(CompleteArtifacts):
     # Room ---------------------------------------------------------------------------------
 
     def _check_room(self, size: int) -> None:
-        used = sum(self._sizes.values()) + self._used_elsewhere()
+        used = self._complete_bytes()
         if used + size > self._max_total:
             raise self._store_full(used, size)
 
-    def _make_room(self, size: int) -> None:
-        # The last one in order is the upload that needs the room.
+    def _make_room(self, size: int, upload: Upload) -> None:
+        # In all rooms: else parts that never become whole in one would keep artifacts out of the
+        # others.
         while self.used_bytes() + size > self._max_total:
-            if len(self._uploads) == 1:
+            sets = [one._uploads for one in self._family if one._uploads.least_recent(upload)]
+            if not sets:
                 raise self._store_full(self.used_bytes(), size)
-            self._uploads.drop_least_recent()
+            oldest = min(sets, key=lambda one: one.oldest_use)
+            oldest.drop_least_recent()
 
     def _store_full(self, used: int, size: int) -> RefusalError:
         return RefusalError(

@@ -41,6 +41,8 @@ class Upload:
         self.next_chunk = next_chunk
         self.ended = threading.Event()
         """Set when `finish` has returned or failed."""
+        self.last_use = 0
+        """The number of its latest use among the uses of all uploads; see `UploadSet`."""
         self._folder = folder
 
     @classmethod

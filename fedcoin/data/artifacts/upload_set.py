@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,9 @@ from fedcoin.v1.artifact_pb2 import ArtifactManifest
 
 MAX_UPLOADS: Final = 64
 """The largest number of uploads that receive chunks."""
+
+_uses = itertools.count(1)
+"""Numbers the uses of all sets of a process, which share the room of one disk."""
 
 
 class UploadSet:
@@ -95,6 +99,24 @@ class UploadSet:
             upload: An upload for which `is_receiving` is true.
         """
         self._receiving[upload.manifest.id] = self._receiving.pop(upload.manifest.id)
+        upload.last_use = next(_uses)
+
+    def least_recent(self, other: Upload) -> Upload | None:
+        """Find the upload that was not used for the longest time.
+
+        Args:
+            other: The upload that was used last, which is left out.
+
+        Returns:
+            An upload that receives chunks; None when there is none beside `other`.
+        """
+        first = next(iter(self._receiving.values()), None)
+        return None if first is other else first
+
+    @property
+    def oldest_use(self) -> int:
+        """When `least_recent` was used, a number that rises in all sets; 0 before a restart."""
+        return next(iter(self._receiving.values())).last_use
 
     def drop(self, id: bytes) -> bool:
         """Delete an upload that receives chunks.

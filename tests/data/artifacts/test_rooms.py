@@ -72,3 +72,34 @@ def test_rooms_share_the_limit(tmp_path: Path) -> None:
             part.put(bytes(200))
         assert refused.value.code is DataCode.STORE_FULL
     store.room(TWO).put(bytes(199))
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(("parts", "whole"), [(b"", ONE), (ONE, b""), (ONE, TWO)])
+def test_parts_that_never_become_whole_keep_nothing_out_of_other_rooms(
+    tmp_path: Path, parts: bytes, whole: bytes
+) -> None:
+    store = ArtifactStore(tmp_path, 3 * CHUNK_BYTES)
+    # The attacker's upload lacks its last chunk for ever.
+    content = bytes(3 * CHUNK_BYTES)
+    manifest = build_manifest(content)
+    store.room(parts).begin(manifest)
+    for index in range(2):
+        store.room(parts).add_chunk(manifest.id, index, content[:CHUNK_BYTES])
+    id = store.room(whole).put(b"w" * 2 * CHUNK_BYTES)
+    assert store.room(whole).has(id)
+    assert store.room(parts).next_chunk(manifest.id) == 0
+    assert store.used_bytes() == 2 * CHUNK_BYTES
+
+
+def test_the_upload_that_was_not_used_for_the_longest_time_makes_room(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, 4 * CHUNK_BYTES)
+    manifests = [build_manifest(bytes([value]) * 2 * CHUNK_BYTES) for value in range(4)]
+    places = [store.room(ONE), store, store.room(TWO)]
+    for place, manifest, value in zip(places, manifests, range(3), strict=False):
+        place.begin(manifest)
+        place.add_chunk(manifest.id, 0, bytes([value]) * CHUNK_BYTES)
+    places[0].begin(manifests[0])
+    store.room(TWO).put(b"\x03" * 2 * CHUNK_BYTES)
+    kept = [place.next_chunk(m.id) for place, m in zip(places, manifests, strict=False)]
+    assert kept == [1, 0, 1]
