@@ -16,6 +16,7 @@ from fedcoin.application.wallet.reader_prover import make_prover
 from fedcoin.contract.state import records
 from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.client_list import ListedClient, build_admission, build_client_list
 from fedcoin.data.storage.chain_store import ChainStore
@@ -55,12 +56,13 @@ class PrivateLearner(Learner):
         while not status.campaign_id:
             await asyncio.sleep(0.2)
             status = await client.get_campaign_status()
+        network, context = self.coordinator.chain.genesis_hash, SigningContext.CLIENT_READER
         for key in (None, key_of("spy")):
             if key is not None:
-                reader = ReaderKey(key, self.coordinator.chain.genesis_hash)
+                reader = ReaderKey(key, network, context=context)
                 client.prove = partial(reader.prove, status.proof_server, status.campaign_id)
             self.refused.append(await code_of(client.download_artifact(status.model)))
-        reader = ReaderKey(self.key, self.coordinator.chain.genesis_hash)
+        reader = ReaderKey(self.key, network, context=context)
         client.prove = partial(reader.prove, status.proof_server, status.campaign_id)
         await client.download_artifact(status.model)
         await super().join(client)

@@ -106,6 +106,7 @@ async def open_next_round(
     campaign_id: bytes,
     listed: Sequence[ListedClient],
     report: Callable[[str], None],
+    name_server: Callable[[], bytes] = bytes,
 ) -> bytes:
     """Open the task of a round that the server left, with all registered updates.
 
@@ -118,6 +119,8 @@ async def open_next_round(
         campaign_id: The campaign's id, 32 bytes.
         listed: The campaign's list of clients; empty without one.
         report: Gets a line about each thing worth knowing.
+        name_server: Gives the node's key, 32 bytes, as `server` of `make_prover`; called where the
+            campaign is private. By default the node is trusted to tell its key.
 
     Returns:
         The task's id, 32 bytes, once it is open.
@@ -128,13 +131,14 @@ async def open_next_round(
         RpcError: The node refuses the task.
     """
     next_round = await node.get_next_round(campaign_id)
+    server = name_server() if next_round.campaign.is_private else b""
     await _wait_until_due(node, next_round, report)
     updates = [decode_update(u, wallet.chain.genesis_hash) for u in next_round.updates]
     _check_possible(next_round, updates)
     prove: Prove | None = None
     if next_round.campaign.is_private:
         network = wallet.chain.genesis_hash
-        prove = await make_prover(node, wallet.key, network, campaign_id)
+        prove = await make_prover(node, wallet.key, network, campaign_id, server=server)
     model, workers = next_round.campaign.model, WorkerPool()
     with tempfile.TemporaryDirectory(prefix="fedcoin-round-") as name:
         try:

@@ -32,6 +32,7 @@ from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.addresses import parse_address
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.data.plurals import format_count
@@ -226,7 +227,8 @@ class Trainer:
             await asyncio.sleep(_OPENING_S)
             status = await client.get_campaign_status()
         if status.proof_server:
-            reader = ReaderKey(self._key, self._genesis_hash, self._clock_ms)
+            context = SigningContext.CLIENT_READER
+            reader = ReaderKey(self._key, self._genesis_hash, self._clock_ms, context)
             client.prove = partial(reader.prove, status.proof_server, status.campaign_id)
         self._utility = status.utility
         await self._model.fetch(client, status.model, self._check_model)

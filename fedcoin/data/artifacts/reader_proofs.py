@@ -2,7 +2,8 @@
 
 The chain knows addresses and no node keys, so whoever asks signs a short statement. It names the
 server that is asked, so that this server cannot show it to another one, and the campaign, and it
-expires after minutes.
+expires after minutes. What is signed for a coordinator is nothing to a node: a client takes the
+coordinator's own word for its key, and may be a reader or a miner as well.
 """
 
 from __future__ import annotations
@@ -45,7 +46,12 @@ class Reader:
 
 
 def sign_reader_proof(
-    key: SigningKey, genesis_hash: bytes, server: bytes, campaign_id: bytes, expires_ms: int
+    key: SigningKey,
+    genesis_hash: bytes,
+    server: bytes,
+    campaign_id: bytes,
+    expires_ms: int,
+    context: SigningContext = SigningContext.READER,
 ) -> ReaderProof:
     """Sign that a key asks a server for a campaign's artifacts. May block, as `SigningKey.sign`.
 
@@ -55,6 +61,7 @@ def sign_reader_proof(
         server: The public key of the server that is asked, 32 bytes.
         campaign_id: The campaign's id, 32 bytes.
         expires_ms: Until when the proof holds, Unix ms.
+        context: What is asked: a node, or a coordinator by `CLIENT_READER`.
 
     Returns:
         The proof, ready to be sent.
@@ -64,12 +71,16 @@ def sign_reader_proof(
     return ReaderProof(
         body=body,
         public_key=key.public_key,
-        signature=key.sign(SigningContext.READER, genesis_hash, body),
+        signature=key.sign(context, genesis_hash, body),
     )
 
 
 def verify_reader_proof(
-    proof: ReaderProof, genesis_hash: bytes, server: bytes, now_ms: int
+    proof: ReaderProof,
+    genesis_hash: bytes,
+    server: bytes,
+    now_ms: int,
+    context: SigningContext = SigningContext.READER,
 ) -> Reader:
     """Verify a proof.
 
@@ -78,6 +89,7 @@ def verify_reader_proof(
         genesis_hash: The genesis hash of the network that it must be signed for, 32 bytes.
         server: The public key that it must name, 32 bytes.
         now_ms: The server's time, Unix ms.
+        context: The purpose that it must be signed for, as in `sign_reader_proof`.
 
     Returns:
         Who asks, and for which campaign.
@@ -102,9 +114,7 @@ def verify_reader_proof(
             limit=server.hex(),
         )
     check_range(statement.expires_ms, now_ms + 1, now_ms + MAX_VALIDITY_MS, "proof.body.expires_ms")
-    if not verify_signature(
-        proof.public_key, SigningContext.READER, genesis_hash, proof.body, proof.signature
-    ):
+    if not verify_signature(proof.public_key, context, genesis_hash, proof.body, proof.signature):
         raise RefusalError(
             DataCode.BAD_SIGNATURE,
             "proof.signature is not a signature of proof.body by proof.public_key for this network",
@@ -122,10 +132,18 @@ class ReaderKey:
         key: The reader's key.
         genesis_hash: The genesis hash of the network, 32 bytes.
         clock_ms: The wall clock.
+        context: What is asked, as in `sign_reader_proof`.
     """
 
-    def __init__(self, key: SigningKey, genesis_hash: bytes, clock_ms: Clock = unix_ms) -> None:
+    def __init__(
+        self,
+        key: SigningKey,
+        genesis_hash: bytes,
+        clock_ms: Clock = unix_ms,
+        context: SigningContext = SigningContext.READER,
+    ) -> None:
         self._key = key
+        self._context = context
         self._genesis_hash = genesis_hash
         self._clock_ms = clock_ms
         self._proofs: LruDict[tuple[bytes, bytes], tuple[int, ReaderProof]] = LruDict(_MAX_KEPT)
@@ -153,6 +171,8 @@ class ReaderKey:
         if kept is not None and kept[0] - now > _VALIDITY_MS // 2:
             return kept[1]
         expires = now + _VALIDITY_MS
-        proof = sign_reader_proof(self._key, self._genesis_hash, server, campaign_id, expires)
+        proof = sign_reader_proof(
+            self._key, self._genesis_hash, server, campaign_id, expires, self._context
+        )
         self._proofs.put((server, campaign_id), (expires, proof))
         return proof

@@ -30,7 +30,9 @@ class SigningContext(str, Enum):
     REGISTER = "fedcoin/register/v2"
     """The registration of a client with a coordinator, by the client."""
     READER = "fedcoin/reader/v2"
-    """The request for artifacts of a private campaign, by a reader."""
+    """The request to a node for artifacts of a private campaign, by a reader."""
+    CLIENT_READER = "fedcoin/client-reader/v2"
+    """The request to a coordinator for what its clients train from, by a client."""
 
 
 def sha256(*parts: bytes) -> bytes:

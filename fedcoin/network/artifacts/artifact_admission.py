@@ -16,6 +16,7 @@ from fedcoin.data.artifacts.reader_proofs import Reader, verify_reader_proof
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock, unix_ms
 from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.ports.chain_port import ChainPort
@@ -125,7 +126,13 @@ class ChainAdmission:
         return reader.campaign_id
 
 
-def check_proof(proof: ReaderProof, genesis_hash: bytes, server: bytes, now_ms: int) -> Reader:
+def check_proof(
+    proof: ReaderProof,
+    genesis_hash: bytes,
+    server: bytes,
+    now_ms: int,
+    context: SigningContext = SigningContext.READER,
+) -> Reader:
     """Verify a caller's proof.
 
     Args:
@@ -133,6 +140,7 @@ def check_proof(proof: ReaderProof, genesis_hash: bytes, server: bytes, now_ms: 
         genesis_hash: The genesis hash of the network, 32 bytes.
         server: The key that it must name, 32 bytes.
         now_ms: The server's time, Unix ms.
+        context: The purpose that it must be signed for.
 
     Returns:
         Who asks, and for which campaign.
@@ -141,7 +149,7 @@ def check_proof(proof: ReaderProof, genesis_hash: bytes, server: bytes, now_ms: 
         RefusalError: BAD_READER_PROOF when it is not valid.
     """
     try:
-        return verify_reader_proof(proof, genesis_hash, server, now_ms)
+        return verify_reader_proof(proof, genesis_hash, server, now_ms, context)
     except RefusalError as refusal:
         raise RefusalError(
             NetworkCode.BAD_READER_PROOF,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.clock import Clock
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.network.artifacts.artifact_admission import (
     artifact_not_found,
     check_proof,
@@ -62,7 +63,8 @@ class ClientAdmission:
         """
         if proof is None:
             raise artifact_not_found(id, has_proof=False)
-        reader = check_proof(proof, self._genesis_hash, self._server, self._clock_ms())
+        context = SigningContext.CLIENT_READER
+        reader = check_proof(proof, self._genesis_hash, self._server, self._clock_ms(), context)
         present = self._present()
         if reader.campaign_id != present.campaign_id or reader.address not in present.clients:
             raise not_a_reader("the key is none of this campaign's clients, or names another one")

@@ -9,7 +9,7 @@ import numpy as np
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.reader_proofs import sign_reader_proof
 from fedcoin.data.artifacts.tensors import encode_tensors
-from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.hashing import SigningContext, sha256
 from fedcoin.data.messages import canonical
 from scripts.tools.vectors.samples import GENESIS_HASH, KEYS
 
@@ -32,13 +32,17 @@ def artifacts() -> list[dict[str, Any]]:
 
 
 def reader_proofs() -> list[dict[str, Any]]:
-    """Ask two servers for artifacts of a private campaign, each by a proof of its own."""
+    """Ask a node and a coordinator for artifacts of a private campaign, each by its own proof."""
     made = []
-    for server in KEYS[1:]:
+    contexts = (SigningContext.READER, SigningContext.CLIENT_READER)
+    for server, context in zip(KEYS[1:], contexts, strict=True):
         campaign, expires = sha256(b"campaign"), 1_800_000_000_000
-        proof = sign_reader_proof(KEYS[0], GENESIS_HASH, server.public_key, campaign, expires)
+        proof = sign_reader_proof(
+            KEYS[0], GENESIS_HASH, server.public_key, campaign, expires, context
+        )
         made.append(
             {
+                "context": context.value,
                 "seed": KEYS[0].seed.hex(),
                 "genesis_hash": GENESIS_HASH.hex(),
                 "server": server.public_key.hex(),

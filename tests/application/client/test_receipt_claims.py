@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from fedcoin.application.client.receipt_claims import find_receipt
+from fedcoin.application.client.receipt_claims import find_receipt, open_next_round
 from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import decode_update, sign_update
+from fedcoin.v1.shapley_task_service_pb2 import GetNextRoundResponse
 from fedcoin.v1.task_pb2 import ClientUpdate
+from fedcoin.v1.views_pb2 import CampaignView
 from tests.support.genesis import GENESIS_HASH
 
 CLIENT = KeyPair.from_seed(bytes(32))
@@ -59,3 +62,21 @@ def test_a_receipt_of_another_round_is_no_claim(
     with pytest.raises(RefusalError) as caught:
         find_receipt(folder, campaign, round, address)
     assert caught.value.code is ApplicationCode.NO_RECEIPT
+
+
+class _PrivateNode:
+    """Says that a campaign is private, and must not be asked for anything else."""
+
+    async def get_next_round(self, campaign_id: bytes) -> GetNextRoundResponse:
+        return GetNextRoundResponse(campaign=CampaignView(is_private=True))
+
+
+@pytest.mark.attack
+async def test_a_client_proves_nothing_to_a_node_whose_key_it_does_not_know() -> None:
+    def refuse() -> bytes:
+        raise RefusalError(ApplicationCode.BAD_ARGUMENT, "name the node's key")
+
+    node, wallet = cast(Any, _PrivateNode()), cast(Any, None)
+    with pytest.raises(RefusalError) as caught:
+        await open_next_round(node, wallet, CAMPAIGN, (), print, refuse)
+    assert caught.value.code is ApplicationCode.BAD_ARGUMENT

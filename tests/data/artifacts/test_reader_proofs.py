@@ -50,6 +50,7 @@ def test_a_proof_says_who_asks_for_what() -> None:
             "proof.body.expires_ms",
         ),
         (proof(genesis_hash=OTHER_GENESIS), DataCode.BAD_SIGNATURE, "proof.signature"),
+        (proof(context=SigningContext.CLIENT_READER), DataCode.BAD_SIGNATURE, "proof.signature"),
         (proof(campaign_id=b"c"), DataCode.MALFORMED, "proof.body.campaign_id"),
         (proof(server=b"s"), DataCode.MALFORMED, "proof.body.server"),
         (ReaderProof(body=b"x" * 129), DataCode.TOO_LARGE, "proof.body"),

@@ -9,6 +9,7 @@ import pytest
 
 from fedcoin.data.artifacts.reader_proofs import sign_reader_proof
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.hashing import SigningContext
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.artifacts.client_admission import ClientAdmission, ClientArtifacts
 from fedcoin.network.errors import NetworkCode
@@ -27,6 +28,7 @@ def proof(**changes: Any) -> ReaderProof:
         "server": BOB.public_key,
         "campaign_id": CAMPAIGN,
         "expires_ms": NOW + 1000,
+        "context": SigningContext.CLIENT_READER,
         **changes,
     }
     return sign_reader_proof(**given)
@@ -61,6 +63,7 @@ def test_a_listed_client_gets_what_it_trains_from(
         (MODEL, proof(server=ALICE.public_key), NetworkCode.BAD_READER_PROOF),
         (MODEL, proof(expires_ms=NOW), NetworkCode.BAD_READER_PROOF),
         (MODEL, proof(genesis_hash=bytes(32)), NetworkCode.BAD_READER_PROOF),
+        (MODEL, proof(context=SigningContext.READER), NetworkCode.BAD_READER_PROOF),
     ],
 )
 def test_nobody_gets_anything_else(

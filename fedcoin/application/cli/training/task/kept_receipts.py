@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
-from fedcoin.application.cli.shared.connect import node_client, open_wallet, run_async
+from fedcoin.application.cli.shared.connect import (
+    node_client,
+    open_wallet,
+    run_async,
+    server_key,
+)
 from fedcoin.application.cli.shared.options import (
     HASH,
     example,
@@ -14,6 +20,7 @@ from fedcoin.application.cli.shared.options import (
     home_option,
     json_option,
     key_option,
+    node_key_option,
     node_option,
 )
 from fedcoin.application.cli.shared.output import as_plain, note, print_json, print_table
@@ -86,8 +93,15 @@ def list_receipts(home: Home, genesis_hash: bytes | None, as_json: bool) -> None
     metavar="TASK",
     help="The task that the server opened for the update's round, when it has.",
 )
+@node_key_option
 @signing_options
-def register(campaign_id: str, clients: str | None, task_id: str | None, **given: Any) -> None:
+def register(
+    campaign_id: str,
+    clients: str | None,
+    task_id: str | None,
+    node_key: str | None,
+    **given: Any,
+) -> None:
     """Register the receipt for the campaign's next round, and upload its weights to the node.
 
     Voters fetch the weights from the node: keep it up, or upload them to others as well.
@@ -113,18 +127,20 @@ def register(campaign_id: str, clients: str | None, task_id: str | None, **given
                 folder, bytes.fromhex(campaign_id), number, key.address
             )
             is_private = (await node.get_campaign(campaign_id)).is_private
-            if not is_private:
-                await _upload(node, folder, kept, None)
-            return kept, is_private
+            if is_private:
+                return kept, True, server_key(node, node_key)
+            await _upload(node, folder, kept, None)
+            return kept, False, b""
 
     async def send_privately() -> None:
         names = ("key_name", "passphrase", "genesis_hash")
         wallet = open_wallet(home, given["node"], *(given[name] for name in names))
         async with wallet as (signer, node):
             network, campaign = signer.chain.genesis_hash, bytes.fromhex(campaign_id)
-            await _upload(node, folder, kept, await make_prover(node, key, network, campaign))
+            prove = await make_prover(node, key, network, campaign, server=server)
+            await _upload(node, folder, kept, prove)
 
-    kept, is_private = run_async(prepare())
+    kept, is_private, server = run_async(prepare())
     listed = read_clients_file(clients or "", field="--clients")
     named = bytes.fromhex(task_id or "")
     execute(receipt_claims.build_registration(kept, listed, named), given)
@@ -140,6 +156,7 @@ def register(campaign_id: str, clients: str | None, task_id: str | None, **given
 @_clients_option
 @home_option
 @node_option
+@node_key_option
 @genesis_option
 @key_option()
 @passphrase_option
@@ -154,6 +171,7 @@ def open_round(
     clients: str | None,
     home: Home,
     node: str | None,
+    node_key: str | None,
     genesis_hash: bytes | None,
     key_name: str,
     passphrase: str | None,
@@ -173,9 +191,9 @@ def open_round(
     async def work() -> Any:
         async with open_wallet(home, node, key_name, passphrase, genesis_hash) as (wallet, client):
             async with explained_wait(client):
-                task_id = await open_next_round(
-                    client, wallet, bytes.fromhex(campaign_id), listed, note
-                )
+                campaign = bytes.fromhex(campaign_id)
+                name_server = partial(server_key, client, node_key)
+                task_id = await open_next_round(client, wallet, campaign, listed, note, name_server)
             view = await client.get_task(task_id)
             if wait:
                 with task_display() as show:
