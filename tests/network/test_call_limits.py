@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from fedcoin.data.crypto.key_policies import MAX_KEYS, make_policy
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.call_limits import (
     BYTES_OF_TRANSACTION,
@@ -16,6 +17,11 @@ from fedcoin.network.call_limits import (
 )
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.host_groups import LOOPBACK, HostGroups
+from fedcoin.v1.transaction_pb2 import TransactionBody
+from tests.support.genesis import CHAIN_ID, GENESIS_HASH
+from tests.support.keys import BOB
+from tests.support.shared_accounts import members_of, sign_shared
+from tests.support.transfers import sign_transfer, transfer_to
 
 
 class Clock:
@@ -156,6 +162,20 @@ def test_transactions_count_alone_and_in_batches_and_by_their_bytes() -> None:
         limiter.count(caller, [bytes(1_000 * BYTES_OF_TRANSACTION)])
     clock.now = 12.0
     limiter.count(caller, [bytes(1_000 * BYTES_OF_TRANSACTION)])
+
+
+def test_each_signature_of_an_account_of_several_keys_counts() -> None:
+    members = members_of(MAX_KEYS)
+    policy = make_policy(MAX_KEYS, [key.public_key for key in members])
+    body = TransactionBody(chain_id=CHAIN_ID, transfer=transfer_to((BOB.address, 1)))
+    raw = sign_shared(policy, body, members, GENESIS_HASH)
+    limiter = SubmissionLimiter(
+        CallLimits(transactions_per_second=1, transactions_burst=100), Clock()
+    )
+    limiter.count("ipv4:10.0.0.1:5", [raw] * 6)
+    with pytest.raises(RefusalError):
+        limiter.count("ipv4:10.0.0.1:5", [raw])
+    limiter.count("ipv4:10.0.0.1:5", [sign_transfer(0).raw] * 4)
 
 
 def test_hosts_without_limits_of_their_own_submit_as_many_as_they_like() -> None:

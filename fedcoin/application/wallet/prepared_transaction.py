@@ -29,6 +29,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.chain_identity import ChainIdentity
+from fedcoin.data.messages.genesis import is_chain_id
 from fedcoin.data.messages.transactions import (
     Transaction,
     action_name,
@@ -207,6 +208,9 @@ def _parse(content: Any) -> PreparedTransaction:
     body = canonical.decode(TransactionBody, body_bytes)
     if not action_name(body):
         raise ValueError("the body holds no action that this program knows")
+    if not is_chain_id(body.chain_id):
+        # It is shown to those who sign, whose terminal it must not control.
+        raise ValueError("the network's name has characters that no name has")
     genesis_hash = bytes.fromhex(content["transaction"]["genesis_hash"])
     prepared = PreparedTransaction(genesis_hash, policy, body_bytes)
     digest = policy_digest(policy, body_bytes, genesis_hash)

@@ -60,6 +60,18 @@ class Genesis:
         return sum(balance for _, balance in self.accounts) + sum(b for _, b in self.validators)
 
 
+def is_chain_id(text: str) -> bool:
+    """Tell whether a network can have a name.
+
+    Args:
+        text: The name.
+
+    Returns:
+        True for 1 to 64 lower-case letters, digits and hyphens.
+    """
+    return _CHAIN_ID.fullmatch(text) is not None
+
+
 def parse_genesis(raw: bytes) -> Genesis:
     """Read and check a genesis file.
 
@@ -75,7 +87,7 @@ def parse_genesis(raw: bytes) -> Genesis:
             value, such as `accounts[3].address`.
     """
     message = _read(raw)
-    if not _CHAIN_ID.fullmatch(message.chain_id):
+    if not is_chain_id(message.chain_id):
         raise _refused(
             "chain_id",
             f"is {message.chain_id[:80]!r}; it must be 1 to 64 lower-case letters, digits "

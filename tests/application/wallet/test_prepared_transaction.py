@@ -138,6 +138,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert code_of(lambda: read_prepared(path)) is ApplicationCode.BAD_TRANSACTION_FILE
 
 
+def test_a_network_s_name_cannot_move_the_cursor(tmp_path: Path) -> None:
+    body = prepared().body
+    for name in ("fedcoin\x1b[2K\rpays 1 sap", "two\nlines", "x" * 65, ""):
+        body.chain_id = name
+        spoofed = PreparedTransaction(GENESIS_HASH, PURSE, encode_body(body))
+        path = written(tmp_path, spoofed)
+        assert code_of(partial(read_prepared, path)) is ApplicationCode.BAD_TRANSACTION_FILE
+
+
 def test_policies_are_files(tmp_path: Path) -> None:
     path = tmp_path / "purse.json"
     path.write_text(render_policy(PURSE))

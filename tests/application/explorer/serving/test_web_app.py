@@ -15,6 +15,10 @@ from fedcoin.application.verification.proof_file import check_file
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.genesis import Genesis
 from tests.support.explored_chain import SCRIPT, Answer, Played, explore, play
+from tests.support.genesis import FDC
+from tests.support.keys import ALICE
+from tests.support.shared_accounts import MEMBERS, PURSE, sign_on
+from tests.support.transfers import transfer_to
 
 VOID = {"meta", "link", "input", "rect", "line", "polyline", "circle", "br"}
 
@@ -229,6 +233,22 @@ async def test_failures_are_pages_with_codes(tmp_path: Path) -> None:
         assert gone.status == 503
         assert "The node cannot be reached" in gone.text
         assert "data-failure" in gone.text
+
+
+async def test_accounts_of_several_keys_show_how_many_must_sign(tmp_path: Path) -> None:
+    async with explore(tmp_path) as explored:
+        chain = explored.live.chain
+        chain.produce(chain.sign(ALICE, transfer_to((PURSE.address, FDC))))
+        payment = sign_on(chain, transfer_to((ALICE.address, 1)))
+        chain.produce(payment)
+        await explored.caught_up()
+        shown = PageReader((await explored.get(f"/tx/{payment.hash.hex()}")).text).text
+        assert "2 of 3 keys" in shown
+        assert [key.public_key.hex() in shown for key in MEMBERS] == [True, True, False]
+        purse = await explored.get(f"/address/{format_address(PURSE.address)}")
+        assert "2 of 3 keys must sign" in PageReader(purse.text).text
+        alone = await explored.get(f"/address/{format_address(ALICE.address)}")
+        assert "must sign" not in alone.text
 
 
 async def test_searching_leads_to_the_page(tmp_path: Path) -> None:
