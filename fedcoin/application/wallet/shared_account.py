@@ -26,7 +26,7 @@ from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.errors import NetworkCode
 from fedcoin.v1.views_pb2 import TRANSACTION_STATUS_FINAL, TRANSACTION_STATUS_PENDING
 
-_LOOK_S: Final = 1.0
+LOOK_S: Final = 1.0
 """The time between two looks at the chain, in seconds."""
 
 
@@ -141,7 +141,7 @@ class SharedAccount:
             state = await self._delivery.retry_while_away(partial(self._look, prepared))
             if state is not _State.WAITS:
                 return state is _State.FINAL
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     def _read(self, path: Path, action: Message) -> PreparedTransaction | None:
         """Read the transaction that waited before a restart; None when there is none for this."""

@@ -48,7 +48,7 @@ def send(live: ServedApi, prepared: PreparedTransaction) -> None:
 async def test_it_prepares_again_when_the_nonce_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_account, "_LOOK_S", 0.02)
+    monkeypatch.setattr(shared_account, "LOOK_S", 0.02)
     path, lines = tmp_path / FILE, list[str]()
     async with serve_api(tmp_path) as live:
         fund(live)

@@ -173,7 +173,7 @@ impl Client {
         persistently(async || {
             let mut uploads = self.uploads.clone();
             let id = manifest.id.clone();
-            let status = call(uploads.get_upload_status(GetUploadStatusRequest { id })).await?;
+            let status = call(uploads.get_upload_status(GetUploadStatusRequest { id, proof: None })).await?;
             if !status.complete {
                 uploads.upload(tokio_stream::iter(upload_requests(&manifest, data, status.next_chunk))).await?;
             }
@@ -184,7 +184,7 @@ impl Client {
 
     /// Fetches an artifact and checks every chunk. Continues after a break.
     pub async fn download(&self, id: &[u8], max_bytes: u64) -> Result<Vec<u8>> {
-        let request = GetManifestRequest { id: id.to_vec() };
+        let request = GetManifestRequest { id: id.to_vec(), proof: None };
         let manifest = call(self.artifacts.clone().get_manifest(request)).await?.manifest.unwrap_or_default();
         check_manifest(&manifest, id)?;
         if manifest.size > max_bytes {
@@ -193,7 +193,7 @@ impl Client {
         let mut data = Vec::new();
         persistently(async || {
             let first_chunk = (data.len() / CHUNK_BYTES) as u32;
-            let request = DownloadRequest { id: id.to_vec(), first_chunk };
+            let request = DownloadRequest { id: id.to_vec(), first_chunk, proof: None };
             let mut chunks = self.artifacts.clone().download(request).await?.into_inner();
             let mut next = first_chunk;
             while let Some(chunk) = chunks.next().await.transpose()? {
@@ -275,7 +275,7 @@ impl Client {
 /// Signs a serialised body, and returns the serialised SignedTransaction.
 pub fn sign_transaction(key: &Key, genesis_hash: &Hash, body: Vec<u8>) -> Vec<u8> {
     let signature = key.sign(TRANSACTION, genesis_hash, &body).to_vec();
-    SignedTransaction { body, public_key: key.public_key().to_vec(), signature }.encode_to_vec()
+    SignedTransaction { body, public_key: key.public_key().to_vec(), signature, ..Default::default() }.encode_to_vec()
 }
 
 /// The lowest fee with which a transfer with one output, which has less than one KiB, is in the next block.
@@ -306,7 +306,7 @@ fn upload_requests(manifest: &ArtifactManifest, data: &[u8], next_chunk: u32) ->
     let chunks = data.chunks(CHUNK_BYTES).enumerate().skip(next_chunk as usize);
     let chunks = chunks.map(|(index, data)| Part::Chunk(ArtifactChunk { index: index as u32, data: data.to_vec() }));
     let parts = std::iter::once(Part::Manifest(manifest.clone())).chain(chunks);
-    parts.map(|part| UploadRequest { part: Some(part) }).collect()
+    parts.map(|part| UploadRequest { part: Some(part), proof: None }).collect()
 }
 
 /// Makes a call with a single reply, within a minute.

@@ -126,7 +126,7 @@ export class Client {
   async upload(data: Buffer): Promise<Buffer> {
     const manifest = manifestOf(data);
     return persistently(async () => {
-      const status = await this.call(this.uploads, "getUploadStatus", { id: manifest.id });
+      const status = await this.call(this.uploads, "getUploadStatus", { id: manifest.id, proof: undefined });
       if (status.complete) return manifest.id;
       return new Promise<Buffer>((resolve, reject) => {
         const stream = this.uploads.upload((error, reply) => (error ? reject(error) : resolve(reply.id)));
@@ -140,12 +140,12 @@ export class Client {
 
   /** Fetches an artifact and checks every chunk. Continues after a break. */
   async download(id: Buffer, maxBytes: number): Promise<Buffer> {
-    const { manifest } = await this.call(this.artifacts, "getManifest", { id });
+    const { manifest } = await this.call(this.artifacts, "getManifest", { id, proof: undefined });
     checkManifest(manifest, id);
     if (manifest.size > BigInt(maxBytes)) throw new Error(`the artifact has ${manifest.size} bytes, too many`);
     const chunks: Buffer[] = [];
     await persistently(async () => {
-      const stream = this.artifacts.download({ id, firstChunk: chunks.length });
+      const stream = this.artifacts.download({ id, firstChunk: chunks.length, proof: undefined });
       for await (const { index, data } of stream) {
         if (index !== chunks.length || !leafHash(data).equals(manifest.chunkHashes[index] ?? Buffer.alloc(0))) {
           throw new Error(`the node sent a wrong chunk ${index}`);
@@ -218,7 +218,7 @@ type ReplyOf<M> = M extends {
 /** Signs a serialised body, and returns the serialised SignedTransaction. */
 export function signTransaction(key: Key, genesisHash: Buffer, body: Buffer): Buffer {
   const signature = key.sign("fedcoin/tx/v2", genesisHash, body);
-  return encode(SignedTransaction, { body, publicKey: key.publicKey, signature });
+  return encode(SignedTransaction, { body, publicKey: key.publicKey, signature, policy: undefined, signatures: [] });
 }
 
 // The lowest fee with which a transfer with one output, which has less than one KiB, is in the next block.
@@ -242,10 +242,10 @@ function checkManifest(manifest: ArtifactManifest | undefined, id: Buffer): asse
 }
 
 function* uploadRequests(manifest: ArtifactManifest, data: Buffer, nextChunk: number): Generator<UploadRequest> {
-  yield { manifest, chunk: undefined };
+  yield { manifest, chunk: undefined, proof: undefined };
   for (let index = nextChunk; index < manifest.chunkHashes.length; index++) {
     const part = data.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-    yield { manifest: undefined, chunk: { index, data: part } };
+    yield { manifest: undefined, chunk: { index, data: part }, proof: undefined };
   }
 }
 
