@@ -218,7 +218,7 @@ class Home:
         """
         return self.keys_path / f"{name}-{genesis_hash.hex()[:16]}.votes"
 
-    def signed_marks_path(self, name: str, genesis_hash: bytes) -> Path:
+    def signed_record_path(self, name: str, genesis_hash: bytes) -> Path:
         """Return the path of what a signer's process has signed with a key in a network.
 
         Args:

@@ -12,9 +12,10 @@ import pytest
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.signing.remote_key import RemoteKey
-from fedcoin.application.signing.signed_marks import SignedMarksFile
+from fedcoin.application.signing.signed_record import SignedRecordFile
 from fedcoin.application.signing.signer_server import SignerServer
-from fedcoin.application.signing.signing_policy import SigningPolicy
+from fedcoin.application.signing.signing_policy import SigningLimits, SigningPolicy
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.votes import PREVOTE, decode_vote, sign_vote
@@ -27,7 +28,8 @@ GENESIS = b"g" * 32
 async def serving(
     folder: Path, key: KeyPair = MINERS[0], from_height: int | None = None
 ) -> AsyncIterator[str]:
-    policy = SigningPolicy(GENESIS, SignedMarksFile(folder / "signed"), 1_000, from_height)
+    record = SignedRecordFile(folder / "signed")
+    policy = SigningPolicy(GENESIS, record, SigningLimits(), from_height, unix_ms)
     async with SignerServer(key, policy).serve(folder / "s.sock"):
         yield f"unix:{folder / 's.sock'}"
 
