@@ -48,6 +48,8 @@ class Federation:
                 "fedcoin-genesis": str(home.genesis_path),
                 "fedcoin-home": str(home.root),
             }
+            if number == 0:  # The others ask no node which rounds are over.
+                config["fedcoin-node"] = self.network.nodes[0].api
             self.flower.add_node(f"supernode-{number}", config)
         save_key(root / "server.json", SERVER)
         self.settings: dict[str, object] = {
@@ -84,6 +86,11 @@ class Federation:
         async with self.network.nodes[-1].client() as client:
             (campaign,) = await client.list_campaigns()
             return campaign
+
+    def kept_weights(self, number: int) -> list[int]:
+        """Return the rounds of which a client keeps the weights, in order."""
+        files = (self.homes[number].root / "receipts").glob("*.weights")
+        return sorted(int(file.name.split("-")[1]) for file in files)
 
     def receipts(self, number: int) -> list[int]:
         """Return the rounds of which a client keeps the server's receipt, in order."""

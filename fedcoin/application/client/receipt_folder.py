@@ -1,7 +1,7 @@
 """The receipts that a client was given for its updates, as files in its home.
 
     CAMPAIGN-ROUND-ADDRESS-UPDATE.json      the signed update and the server's signed receipt
-    CAMPAIGN-ROUND-ADDRESS-UPDATE.weights   the update's weights, until the round is paid
+    CAMPAIGN-ROUND-ADDRESS-UPDATE.weights   the update's weights, until its round is over
     CAMPAIGN-ROUND-ADDRESS-UPDATE.update    the signed update, where its receipt comes later
 
 Each update has files of its own: a server that has a round trained again gets none of the weights
@@ -29,6 +29,16 @@ from fedcoin.v1.views_pb2 import CampaignView
 
 _FORMAT: Final = "fedcoin/update-receipt/v1"
 _MAX_CLOCK_DIFFERENCE_MS: Final = 600_000
+
+CLAIM_MS: Final = 30 * 86_400_000
+"""How long weights are kept where nobody says that their round is over, in ms. The longest receipt
+window is a week, and clients have two of them and the task's windows."""
+
+MAX_WEIGHTS_BYTES: Final = 1 << 30
+"""How many bytes of weights are kept where nobody says that their rounds are over."""
+
+_UNANSWERED_S: Final = 3_600
+"""After this time no receipt for an update comes any more, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +163,25 @@ class ReceiptFolder:
         replace_file(self.weights_path(update), weights)
         path = self._path / f"{_stem(update)}.update"
         replace_file(path, update.envelope.SerializeToString())
+        newest = path.stat().st_mtime
+        for other in self._path.glob("*.update"):
+            if other.stat().st_mtime < newest - _UNANSWERED_S:
+                other.with_suffix(".weights").unlink(missing_ok=True)
+                other.unlink(missing_ok=True)
 
-    def add_receipt(self, envelope: SignedReceipt, now_ms: int) -> KeptReceipt:
+    def add_receipt(
+        self, envelope: SignedReceipt, now_ms: int, *, max_bytes: int = MAX_WEIGHTS_BYTES
+    ) -> KeptReceipt:
         """Add the receipt for an update that `save_update` wrote.
 
-        The weights of the client's updates two rounds before and earlier are deleted: those rounds
-        are over.
+        The server's word that a later round has begun deletes nothing: whether a round is over,
+        only the chain says (`drop_ended`). But weights are not kept beyond `CLAIM_MS`, nor more
+        than `max_bytes` of them: then the oldest ones go, without those of the last two rounds.
 
         Args:
             envelope: The signed receipt, as it was received.
             now_ms: The client's time, Unix ms.
+            max_bytes: How many bytes of weights are kept.
 
         Returns:
             The receipt with its update, both on the disk.
@@ -178,11 +197,7 @@ class ReceiptFolder:
             kept = check_receipt(envelope, update, self._genesis_hash, server=None, now_ms=now_ms)
             self.save(kept, self.weights_path(update).read_bytes())
             path.unlink()
-            for earlier in self.load():
-                other = earlier.update
-                is_own = (other.campaign_id, other.address) == (update.campaign_id, update.address)
-                if is_own and other.round < update.round - 1:
-                    self.drop_weights(other)
+            self._make_room(update, now_ms, max_bytes)
             return kept
         raise _bad("is for no update that this client has signed")
 
@@ -209,6 +224,25 @@ class ReceiptFolder:
         """
         return self._path / f"{_stem(update)}.weights"
 
+    def drop_ended(self, campaign: CampaignView) -> int:
+        """Delete the weights of rounds that are over on the chain; the receipts stay.
+
+        Args:
+            campaign: A campaign, as a node tells it that the client trusts.
+
+        Returns:
+            How many bytes were deleted.
+        """
+        last_round = campaign.rounds if campaign.closed else campaign.last_round
+        freed = 0
+        for kept in self.load():
+            path = self.weights_path(kept.update)
+            is_its = kept.update.campaign_id.hex() == campaign.campaign_id
+            if is_its and kept.update.round <= last_round and path.exists():
+                freed += path.stat().st_size
+                path.unlink()
+        return freed
+
     def drop_weights(self, update: Update) -> None:
         """Delete the weights of a client's updates of a round that was paid; the receipts stay.
 
@@ -217,6 +251,21 @@ class ReceiptFolder:
         """
         for path in self._path.glob(f"{_round_stem(update)}-*.weights"):
             path.unlink(missing_ok=True)
+
+    def _make_room(self, latest: Update, now_ms: int, max_bytes: int) -> None:
+        """Delete weights that are too old or too many, the oldest first."""
+        having = [kept for kept in self.load() if self.weights_path(kept.update).exists()]
+        total = sum(self.weights_path(kept.update).stat().st_size for kept in having)
+        for kept in sorted(having, key=lambda one: one.receipt.time_ms):
+            update, path = kept.update, self.weights_path(kept.update)
+            is_latest = (update.campaign_id, update.address) == (
+                latest.campaign_id,
+                latest.address,
+            ) and update.round >= latest.round - 1
+            is_old = kept.receipt.time_ms < now_ms - CLAIM_MS
+            if is_old or (total > max_bytes and not is_latest):
+                total -= path.stat().st_size
+                path.unlink()
 
     def _read(self, path: Path) -> KeptReceipt:
         try:

@@ -22,6 +22,10 @@ NAME_OPTION = "fedcoin-name"
 HOME_OPTION = "fedcoin-home"
 """The entry of a node's config with the client's home folder, in which receipts are kept."""
 
+NODE_OPTION = "fedcoin-node"
+"""The entry of a node's config with `host:port` of the API of a FedCoin node that the client
+trusts, reached in plaintext: its own, on the same machine."""
+
 
 def context_key(context: Context) -> KeyPair:
     """Load the key that the node's config names as `fedcoin-key`.
@@ -84,6 +88,19 @@ def context_home(context: Context) -> Path | None:
     """
     home = context.node_config.get(HOME_OPTION)
     return Path(home) if isinstance(home, str) and home else None
+
+
+def context_node(context: Context) -> str:
+    """Read the FedCoin node that the node's config names as `fedcoin-node`.
+
+    Args:
+        context: The context of the client app.
+
+    Returns:
+        `host:port` of its API; empty when the config has no such entry.
+    """
+    node = context.node_config.get(NODE_OPTION)
+    return node if isinstance(node, str) else ""
 
 
 def _read_option(context: Context, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fedcoin.application.client.receipt_claims import find_receipt
 from fedcoin.application.client.receipt_folder import (
+    CLAIM_MS,
     KeptReceipt,
     ReceiptFolder,
     check_receipt,
@@ -71,9 +73,9 @@ def test_receipts_that_come_later(tmp_path: Path) -> None:
         assert folder.load() == tuple(map(kept, range(1, round)))
         assert folder.add_receipt(receipt(round), NOW) == kept(round)
     assert folder.load() == (kept(1), kept(2), kept(3))
-    # Weights of rounds before the last one are deleted: those rounds are over.
-    assert not folder.weights_path(update(1)).exists()
-    assert folder.weights_path(update(2)).read_bytes() == b"weights 2"
+    # A server that trains one round after another proves by it that none of them is over.
+    for round in (1, 2, 3):
+        assert folder.weights_path(update(round)).read_bytes() == f"weights {round}".encode()
     for wrong in (receipt(3), receipt(4)):
         with pytest.raises(RefusalError, match="no update that this client has signed"):
             folder.add_receipt(wrong, NOW)
@@ -112,6 +114,61 @@ def test_a_second_update_of_a_round_leaves_the_first_one_s_weights(
         "the update for nothing: the client has only the weights of the second one",
         "the client registers the receipt and the weights that it is for",
     )
+
+
+@pytest.mark.attack
+def test_a_server_that_trains_on_takes_no_weights_from_its_clients(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    for round in (1, 2, 3):
+        folder.save_update(update(round), b"weights")
+        folder.add_receipt(receipt(round), NOW)
+    campaign = CampaignView(campaign_id=update().campaign_id.hex(), rounds=5)
+    found = find_receipt(folder, update().campaign_id, 1, CLIENT.address)
+    assert folder.weights_path(found.update).read_bytes() == b"weights"
+    other = CampaignView(campaign_id="d" * 64, rounds=5, last_round=3)
+    assert folder.drop_ended(other) == folder.drop_ended(campaign) == 0
+    assert len(list(tmp_path.glob("*/*.weights"))) == 3
+    campaign.last_round = 2
+    assert folder.drop_ended(campaign) == 14
+    assert [path.name.split("-")[1] for path in tmp_path.glob("*/*.weights")] == ["3"]
+    campaign.closed = True
+    assert folder.drop_ended(campaign) == 7
+    assert len(folder.load()) == 3
+    report_attack(
+        "a server of Flower clients trains three rounds, gives receipts, and opens no task",
+        "the first round's updates for nothing: its clients delete their weights in the third",
+        "the clients keep the weights until the chain says that the round is over",
+    )
+
+
+def test_weights_are_kept_within_bounds(tmp_path: Path) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    for round in range(1, 6):
+        folder.save_update(update(round), b"8 bytes.")
+        folder.add_receipt(receipt(round), NOW, max_bytes=24)
+    kept_rounds = [folder.weights_path(update(round)).exists() for round in range(1, 6)]
+    assert kept_rounds == [False, False, True, True, True]
+    folder.save_update(update(6), b"8 bytes.")
+    folder.add_receipt(receipt(6), NOW, max_bytes=1)
+    kept_rounds = [folder.weights_path(update(round)).exists() for round in range(1, 7)]
+    assert kept_rounds == [False] * 4 + [True] * 2
+    folder.save_update(update(7), b"8 bytes.")
+    later = NOW + CLAIM_MS + 1
+    folder.add_receipt(receipt(7, later), later)
+    assert [path.name.split("-")[1] for path in tmp_path.glob("*/*.weights")] == ["7"]
+
+
+def test_updates_without_receipts_go_after_an_hour(tmp_path: Path) -> None:
+    folder = ReceiptFolder(tmp_path, GENESIS_HASH)
+    folder.save_update(update(1), b"one")
+    (first,) = tmp_path.glob("*/*.update")
+    folder.save_update(update(2), b"two")
+    os.utime(first, (first.stat().st_mtime - 3_700,) * 2)
+    folder.save_update(update(3), b"three")
+    left = sorted(path.name.split("-")[1] for path in tmp_path.glob("*/*"))
+    assert left == ["2", "2", "3", "3"]
 
 
 def test_files_that_are_no_receipts_of_this_network(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ async def test_clients_keep_receipts_of_three_rounds_and_one_leaves(tmp_path: Pa
                 (number, address) for number in (1, 2, 3)
             ]
         assert set(here.receipts(2)) < {1, 2}
+        # The third receipt came before the third round was over.
+        assert (here.kept_weights(0), here.kept_weights(1)) == ([3], [1, 2, 3])
+        for client in (0, 1):
+            assert claim(here, client, "prune", "--node", here.network.nodes[0].api)["bytes"] > 0
+            assert here.kept_weights(client) == []
         here.network.finish()
 
 

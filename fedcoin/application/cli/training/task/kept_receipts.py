@@ -41,6 +41,7 @@ _clients_option = click.option(
         "fedcoin-node task receipts list",
         "fedcoin-node task receipts register 3c9a...41",
         "fedcoin-node task receipts open 3c9a...41 --wait",
+        "fedcoin-node task receipts prune",
     )
 )
 def receipts() -> None:
@@ -208,6 +209,31 @@ def open_round(
         print_task(view)
     if wait:
         refuse_unless_settled(view)
+
+
+@receipts.command(epilog=example("fedcoin-node task receipts prune --home d"))
+@home_option
+@node_option
+@genesis_option
+@json_option
+def prune(home: Home, node: str | None, genesis_hash: bytes | None, as_json: bool) -> None:
+    """Delete the weights of rounds that are over on the chain. The receipts stay.
+
+    For clients that take part by Flower and do not ask a node themselves.
+    """
+    folder = _folder(home, genesis_hash)
+    campaigns = sorted({kept.update.campaign_id for kept in folder.load()})
+
+    async def work() -> int:
+        async with node_client(home, node) as client:
+            views = [await client.get_campaign(campaign_id) for campaign_id in campaigns]
+        return sum(map(folder.drop_ended, views))
+
+    freed = run_async(work())
+    if as_json:
+        print_json({"bytes": freed})
+    else:
+        note(f"deleted {freed:,} bytes of weights")
 
 
 async def _upload(node: Any, folder: Any, kept: Any, prove: Any) -> None:
