@@ -217,11 +217,16 @@ class NetworkCode(str, Enum):
     BAD_PATH = "BAD_PATH"
     """A file cannot be written at this path, or a socket's path is too long.
 
-    Give an absolute path to a folder that exists; use a shorter home folder."""
+    Give an absolute path to a folder that exists, and over the network a file name; use a shorter
+    home folder."""
     FILE_EXISTS = "FILE_EXISTS"
     """The file exists already.
 
     Name a file that does not exist."""
+    TOO_MANY_BACKUPS = "TOO_MANY_BACKUPS"
+    """The folder for backups that are asked for over the network is full.
+
+    Move some of its files away, on the node's machine."""
     NOT_SERVING = "NOT_SERVING"
     """The server answers, but has not finished starting.
 

@@ -292,7 +292,14 @@ async def serve_api(
     socket = folder / "admin.sock"
     with reserved_address() as reserved:
         listen = listen or reserved
-        server = ApiServer(backend, listen=listen, admin=socket, limits=limits, tokens=tokens)
+        server = ApiServer(
+            backend,
+            listen=listen,
+            admin=socket,
+            limits=limits,
+            tokens=tokens,
+            backups=folder / "backups",
+        )
         await server.start()
         await server.set_serving()
         try:

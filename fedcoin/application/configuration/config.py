@@ -82,6 +82,12 @@ class ApiConfig:
         number(1, 10_000),
         "The largest number of streams that callers may hold open at a time, and of connections.",
     )
+    backups: str = setting(
+        "",
+        text(),
+        "The folder into which bearers of an admin's token may have the chain copied; empty: "
+        "backups in the home.",
+    )
     token_file: str = setting(
         "",
         text(),

@@ -8,6 +8,7 @@ tls/              certificate, private key and authority, when `fedcoin-node tls
 chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
 snapshots/        the state at some heights, for nodes that join
+backups/          copies of the database that an operator asked for over the network
 work/             a miner's samples and salts between commitment and reveal
 fetched           which artifacts were fetched for which campaign
 mempool           transactions that waited when the node stopped
@@ -90,6 +91,11 @@ class Home:
     def snapshots_path(self) -> Path:
         """The folder with one file for each snapshot."""
         return self.root / "snapshots"
+
+    @property
+    def backups_path(self) -> Path:
+        """The folder of backups that operators ask for over the network, by default."""
+        return self.root / "backups"
 
     @property
     def mempool_path(self) -> Path:

@@ -133,9 +133,8 @@ class Node:
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor, self.key.address)
-        limits = MempoolLimits(
-            transactions=config.limits.pool_transactions, bytes=config.limits.pool_bytes
-        )
+        pool = config.limits
+        limits = MempoolLimits(transactions=pool.pool_transactions, bytes=pool.pool_bytes)
         self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
         signer = open_signer(key, config.miner, home, self.chain, self._peers) if key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, unix_ms)
@@ -196,6 +195,7 @@ class Node:
                 hosts=host_groups(config),
             ),
             tokens=home.tokens_path,
+            backups=Path(config.api.backups or home.backups_path),
         )
         self.failures = FailureWatch(stopping, self._set_not_serving)
         self.owner.on_failure(self.failures.note)

@@ -9,6 +9,7 @@ mempool and artifacts for the store.
 * `request_fields` turns text (bech32m, hex) into bytes; `paging` divides lists into pages;
 * `node_servicer`, `task_servicer`, `transaction_servicer` and `admin_servicer` answer from the last
   final block, with `chain_watching` and `address_filter` for their streams, and `supply_count`;
+* `backup_targets` decides where a copy of the database may be written;
 * `permissions` says what each method asks of its caller; `api_tokens` keeps the API's tokens, and
   `token_guard` checks those of calls;
 * `descriptors` describes all services in a file, for generators of other languages' stubs;

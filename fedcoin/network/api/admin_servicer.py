@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.api.backend import OperatorPort
+from fedcoin.network.api.backup_targets import BackupTargets, already_exists, bad_path
 from fedcoin.network.api.request_fields import parse_hash
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
@@ -32,17 +32,21 @@ _LOG_LEVELS: Final = MappingProxyType(
 class AdminServicer(AdminServiceServicer):
     """Serves `admin_service.proto`, which states each method's limits and errors."""
 
-    def __init__(self, chain: ChainPort, peers: Peers, operator: OperatorPort) -> None:
+    def __init__(
+        self, chain: ChainPort, peers: Peers, operator: OperatorPort, targets: BackupTargets
+    ) -> None:
         """Serve a node.
 
         Args:
             chain: The chain, for backups.
             peers: The node's peers.
             operator: The part of the node that changes the log level and stops it.
+            targets: Decides where callers of this listener may have backups written.
         """
         self._chain = chain
         self._peers = peers
         self._operator = operator
+        self._targets = targets
 
     async def AddPeer(self, request: pb.AddPeerRequest, context: CallContext) -> pb.AddPeerResponse:
         """Dial a peer and keep it in the address book.
@@ -110,11 +114,10 @@ class AdminServicer(AdminServiceServicer):
         """Copy the chain's database to a new file.
 
         Raises:
-            RefusalError: BAD_PATH when the path is not absolute or cannot be written; FILE_EXISTS
-                when there is such a file.
+            RefusalError: BAD_PATH when the listener allows no such path or it cannot be written;
+                FILE_EXISTS when there is such a file; TOO_MANY_BACKUPS when the folder is full.
         """
-        path = Path(request.path)
-        return await asyncio.to_thread(self._backup, path)
+        return await asyncio.to_thread(self._backup, request.path)
 
     async def Drain(self, request: pb.DrainRequest, context: CallContext) -> pb.DrainResponse:
         """Have the miner finish what it has committed to, and then stop the node."""
@@ -125,33 +128,12 @@ class AdminServicer(AdminServiceServicer):
         self._operator.stop()
         return pb.StopResponse()
 
-    def _backup(self, path: Path) -> pb.BackupResponse:
-        _check_target(path)
+    def _backup(self, wanted: str) -> pb.BackupResponse:
         try:
+            path = self._targets.find(wanted)
             height = self._chain.store.backup(path)
         except FileExistsError:
-            raise _exists(path) from None
+            raise already_exists(wanted) from None
         except (OSError, sqlite3.OperationalError) as error:
-            raise _bad_path(path, f"cannot be written: {error}") from error
+            raise bad_path(wanted, f"cannot be written: {error}") from error
         return pb.BackupResponse(height=height, size=path.stat().st_size)
-
-
-def _check_target(path: Path) -> None:
-    if "\0" in str(path) or not path.is_absolute():
-        raise _bad_path(path, "must be absolute, because it is a path on the node's machine")
-    if path.exists():
-        raise _exists(path)
-    if not path.parent.is_dir():
-        raise _bad_path(path, "is in a folder that does not exist; make it first")
-
-
-def _bad_path(path: Path, problem: str) -> RefusalError:
-    return RefusalError(NetworkCode.BAD_PATH, f"path {str(path)[:200]!r} {problem}", field="path")
-
-
-def _exists(path: Path) -> RefusalError:
-    return RefusalError(
-        NetworkCode.FILE_EXISTS,
-        f"path {str(path)[:200]!r} exists already; name a file that does not exist",
-        field="path",
-    )

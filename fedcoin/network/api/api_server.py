@@ -10,6 +10,7 @@ import grpc
 from fedcoin.network.api.admin_servicer import AdminServicer
 from fedcoin.network.api.api_tokens import TokenFile
 from fedcoin.network.api.backend import ApiBackend
+from fedcoin.network.api.backup_targets import AnyPath, BackupTargets, FolderTargets
 from fedcoin.network.api.node_servicer import NodeServicer
 from fedcoin.network.api.permissions import ApiRole
 from fedcoin.network.api.task_servicer import TaskServicer
@@ -47,6 +48,7 @@ class ApiServer:
         credentials: grpc.ServerCredentials | None = None,
         limits: CallLimits | None = None,
         tokens: Path | None = None,
+        backups: Path | None = None,
     ) -> None:
         """Prepare the listeners; nothing is bound yet.
 
@@ -57,6 +59,8 @@ class ApiServer:
             credentials: The API's TLS, or None for plaintext.
             limits: The limits on calls of the API; None takes the default limits.
             tokens: The file of the API's tokens, which may be missing; None asks for none.
+            backups: The folder for backups that bearers of an admin's token ask for; None allows
+                none. The operator's socket may name any path.
 
         Raises:
             OSError: The file of tokens cannot be read.
@@ -69,14 +73,14 @@ class ApiServer:
             is_private = credentials is not None or is_on_loopback(listen)
             self._guard = TokenGuard(known, is_private=is_private)
             if any(token.role is ApiRole.ADMIN for token in known.current() or ()):
-                services = (*services, _admin_service(backend))
+                services = (*services, _admin_service(backend, FolderTargets(backups)))
         guards = [] if self._guard is None else [self._guard]
         self._api = Listener(
             listen, services, limits=limits, credentials=credentials, guards=guards
         )
         self._listeners = [self._api]
         if admin is not None:
-            self._listeners.append(Listener(f"unix:{admin}", [_admin_service(backend)]))
+            self._listeners.append(Listener(f"unix:{admin}", [_admin_service(backend, AnyPath())]))
 
     @property
     def address(self) -> str:
@@ -175,8 +179,8 @@ def _api_services(backend: ApiBackend, limits: CallLimits | None) -> tuple[Servi
     )
 
 
-def _admin_service(backend: ApiBackend) -> Service:
-    servicer = AdminServicer(backend.chain, backend.peers, backend.operator)
+def _admin_service(backend: ApiBackend, targets: BackupTargets) -> Service:
+    servicer = AdminServicer(backend.chain, backend.peers, backend.operator, targets)
 
     def add(server: grpc.aio.Server) -> None:
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server)

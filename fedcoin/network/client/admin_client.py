@@ -1,4 +1,4 @@
-"""The client of a node's operator socket."""
+"""The client of a node's `AdminService`, at the operator's socket or over the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class AdminClient(GrpcClient):
         """Prepare calls to a node. Nothing is dialled before the first one.
 
         Args:
-            target: The operator's socket, `unix:/path`.
+            target: The operator's socket, `unix:/path`; or `host:port` of an API that has an
+                admin's token, which must then be in `metadata`.
             timeout: The deadline of a call, in seconds.
         """
         super().__init__(target, open_channel(target), timeout=timeout)
@@ -96,14 +97,15 @@ class AdminClient(GrpcClient):
         """Have the node copy its chain's database to a new file.
 
         Args:
-            path: An absolute path on the node's machine.
+            path: An absolute path on the node's machine; a file name where the node is reached over
+                the network.
 
         Returns:
             The chain's height in the copy, and the file's size in bytes.
 
         Raises:
-            RpcError: BAD_PATH when the file cannot be written; FILE_EXISTS when there is such a
-                file; or the call failed.
+            RpcError: BAD_PATH when the path is not allowed or cannot be written; FILE_EXISTS when
+                there is such a file; TOO_MANY_BACKUPS over the network; or the call failed.
         """
         request = pb.BackupRequest(path=str(path))
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -10,11 +11,16 @@ import pytest
 from grpc import StatusCode
 
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.network.api.api_tokens import make_token, write_tokens
+from fedcoin.network.api.backup_targets import MAX_BACKUPS
+from fedcoin.network.api.permissions import ApiRole
+from fedcoin.network.client.admin_client import AdminClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import admin_service_pb2, admin_service_pb2_grpc
+from tests.conftest import ReportAttack
 from tests.support.keys import key_of
-from tests.support.served_api import ServedApi
+from tests.support.served_api import ServedApi, serve_api
 
 
 async def refused(call: object) -> RpcError:
@@ -88,6 +94,41 @@ async def test_a_backup_is_a_whole_chain(live: ServedApi, tmp_path: Path) -> Non
         assert copy.tip_hash() == live.chain.hash
     failure = await refused(live.admin.backup(target))
     assert (failure.status, failure.code) == (StatusCode.ALREADY_EXISTS, "FILE_EXISTS")
+
+
+@pytest.mark.attack
+async def test_over_the_network_a_backup_has_a_name(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    text, entry = make_token("operator", ApiRole.ADMIN, 0)
+    write_tokens(tmp_path / "tokens.json", [entry])
+    folder = tmp_path / "api" / "backups"
+    async with serve_api(tmp_path / "api", tokens=tmp_path / "tokens.json") as served:
+        served.chain.produce()
+        async with AdminClient(served.server.address) as far:
+            far.metadata = (("authorization", f"Bearer {text}"),)
+            outside = (str(tmp_path / "x"), "../x", "a/b", "", ".", "..", ".hidden", "a\0b")
+            for path in (*outside, "a b", "x" * 129, "chain.part"):
+                request = admin_service_pb2.BackupRequest(path=path)
+                stub = admin_service_pb2_grpc.AdminServiceStub(far.channel)
+                failure = await refused(far.call(stub.Backup, request))
+                assert (failure.code, failure.field) == ("BAD_PATH", "path")
+            reply = await far.backup(Path("chain-1.sqlite"))
+            assert reply.size == (folder / "chain-1.sqlite").stat().st_size
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            assert (await refused(far.backup(Path("chain-1.sqlite")))).code == "FILE_EXISTS"
+            for number in range(MAX_BACKUPS - 1):
+                (folder / f"kept-{number}").touch()
+            assert (await refused(far.backup(Path("more")))).code == "TOO_MANY_BACKUPS"
+        # Who opens the operator's socket is the node's user, and may write there anyway.
+        assert (await served.admin.backup(tmp_path / "more")).height == 1
+    assert set(os.listdir(tmp_path)) == {"api", "tokens.json", "more"}
+    report_attack(
+        "with an admin's token, from another machine, have the chain copied into a folder of"
+        " programs that the node's user starts",
+        "a file anywhere that the node's user may write, and the disk full of copies",
+        "BAD_PATH: up to 16 new files of `api.backups`",
+    )
 
 
 @pytest.mark.parametrize(
