@@ -6,6 +6,7 @@ makes a block, a transaction or a vote valid: it passes them to the node through
 
 * `listener` opens a server with `health` and `reflection`; `interceptors` is what happens around
   each call, within the `call_limits` of the listener, which count by `host_groups`;
+* `connection_shares` keeps one host from taking all connections of a listener;
 * `error_statuses` gives each error code its gRPC status; `error_details` encodes refusals;
 * `client` is the calling side: clients of nodes, coordinators and peers;
 * `peers`: handshakes, gossip, consensus streams and catching up between nodes;

@@ -38,7 +38,8 @@ class CallLimits:
     """The limits of one listener."""
 
     max_connections: int | None = None
-    """Connections at once, of which further ones are closed; None sets no limit."""
+    """Connections at once, of which further ones are closed; None sets no limit. A host may have a
+    quarter of them."""
     max_calls: int = 512
     """Calls with a single reply that are under way at once."""
     max_streams: int = 256
@@ -69,6 +70,11 @@ class CallLimits:
     """How long the request of a call that takes a single one may take to arrive, in seconds."""
     read_timeout_s: float = 30.0
     """How long an upload may be silent, in seconds."""
+
+    @property
+    def max_connections_of_host(self) -> int | None:
+        """Of the connections, those of one host; None sets no limit."""
+        return None if self.max_connections is None else max(1, self.max_connections // 4)
 
 
 class HostRates:

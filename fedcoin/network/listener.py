@@ -17,8 +17,9 @@ import grpc
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network import health
-from fedcoin.network.background_tasks import FailureListener
+from fedcoin.network.background_tasks import BackgroundTasks, FailureListener
 from fedcoin.network.call_limits import CallLimits
+from fedcoin.network.connection_shares.connection_watch import ConnectionWatch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.grpc_options import API_MESSAGE_BYTES, server_options
 from fedcoin.network.health import ListenerHealth
@@ -76,6 +77,8 @@ class Listener:
         self._services = tuple(services)
         self._credentials = credentials
         limits = limits or CallLimits()
+        self._limits = limits
+        self._tasks = BackgroundTasks("listener")
         self._interceptor = InterceptorChain(limits, guards)
         self._health = ListenerHealth(service.name for service in services)
         self._server = grpc.aio.server(
@@ -104,6 +107,10 @@ class Listener:
         add_reflection(self._server, [*(s.name for s in self._services), health.SERVICE])
         self._bound = self._bind()
         await self._server.start()
+        share = self._limits.max_connections_of_host
+        if share is not None and not self._bound.startswith("unix:"):
+            watch = ConnectionWatch(int(self._bound.rpartition(":")[2]), share, self._limits.hosts)
+            self._tasks.keep_running(watch.run, name="connections")
 
     def on_failure(self, listener: FailureListener) -> None:
         """Have a function called for each call that failed by a fault of this program or machine.
@@ -141,6 +148,7 @@ class Listener:
             grace: How long calls may take to finish, in seconds.
         """
         await self._health.set_stopping()
+        await self._tasks.stop()
         await asyncio.sleep(_FAREWELL_S)
         self._interceptor.stop()
         loop = asyncio.get_running_loop()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from fedcoin.testing.client_harm.client_behaviours import ACCOMPLICES, CLIENTS, HONEST
 from scripts.studies.security.markdown_table import Numbers, Row, jobs_with_prefix, render_table
 
+LONE_LIMITS = {0.3: "strict", 0.8: "lenient"}
+"""Limits for single updates (`coordinator.max_update_harm`) that accomplices meet, one for clients
+whose data are alike and one for clients of few classes, and how the names of these jobs begin."""
+
 _HARMS = {"hidden-pair": "hidden", "trained-pair": "trained"}
 """What the harmful update is in the federations in which it does not turn the model around."""
 
@@ -57,17 +61,13 @@ def accomplices(numbers: Numbers) -> str:
         KeyError: None of the jobs ran.
     """
     head = ["data", "accomplices from round", "harm", "left out", "made up for before, at most"]
-    head += [
-        "the other one is paid, of the fund, at most",
-        "with a limit of 0.3 for single updates",
-    ]
-    limited = {
-        (row["dataset"], row["federation"]): row for row in _rows(numbers, ACCOMPLICES, "alone ")
-    }
+    head += ["the other one is paid, of the fund, at most"]
+    head += [f"with a limit of {limit:g} for single updates" for limit in LONE_LIMITS]
+    limited = [_by_federation(numbers, f"{kind} ") for kind in LONE_LIMITS.values()]
     rows = []
     for row in _rows(numbers, ACCOMPLICES):
         federation = row["federation"]
-        with_limit = limited.get((row["dataset"], federation))
+        found = [rows_of.get((row["dataset"], federation)) for rows_of in limited]
         rows.append(
             [
                 row["dataset"],
@@ -76,7 +76,10 @@ def accomplices(numbers: Numbers) -> str:
                 f"{row['left_out']} of {row['campaigns']}",
                 f"{row['earned_before']:.3f}",
                 f"{100 * row['helper_paid']:.0f} %",
-                f"{100 * with_limit['helper_paid']:.0f} %" if with_limit else "not measured",
+                *[
+                    f"{100 * each['helper_paid']:.0f} %" if each else "not measured"
+                    for each in found
+                ],
             ]
         )
     return render_table(head, rows)
@@ -105,6 +108,10 @@ def alone(numbers: Numbers) -> str:
         for row in _rows(numbers, HONEST, "alone ")
     ]
     return render_table(head, rows)
+
+
+def _by_federation(numbers: Numbers, prefix: str) -> dict[tuple[object, object], Row]:
+    return {(row["dataset"], row["federation"]): row for row in _rows(numbers, ACCOMPLICES, prefix)}
 
 
 def _rows(

@@ -44,6 +44,7 @@ from fedcoin.testing.measurements.strategy_outcomes import (
     measure_on_ledger,
 )
 from fedcoin.v1 import task_pb2
+from scripts.studies.security.harm_tables import LONE_LIMITS
 
 EXACT = task_pb2.SCHEDULE_EXACT
 
@@ -219,19 +220,27 @@ def _harm_jobs(quick: bool) -> Iterator[Job]:
 
 
 def _alone_jobs(quick: bool) -> Iterator[Job]:
-    """What updates do alone: honest ones, and accomplices' under a limit for clients alike."""
-    campaigns, rounds = (1, 3) if quick else (5, 20)
+    """What updates do alone: honest ones, and accomplices' under limits for two federations."""
+    yield from _alone_jobs_of("digits", 1 if quick else 5, 1 if quick else 3, quick)
+    if _has_mnist() and not quick:
+        yield from _alone_jobs_of("mnist", 2, 2, quick)
+
+
+def _alone_jobs_of(dataset: str, honest: int, dishonest: int, quick: bool) -> Iterator[Job]:
+    """List the jobs of `_alone_jobs` for a data set, with these numbers of campaigns."""
     for federation in HONEST:
-        name = f"alone digits {federation} {rounds}"
-        given = ("digits", federation, rounds, campaigns)
+        rounds = 3 if quick else 20
+        given = (dataset, federation, rounds, honest)
         options = {"in_parts": False, "max_update_harm": UPDATE_HARMS}
-        yield Job("harm", name, measure_harm, given, options)
-    campaigns, rounds = (1, 3) if quick else (3, 14)
-    for federation in ACCOMPLICES:
-        name = f"alone digits {federation} {rounds}"
-        given = ("digits", federation, rounds, campaigns)
-        options = {"in_parts": False, "max_update_harm": 0.3}
-        yield Job("harm", name, measure_harm, given, options)
+        yield Job("harm", f"alone {dataset} {federation} {rounds}", measure_harm, given, options)
+    for limit, kind in LONE_LIMITS.items():
+        for federation in ACCOMPLICES:
+            rounds = 3 if quick else 14
+            given = (dataset, federation, rounds, dishonest)
+            options = {"in_parts": False, "max_update_harm": limit}
+            yield Job(
+                "harm", f"{kind} {dataset} {federation} {rounds}", measure_harm, given, options
+            )
 
 
 def _harm_job(

@@ -1,0 +1,109 @@
+"""Keep one host from taking all connections of a listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+from fedcoin.network.connection_shares.own_connections import (
+    Connection,
+    count_descriptors,
+    find_own_sockets,
+    shut_down,
+)
+from fedcoin.network.connection_shares.source_filter import MAX_SOURCES, keep_out
+from fedcoin.network.host_groups import HostGroups, group_of
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.5
+"""The pause between two looks, in seconds."""
+
+KEPT_OUT_S: Final = 60.0
+"""For how long a host that took too much gets no new connection, in seconds."""
+
+
+class ConnectionWatch:
+    """Closes what a host has beyond its share, the latest first, and keeps it out for a time.
+
+    A host may take all connections for the time between two looks. Where the system has no filters
+    at sockets, hosts are not kept out, and what they have too much is closed at each look.
+
+    Args:
+        port: The listener's TCP port.
+        share: How many connections a host may have.
+        hosts: The hosts that have no limit of their own.
+        clock: Gives the time in seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        share: int,
+        hosts: HostGroups,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._port = port
+        self._share = share
+        self._hosts = hosts
+        self._clock = clock
+        self._order: dict[tuple[str, int], int] = {}
+        self._next = 0
+        self._kept_out: dict[str, float] = {}
+        self._filtered: tuple[str, ...] = ()
+
+    @property
+    def kept_out(self) -> tuple[str, ...]:
+        """The hosts, or /64 networks, that get no new connection now."""
+        return tuple(self._kept_out)
+
+    async def run(self) -> None:
+        """Look at the connections again and again, until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Close what hosts have beyond their share, and change who is kept out. Takes 2 ms."""
+        if not self._kept_out and count_descriptors() <= self._share:
+            return
+        now = self._clock()
+        found = find_own_sockets(self._port)
+        for group, connections in self._by_group(found.connections).items():
+            if len(connections) > self._share:
+                if group not in self._kept_out:
+                    log.warning(
+                        "%s has %d connections to port %d, and may have %d: the latest ones are"
+                        " closed, and it gets no other for %g s (limits.exempt_hosts exempts"
+                        " addresses that many share)",
+                        *(group, len(connections), self._port, self._share, KEPT_OUT_S),
+                    )
+                self._kept_out.pop(group, None)
+                self._kept_out[group] = now + KEPT_OUT_S
+                for connection in connections[self._share :]:
+                    shut_down(connection)
+        self._kept_out = {
+            group: until
+            for group, until in list(self._kept_out.items())[-MAX_SOURCES:]
+            if until > now
+        }
+        if self.kept_out != self._filtered:
+            self._filtered = self.kept_out
+            keep_out(found.listening, self._filtered)
+
+    def _by_group(self, connections: list[Connection]) -> dict[str, list[Connection]]:
+        """Sort the connections of hosts with a limit, the earliest first."""
+        known = {(one.host, one.port): one for one in connections}
+        order = {caller: at for caller, at in self._order.items() if caller in known}
+        for caller in known.keys() - order.keys():
+            order[caller], self._next = self._next, self._next + 1
+        self._order = order
+        groups: dict[str, list[Connection]] = defaultdict(list)
+        for caller in sorted(order, key=order.__getitem__):
+            if not self._hosts.is_exempt(caller[0]):
+                groups[group_of(caller[0])].append(known[caller])
+        return groups
