@@ -73,11 +73,6 @@ class SigningPolicy:
         self._clock = clock
         self._record = self._open_record(from_height)
 
-    @property
-    def highest_vote(self) -> int:
-        """The highest height that it has signed at, or the first at which it may sign."""
-        return self._record.pace.height
-
     def check(self, context: str, genesis_hash: bytes, body: bytes) -> SigningContext:
         """Decide whether something may be signed, and note it on disk. Blocks.
 

@@ -30,9 +30,10 @@ HONEST = {
 }
 """Federations of honest clients, and what each of them is called in tables."""
 
-ACCOMPLICES = {"pair": 1, "late-pair": 11, "hidden-pair": 2, "trained-pair": 2}
-"""Federations whose last two clients are accomplices, and from which round on they are. In the last
-one the harmful update answers as the base does, but for the average with others."""
+ACCOMPLICES = {"pair": 1, "late-pair": 11, "hidden-pair": 2, "trained-pair": 2, "silent-pair": 2}
+"""Federations whose last two clients are accomplices, and from which round on they are. What a
+hidden one hands in answers as the base does, but for the average with others; that of a silent one
+answers as a client that knows some classes only."""
 
 HARMFUL, HELPER = CLIENTS - 2, CLIENTS - 1
 """The accomplice that sinks the model, and the one that raises it again."""
@@ -42,6 +43,10 @@ _FEW_EXAMPLES = 20
 _TURN = 2.0
 """How much of the base the harmful accomplice takes away in the average, so that it turns
 around."""
+_CAREFUL = tuple(k / 20 for k in range(20, 0, -1))
+"""The parts of a change among which accomplices find the largest one that is not refused."""
+_SILENCE = 1_000.0
+"""What is taken from a class's output, far more than outputs differ, also in the average."""
 
 
 def split_data(dataset: datasets.Dataset, federation: str, seed: int) -> list[TrainingData]:
@@ -101,15 +106,65 @@ def make_updates(
         if federation == "trained-pair":
             x, y = parts[HARMFUL]
             away = train(base, (x, (y + 1) % (int(y.max()) + 1)), first + HARMFUL)
-            updates[HARMFUL] = _go_on(base, away, _TURN)
+            updates[HARMFUL] = go_on(base, away, _TURN)
         if federation == "hidden-pair":
             updates[HARMFUL] = _permute_hidden(base, np.random.default_rng([seed, number, 4]))
+        if federation == "silent-pair":
+            updates[HARMFUL] = list_attempts(federation, HARMFUL, base, base, seed)[0]
         updates[HELPER] = {name: value + turn * value for name, value in base.items()}
     return updates
 
 
-def _go_on(base: Weights, update: Weights, factor: float) -> Weights:
-    """Change as an update does, times a factor."""
+def list_attempts(
+    federation: str,
+    client: int,
+    base: Weights,
+    update: Weights,
+    seed: int,
+    harmful: Weights | None = None,
+) -> list[Weights]:
+    """List what an accomplice would rather hand in than nothing, the most harmful first.
+
+    Args:
+        federation: A key of `ACCOMPLICES`.
+        client: `HARMFUL` or `HELPER`.
+        base: The round's base weights.
+        update: What the client hands in where nothing is refused.
+        seed: Seeds the order of the classes that are silenced.
+        harmful: What the harmful accomplice handed in, if anything.
+
+    Returns:
+        The update, and ever smaller parts of its change; or updates that silence ever fewer
+        classes.
+    """
+    if (federation, client) == ("silent-pair", HARMFUL):
+        *_, last = base
+        classes = np.random.default_rng([seed, 6]).permutation(len(base[last]))
+        return [_silence(base, classes[:count]) for count in range(len(classes) - 1, 0, -1)]
+    if (federation, client) == ("silent-pair", HELPER) and harmful is not None:
+        update = {name: value - (harmful[name] - value) for name, value in base.items()}
+    return [update, *(go_on(base, update, part) for part in _CAREFUL[1:])]
+
+
+def _silence(base: Weights, classes: NDArray[np.int64]) -> Weights:
+    """Never answer with some classes."""
+    *_, last = base
+    bias = base[last].copy()
+    bias[classes] -= np.float32(_SILENCE)
+    return {**base, last: bias}
+
+
+def go_on(base: Weights, update: Weights, factor: float) -> Weights:
+    """Change as an update does, times a factor.
+
+    Args:
+        base: The round's base weights.
+        update: A client's weights.
+        factor: 1 gives the update, but for rounding.
+
+    Returns:
+        The base with this part of the change.
+    """
     return {
         name: value + np.float32(factor) * (update[name] - value) for name, value in base.items()
     }

@@ -30,6 +30,8 @@ from fedcoin.testing.client_harm.client_behaviours import (
     ACCOMPLICES,
     HARMFUL,
     HELPER,
+    go_on,
+    list_attempts,
     make_updates,
     split_data,
 )
@@ -42,9 +44,6 @@ hardly one is refused."""
 
 MAX_HARM_NANO = UNIT_NANO // 10
 """The default of `coordinator.max_harm` at the default price of a unit, in nano-utility."""
-
-_CAREFUL = tuple(k / 20 for k in range(20, 0, -1))
-"""The parts of a change among which accomplices find the largest one that is not refused."""
 
 FUND = 100 * SAP_PER_FDC
 """The budget for training in sap, and so the default price of a unit."""
@@ -168,9 +167,16 @@ class _HarmStudy:
             handed_in: dict[int, Weights] = {}
             for client, update in enumerate(updates):
                 is_honest = client < HARMFUL or number < ACCOMPLICES.get(federation, rounds + 1)
-                if not _is_left_out(one.balance, client):
-                    taken = self._hand_in(one, number, update, is_honest=is_honest)
-                    handed_in |= {client: taken} if taken is not None else {}
+                if _is_left_out(one.balance, client):
+                    continue
+                attempts = [update]
+                if self._max_update_harm < 1 and is_honest:
+                    attempts = [go_on(one.base, update, part) for part in PARTS]
+                elif not is_honest:
+                    harmful = handed_in.get(HARMFUL)
+                    attempts = list_attempts(federation, client, one.base, update, seed, harmful)
+                taken = self._hand_in(one, number, attempts, is_honest=is_honest)
+                handed_in |= {client: taken} if taken is not None else {}
             if handed_in:
                 self._settle(one, number, list(handed_in), list(handed_in.values()))
             if number + 1 == ACCOMPLICES.get(federation):
@@ -180,26 +186,18 @@ class _HarmStudy:
         return one
 
     def _hand_in(
-        self, one: _Campaign, number: int, update: Weights, *, is_honest: bool
+        self, one: _Campaign, number: int, attempts: Sequence[Weights], *, is_honest: bool
     ) -> Weights | None:
-        """Hand in all of an update's change, or a part that is not refused.
-
-        Honest clients try as the program does; accomplices know the largest part that passes.
-        """
+        """Hand in the first attempt that is not refused; the update where nothing is."""
         if self._max_update_harm >= 1:
-            return update
+            return attempts[0]
         one.updates += is_honest
         shard = (number - 1) % self._num_parts
-        for part in PARTS if is_honest else _CAREFUL:
-            step = np.float32(part)
-            sent = {
-                name: one.base[name] + step * (value - one.base[name])
-                for name, value in update.items()
-            }
+        for sent in attempts:
             found = self._network.measure_alone(one.base, sent, shard)
             harm = found.base - found.alone
             is_much = harm > MIN_REFUSED_HARM * self.evaluation_size
-            if is_honest and part == 1 and is_much:
+            if is_honest and sent is attempts[0] and is_much:
                 one.worst_alone = max(one.worst_alone, harm / found.base)
             try:
                 check_lone_update(found, self.evaluation_size, self._max_update_harm)

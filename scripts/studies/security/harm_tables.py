@@ -9,7 +9,7 @@ LONE_LIMITS = {0.3: "strict", 0.8: "lenient"}
 """Limits for single updates (`coordinator.max_update_harm`) that accomplices meet, one for clients
 whose data are alike and one for clients of few classes, and how the names of these jobs begin."""
 
-_HARMS = {"hidden-pair": "hidden", "trained-pair": "trained"}
+_HARMS = {"hidden-pair": "hidden", "trained-pair": "trained", "silent-pair": "silences classes"}
 """What the harmful update is in the federations in which it does not turn the model around."""
 
 

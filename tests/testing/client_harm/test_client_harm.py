@@ -13,6 +13,7 @@ from fedcoin.testing.client_harm.client_behaviours import (
     HARMFUL,
     HELPER,
     HONEST,
+    list_attempts,
     make_updates,
     split_data,
 )
@@ -40,6 +41,13 @@ def test_each_federation_differs_from_equal_clients_in_one_way(federation: str) 
     if federation == "hidden-pair":
         x = np.abs(parts[0][0])
         np.testing.assert_allclose(answer(updates[HARMFUL], x), answer(base, x), atol=1e-4)
+    elif federation == "silent-pair":
+        answers = answer(updates[HARMFUL], np.abs(parts[0][0])).argmax(axis=1)
+        assert len(set(answers)) == 1
+        for k in (HARMFUL, HELPER):
+            attempts = list_attempts(federation, k, base, updates[k], 3, updates[HARMFUL])
+            assert len(attempts) == {HARMFUL: 9, HELPER: 20}[k]
+        np.testing.assert_allclose((updates[HARMFUL]["d"] + attempts[0]["d"]) / 2, base["d"])
     elif federation in ("pair", "late-pair"):
         together = (updates[HARMFUL]["c"] + updates[HELPER]["c"]) / 2
         np.testing.assert_allclose(together, base["c"], atol=1e-6)
