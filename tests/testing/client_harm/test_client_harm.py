@@ -47,7 +47,8 @@ def test_each_federation_differs_from_equal_clients_in_one_way(federation: str) 
         for k in (HARMFUL, HELPER):
             attempts = list_attempts(federation, k, base, updates[k], 3, updates[HARMFUL])
             assert len(attempts) == {HARMFUL: 9, HELPER: 20}[k]
-        np.testing.assert_allclose((updates[HARMFUL]["d"] + attempts[0]["d"]) / 2, base["d"])
+        together = (updates[HARMFUL]["d"] + attempts[0]["d"]) / 2
+        np.testing.assert_allclose(together, base["d"], atol=1e-3)
     elif federation in ("pair", "late-pair"):
         together = (updates[HARMFUL]["c"] + updates[HELPER]["c"]) / 2
         np.testing.assert_allclose(together, base["c"], atol=1e-6)
