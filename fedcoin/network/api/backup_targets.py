@@ -18,7 +18,7 @@ MAX_BACKUPS: Final = 16
 """The largest number of files in a folder to which backups are added."""
 
 _PART: Final = ".part"
-# How a copy's name ends until it is complete.
+"""How a copy's name ends until it is complete."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

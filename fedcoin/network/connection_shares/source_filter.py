@@ -21,12 +21,12 @@ MAX_SOURCES: Final = 256
 """The largest number of sources of a filter; the kernel takes 4,096 instructions."""
 
 _ATTACH, _DETACH = 26, 27
-# SO_ATTACH_FILTER and SO_DETACH_FILTER.
+"""SO_ATTACH_FILTER and SO_DETACH_FILTER."""
 _NETWORK_HEADER: Final = -0x100000 & 0xFFFFFFFF
-# SKF_NET_OFF: offsets from here are counted from the IP header.
+"""SKF_NET_OFF: offsets from here are counted from the IP header."""
 _LOAD_BYTE, _LOAD_WORD, _AND, _JUMP_IF_EQUAL, _JUMP, _RETURN = 0x30, 0x20, 0x54, 0x15, 0x05, 0x06
 _SOURCE_4, _SOURCE_6 = 12, 8
-# Where the source is in the IP header, in bytes.
+"""Where the source is in the IP header, in bytes."""
 _TAKE: Final = 0xFFFFFFFF
 
 Instruction = tuple[int, int, int, int]
