@@ -112,10 +112,9 @@ class Node:
         key = self.miner_key = open_miner_key(config.miner, home) if mining else None
         self._components = components
         self.owner = BackgroundTasks("node")
+        sizes = config.limits
         self.artifacts = ArtifactStore(
-            home.artifacts_path.absolute(),
-            config.limits.artifacts_total_bytes,
-            config.limits.artifact_bytes,
+            home.artifacts_path.absolute(), sizes.artifacts_total_bytes, sizes.artifact_bytes
         )
         retention_s = 3600 * config.storage.artifact_retention_hours
         keeper = ArtifactKeeper(home, self.artifacts, store, retention_s)
@@ -133,8 +132,7 @@ class Node:
         self.jobs = TaskJobs(self.worker, self.artifacts, self._ensure, work, quota)
         auditor = Auditor(self.chain, self.jobs)
         audit = auditor if mining else ObserverAudit(auditor, self.key.address)
-        pool = config.limits
-        limits = MempoolLimits(transactions=pool.pool_transactions, bytes=pool.pool_bytes)
+        limits = MempoolLimits(sizes.pool_transactions, sizes.pool_bytes)
         self.pool = TransactionIntake(Mempool(limits), self.chain, audit, self.owner, unix_ms)
         signer = open_signer(key, config.miner, home, self.chain, self._peers) if key else None
         self.agreement = ConsensusDriver(self.chain, self.pool, audit, signer, self.owner, unix_ms)
