@@ -70,8 +70,9 @@ fuzz: $(RUNTIME) ## Run 100,000 changed inputs through each decoder (a quarter o
 OLDEST := build/oldest
 OLDEST_PYTHON ?= $(firstword $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python3; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true) $(PYTHON))
-# Compiled, as pip does: else each process might compile TensorFlow's 1,800 modules.
-OLDEST_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python
+# Compiled, as pip does: else each process might compile TensorFlow's 1,800 modules. On a busy machine
+# one may take longer than the minute after which uv gives up.
+OLDEST_INSTALL := UV_COMPILE_BYTECODE_TIMEOUT=600 $(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python
 test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dependencies
 	$(BIN)/uv venv --quiet --clear --seed --python $(OLDEST_PYTHON) $(OLDEST)
 	$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \

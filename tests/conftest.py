@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -14,12 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.file_order import group_of, order_files
-from tests.support.paths import TESTS
-from tests.support.shared_collection import (
-    compile_share,
-    import_share,
-    read_share_of_constants,
-)
+from tests.support.paths import ROOT, TESTS
 
 # Other processes share the cores, so an example may take any time.
 settings.register_profile(
@@ -112,24 +109,29 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """
     gc.disable()
     try:
-        if share := share_of(session.config):
-            compile_share(*share)
-            import_share(*share)
+        if (worker := getattr(session.config, "workerinput", None)) and is_whole(session.config):
+            import_share(int(worker["workerid"][2:]), worker["workercount"])
         return (yield)
     finally:
         gc.enable()
         gc.freeze()
 
 
-def share_of(config: pytest.Config) -> tuple[int, int] | None:
-    """Return the index of this process of pytest-xdist and their number.
+def is_whole(config: pytest.Config) -> bool:
+    """Tell whether all tests are collected."""
+    return [Path(path).resolve() for path in config.args] == [TESTS]
 
-    None in a process that is alone, or when not all tests are collected.
+
+def import_share(index: int, count: int) -> None:
+    """Import every `count`-th test file.
+
+    All processes collect all files in the same order. In a fresh checkout each would compile each
+    of them; so each compiles some, and finds the others compiled.
     """
-    worker = getattr(config, "workerinput", None)
-    if worker is None or [Path(path).resolve() for path in config.args] != [TESTS]:
-        return None
-    return int(worker["workerid"][2:]), int(worker["workercount"])
+    for path in sorted(TESTS.rglob("test_*.py"))[index::count]:
+        # What fails here fails again when it is collected, and is reported there.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -142,8 +144,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         paths = dict.fromkeys(path_of(item) for item in items)
         positions = {path: index for index, path in enumerate(order_files(list(paths)))}
         items.sort(key=lambda item: positions[path_of(item)])
-    if share := share_of(config):
-        read_share_of_constants(*share)
 
 
 def path_of(item: pytest.Item) -> str:
