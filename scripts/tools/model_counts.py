@@ -19,6 +19,7 @@ from tests.support.keras_zoo.wholes import list_wholes
 ROOT = Path(__file__).resolve().parents[2]
 KERAS = "tests/learning/model/keras_format"
 TORCH = "tests/integrations/torch_networks.py"
+TORCHVISION = "tests/integrations/torchvision_networks.py"
 SKLEARN = "tests/integrations/test_sklearn.py"
 
 CLASSES_OF_SKLEARN, FORMS_OF_SKL2ONNX = 2, 4
@@ -93,6 +94,14 @@ def count_models() -> list[Kind]:
             sum(torch.values()),
             count_keys(ROOT / TORCH, "REFUSED"),
             "tests/integrations/test_torch.py",
+        )
+    )
+    kinds.append(
+        Kind(
+            "torchvision's networks as ONNX",
+            count_keys(ROOT / TORCHVISION, "TORCHVISION"),
+            count_keys(ROOT / TORCHVISION, "REFUSED"),
+            "tests/integrations/test_torchvision.py",
         )
     )
     classifiers = CLASSES_OF_SKLEARN * count_keys(ROOT / SKLEARN, "CLASSIFIERS")

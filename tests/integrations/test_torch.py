@@ -14,18 +14,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch: make test-integrations")
 
 from fedcoin.data.errors import RefusalError  # noqa: E402
-from fedcoin.integrations.exported_network import ExportedNetwork  # noqa: E402
 from fedcoin.integrations.torch import export, weights  # noqa: E402
 from fedcoin.learning.errors import LearningCode  # noqa: E402
-from fedcoin.learning.evaluation.coefficients import coalition_coefficients  # noqa: E402
-from fedcoin.learning.evaluation.job import UtilityJob  # noqa: E402
 from fedcoin.learning.evaluation.onnx_evaluator import OnnxEvaluator  # noqa: E402
 from fedcoin.learning.model import onnx_files  # noqa: E402
 from fedcoin.learning.model.spec import parse_spec  # noqa: E402
 from fedcoin.learning.workers import jobs  # noqa: E402
 from fedcoin.v1 import task_pb2  # noqa: E402
+from tests.integrations.torch_coalitions import job_for, torch_counts  # noqa: E402
 from tests.integrations.torch_networks import NEWER, NUMPY, REFUSED, RUNTIME, VOCABULARY  # noqa: E402
-from tests.support.small_models import all_coalitions, write_job  # noqa: E402
+from tests.support.small_models import all_coalitions  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -45,33 +43,6 @@ def trained(network: Any, seed: int) -> dict[str, Any]:
     if "head.weight" in state:
         state["head.weight"] = state["embedding.weight"]
     return state
-
-
-def job_for(
-    folder: Path, exported: ExportedNetwork, states: list[dict[str, Any]], x: Any, y: Any
-) -> UtilityJob:
-    inputs = x.numpy() if x.is_floating_point() else x.numpy().astype(np.int32)
-    base, *updates = (weights(state, exported.spec) for state in states)
-    return write_job(folder, parse_spec(exported.spec), base, updates, inputs, y.numpy())
-
-
-def torch_counts(
-    network: Any, states: list[dict[str, Any]], job: UtilityJob, x: Any, y: Any, axis: int = 1
-) -> list[int]:
-    base, *updates = states
-    counts = []
-    coefficients = coalition_coefficients(all_coalitions(CLIENTS), job.num_samples, job.averaging)
-    averaged = copy.deepcopy(network).eval()
-    for row in coefficients:
-        state = {
-            name: sum(c * s[name].double() for c, s in zip(row, (*updates, base), strict=True))
-            for name in base
-            if base[name].is_floating_point()
-        }
-        averaged.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
-        with torch.no_grad():
-            counts.append(int((averaged(x).argmax(axis) == y).sum()))
-    return counts
 
 
 @pytest.mark.parametrize("name", [*NUMPY, *RUNTIME, *NEWER])
