@@ -15,6 +15,13 @@ from fedcoin.shapley.array_types import Bools
 _MAX_LISTED = 1 << 14
 """The largest number of pairs in a stratum that is listed in full and drawn from. In larger strata
 coalitions are generated at random until there are enough different ones."""
+_MIN_PIECES = 8
+"""The smallest number of disjoint coalitions that are cut from one order of the players. Whether a
+player is in one piece tells that it is not in the others, and this shows in the products of
+memberships and utilities, so that large pieces of one order count as little more than one: two
+halves but for a player have 2 times the variance of independent coalitions, pieces of a third 1.3
+times, of an eighth 0.9 to 1.1 times, and pairs 0.4 to 0.7 times (nine games of 27 to 100 players).
+"""
 
 
 def num_pairs(players: int, size: int) -> int:
@@ -35,9 +42,10 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
     """Draw different coalitions of one size, no two of them complementary.
 
     Strata of up to 16,384 pairs, or four times `count`, are listed, and `count` of them are drawn
-    without replacement. In larger ones the coalitions are consecutive pieces of random orders
-    of the players, which gives all players about the same share of them. A larger `count` gives the
-    same coalitions and more, unless the stratum is listed for the larger count only.
+    without replacement. In larger ones coalitions of at most an eighth of the players are
+    consecutive pieces of random orders, which gives all players about the same share of them, and
+    larger coalitions are drawn independently. A larger `count` gives the same coalitions and more,
+    unless the stratum is listed for the larger count only.
 
     Args:
         players: Number of players, n.
@@ -54,9 +62,10 @@ def draw_coalitions(players: int, size: int, count: int, rng: np.random.Generato
     rows: dict[bytes, Bools] = {}
     # With a stream of its own, so that the draws that follow do not depend on the count.
     stream = rng.spawn(1)[0]
+    pieces = players // size if _MIN_PIECES * size <= players else 1
     while len(rows) < count:
         order = stream.permutation(players)
-        for start in range(0, players - size + 1, size):
+        for start in range(0, pieces * size, size):
             row = np.zeros(players, np.bool_)
             row[order[start : start + size]] = True
             if 2 * size == players and not row[0]:

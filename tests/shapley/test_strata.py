@@ -64,3 +64,16 @@ def test_allocation_follows_the_shares() -> None:
     assert allocate(60, [100, 100, 100], [1.0, 2.0, 3.0]) == [10, 20, 30]
     assert allocate(60, [100, 100, 12], [1.0, 2.0, 3.0]) == [16, 32, 12]
     assert allocate(1, [5, 5], [1.0, 1.5]) == [0, 1]
+
+
+def test_small_coalitions_share_the_players_evenly() -> None:
+    rows = draw_coalitions(40, 4, 30, np.random.default_rng(1))
+    assert (rows.sum(axis=0) == 3).all()
+
+
+@pytest.mark.parametrize("size", [6, 13, 19, 20])
+def test_large_coalitions_do_not_avoid_each_other(size: int) -> None:
+    """A half of the players and the other half tell the same: they would count as one."""
+    rows = draw_coalitions(40, size, 400, np.random.default_rng(1)).astype(float)
+    overlaps = (rows[:-1] * rows[1:]).sum(axis=1)
+    assert overlaps.mean() == pytest.approx(size**2 / 40, rel=0.1)
