@@ -224,9 +224,9 @@ class NetworkCode(str, Enum):
 
     Name a file that does not exist."""
     TOO_MANY_BACKUPS = "TOO_MANY_BACKUPS"
-    """The folder for backups that are asked for over the network is full.
+    """Another backup is being written, or the folder for those asked for over the network is full.
 
-    Move some of its files away, on the node's machine."""
+    Wait until it is complete, or move some of the folder's files away, on the node's machine."""
     NOT_SERVING = "NOT_SERVING"
     """The server answers, but has not finished starting.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from types import MappingProxyType
 from typing import Final
 
@@ -47,6 +48,7 @@ class AdminServicer(AdminServiceServicer):
         self._peers = peers
         self._operator = operator
         self._targets = targets
+        self._backing_up = threading.Lock()
 
     async def AddPeer(self, request: pb.AddPeerRequest, context: CallContext) -> pb.AddPeerResponse:
         """Dial a peer and keep it in the address book.
@@ -115,9 +117,10 @@ class AdminServicer(AdminServiceServicer):
 
         Raises:
             RefusalError: BAD_PATH when the listener allows no such path or it cannot be written;
-                FILE_EXISTS when there is such a file; TOO_MANY_BACKUPS when the folder is full.
+                FILE_EXISTS when there is such a file; TOO_MANY_BACKUPS when the folder is full, or
+                another backup is being written.
         """
-        return await asyncio.to_thread(self._backup, request.path)
+        return await asyncio.to_thread(self._backup_alone, request.path)
 
     async def Drain(self, request: pb.DrainRequest, context: CallContext) -> pb.DrainResponse:
         """Have the miner finish what it has committed to, and then stop the node."""
@@ -127,6 +130,21 @@ class AdminServicer(AdminServiceServicer):
         """Begin to stop the node."""
         self._operator.stop()
         return pb.StopResponse()
+
+    def _backup_alone(self, wanted: str) -> pb.BackupResponse:
+        # Whose caller has left goes on. Others do not wait: they would take the node's threads, and
+        # those that looked at the folder at one time would not count each other.
+        if not self._backing_up.acquire(blocking=False):
+            raise RefusalError(
+                NetworkCode.TOO_MANY_BACKUPS,
+                "another backup is being written: wait until it is complete",
+                field="path",
+                limit="1",
+            )
+        try:
+            return self._backup(wanted)
+        finally:
+            self._backing_up.release()
 
     def _backup(self, wanted: str) -> pb.BackupResponse:
         try:

@@ -105,7 +105,8 @@ class AdminClient(GrpcClient):
 
         Raises:
             RpcError: BAD_PATH when the path is not allowed or cannot be written; FILE_EXISTS when
-                there is such a file; TOO_MANY_BACKUPS over the network; or the call failed.
+                there is such a file; TOO_MANY_BACKUPS while another one is written, or over the
+                network when there is no room; or the call failed.
         """
         request = pb.BackupRequest(path=str(path))
         return await self.call(self._admin.Backup, request, timeout=BACKUP_S)

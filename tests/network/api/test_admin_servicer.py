@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,29 @@ async def test_over_the_network_a_backup_has_a_name(
         "a file anywhere that the node's user may write, and the disk full of copies",
         "BAD_PATH: up to 16 new files of `api.backups`",
     )
+
+
+@pytest.mark.attack
+async def test_backups_at_one_time_do_not_pass_the_limit(
+    live: ServedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.chain.produce()
+    copying, go_on = threading.Event(), threading.Event()
+    copy = ChainStore.backup
+
+    def wait_and_copy(store: ChainStore, path: Path) -> int:
+        copying.set()
+        assert go_on.wait(30)
+        return copy(store, path)
+
+    monkeypatch.setattr(ChainStore, "backup", wait_and_copy)
+    first = asyncio.create_task(live.admin.backup(tmp_path / "first"))
+    assert await asyncio.to_thread(copying.wait, 30)
+    for name in ("first", "second"):
+        assert (await refused(live.admin.backup(tmp_path / name))).code == "TOO_MANY_BACKUPS"
+    go_on.set()
+    assert (await first).height == 1
+    assert (await live.admin.backup(tmp_path / "second")).height == 1
 
 
 @pytest.mark.parametrize(
