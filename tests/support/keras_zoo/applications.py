@@ -13,7 +13,7 @@ _APPLICATIONS = {
     "MobileNet": {"alpha": 0.25}, "MobileNetV2": {"alpha": 0.35}, "MobileNetV3Small": {},
     "EfficientNetB0": {}, "EfficientNetV2B0": {}, "ResNet50": {}, "ResNet50V2": {}, "VGG16": {},
     "DenseNet121": {}, "ConvNeXtTiny": {}, "NASNetMobile": {}, "Xception": {}, "InceptionV3": {},
-    "InceptionResNetV2": {}, "MobileNetV3Large": {},
+    "InceptionResNetV2": {}, "MobileNetV3Large": {}, "VGG19": {},
 }  # fmt: skip
 _SIDES = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 
