@@ -1,10 +1,10 @@
 """Votes and proposals of the next heights that arrive while this one is being decided or stored.
 
 A node that is a moment late would lose them, and wait until a peer sends them again. So they are
-kept, and passed on to peers. They cannot be checked fully yet, so few are kept: of round 0 and of
-`EARLY_HEIGHTS` heights only, one vote of each kind from each validator, and one proposal from each
-validator that may have the turn. Peers send everything else again when this node tells them that
-it has reached the height.
+kept, and those of the next height passed on to peers. They cannot be checked fully yet, so few are
+kept: of round 0 and of `EARLY_HEIGHTS` heights only, one vote of each kind from each validator, and
+one proposal from each validator that may have the turn. Peers send everything else again when this
+node tells them that it has reached the height.
 """
 
 from __future__ import annotations

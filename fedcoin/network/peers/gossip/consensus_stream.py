@@ -296,7 +296,10 @@ class ConsensusExchange:
             is_direct = conversation.peer.key == message.public_key
             if is_direct or was_asked:
                 self._hints.note_source(message.public_key, is_direct=is_direct)
-            self._pass_on(message, received.raw, digest, is_late=message.height < height)
+            # Peers that decide a height further ahead know who its validators and its proposer are,
+            # and this node only knows who they would be: it would be blamed for what it passed on.
+            if message.height <= height + 1:
+                self._pass_on(message, received.raw, digest, is_late=message.height < height)
         else:
             self._note_height(conversation, message.height)
 
