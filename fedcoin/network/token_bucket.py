@@ -43,3 +43,11 @@ class TokenBucket:
             return False
         self._tokens -= amount
         return True
+
+    def put_back(self, amount: float = 1.0) -> None:
+        """Put tokens back that were taken for what was not done.
+
+        Args:
+            amount: How many.
+        """
+        self._tokens = min(self._burst, self._tokens + amount)

@@ -7,6 +7,7 @@ whether a block is valid: it hands each one to the `Importer`.
 * `headers`, `block_source`: check consecutive headers, then fetch their blocks from several peers;
   `source_pace`: which of these peers are too slow
 * `snapshot_sync`: start from a peer's snapshot
-* `artifact_fetcher`: fetch artifacts from the peers that have them
+* `artifact_fetcher`: fetch artifacts from the peers that have them; `artifact_pace`: how often each
+  is asked
 * `block_service`, `snapshot_server`: serve blocks and snapshots, and announce new blocks
 """

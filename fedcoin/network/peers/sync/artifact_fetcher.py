@@ -15,9 +15,11 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.plurals import format_count
 from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
+from fedcoin.network.peers.sync.artifact_pace import ArtifactPace
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,15 @@ MAX_WANTED = 1024
 RETRY_S = 0.2
 """The pause before all peers are asked again, in seconds."""
 
+_NOT_SENT = frozenset(
+    code.name
+    for code in (
+        NetworkCode.ARTIFACT_NOT_FOUND,
+        NetworkCode.BAD_READER_PROOF,
+        NetworkCode.NOT_A_READER,
+    )
+)
+"""With these codes a peer refuses the manifest, so that it is not asked for chunks."""
 
 _Wanted = tuple[bytes, bytes]
 """The private campaign's id, empty for none, and the artifact's id."""
@@ -52,6 +63,7 @@ class ArtifactFetcher:
         self._peers = peers
         self._tasks = tasks
         self._reader = reader
+        self._pace = ArtifactPace(peers.now)
         self._slots = asyncio.Semaphore(MAX_TRANSFERS)
         self._running: dict[_Wanted, asyncio.Task[None]] = {}
         # For each artifact, the most bytes that each waiting caller accepts.
@@ -123,6 +135,8 @@ class ArtifactFetcher:
         campaign_id, id = wanted
         while True:
             for peer in self._ranked(preferred):
+                if not self._pace.may_ask(peer.key):
+                    continue
                 async with self._slots:
                     if await self._from_peer(wanted, peer):
                         return
@@ -149,6 +163,8 @@ class ArtifactFetcher:
                 log.warning("cannot store artifact %s: %s", id.hex(), refusal)
             return False
         except RpcError as error:
+            if error.code in _NOT_SENT:
+                self._pace.note_refused(peer.key)
             log.debug("%s did not send artifact %s: %s", peer, id.hex(), error)
             return False
         log.debug("artifact %s: %s from %s", id.hex(), format_count(chunks, "chunk"), peer)

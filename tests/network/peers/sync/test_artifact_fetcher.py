@@ -13,6 +13,7 @@ import pytest
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.client.artifact_client import ArtifactClient, Prove
+from tests.conftest import ReportAttack
 from tests.support.artifact_listener import data
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
@@ -59,6 +60,23 @@ async def test_a_missing_artifact_is_given_up_in_time(nodes: list[PeerNode]) -> 
     assert not await nodes[0].network.artifact_fetcher.ensure([bytes(32)], 0.3)
     assert time.monotonic() - began < 1.5
     assert nodes[0].network.artifact_fetcher.num_wanted == 0
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+async def test_who_looks_for_what_nobody_has_is_not_banned(
+    nodes: list[PeerNode], report_attack: ReportAttack
+) -> None:
+    missing = [bytes([number]) * 32 for number in range(1, 251)]
+    assert not await nodes[0].network.artifact_fetcher.ensure(missing, 10)
+    assert nodes[0].linked() == 3
+    scores = [node.score(nodes[0]) for node in nodes[1:]]
+    assert scores == [0, 0, 0]
+    report_attack(
+        "as a requester, sign a task that names 250 updates which nobody has",
+        "each validator asks all others again and again, and is banned by them for an hour",
+        f"in 10 s of asking the scores are {scores}",
+    )
 
 
 async def test_an_artifact_that_arrives_later_is_found(

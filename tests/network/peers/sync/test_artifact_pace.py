@@ -1,0 +1,39 @@
+"""A node asks each peer for artifacts less often than the peer allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedcoin.network.peers.protection.limits import LIMITS, Meter
+from fedcoin.network.peers.sync.artifact_pace import ArtifactPace
+
+PEER, OTHER = b"p" * 32, b"o" * 32
+MANIFEST, DOWNLOAD = "ArtifactService/GetManifest", "ArtifactService/Download"
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_peer_is_asked_more_often_than_it_allows(is_there: bool) -> None:
+    now, calls = 0.0, 0
+    pace, meter = ArtifactPace(lambda: now), Meter()
+    for step in range(3_000):
+        now = step / 50
+        # What a peer refuses to count it takes for a flood.
+        for _ in range(20):
+            if not pace.may_ask(PEER):
+                break
+            calls += 1
+            meter.spend(MANIFEST, now)
+            if is_there:
+                meter.spend(DOWNLOAD, now)
+            else:
+                pace.note_refused(PEER)
+    limit = LIMITS[DOWNLOAD if is_there else MANIFEST]
+    assert calls > 0.7 * (limit.burst + limit.rate * now)
+
+
+def test_each_peer_has_a_pace_of_its_own() -> None:
+    pace = ArtifactPace(lambda: 0.0)
+    while pace.may_ask(PEER):
+        pass
+    assert pace.may_ask(OTHER)
