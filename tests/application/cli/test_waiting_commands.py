@@ -10,14 +10,23 @@ import click
 
 from fedcoin.application.cli.root_command import cli
 from fedcoin.application.configuration.home import Home
+from fedcoin.application.wallet.prepared_transaction import PreparedTransaction
 from fedcoin.data.crypto.addresses import format_address
+from fedcoin.data.messages.client_list import ListedClient, build_client_list
+from fedcoin.data.messages.transactions import Transaction, encode_body
+from fedcoin.v1.task_pb2 import ReaderList
 from tests.application.cli.conftest import CommandLine
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, MINERS
 from tests.support.ledger_campaign import COMMIT, LedgerCampaign, additive
+from tests.support.ledger_chain import LedgerChain
 from tests.support.served_api import ServedApi, serve_api
+from tests.support.shared_accounts import MEMBERS, PURSE, sign_on
 from tests.support.transfers import transfer_to
 from tests.support.waiting import until
+
+NOBODY = ReaderList()
+"""The readers of a private campaign that names none."""
 
 NODE = "waits for a node of this machine to stop, which it does when its commitments have ended"
 TRANSACTION = "ends when its transaction is dropped, with DROPPED"
@@ -31,6 +40,8 @@ WAITING = {
     "unbond": TRANSACTION,
     "task close": TRANSACTION,
     "task clients set": TRANSACTION,
+    "task readers set": TRANSACTION,
+    "transaction send": TRANSACTION,
     "task receipts register": TRANSACTION,
     "task publish": TASK,
     "task receipts open": TASK,
@@ -63,16 +74,32 @@ def test_every_command_with_an_option_to_wait_is_in_the_table() -> None:
     assert with_option | followers == set(WAITING)
 
 
+def pay_bob(chain: LedgerChain, signer: str) -> Transaction:
+    """Sign the next transaction of an account, which takes the place of one that waits."""
+    payment = transfer_to((BOB.address, 2))
+    if signer == "purse":
+        return sign_on(chain, payment)
+    return chain.sign({"alice": ALICE, "miner": MINERS[0]}[signer], payment)
+
+
+def write_signed(path: Path, chain: LedgerChain) -> Path:
+    """Write a payment that two of the purse's three keys have signed."""
+    body = encode_body(sign_on(chain, transfer_to((BOB.address, 1))).body)
+    prepared = PreparedTransaction(chain.genesis.hash, PURSE, body)
+    path.write_text(prepared.sign(MEMBERS[0]).sign(MEMBERS[1]).render())
+    return path
+
+
 async def fail_while_waiting(
-    served: ServedApi, fedcoin: CommandLine, key_name: str, arguments: tuple[object, ...]
+    served: ServedApi, fedcoin: CommandLine, signer: str, arguments: tuple[object, ...]
 ) -> tuple[int, str]:
-    """Run a command, and make a block with another transaction of its key."""
-    key = {"alice": ALICE, "miner": MINERS[0]}[key_name]
-    node = ("--node", served.server.address, "--key", key_name, "--timeout", "30")
+    """Run a command, and make a block with another transaction of its signer."""
+    key = ("--key", signer) if signer != "purse" else ()
+    node = ("--node", served.server.address, "--timeout", "30", *key)
     running = asyncio.create_task(asyncio.to_thread(fedcoin, *arguments, *node))
     await until(lambda: bool(served.pool.pending()) or running.done())
     assert not running.done(), running.result()
-    served.chain.produce(served.chain.sign(key, transfer_to((BOB.address, 2))))
+    served.chain.produce(pay_bob(served.chain, signer))
     done = await running
     return done.code, done.err
 
@@ -83,7 +110,9 @@ async def test_a_dropped_transaction_is_an_error(tmp_path: Path, fedcoin: Comman
     home.add_key("miner", MINERS[0])
     listed.write_text(f"{format_address(BOB.address)} 5\n")
     async with serve_api(tmp_path / "api", validators=4) as served:
-        campaign = LedgerCampaign(served.chain).open_campaign().hex()
+        served.chain.produce(served.chain.sign(ALICE, transfer_to((PURSE.address, FDC))))
+        terms = {"clients": build_client_list([ListedClient(BOB.address, 5)]), "readers": NOBODY}
+        campaign = LedgerCampaign(served.chain).open_campaign(**terms).hex()
         options = ("--home", home.root, "--genesis", served.chain.genesis.hash.hex())
         cases = {
             "send": ("alice", (format_address(BOB.address), "1fdc")),
@@ -91,13 +120,15 @@ async def test_a_dropped_transaction_is_an_error(tmp_path: Path, fedcoin: Comman
             "unbond": ("miner", ("1fdc",)),
             "task close": ("alice", (campaign,)),
             "task clients set": ("alice", (campaign, listed)),
+            "task readers set": ("alice", (campaign, format_address(BOB.address))),
+            "transaction send": ("purse", (write_signed(tmp_path / "payment", served.chain),)),
         }
         # `task receipts register` signs and waits by the same function.
         expected = {name for name, kind in WAITING.items() if kind == TRANSACTION}
         assert set(cases) == expected - {"task receipts register"}
-        for name, (key_name, arguments) in cases.items():
+        for name, (signer, arguments) in cases.items():
             given = (*name.split(), *arguments, *options)
-            code, said = await fail_while_waiting(served, fedcoin, key_name, given)
+            code, said = await fail_while_waiting(served, fedcoin, signer, given)
             assert (code, "was dropped" in said, "[DROPPED]" in said) == (1, True, True), name
 
 

@@ -33,7 +33,7 @@ VALUES = {
     "mine": (), "coordinate": (), "insecure": (), "log_level": ("debug",), "log_format": ("json",),
     "key_name": ("k",), "clients": ("3",), "rounds": ("3",), "budget": ("3fdc",),
     "dataset": ("digits",), "scale": ("16",), "model": ("cnn",), "epochs": ("3",),
-    "training_seed": ("3",), "utility": ("auc",),
+    "training_seed": ("3",), "utility": ("auc",), "private": (),
 }  # fmt: skip
 
 
