@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
+from grpc import StatusCode
+
 from fedcoin.data.artifacts.manifest import MAX_ARTIFACT_BYTES
 from fedcoin.data.artifacts.reader_proofs import ReaderKey
 from fedcoin.data.artifacts.store import ArtifactStore
@@ -23,8 +25,8 @@ from fedcoin.network.peers.sync.artifact_pace import ArtifactPace
 
 log = logging.getLogger(__name__)
 
-MAX_TRANSFERS = 4
-"""The number of artifacts that are fetched at once."""
+MAX_TRANSFERS = 16
+"""The number of artifacts that are fetched at once; `ArtifactPace` allows fewer from one peer."""
 
 MAX_WANTED = 1024
 """The number of artifacts that may be waited for; a request for more fails at once."""
@@ -135,11 +137,14 @@ class ArtifactFetcher:
         campaign_id, id = wanted
         while True:
             for peer in self._ranked(preferred):
-                if not self._pace.may_ask(peer.key):
+                if not self._pace.begin(peer.key):
                     continue
-                async with self._slots:
-                    if await self._from_peer(wanted, peer):
-                        return
+                try:
+                    async with self._slots:
+                        if await self._from_peer(wanted, peer):
+                            return
+                finally:
+                    self._pace.end(peer.key)
             await asyncio.sleep(RETRY_S)
             if self._store.room(campaign_id).has(id):
                 return
@@ -165,8 +170,11 @@ class ArtifactFetcher:
         except RpcError as error:
             if error.code in _NOT_SENT:
                 self._pace.note_refused(peer.key)
+            elif error.status is StatusCode.DEADLINE_EXCEEDED:
+                self._pace.note_silence(peer.key)
             log.debug("%s did not send artifact %s: %s", peer, id.hex(), error)
             return False
+        self._pace.note_sent(peer.key)
         log.debug("artifact %s: %s from %s", id.hex(), format_count(chunks, "chunk"), peer)
         return True
 

@@ -1,11 +1,13 @@
 """How often peers are asked for artifacts: less often than they allow, however many are missing.
 
 A peer bans who calls more often than its limits allow. Anybody who can pay for a campaign can have
-all validators look for artifacts that nobody has.
+all validators look for artifacts that nobody has. And a peer that does not answer must not keep
+what others have: few calls to it wait, and after one in vain it is left out for a time.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +18,10 @@ from fedcoin.network.token_bucket import TokenBucket
 _SHARE: Final = 0.8
 """The part of what a peer allows that is used: its clock and calls under way differ a little."""
 _MAX_PEERS: Final = 1_024
+_MAX_CALLS: Final = 4
+"""How many artifacts are fetched from one peer at once."""
+_FIRST_SILENCE_S, _MAX_SILENCE_S = 30.0, 3_600.0
+"""For how long a peer is left out that did not answer: at first, and at most, in seconds."""
 
 
 class ArtifactPace:
@@ -30,16 +36,56 @@ class ArtifactPace:
         # By the peers' keys, so that a new connection does not begin anew.
         self._manifests: LruDict[bytes, TokenBucket] = LruDict(_MAX_PEERS)
         self._downloads: LruDict[bytes, TokenBucket] = LruDict(_MAX_PEERS)
+        self._running: Counter[bytes] = Counter()
+        # Until when a peer is left out, and for how long it was.
+        self._silences: LruDict[bytes, tuple[float, float]] = LruDict(_MAX_PEERS)
 
-    def may_ask(self, peer: bytes) -> bool:
+    def begin(self, peer: bytes) -> bool:
         """Count a call for a manifest and one for its chunks, unless it is too early for them.
 
         Args:
             peer: The peer's key, 32 bytes.
 
         Returns:
-            True when the peer may be asked now.
+            True when the peer may be asked now; `end` is called afterwards.
         """
+        until, _ = self._silences.get(peer) or (0.0, 0.0)
+        if self._now() < until or self._running[peer] >= _MAX_CALLS or not self._take(peer):
+            return False
+        self._running[peer] += 1
+        return True
+
+    def end(self, peer: bytes) -> None:
+        """Note that a call which `begin` has counted is over.
+
+        Args:
+            peer: The peer's key, 32 bytes.
+        """
+        self._running[peer] -= 1
+        if not self._running[peer]:
+            del self._running[peer]
+
+    def note_silence(self, peer: bytes) -> None:
+        """Leave a peer out that did not answer in time, each time for twice as long.
+
+        Args:
+            peer: The peer's key, 32 bytes.
+        """
+        now = self._now()
+        until, before = self._silences.get(peer) or (0.0, 0.0)
+        if now >= until:
+            pause = min(max(2 * before, _FIRST_SILENCE_S), _MAX_SILENCE_S)
+            self._silences.put(peer, (now + pause, pause))
+
+    def note_sent(self, peer: bytes) -> None:
+        """Note that a peer has sent an artifact.
+
+        Args:
+            peer: The peer's key, 32 bytes.
+        """
+        self._silences.discard(peer)
+
+    def _take(self, peer: bytes) -> bool:
         downloads = self._bucket(self._downloads, peer, "ArtifactService/Download")
         if not downloads.take(self._now()):
             return False

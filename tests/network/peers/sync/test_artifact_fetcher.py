@@ -7,12 +7,15 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from grpc import StatusCode
 
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.client.artifact_client import ArtifactClient, Prove
+from fedcoin.network.client.rpc_error import RpcError
 from tests.conftest import ReportAttack
 from tests.support.artifact_listener import data
 from tests.support.keys import MINERS, STRANGER
@@ -76,6 +79,38 @@ async def test_who_looks_for_what_nobody_has_is_not_banned(
         "as a requester, sign a task that names 250 updates which nobody has",
         "each validator asks all others again and again, and is banned by them for an hour",
         f"in 10 s of asking the scores are {scores}",
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+async def test_a_silent_peer_does_not_keep_what_others_have(
+    nodes: list[PeerNode], monkeypatch: pytest.MonkeyPatch, report_attack: ReportAttack
+) -> None:
+    by_key = {node.key.public_key: node for node in nodes}
+    asked_first, *_, good = (by_key[peer.key] for peer in nodes[0].network.peer_set)
+    silent = nodes[0].peer(asked_first).link
+    assert silent is not None
+    download = ArtifactClient.download_into
+
+    async def wait_in_vain(client: ArtifactClient, *given: Any) -> int:
+        if client is silent.artifacts:
+            await asyncio.sleep(5)
+            raise RpcError(
+                StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "no answer", target="silent"
+            )
+        return await download(client, *given)
+
+    monkeypatch.setattr(ArtifactClient, "download_into", wait_in_vain)
+    ids = [good.artifacts.put(data(1, seed)) for seed in range(24)]
+    await nodes[0].network.artifact_fetcher.ensure(ids, 4)
+    early = sum(map(nodes[0].artifacts.has, ids))
+    assert early == 20
+    assert await nodes[0].network.artifact_fetcher.ensure(ids, 20)
+    report_attack(
+        "as a peer that is asked first, answer no question for an artifact",
+        "all transfers of the node wait for it: none of 24 artifacts in 30 s",
+        f"{early} of 24 come at once, and the rest when the call has ended",
     )
 
 

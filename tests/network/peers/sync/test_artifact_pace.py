@@ -20,8 +20,9 @@ def test_no_peer_is_asked_more_often_than_it_allows(is_there: bool) -> None:
         now = step / 50
         # What a peer refuses to count it takes for a flood.
         for _ in range(20):
-            if not pace.may_ask(PEER):
+            if not pace.begin(PEER):
                 break
+            pace.end(PEER)
             calls += 1
             meter.spend(MANIFEST, now)
             if is_there:
@@ -34,6 +35,25 @@ def test_no_peer_is_asked_more_often_than_it_allows(is_there: bool) -> None:
 
 def test_each_peer_has_a_pace_of_its_own() -> None:
     pace = ArtifactPace(lambda: 0.0)
-    while pace.may_ask(PEER):
-        pass
-    assert pace.may_ask(OTHER)
+    while pace.begin(PEER):
+        pace.end(PEER)
+    assert pace.begin(OTHER)
+
+
+@pytest.mark.attack
+def test_who_does_not_answer_is_asked_for_few_and_then_left_out() -> None:
+    now = 100.0
+    pace = ArtifactPace(lambda: now)
+    assert sum(pace.begin(PEER) for _ in range(20)) == 4
+    for _ in range(4):
+        pace.note_silence(PEER)
+        pace.end(PEER)
+    for silence in (30, 60):
+        now += silence - 1
+        assert not pace.begin(PEER)
+        now += 1
+        assert pace.begin(PEER)
+        pace.note_silence(PEER)
+        pace.end(PEER)
+    pace.note_sent(PEER)
+    assert pace.begin(PEER)
