@@ -31,6 +31,10 @@ MAX_TRANSFERS = 16
 MAX_WANTED = 1024
 """The number of artifacts that may be waited for; a request for more fails at once."""
 
+SLOW_S = 10.0
+"""A peer that has been sending one artifact for so long, in seconds, when nobody waits for it any
+more, counts as one that does not answer."""
+
 RETRY_S = 0.2
 """The pause before all peers are asked again, in seconds."""
 
@@ -157,10 +161,16 @@ class ArtifactFetcher:
         # Never with a proof for what everybody may have: a peer would send what it holds for a
         # private campaign, and this node would pass it on to everybody.
         prove = partial(self._reader.prove, peer.key, campaign_id) if campaign_id else None
+        began = self._peers.now()
         try:
             limit = max(self._waiting.get(wanted, [MAX_ARTIFACT_BYTES]))
             store = self._store.room(campaign_id)
             chunks = await link.artifacts.download_into(store, id, limit, prove)
+        except asyncio.CancelledError:
+            # Its time was over. Else who sends a chunk now and then would be asked first again.
+            if self._peers.now() - began >= SLOW_S:
+                self._pace.note_silence(peer.key)
+            raise
         except RefusalError as refusal:
             if refusal.code in (DataCode.BAD_CHUNK, DataCode.BAD_ARTIFACT):
                 self._peers.punish(peer, Offence.BAD_CHUNK, str(refusal))

@@ -16,6 +16,7 @@ from fedcoin.data.artifacts.manifest import CHUNK_BYTES
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from fedcoin.network.client.rpc_error import RpcError
+from fedcoin.network.peers.sync import artifact_fetcher
 from tests.conftest import ReportAttack
 from tests.support.artifact_listener import data
 from tests.support.keys import MINERS, STRANGER
@@ -112,6 +113,29 @@ async def test_a_silent_peer_does_not_keep_what_others_have(
         "all transfers of the node wait for it: none of 24 artifacts in 30 s",
         f"{early} of 24 come at once, and the rest when the call has ended",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.attack
+async def test_who_sends_too_slowly_is_not_asked_first_again(
+    nodes: list[PeerNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_key = {node.key.public_key: node for node in nodes}
+    asked_first, *_, good = (by_key[peer.key] for peer in nodes[0].network.peer_set)
+    slow = nodes[0].peer(asked_first).link
+    assert slow is not None
+    download = ArtifactClient.download_into
+
+    async def send_slowly(client: ArtifactClient, *given: Any) -> int:
+        if client is slow.artifacts:
+            await asyncio.sleep(60)
+        return await download(client, *given)
+
+    monkeypatch.setattr(ArtifactClient, "download_into", send_slowly)
+    monkeypatch.setattr(artifact_fetcher, "SLOW_S", 0.2)
+    id = good.artifacts.put(CONTENT)
+    assert not await nodes[0].network.artifact_fetcher.ensure([id], 0.5)
+    assert await nodes[0].network.artifact_fetcher.ensure([id], 20)
 
 
 async def test_an_artifact_that_arrives_later_is_found(
