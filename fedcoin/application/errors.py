@@ -284,10 +284,10 @@ class ApplicationCode(str, Enum):
     Start it with the settings that the error names; begin another campaign with
     `--new-campaign` once it is finished, or close it with `task close`."""
     GAVE_UP = "GAVE_UP"
-    """The coordinator closed the campaign because no client came in time.
+    """No client came in time, so the coordinator closed the campaign, unless several people pay it.
 
     Start it again when the clients are there; `coordinator.join_seconds` is how long it
-    waits."""
+    waits. A campaign that several people pay stays open until they close it."""
     UNMINED_ROUND = "UNMINED_ROUND"
     """The tasks of a round failed ten times without work by miners. Registered receipts wait for
     another one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.coordinator.campaign import Campaign
 from fedcoin.application.errors import ApplicationCode
@@ -9,6 +11,23 @@ from fedcoin.data.crypto.addresses import format_address, parse_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.network.client.node_client import NodeClient
+
+
+def command_to_close(campaign_id: bytes, requester: str) -> str:
+    """Write the command with which a campaign's requester closes it.
+
+    Args:
+        campaign_id: The campaign's id, 32 bytes.
+        requester: The setting `coordinator.requester`: the file of an account of several keys that
+            pays the campaign; empty where the coordinator's own key pays.
+
+    Returns:
+        The command, as an operator types it.
+    """
+    close = f"fedcoin-node task close {campaign_id.hex()}"
+    if not requester:
+        return f"{close} --key NAME"
+    return f"{close} --policy {shlex.quote(requester)} --prepare close.json"
 
 
 async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> RefusalError | None:
@@ -61,11 +80,12 @@ def explain_giving_up(campaign: Campaign, config: CoordinatorConfig) -> RefusalE
     Returns:
         A refusal with code GAVE_UP.
     """
-    campaign_id, receipt_seconds = campaign.campaign_id.hex(), config.receipt_seconds
+    receipt_seconds = config.receipt_seconds
     if config.requester:
+        command = command_to_close(campaign.campaign_id, config.requester)
         outcome = (
-            "start again to wait for clients, or have the requester's people close campaign"
-            f" {campaign_id} (`task close --prepare`), which returns the rest of its budget"
+            f"start again to wait for clients, or prepare the campaign's end by `{command}`, which"
+            " returns the rest of its budget once the account's keys have signed it"
         )
     elif receipt_seconds:
         outcome = (

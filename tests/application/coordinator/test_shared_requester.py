@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.coordinator.campaign_end import command_to_close
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.wallet.key_policy_file import render_policy
 from fedcoin.application.wallet.prepared_transaction import read_prepared
@@ -18,6 +19,14 @@ from tests.support.shared_accounts import MEMBERS, PURSE
 from tests.support.training_site import SERVER, settings, site, started
 from tests.support.transfers import transfer_to
 from tests.support.waiting import LOADED_SECONDS, until
+
+
+def test_the_command_that_closes_is_the_requesters() -> None:
+    campaign_id, closes = b"\x2a" * 32, f"fedcoin-node task close {'2a' * 32}"
+    assert command_to_close(campaign_id, "") == f"{closes} --key NAME"
+    shared = command_to_close(campaign_id, "our purse.json")
+    assert shared == f"{closes} --policy 'our purse.json' --prepare close.json"
+    assert "--requester" not in shared
 
 
 @pytest.mark.slow
@@ -40,7 +49,8 @@ async def test_it_waits_for_signatures_and_leaves_the_end_to_them(tmp_path: Path
             with pytest.raises(RefusalError) as caught:
                 await asyncio.wait_for(running, LOADED_SECONDS)
             assert caught.value.code is ApplicationCode.GAVE_UP
-            assert "task close --prepare" in caught.value.message
+            close = f"task close {signed.hash.hex()} --policy {file} --prepare close.json"
+            assert f"fedcoin-node {close}" in caught.value.message
             campaign = await here.client.get_campaign(signed.hash)
             assert not campaign.closed
             assert campaign.requester == format_address(PURSE.address)

@@ -172,22 +172,24 @@ async def _run_server(
                     await coordinator.run()
                 finally:
                     records.extend(coordinator.campaign.history)
-                    _note_open(coordinator.campaign)
+                    _note_open(coordinator.campaign, config.coordinator.requester)
 
         await unless_stopped(stop, campaign())
 
 
-def _note_open(campaign: Campaign) -> None:
+def _note_open(campaign: Campaign, requester: str) -> None:
     """Say that a campaign which has not come to its end keeps its budget in escrow."""
     from fedcoin.application.coordinator.campaign import CampaignPhase
+    from fedcoin.application.coordinator.campaign_end import command_to_close
 
     if campaign.phase is CampaignPhase.FINISHED or not campaign.campaign_id:
         return
-    campaign_id = campaign.campaign_id.hex()
+    command = command_to_close(campaign.campaign_id, requester)
+    closes = "prepares its end, for the account's keys to sign" if requester else "closes it"
     note(
-        f"Campaign {campaign_id} stays open in round {campaign.round} of {campaign.rounds}, with "
-        "the rest of its budget in escrow: the same command goes on with it, and "
-        f"`fedcoin-node task close {campaign_id} --key NAME` closes it"
+        f"Campaign {campaign.campaign_id.hex()} stays open in round {campaign.round} of "
+        f"{campaign.rounds}, with the rest of its budget in escrow: the same command goes on with "
+        f"it, and `{command}` {closes}"
     )
 
 
