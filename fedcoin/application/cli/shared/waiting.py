@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from fedcoin.network.client.node_client import NodeClient
     from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
+CAUSE_SECONDS: Final = 1.0
+"""When a known cause, such as missing validators, is named, in seconds; a block takes less."""
+
 FIRST_SECONDS: Final = 4.0
-"""How long a command waits in silence, in seconds; a block usually takes less than one."""
+"""When a command says that it still waits, whatever the cause is, in seconds."""
 
 REPEAT_SECONDS: Final = 20.0
 """The time between two explanations, in seconds."""
@@ -41,15 +44,26 @@ async def explained_wait(client: NodeClient) -> AsyncIterator[None]:
 
 
 async def _explain(client: NodeClient) -> None:
+    await asyncio.sleep(CAUSE_SECONDS)
+    if not await _say(client, only_causes=True):
+        await asyncio.sleep(FIRST_SECONDS - CAUSE_SECONDS)
+        await _say(client)
+    while True:
+        await asyncio.sleep(REPEAT_SECONDS)
+        await _say(client)
+
+
+async def _say(client: NodeClient, *, only_causes: bool = False) -> bool:
+    # Tells whether it said something. With `only_causes` it does not while all seems well.
     from fedcoin.network.client.rpc_error import RpcError
 
-    pause = FIRST_SECONDS
-    while True:
-        await asyncio.sleep(pause)
-        pause = REPEAT_SECONDS
-        # The call that waits reports a failure of the node itself.
-        with suppress(RpcError):
-            note(explanation(await client.get_status()))
+    # The call that waits reports a failure of the node itself.
+    with suppress(RpcError):
+        status = await client.get_status()
+        if not only_causes or status.catching_up or power_shortage(status):
+            note(explanation(status))
+            return True
+    return False
 
 
 def explanation(status: GetStatusResponse) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +17,18 @@ def status(connected: int, total: int, **others: Any) -> GetStatusResponse:
     return GetStatusResponse(
         connected_power=connected * SAP_PER_FDC, total_power=total * SAP_PER_FDC, **others
     )
+
+
+class Client:
+    """A node's client that answers with one status, and counts how often it is asked."""
+
+    def __init__(self, answer: GetStatusResponse) -> None:
+        self._answer = answer
+        self.calls = 0
+
+    async def get_status(self) -> GetStatusResponse:
+        self.calls += 1
+        return self._answer
 
 
 @pytest.mark.parametrize(("connected", "is_short"), [(0, True), (2, True), (3, False)])
@@ -39,15 +51,8 @@ def test_the_explanation_names_what_is_missing() -> None:
 async def test_a_long_wait_is_explained_on_standard_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0.0)
-    asked = asyncio.Event()
-
-    class Client:
-        async def get_status(self) -> GetStatusResponse:
-            asked.set()
-            return status(1, 2)
-
-    client: Any = Client()
+    monkeypatch.setattr(waiting, "CAUSE_SECONDS", 0.0)
+    client: Any = Client(status(1, 2))
     shown = ""
 
     def is_explained() -> bool:
@@ -56,8 +61,21 @@ async def test_a_long_wait_is_explained_on_standard_error(
         return "Still waiting: only validators with 1 FDC" in shown
 
     async with waiting.explained_wait(client):
-        await asked.wait()
         await until(is_explained)
+
+
+async def test_without_a_known_cause_it_is_explained_later(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "CAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "FIRST_SECONDS", 600.0)
+    client = Client(status(2, 2, height=7))
+    async with waiting.explained_wait(cast(Any, client)):
+        await until(lambda: client.calls == 1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0.0)
+    async with waiting.explained_wait(cast(Any, client)):
+        await until(lambda: "node is at height 7" in capsys.readouterr().err)
 
 
 async def test_a_short_wait_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
