@@ -212,30 +212,6 @@ class Home:
             )
         return self.keys_path / f"{name}.key"
 
-    def vote_mark_path(self, name: str, genesis_hash: bytes) -> Path:
-        """Return the path of the mark that says what a key may have signed in a network.
-
-        Args:
-            name: The key's name.
-            genesis_hash: The network's genesis hash, 32 bytes.
-
-        Returns:
-            The path, beside the key's file.
-        """
-        return self.keys_path / f"{name}-{genesis_hash.hex()[:16]}.votes"
-
-    def signed_record_path(self, name: str, genesis_hash: bytes) -> Path:
-        """Return the path of what a signer's process has signed with a key in a network.
-
-        Args:
-            name: The key's name.
-            genesis_hash: The network's genesis hash, 32 bytes.
-
-        Returns:
-            The path, beside the key's file.
-        """
-        return self.keys_path / f"{name}-{genesis_hash.hex()[:16]}.signed"
-
     def key_names(self) -> tuple[str, ...]:
         """List the names of all keys, sorted."""
         return tuple(sorted(path.stem for path in self.keys_path.glob("*.key")))

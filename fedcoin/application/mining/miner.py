@@ -18,7 +18,7 @@ from typing import Any
 
 from fedcoin.application.mining.declining import HOPELESS_CODES, decline
 from fedcoin.application.mining.draining import Draining
-from fedcoin.application.mining.progress import Progress, Report
+from fedcoin.application.mining.progress import Progress, logged_regularly
 from fedcoin.application.mining.sampler import Samples, gather
 from fedcoin.application.mining.task_choice import (
     DEFAULT_FLOOR_PRICE,
@@ -70,9 +70,6 @@ RETRY_SECONDS = 1.0
 
 MAX_RETRY_SECONDS = 10.0
 """The longest pause before a step is tried again, in seconds."""
-
-LOG_INTERVAL_MS = 5_000
-"""The time between two log lines about the progress of a task, in ms."""
 
 
 class Miner:
@@ -308,6 +305,9 @@ class Miner:
         margin = 0 if progress.plan.fixed_samples is not None else self._margin_ms(progress)
         end_ms = task.deadline_ms - margin
         timeout_s = max(0.0, (end_ms - self._clock()) / 1000)
+        tell = (
+            partial(self._on_progress, progress.assignment.task_id) if self._on_progress else None
+        )
         async with self._jobs.opened(progress.assignment, timeout_s) as utility:
             return await gather(
                 progress.plan,
@@ -316,7 +316,7 @@ class Miner:
                 self._clock,
                 end_ms,
                 known,
-                self._progress_report(progress),
+                logged_regularly(progress.name, self._clock, tell),
                 lambda: self._clock() >= progress.deadline_ms - margin,
             )
 
@@ -327,19 +327,6 @@ class Miner:
         campaign = records.CAMPAIGNS.get(self._chain.ledger.reader, campaign_id)
         assert campaign is not None, "a task without a campaign"
         return min(task.difficulty_nano, campaign.difficulty_nano)
-
-    def _progress_report(self, progress: TaskProgress) -> Report:
-        next_ms = self._clock() + LOG_INTERVAL_MS
-
-        def report(current: Progress) -> None:
-            nonlocal next_ms
-            if self._on_progress is not None:
-                self._on_progress(progress.assignment.task_id, current)
-            if self._clock() >= next_ms:
-                next_ms = self._clock() + LOG_INTERVAL_MS
-                log.info("task %s: %s", progress.name, current)
-
-        return report
 
     def _margin_ms(self, progress: TaskProgress) -> int:
         # The part of the window that is left for the commitment to get into a block.

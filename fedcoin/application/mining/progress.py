@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from fedcoin.data.clock import Clock
 from fedcoin.data.plurals import format_count
 from fedcoin.incentive.proof.sampling_plan import NANO, SamplingPlan
 from fedcoin.incentive.proof.stopping import DIFFICULTY_DIVISOR, MIN_SAMPLES
+
+log = logging.getLogger(__name__)
+
+LOG_INTERVAL_MS = 5_000
+"""The time between two log lines about the progress of a task, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,30 @@ class Progress:
 
 Report = Callable[[Progress], None]
 """Takes the progress after each request."""
+
+
+def logged_regularly(name: str, clock: Clock, tell: Report | None) -> Report:
+    """Make a report that logs a task's progress every `LOG_INTERVAL_MS`.
+
+    Args:
+        name: What the log lines call the task.
+        clock: Gives Unix ms.
+        tell: Takes each progress, also those that are not logged; None: nobody does.
+
+    Returns:
+        The report. Its first line comes one interval after this call.
+    """
+    next_ms = clock() + LOG_INTERVAL_MS
+
+    def report(current: Progress) -> None:
+        nonlocal next_ms
+        if tell is not None:
+            tell(current)
+        if clock() >= next_ms:
+            next_ms = clock() + LOG_INTERVAL_MS
+            log.info("task %s: %s", name, current)
+
+    return report
 
 
 def _estimate_samples(

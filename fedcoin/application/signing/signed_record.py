@@ -57,6 +57,20 @@ class SignedRecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def beside_key(cls, keys: Path, name: str, genesis_hash: bytes) -> SignedRecordFile:
+        """Name the record's file after the key and the network.
+
+        Args:
+            keys: The folder of the key's file.
+            name: The key's name.
+            genesis_hash: The network's genesis hash, 32 bytes.
+
+        Returns:
+            The file NAME-CHAIN.signed in `keys`, which may not exist.
+        """
+        return cls(keys / f"{name}-{genesis_hash.hex()[:16]}.signed")
+
     def read(self) -> SignedRecord | None:
         """Read the record.
 

@@ -50,6 +50,20 @@ class VoteMarkFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @classmethod
+    def beside_key(cls, keys: Path, name: str, genesis_hash: bytes) -> VoteMarkFile:
+        """Name the mark's file after the key and the network.
+
+        Args:
+            keys: The folder of the key's file.
+            name: The key's name.
+            genesis_hash: The network's genesis hash, 32 bytes.
+
+        Returns:
+            The file NAME-CHAIN.votes in `keys`, which may not exist.
+        """
+        return cls(keys / f"{name}-{genesis_hash.hex()[:16]}.votes")
+
     def exists(self) -> bool:
         """Tell whether there is a file, readable or not."""
         return self.path.exists()

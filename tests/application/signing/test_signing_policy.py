@@ -261,3 +261,8 @@ def test_a_day_has_a_limit(tmp_path: Path, report_attack: ReportAttack) -> None:
         "all of them, up to `--max-fee` with each transaction",
         "`--max-per-day`, half of it for reveals; then SIGNER_REFUSED",
     )
+
+
+def test_the_record_is_named_after_the_key_and_the_network(tmp_path: Path) -> None:
+    record = SignedRecordFile.beside_key(tmp_path, "spare", b"\x2a" * 32)
+    assert record.path == tmp_path / "spare-2a2a2a2a2a2a2a2a.signed"

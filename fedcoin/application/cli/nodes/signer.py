@@ -92,7 +92,7 @@ def signer(
     configure_logging("info", "text")
     path = listen or home.root / "signer.sock"
     with home.locked():
-        record = SignedRecordFile(home.signed_record_path(key_name, genesis_hash))
+        record = SignedRecordFile.beside_key(home.keys_path, key_name, genesis_hash)
         limits = SigningLimits(max_fee, max_per_day, block_ms)
         policy = SigningPolicy(genesis_hash, record, limits, from_height, unix_ms)
 

@@ -67,7 +67,7 @@ def open_signer(
         return max((peer.height for peer in peers()), default=0)
 
     guard = SigningGuard(
-        VoteMarkFile(home.vote_mark_path(name, chain.genesis.hash)),
+        VoteMarkFile.beside_key(home.keys_path, name, chain.genesis.hash),
         chain.store.votes,
         chain.genesis,
         ChainSight(chain.header, read_peers_height, read_bonding_time),

@@ -221,3 +221,8 @@ def test_a_mark_that_is_deleted_is_written_again(site: Site) -> None:
     site.mark.path.unlink()
     vote(signer, 2)
     assert site.mark.read() == VoteMark(1 + LEASED_HEIGHTS, "prevote", 2, 0)
+
+
+def test_the_mark_is_named_after_the_key_and_the_network(tmp_path: Path) -> None:
+    mark = VoteMarkFile.beside_key(tmp_path, "spare", b"\x2a" * 32)
+    assert mark.path == tmp_path / "spare-2a2a2a2a2a2a2a2a.votes"
