@@ -78,6 +78,9 @@ class Peer:
         """Blocks that it sent and this node lacked."""
         self.blocks_per_second = 0.0
         """How fast it sent blocks when it was asked last: its rank when blocks are fetched."""
+        self.headers_per_second: float | None = None
+        """How fast it sent headers when it was asked last, 0 when others were faster; None before
+        it is asked."""
         self.range_budget = TokenBucket(RANGE_LIMIT.rate / 2, RANGE_LIMIT.burst / 2, now)
         """Ranges of blocks that it may be asked for: half of what it allows."""
         self.max_missing_height = 0

@@ -4,6 +4,7 @@ This folder decides which peer is asked for what, and what to do when it fails. 
 whether a block is valid: it hands each one to the `Importer`.
 
 * `catch_up`: find out that a peer is ahead, and fetch what follows; `sync_pace`: at which rate
+* `header_source`: which peers are asked for headers, and for how long
 * `headers`, `block_source`: check consecutive headers, then fetch their blocks from several peers;
   `source_pace`: which of these peers are too slow
 * `snapshot_sync`: start from a peer's snapshot

@@ -1,10 +1,10 @@
 """Catch up: fetch the blocks that peers have and this node lacks.
 
-When a peer reports a greater height, this module asks the best peer for headers and certificates,
-checks them as far as the known validators allow (`headers`), fetches the blocks from several peers
-at once (`block_source`), and hands each one in order to the `Importer`, which verifies it in full.
-It repeats this until no peer is ahead. A node without blocks first looks for a snapshot, if its
-settings allow one (`snapshot_sync`).
+When a peer reports a greater height, this module asks for headers and certificates
+(`header_source`), checks them as far as the known validators allow (`headers`), fetches the blocks
+from several peers at once (`block_source`), and hands each one in order to the `Importer`, which
+verifies it in full. It repeats this until no peer is ahead. A node without blocks first looks for a
+snapshot, if its settings allow one (`snapshot_sync`).
 
 Peers are ranked by how fast they sent blocks before. While there are more of them than places, one
 more is tried, and the slowest makes room. A peer that sends wrong data is banned; a peer that
@@ -21,22 +21,20 @@ from collections.abc import Sequence
 from statistics import median_high
 
 from fedcoin.consensus.errors import ConsensusCode
+from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.network.background_tasks import BackgroundTasks, run_within
-from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.connections.peer import Peer
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.reputation import Offence
-from fedcoin.network.peers.sync.block_service import MAX_HEADERS
 from fedcoin.network.peers.sync.block_source import BlockSource, FetchedBlock
-from fedcoin.network.peers.sync.headers import CertifiedRun, ChainTip, certify_run
+from fedcoin.network.peers.sync.header_source import HeaderSource
+from fedcoin.network.peers.sync.headers import CertifiedRun, ChainTip
 from fedcoin.network.peers.sync.snapshot_sync import SnapshotSync
 from fedcoin.network.peers.sync.sync_pace import SyncPace
 from fedcoin.network.ports.chain_port import ChainPort, Importer
 from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS
 from fedcoin.network.ports.peers_port import SyncProgress
-from fedcoin.v1.block_gossip_service_pb2 import ListHeadersRequest
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +56,6 @@ MAX_RUN_BLOCKS = 20_000
 MAX_STEP_BLOCKS, MAX_STEP_BYTES = 64, 256 * 1024
 """The largest number of blocks that are stored in one transaction, and their largest size in bytes:
 about 0.1 s of work, in which no other block can be checked."""
-
-SLOW_HEADERS_S = 2.0
-"""After an answer that took longer, another peer is asked for the next headers, in seconds."""
-
-CALL_S = 10.0
-"""The deadline of a request for headers, in seconds."""
 
 
 class CatchUp:
@@ -88,6 +80,7 @@ class CatchUp:
         self._peers = peers
         self._snapshot_sync = snapshot_sync
         self._woken = asyncio.Event()
+        self._headers = HeaderSource(chain, peers)
         self._progress = SyncPace()
         peers.on_height.append(self._on_height)
         peers.on_linked.append(self._on_height)
@@ -147,61 +140,27 @@ class CatchUp:
             self._chain.catching_up = True
             await self._snapshot_sync.attempt(ahead)
             return
-        for peer in ahead:
-            store = self._chain.store
-            run = await self._headers(peer, ChainTip(store.height(), store.tip_hash()))
-            if run is not None and run.tips:
-                # Only proved headers count: a peer may report any height.
-                self._chain.catching_up = True
-                await self._fetch(peer, run)
-                break
+        store, validators = self._chain.store, self._chain.ledger.validators()
+        tip = ChainTip(store.height(), store.tip_hash())
+        run = await self._headers.fetch(tip, validators, ahead)
+        if run is not None:
+            # Only proved headers count: a peer may report any height.
+            self._chain.catching_up = True
+            await self._fetch(run, validators)
         if self._chain.height() == before:
             self._chain.catching_up = False
             await asyncio.sleep(PAUSE_S)
         else:
             log.info("caught up from height %d to %d", before, self._chain.height())
 
-    async def _headers(self, peer: Peer, tip: ChainTip) -> CertifiedRun | None:
-        # The headers after a block, proved to be final by the validators after this node's last.
-        link = peer.link
-        if link is None:
-            return None
-        request = ListHeadersRequest(from_height=tip.height + 1, page_size=MAX_HEADERS)
-        run: CertifiedRun | None = None
-        try:
-            reply = await link.call(link.gossip.ListHeaders, request, timeout=CALL_S)
-            run = await asyncio.to_thread(
-                certify_run,
-                tip,
-                self._chain.ledger.validators(),
-                self._chain.genesis,
-                reply.headers,
-                self._chain.verified_votes,
-            )
-        except RpcError as error:
-            log.debug("%s did not send headers: %s", peer, error)
-            if error.code == NetworkCode.HISTORY_NOT_KEPT.value:
-                peer.max_missing_height = tip.height + 1
-                log.warning("%s started from a snapshot and has no block %d", peer, tip.height + 1)
-            else:
-                self._peers.punish(peer, Offence.SLOW, f"sent no headers from {tip.height + 1}")
-            return None
-        except RefusalError as refusal:
-            self._peers.punish(peer, Offence.BAD_HEADERS, str(refusal))
-            return None
-        if (run is None or not run.tips) and self._chain.height() <= tip.height < peer.height:
-            self._peers.punish(peer, Offence.BROKEN_PROMISE, f"has no height {tip.height + 1}")
-            peer.height = min(peer.height, tip.height)
-        return run
-
-    async def _fetch(self, header_peer: Peer, run: CertifiedRun) -> None:
+    async def _fetch(self, run: CertifiedRun, validators: ValidatorSet) -> None:
         source = BlockSource(run.tips, self._peers, self._chain.genesis.parameters.max_block_bytes)
         top, asked = run.tips[-1].height, set[bytes]()
         async with BackgroundTasks("sync") as workers:
             self._ask_more(source, workers, top, asked)
             # Each worker counts itself in its first step.
             await asyncio.sleep(0)
-            workers.start(self._extend(source, header_peer, run), "headers")
+            workers.start(self._extend(source, run, validators), "headers")
             workers.start(self._review(source, workers, top, asked), "review")
             while fetched := await source.take(MAX_STEP_BLOCKS, MAX_STEP_BYTES):
                 if not await self._import(fetched):
@@ -230,22 +189,19 @@ class CatchUp:
             asked.add(peer.key)
             workers.start(source.work(peer), "fetch")
 
-    async def _extend(self, source: BlockSource, peer: Peer, run: CertifiedRun) -> None:
+    async def _extend(
+        self, source: BlockSource, run: CertifiedRun, validators: ValidatorSet
+    ) -> None:
         """Fetch further headers while blocks are fetched, as long as the validators stay."""
         known, first = run, run.tips[0].height
         try:
             while not known.is_last and known.tips[-1].height - first < MAX_RUN_BLOCKS:
                 await source.wait_for_room()
                 tip = known.tips[-1]
-                if peer.height <= tip.height:
+                ahead = [peer for peer in self._ahead() if peer.height > tip.height]
+                following = await self._headers.fetch(tip, validators, ahead)
+                if following is None:
                     return
-                began = self._peers.now()
-                following = await self._headers(peer, tip)
-                if following is None or not following.tips:
-                    return
-                if self._peers.now() - began > SLOW_HEADERS_S:
-                    others = [each for each in self._ahead() if each is not peer]
-                    peer = others[0] if others else peer
                 known = following
                 source.extend(known.tips)
         finally:
