@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from fedcoin.application.client.receipt_claims import build_registration
@@ -66,8 +67,14 @@ class LeftOutGuard:
                     if not error.is_transient:
                         raise
 
-    def report_unsettled(self) -> None:
-        """Report the rounds whose tasks were not settled when the campaign ended."""
+    async def report_unsettled(self) -> None:
+        """Report the rounds whose tasks are not settled when the coordinator has ended.
+
+        The chain is looked at once more, since the last round may just have been settled.
+        """
+        for kept in list(self._waiting.values()):
+            with suppress(RpcError):
+                await self.check(kept)
         for kept in self._waiting.values():
             campaign_id = kept.update.campaign_id.hex()
             self._report(

@@ -186,7 +186,7 @@ class Trainer:
             try:
                 await self._take_part()
                 if self._guard is not None:
-                    self._guard.report_unsettled()
+                    await self._guard.report_unsettled()
                 return self.payments
             except RpcError as error:
                 # A coordinator that was started again for another campaign knows no clients yet.

@@ -8,18 +8,23 @@ from pathlib import Path
 import pytest
 
 from fedcoin.application.client import left_out_guard
-from fedcoin.application.client.receipt_folder import ReceiptFolder
+from fedcoin.application.client.left_out_guard import LeftOutGuard
+from fedcoin.application.client.receipt_folder import ReceiptFolder, check_receipt
 from fedcoin.application.client.trainer import Trainer
 from fedcoin.application.coordinator.coordinator import Coordinator
 from fedcoin.application.wallet.wallet import Wallet
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.data.messages.update_receipts import sign_receipt
-from fedcoin.data.messages.updates import Update
+from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.learning.training.client_data import ClientData
+from fedcoin.network.client.node_client import NodeClient
 from fedcoin.v1.task_pb2 import SignedReceipt
 from fedcoin.v1.transaction_pb2 import Transfer, TransferOutput
 from tests.conftest import ReportAttack
+from tests.support.receipt_campaign import FAIR, settle
+from tests.support.receipt_campaign import campaign as receipt_campaign
+from tests.support.served_api import serve_api
 from tests.support.training_site import (
     MINER,
     SERVER,
@@ -55,6 +60,29 @@ def watchful(here: TrainingSite, target: str, number: int, folder: ReceiptFolder
         receipts=folder,
         node=here.client,
     )
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+async def test_a_round_that_was_settled_at_the_end_is_not_reported(
+    tmp_path: Path, is_settled: bool
+) -> None:
+    lines: list[str] = []
+    async with serve_api(tmp_path) as served:
+        job = receipt_campaign(served.chain)
+        genesis_hash, now_ms = served.chain.genesis.hash, served.chain.time_ms
+        client = job.clients[0]
+        update = decode_update(job.update(client, 1), genesis_hash)
+        receipt = sign_receipt(update, now_ms, job.server, genesis_hash)
+        server = job.server.address
+        kept = check_receipt(receipt, update, genesis_hash, server=server, now_ms=now_ms)
+        async with NodeClient(served.server.address) as node:
+            guard = LeftOutGuard(node, client, genesis_hash, lines.append)
+            guard.add(kept)
+            job.open_task(**FAIR)
+            if is_settled:
+                settle(job)
+            await guard.report_unsettled()
+    assert ["has not settled the round" in line for line in lines] == [True] * (not is_settled)
 
 
 @pytest.mark.timeout(200)
