@@ -12,6 +12,7 @@ import click
 from google.protobuf.message import Message
 
 from fedcoin.data.messages.amounts import format_amount
+from fedcoin.data.plurals import format_count
 
 
 def as_plain(message: Message) -> dict[str, Any]:
@@ -151,9 +152,11 @@ def size(count: int) -> str:
         count: The size in bytes.
 
     Returns:
-        The size in MB (10^6 bytes).
+        The size in bytes, kB (10^3 bytes) or MB (10^6 bytes).
     """
-    return f"{count / 1e6:.1f} MB"
+    if count < 1_000:
+        return format_count(count, "byte")
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
 def note(line: str) -> None:

@@ -11,6 +11,7 @@ from fedcoin.application.cli.shared.options import HASH, example, home_option
 from fedcoin.application.cli.shared.output import size
 from fedcoin.application.cli.shared.progress import progress
 from fedcoin.application.configuration.home import Home
+from fedcoin.data.plurals import format_count
 
 _EXAMPLE = "fedcoin-node campaign export --home a 7f3e...90 --out campaign.json"
 
@@ -59,4 +60,4 @@ def export(campaign_id: str, home: Home, out: Path) -> None:
     part = out.with_name(out.name + ".part")
     part.write_bytes(raw)
     publish_file(part, out)
-    click.echo(f"{out}: {size(len(raw))}, {found.num_blocks} blocks")
+    click.echo(f"{out}: {size(len(raw))}, {format_count(found.num_blocks, 'block')}")
