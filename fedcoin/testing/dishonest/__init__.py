@@ -12,8 +12,8 @@ measurements do.
   chains of such nodes;
 * `equivocating_exchange`: two contradicting votes for one round;
 * `hostile_peers`: peers that send old messages, or messages of another network;
-* `fund_attacks`: accounts that spend coins on worthless tasks and floods of transfers;
-  `slow_models` is the model of a task that no miner can evaluate in time.
+* `fund_attacks`: accounts that spend coins on worthless tasks, floods of transfers and
+  smallest bonds; `slow_models` is the model of a task that no miner can evaluate in time.
 
 Devnets know the kinds' names from `fedcoin/application/devnet/dishonest_miners.json`.
 """

@@ -1,4 +1,4 @@
-"""Nodes that spend coins to keep others' tasks and transactions out.
+"""Nodes that spend coins to keep others' tasks, transactions and turns out.
 
 Beside an honest miner they sign with accounts of their own, which the miner's first transaction
 funds, so that the nonces of the miner's commitments and reveals stay its own.
@@ -31,12 +31,15 @@ from fedcoin.testing.dishonest.slow_models import make_slow_model
 from fedcoin.v1 import task_pb2
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenCampaign, OpenTask, Sampling
-from fedcoin.v1.transaction_pb2 import TransactionBody, Transfer, TransferOutput
+from fedcoin.v1.transaction_pb2 import Bond, TransactionBody, Transfer, TransferOutput
 
 ACCOUNTS = 8
 """The number of accounts that an attack is paid from."""
 FUNDS = 60 * SAP_PER_FDC
 """The accounts that the miner funds, and the coins of each in sap."""
+
+DUST_BONDS = 4
+"""The number of bonds of the smallest size."""
 
 BUDGET = 10
 """The budget of a campaign that no miner should work for, in sap."""
@@ -66,11 +69,14 @@ class Purse:
     # The node's chain, and the key that pays.
     chain: Chain
     key: KeyPair
+    # How many accounts there are, and the coins of each in sap.
+    num_accounts: int = ACCOUNTS
+    funds: int = FUNDS
 
     @property
     def accounts(self) -> list[KeyPair]:
         """The accounts that the attack is paid from."""
-        seeds = (sha256(b"purse", self.key.address, bytes([i])) for i in range(ACCOUNTS))
+        seeds = (sha256(b"purse", self.key.address, bytes([i])) for i in range(self.num_accounts))
         return [KeyPair.from_seed(seed) for seed in seeds]
 
     def sign(
@@ -103,7 +109,7 @@ class Purse:
         Args:
             network: Relays the transaction.
         """
-        outputs = [TransferOutput(recipient=a.address, amount=FUNDS) for a in self.accounts]
+        outputs = [TransferOutput(recipient=a.address, amount=self.funds) for a in self.accounts]
         transaction = self.sign(self.key, Transfer(outputs=outputs))
         while not self.chain.ledger.account(self.accounts[0].address).balance:
             network.transaction_relay.relay(transaction)
@@ -135,6 +141,25 @@ async def fill_pools(
             await asyncio.sleep(0)
         log.warning("relayed %d transfers to fill mempools", FLOOD_BATCH * ACCOUNTS)
         await chain.wait_above(height)
+
+
+async def bond_dust(
+    key: KeyPair, network: PeerNetwork, chain: Chain, artifacts: ArtifactStore
+) -> None:
+    """Bond the least from several accounts, none of which ever proposes (`dust-validators`).
+
+    Args:
+        key: The miner's key, which pays.
+        network: Relays the transactions.
+        chain: The node's chain.
+        artifacts: The node's artifacts, which this attack does not need.
+    """
+    bond = chain.genesis.parameters.min_bond
+    purse = Purse(chain, key, DUST_BONDS, bond + SAP_PER_FDC)
+    await purse.fill(network)
+    for account in purse.accounts:
+        network.transaction_relay.relay(purse.sign(account, Bond(amount=bond)))
+    log.warning("bonds the least from %d accounts that never propose", DUST_BONDS)
 
 
 async def spam_tasks(

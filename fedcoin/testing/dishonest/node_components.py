@@ -18,6 +18,7 @@ from fedcoin.testing.dishonest.block_builders import CensoringChain, GrindingCha
 from fedcoin.testing.dishonest.dishonest_miner import DishonestMiner
 from fedcoin.testing.dishonest.equivocating_exchange import EquivocatingExchange
 from fedcoin.testing.dishonest.fund_attacks import (
+    bond_dust,
     fill_pools,
     move_difficulty,
     open_slow_task,
@@ -71,6 +72,7 @@ _OTHER_KINDS: dict[str, MakeNode] = {
     "equivocator": _equivocating,
     "stale-peer": lambda key: _visiting(send_old_messages),
     "wrong-network": lambda key: _visiting(send_foreign_messages),
+    "dust-validators": _spending(bond_dust),
     "task-spammer": _spending(spam_tasks),
     "difficulty-mover": _spending(move_difficulty),
     "slow-model": _spending(open_slow_task),

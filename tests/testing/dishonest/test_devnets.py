@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 
 from fedcoin.application.devnet.home_folders import MINER_BOND
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.data.messages.genesis import parse_genesis
+from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.testing.dishonest.fund_attacks import DUST_BONDS
 from fedcoin.testing.dishonest.mining_strategies import MINING_STRATEGIES
 from fedcoin.testing.dishonest.node_components import KINDS
 
@@ -28,6 +32,7 @@ SIGNS = {
     "equivocator": ("miner-4", "voted twice", 2),
     "stale-peer": ("miner-1", "banned", 2),
     "wrong-network": ("miner-1", "banned", 2),
+    "dust-validators": ("miner-4", "bonds the least from 4 accounts", 3),
     "task-spammer": ("miner-4", "that pay nothing", 3),
     "difficulty-mover": ("miner-4", "that pay nothing", 3),
     "slow-model": ("miner-1", "failed its audit: one coalition takes", 3),
@@ -49,6 +54,16 @@ def devnet(folder: Path, kind: str, rounds: int) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
+
+
+def read_powers(home: Path) -> list[int]:
+    """The powers of the validators after the last block of a stopped node."""
+    genesis = parse_genesis((home / "genesis.json").read_bytes())
+    store = ChainStore.open(home / "chain.sqlite", genesis)
+    try:
+        return [validator.power for validator in Ledger(store, genesis).validators()]
+    finally:
+        store.close()
 
 
 @pytest.mark.slow
@@ -75,6 +90,8 @@ def test_a_devnet_with_a_dishonest_miner(tmp_path: Path, kind: str) -> None:
         assert dishonest[0]["bond"] >= MINER_BOND
     else:
         assert bonds == [MINER_BOND] * 4
+    if kind == "dust-validators":
+        assert len(read_powers(tmp_path / "net/miner-1")) == 4 + DUST_BONDS
     address = dishonest[0]["address"]
     for turn in result["rounds"]:
         honest = [miner for miner in turn["miners"] if miner["address"] != address]
