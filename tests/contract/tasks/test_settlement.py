@@ -67,6 +67,15 @@ def test_clients_and_miners_are_paid_in_one_block() -> None:
     assert client_addresses(job.terms) == [client.address for client in job.clients]
 
 
+def test_payouts_of_a_sap_reach_clients_that_have_no_account() -> None:
+    """A transfer of a sap to a new account costs more than a sap; a payout costs nothing."""
+    job = settled(additive(1, 1, 1), budget=14)
+    amounts = sorted(payment.amount for payment in paid(job, TRAIN))
+    assert amounts == [1, 2, 2]
+    assert sorted(job.chain.balance(client) for client in job.clients) == amounts
+    assert not paid(job, REFUND)
+
+
 @pytest.mark.parametrize("worth", [(-5, -10, -1), (0, 0, 0)])
 def test_when_no_value_is_positive_the_training_price_goes_back(worth: tuple[int, ...]) -> None:
     job = settled(additive(*worth, base=50))
