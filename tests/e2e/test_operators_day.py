@@ -1,4 +1,4 @@
-"""An operator's day: certificates, monitoring, a lost disk, a backup, an upgrade, a validator less.
+"""An operator's day: a wheel, certificates, metrics, a lost disk, a backup, an upgrade, a removal.
 
 Everything is done by the program's commands, the operator's socket and the metrics endpoint.
 """
@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.network.client.admin_client import AdminClient
 from tests.support.e2e.network import BOND, FDC, IDLE_MINER, Network, Node, check_word
+from tests.support.installed_wheel import check_complete, install_wheel
 from tests.support.ports import reserve_addresses
 from tests.support.programs import COMMAND, Stage
 from tests.support.waiting import until
@@ -144,6 +146,19 @@ def check_chains(network: Network, recorded: Sequence[Node]) -> None:
                 check_word(store, node, genesis.hash, found["height"])
 
 
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the package from a wheel, which all programs of the test run."""
+    folder = install_wheel(tmp_path / "wheel")
+    check_complete(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    show = [sys.executable, "-c", "import fedcoin; print(fedcoin.__file__)"]
+    found = subprocess.check_output(show, text=True, cwd=tmp_path)
+    assert found.startswith(str(folder)), found
+    return folder
+
+
+@pytest.mark.usefixtures("installed")
 async def test_an_operators_day(tmp_path: Path) -> None:
     (metrics,) = reserve_addresses(1)
     with Stage(tmp_path) as stage:
