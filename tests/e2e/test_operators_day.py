@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,31 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         assert int(status["supply"]) == int(status["counted_supply"]) == network.supply
         # The restored node's record begins where it was restored.
         check_chains(network, network.nodes[:3])
+
+
+async def test_a_validator_changes_its_key(tmp_path: Path) -> None:
+    """As docs/OPERATIONS.md says; one of four may be silent meanwhile, and no more."""
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND] * 4, RULES, settings=IDLE_MINER)
+        first, *others = network.nodes
+        for node in network.nodes:
+            node.program.start()
+        for node in network.nodes:
+            await votes(node, others[0])
+        home = ("--home", first.home.root)
+        command("keys", "new", "next", "--no-encrypt", *home)
+        changed = replace(first, key=first.home.key("next"))
+        old, new = (format_address(node.key.address) for node in (first, changed))
+        command("send", new, "1100fdc", *home)
+        first.program.stop()
+        first.program.also("--set", "miner.key=next")
+        first.program.start()
+        await grown(first)
+        command("bond", "1000fdc", "--key", "next", *home)
+        await votes(changed, others[0])
+        command("unbond", "1000fdc", *home)
+        left = {each["address"] for each in asked("validators", others[0])}
+        assert (len(left), old in left, new in left) == (4, False, True)
+        await votes(changed, others[0])
+        # The first node's record has the votes of both keys.
+        check_chains(network, others)
