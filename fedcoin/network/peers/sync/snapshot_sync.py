@@ -49,6 +49,8 @@ LIST_S = 5.0
 """The deadline of a request for a peer's list of snapshots, in seconds."""
 GRACE_S = 15.0
 """How long a peer may send nothing, or less than `MIN_BYTES_PER_S`, in seconds."""
+STALL_S = 2.0
+"""A peer that took longer and sent no whole snapshot is not asked for others, in seconds."""
 MIN_BYTES_PER_S = 64 * 1024
 """The rate that a peer must reach in the long run; it may lag by `GRACE_S` seconds."""
 
@@ -184,14 +186,20 @@ class SnapshotSync:
     async def attempt(self, ahead: list[Peer]) -> None:
         """Look for a snapshot and fetch it. Counts as one attempt.
 
+        A peer may list snapshots that do not exist. So each can stall the attempt once.
+
         Args:
             ahead: The peers that are ahead.
         """
         self._attempts_left -= 1
+        stalled = set[bytes]()
         for target, owners in await self._offers(ahead):
-            peers = format_count(len(owners), "peer")
+            left = [peer for peer in owners if peer.key not in stalled]
+            if not left:
+                continue
+            peers = format_count(len(left), "peer")
             log.info("fetching the snapshot of height %d from %s", target.height, peers)
-            if await self._take(target, owners):
+            if await self._take(target, left, stalled):
                 return
         if self._attempts_left:
             await asyncio.sleep(PAUSE_S)
@@ -219,14 +227,19 @@ class SnapshotSync:
             return peer, ListSnapshotsResponse()
         return peer, reply
 
-    async def _take(self, target: SnapshotId, owners: list[Peer]) -> bool:
+    async def _take(self, target: SnapshotId, owners: list[Peer], stalled: set[bytes]) -> bool:
+        # Adds the keys of peers that took long and did not send all to `stalled`.
         path = await asyncio.to_thread(self._folder.incoming, target.height, target.block_hash)
         incoming = PartialSnapshot(path, self._chain, target)
         try:
             await asyncio.to_thread(incoming.resume)
             for peer in owners:
                 if not incoming.check.is_complete:
+                    began = self._peers.now()
                     await self._fetch(peer, target, incoming)
+                    took_s = self._peers.now() - began
+                    if took_s > STALL_S and not incoming.check.is_complete:
+                        stalled.add(peer.key)
         finally:
             incoming.close()
         if not incoming.check.is_complete:

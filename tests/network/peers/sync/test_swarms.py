@@ -12,7 +12,9 @@ from typing import Any, TypeVar, cast
 import grpc
 import pytest
 
+from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.storage.snapshot_files import SnapshotFolder
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.endpoints import Endpoint
@@ -21,6 +23,7 @@ from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.connections.peer_set import PeerClocks, PeerSet
 from fedcoin.network.peers.protection.bans import Bans
 from fedcoin.network.peers.sync.catch_up import CatchUp
+from fedcoin.network.peers.sync.snapshot_sync import GRACE_S, SnapshotOptions, SnapshotSync
 from fedcoin.testing.scale_simulation.virtual_time import run_in_virtual_time
 from fedcoin.v1 import block_gossip_service_pb2 as pb
 from tests.conftest import ReportAttack
@@ -63,6 +66,7 @@ class InMemoryLink:
         self.identity = Identity(self.key.public_key, "test/1", None, chain.height)
         self.gossip, self._chain, self._conduct = self, chain, conduct
         self.ListHeaders, self.StreamBlocks = self._headers, self._blocks
+        self.ListSnapshots, self.StreamSnapshot = self._list_snapshots, self._send_no_snapshot
 
     async def call(self, method: Callable[..., Any], request: object, *, timeout: float) -> Any:
         return await _within(timeout, method(request))
@@ -92,9 +96,24 @@ class InMemoryLink:
                 certificate=self._chain.certificates[height - 1],
             )
 
+    async def _list_snapshots(self, request: pb.ListSnapshotsRequest) -> pb.ListSnapshotsResponse:
+        heights = range(self._chain.height - 16, self._chain.height)
+        return pb.ListSnapshotsResponse(
+            snapshots=[
+                pb.SnapshotInfo(height=height, block_hash=sha256(self.key.address, bytes([height])))
+                for height in heights
+            ]
+        )
+
+    async def _send_no_snapshot(
+        self, request: pb.StreamSnapshotRequest
+    ) -> AsyncIterator[pb.StreamSnapshotResponse]:
+        await asyncio.sleep(1e9)
+        yield pb.StreamSnapshotResponse()
+
 
 class _Replies:
-    def __init__(self, replies: AsyncIterator[pb.StreamBlocksResponse]) -> None:
+    def __init__(self, replies: AsyncIterator[Any]) -> None:
         self._replies = replies
 
     def __enter__(self) -> _Replies:
@@ -103,7 +122,7 @@ class _Replies:
     def __exit__(self, *_: object) -> None:
         pass
 
-    async def read(self, timeout: float) -> pb.StreamBlocksResponse | None:
+    async def read(self, timeout: float) -> Any:
         return await _within(timeout, anext(self._replies, None))
 
 
@@ -182,3 +201,30 @@ def test_a_peer_that_sends_headers_slowly_is_used_where_there_is_no_other(
     """Late peers are not given up: a slow line is no offence."""
     slow = Conduct(headers_s=3.0, max_headers=20)
     assert seconds_to_catch_up(tmp_path, chain, [slow]) < 8
+
+
+@pytest.mark.attack
+def test_a_peer_that_lists_snapshots_which_do_not_exist_stalls_an_attempt_once(
+    tmp_path: Path, chain: LedgerChain, report_attack: ReportAttack
+) -> None:
+    async def attempt() -> float:
+        now = asyncio.get_running_loop().time
+        node = NodeCore(tmp_path / "chain.sqlite", chain.genesis, None)
+        peers = PeerSet(PeerOptions(listen=""), Bans(), PeerClocks(now, now))
+        for number in range(1, 4):
+            peers.attach(cast(Link, InMemoryLink(number, chain, Conduct())), outbound=True)
+        options = SnapshotOptions(SnapshotFolder(tmp_path / "snapshots"), join_behind=3)
+        sync = SnapshotSync(node.chain, node.chain, peers, options)
+        try:
+            await sync.attempt(list(peers))
+            return now()
+        finally:
+            await node.stop()
+
+    took_s = run_in_virtual_time(attempt())
+    assert took_s < 3 * (GRACE_S + 1)
+    report_attack(
+        "be 3 peers of a new node, list 16 snapshots each that do not exist, and send nothing",
+        "720 s an attempt, in which no other snapshot is fetched",
+        f"{took_s:.0f} s an attempt: each peer is asked once",
+    )
