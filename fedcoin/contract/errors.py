@@ -162,7 +162,7 @@ class LedgerCode(str, Enum):
     NOT_THE_REQUESTER = "NOT_THE_REQUESTER"
     """Only the sender that opened a campaign may close it or change its list of clients.
 
-    Sign with that key."""
+    Sign with that key; for an account of several keys, prepare the transaction with `--policy`."""
     CAMPAIGN_CLOSED = "CAMPAIGN_CLOSED"
     """The campaign is closed.
 

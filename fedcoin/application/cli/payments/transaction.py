@@ -103,7 +103,8 @@ def sign(
     _check_network(prepared, home, genesis_hash)
     if not yes:
         _show(prepared, False)
-        click.confirm(f"Sign this with the key {key_name!r}?", abort=True, err=True)
+        question = f"Sign this with the key {key_name!r}? (--yes: without asking)"
+        click.confirm(question, abort=True, err=True)
     key = home.key(key_name, find_passphrase(home, [key_name], passphrase))
     signed = prepared.sign(key)
     _write(signed, out or path)
