@@ -16,6 +16,7 @@ from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
 from fedcoin.learning.evaluation.job import UtilityJob
+from fedcoin.learning.workers import ray_executor
 from fedcoin.learning.workers.executors import LocalExecutor
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.learning.workers.ray_executor import RayExecutor
@@ -145,6 +146,22 @@ class TestWithRay:
             assert is_confined == (phrase == "bubblewrap")
         finally:
             await worker.stop()
+
+    async def test_a_cluster_without_a_free_cpu_is_one_sentence(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from ray.cluster_utils import Cluster
+
+        monkeypatch.setattr(ray_executor, "PLACEMENT_SECONDS", 3.0)
+        full = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        try:
+            worker = RayExecutor(full.address, 1).create_worker()
+            with pytest.raises(WorkerError, match=r"^the Ray cluster had no CPU free [^\n]*$"):
+                await worker.start()
+            assert not worker.is_alive
+        finally:
+            _ray.shutdown()
+            full.shutdown()
 
     async def test_a_machine_without_a_sandbox_is_not_used_where_one_is_required(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
