@@ -140,6 +140,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "report_attack" in getattr(item, "fixturenames", ()):
             item.add_marker("attack")
+        elif item.get_closest_marker("attack"):
+            raise pytest.UsageError(f"{item.nodeid} is an attack without the fixture report_attack")
     if hasattr(config, "workerinput"):
         paths = dict.fromkeys(path_of(item) for item in items)
         positions = {path: index for index, path in enumerate(order_files(list(paths)))}

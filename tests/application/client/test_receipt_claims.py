@@ -71,7 +71,6 @@ class _PrivateNode:
         return GetNextRoundResponse(campaign=CampaignView(is_private=True))
 
 
-@pytest.mark.attack
 async def test_a_client_proves_nothing_to_a_node_whose_key_it_does_not_know() -> None:
     def refuse() -> bytes:
         raise RefusalError(ApplicationCode.BAD_ARGUMENT, "name the node's key")

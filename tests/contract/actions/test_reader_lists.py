@@ -59,7 +59,6 @@ def test_other_lists_are_refused(addresses: tuple[bytes, ...], field: str) -> No
     job.chain.refuses(LedgerCode.BAD_READERS, job.chain.sign(ALICE, change), field=field)
 
 
-@pytest.mark.attack
 def test_a_private_campaign_has_a_list_of_clients() -> None:
     job = private()
     terms = job.campaign_terms(readers=readers())

@@ -9,6 +9,7 @@ import pytest
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest
 from fedcoin.data.artifacts.store import ArtifactStore, list_rooms, room_folder
 from fedcoin.data.errors import DataCode, RefusalError
+from tests.conftest import ReportAttack
 
 ONE, TWO = b"1" * 32, b"2" * 32
 CONTENT = b"weights" * 100
@@ -74,10 +75,9 @@ def test_rooms_share_the_limit(tmp_path: Path) -> None:
     store.room(TWO).put(bytes(199))
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize(("parts", "whole"), [(b"", ONE), (ONE, b""), (ONE, TWO)])
 def test_parts_that_never_become_whole_keep_nothing_out_of_other_rooms(
-    tmp_path: Path, parts: bytes, whole: bytes
+    tmp_path: Path, parts: bytes, whole: bytes, report_attack: ReportAttack
 ) -> None:
     store = ArtifactStore(tmp_path, 3 * CHUNK_BYTES)
     # The attacker's upload lacks its last chunk for ever.
@@ -90,6 +90,11 @@ def test_parts_that_never_become_whole_keep_nothing_out_of_other_rooms(
     assert store.room(whole).has(id)
     assert store.room(parts).next_chunk(manifest.id) == 0
     assert store.used_bytes() == 2 * CHUNK_BYTES
+    report_attack(
+        "fill a node's store with uploads that never end",
+        "STORE_FULL for the artifacts of all others",
+        "the unfinished upload that was not used for the longest time makes room",
+    )
 
 
 def test_the_upload_that_was_not_used_for_the_longest_time_makes_room(tmp_path: Path) -> None:

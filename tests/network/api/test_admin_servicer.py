@@ -133,9 +133,11 @@ async def test_over_the_network_a_backup_has_a_name(
     )
 
 
-@pytest.mark.attack
 async def test_backups_at_one_time_do_not_pass_the_limit(
-    live: ServedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    live: ServedApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    report_attack: ReportAttack,
 ) -> None:
     live.chain.produce()
     copying, go_on = threading.Event(), threading.Event()
@@ -154,6 +156,11 @@ async def test_backups_at_one_time_do_not_pass_the_limit(
     go_on.set()
     assert (await first).height == 1
     assert (await live.admin.backup(tmp_path / "second")).height == 1
+    report_attack(
+        "with an admin's token, order many backups at one time",
+        "every one is written, whatever the limit of files",
+        "TOO_MANY_BACKUPS: one at a time",
+    )
 
 
 @pytest.mark.parametrize(

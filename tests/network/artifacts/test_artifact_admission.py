@@ -20,6 +20,7 @@ from fedcoin.network.client.artifact_client import Prove
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.task_pb2 import ReaderList
 from fedcoin.v1.transaction_pb2 import SetReaders
+from tests.conftest import ReportAttack
 from tests.support.artifact_listener import data
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.ledger_campaign import LedgerCampaign
@@ -79,8 +80,7 @@ async def test_readers_and_miners_get_it(site: PrivateSite) -> None:
         assert await site.get(site.prove(key)) == CONTENT
 
 
-@pytest.mark.attack
-async def test_nobody_else_gets_it(site: PrivateSite) -> None:
+async def test_nobody_else_gets_it(site: PrivateSite, report_attack: ReportAttack) -> None:
     open_campaign = LedgerCampaign(site.job.chain)
     open_campaign.open_campaign()
     refused: dict[str, list[Prove | None]] = {
@@ -101,9 +101,14 @@ async def test_nobody_else_gets_it(site: PrivateSite) -> None:
     for code, proofs in refused.items():
         for prove in proofs:
             assert await code_of(site.get(prove)) == code
+    report_attack(
+        "ask a node for the weights of a private campaign, as a stranger, with an old proof, or"
+        " with one for another node, network or campaign",
+        "every caller gets every artifact by its id",
+        f"{', '.join(refused)}: nothing",
+    )
 
 
-@pytest.mark.attack
 async def test_the_refusal_does_not_say_what_is_there(site: PrivateSite) -> None:
     async def message(id: bytes, prove: Prove | None) -> str:
         with pytest.raises(RpcError) as refused:
@@ -115,8 +120,9 @@ async def test_the_refusal_does_not_say_what_is_there(site: PrivateSite) -> None
     assert not await site.live.node.has_artifact(site.id)
 
 
-@pytest.mark.attack
-async def test_another_campaign_that_names_the_artifact_opens_nothing(site: PrivateSite) -> None:
+async def test_another_campaign_that_names_the_artifact_opens_nothing(
+    site: PrivateSite, report_attack: ReportAttack
+) -> None:
     """Somebody's own campaigns, open and private, name another's weights as their own."""
     thief = key_of("carol")
     for terms in (
@@ -132,6 +138,11 @@ async def test_another_campaign_that_names_the_artifact_opens_nothing(site: Priv
             assert await code_of(site.get(None)) == "ARTIFACT_NOT_FOUND"
             proof = site.prove(key, campaign_id=other.campaign_id)
             assert await code_of(site.get(proof)) != "OK"
+    report_attack(
+        "name another's private weights in a campaign of one's own, to be sent them",
+        "every caller gets every artifact by its id",
+        "nothing: a copy is sent for the campaign alone for which it came",
+    )
 
 
 async def test_amended_readers_count_at_once(site: PrivateSite) -> None:
@@ -157,7 +168,6 @@ async def test_uploads_go_where_they_are_meant(site: PrivateSite) -> None:
     assert await node.download_artifact(id) == other
 
 
-@pytest.mark.attack
 async def test_a_part_does_not_open_the_whole(site: PrivateSite) -> None:
     """Somebody knows an artifact's manifest and its last chunk, and uploads these alone."""
     manifest = site.store.room(site.job.campaign_id).manifest(site.id)

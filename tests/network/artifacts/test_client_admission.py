@@ -52,7 +52,6 @@ def test_a_listed_client_gets_what_it_trains_from(
     assert admission.writable(None) is store
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize(
     ("id", "given", "code"),
     [

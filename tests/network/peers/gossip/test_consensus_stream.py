@@ -255,8 +255,9 @@ async def test_votes_of_heights_far_away_are_not_verified(
         assert node.score(STRANGER) == 0
 
 
-@pytest.mark.attack
-async def test_what_is_further_ahead_than_the_next_height_is_not_passed_on(node: PeerNode) -> None:
+async def test_what_is_further_ahead_than_the_next_height_is_not_passed_on(
+    node: PeerNode, report_attack: ReportAttack
+) -> None:
     """Who signs may be a validator no longer: peers at that height would ban who passed it on."""
     async with visiting(node) as link, visiting(node, OTHER) as other_link:
         stream, other = Stream(link), Stream(other_link)
@@ -265,6 +266,12 @@ async def test_what_is_further_ahead_than_the_next_height_is_not_passed_on(node:
         for height in (1 + EARLY_HEIGHTS, 3, 2):
             await stream.send(encode(vote(height=height)))
         assert (await other.next_content()).vote == vote(height=2).envelope
+    report_attack(
+        "as a validator that leaves, vote at a later height, so that a node which lags behind"
+        " passes the votes on and is banned for them",
+        "an honest node is banned by its peers",
+        "the node keeps them and passes on those of the next height alone",
+    )
 
 
 def test_votes_and_proposals_have_one_encoding() -> None:

@@ -116,7 +116,6 @@ async def test_a_silent_peer_does_not_keep_what_others_have(
 
 
 @pytest.mark.slow
-@pytest.mark.attack
 async def test_who_sends_too_slowly_is_not_asked_first_again(
     nodes: list[PeerNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,6 @@ PEER, OTHER = b"p" * 32, b"o" * 32
 MANIFEST, DOWNLOAD = "ArtifactService/GetManifest", "ArtifactService/Download"
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize("is_there", [True, False])
 def test_no_peer_is_asked_more_often_than_it_allows(is_there: bool) -> None:
     now, calls = 0.0, 0
@@ -40,7 +39,6 @@ def test_each_peer_has_a_pace_of_its_own() -> None:
     assert pace.begin(OTHER)
 
 
-@pytest.mark.attack
 def test_who_does_not_answer_is_asked_for_few_and_then_left_out() -> None:
     now = 100.0
     pace = ArtifactPace(lambda: now)
