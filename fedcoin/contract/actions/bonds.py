@@ -13,7 +13,6 @@ from fedcoin.contract.checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.state.validators import read_validators
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
@@ -65,7 +64,7 @@ def bond(context: ExecutionContext, transaction: Transaction) -> None:
             state.since_height = context.block.height + 1
     context.debit(transaction.sender, amount, "amount")
     state.bond += amount
-    records.BONDS.put(context.state, transaction.sender, record=state)
+    context.put_bond(transaction.sender, state)
 
 
 def unbond(context: ExecutionContext, transaction: Transaction) -> None:
@@ -124,7 +123,7 @@ def release_due(context: ExecutionContext) -> None:
             kind = block_pb2.PAYMENT_KIND_UNBONDED
             context.add_payment_receipt(PaymentReceipt(kind=kind, address=address, amount=amount))
         if state.bond or state.unbonding:
-            records.BONDS.put(context.state, address, record=state)
+            context.put_bond(address, state)
         else:
             records.BONDS.delete(context.state, address)
 
@@ -139,7 +138,7 @@ def check_not_last(context: ExecutionContext, field: str) -> None:
     Raises:
         RefusalError: LAST_VALIDATOR when there is only one validator.
     """
-    if len(read_validators(context.state)) <= 1:
+    if len(context.standing_bonds()) <= 1:
         raise RefusalError(
             LedgerCode.LAST_VALIDATOR,
             "this is the last validator; without it no block could be decided",
@@ -163,7 +162,7 @@ def _start_unbonding(
     release = context.block.time_ms + context.parameters.unbonding_ms
     state.bond -= amount
     state.unbonding.append(Unbonding(amount=amount, release_ms=release))
-    records.BONDS.put(context.state, address, record=state)
+    context.put_bond(address, state)
     records.UNBONDING.add(context.state, release, address)
 
 
@@ -174,10 +173,12 @@ def _make_room(context: ExecutionContext, amount: int) -> None:
     for its votes meanwhile.
     """
     maximum = context.parameters.max_validators
-    bonds = [(address, b) for address, b in records.BONDS.scan(context.state) if b.bond]
+    bonds = context.standing_bonds()
     if len(bonds) < maximum:
         return
-    address, smallest = min(bonds, key=lambda item: (item[1].bond, -item[1].since_height, item[0]))
+    _, _, address = min((b.amount, -b.since_height, address) for address, b in bonds.items())
+    smallest = records.BONDS.get(context.state, address)
+    assert smallest is not None, "a standing bond without a record"
     if amount <= smallest.bond:
         raise RefusalError(
             LedgerCode.TOO_MANY_VALIDATORS,

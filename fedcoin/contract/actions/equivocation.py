@@ -87,7 +87,7 @@ def _slash(
     for part in state.unbonding:
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
-    records.BONDS.put(context.state, offender, record=slashed)
+    context.put_bond(offender, slashed)
     remove_power(context.state, offender)
     context.burn(total - reward)
     context.credit(reporter, reward)

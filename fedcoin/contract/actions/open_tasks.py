@@ -12,7 +12,6 @@ from fedcoin.contract.actions.update_groups import check_groups
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.state.validators import read_validators
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.registered_receipts import find_base
 from fedcoin.contract.tasks.task_pricing import (
@@ -107,7 +106,7 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
 
 def _count_entries(context: ExecutionContext, terms: OpenTask) -> int:
     """Count the entries that a task leaves in the state: itself, its clients and its miners."""
-    return TASK_ENTRIES + len(terms.updates) + len(read_validators(context.state))
+    return TASK_ENTRIES + len(terms.updates) + len(context.standing_bonds())
 
 
 def _check_round(terms: OpenTask, campaign: CampaignState) -> None:

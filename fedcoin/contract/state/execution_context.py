@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from threading import Lock
@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar, cast
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay
+from fedcoin.contract.state.standing_bonds import StandingBond, StandingBonds
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.amounts import format_amount
@@ -18,7 +19,7 @@ from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.receipts import encode_receipt
 from fedcoin.v1.block_pb2 import PaymentReceipt, Receipt, TaskPhase, TaskReceipt, TransactionReceipt
-from fedcoin.v1.state_pb2 import AccountState
+from fedcoin.v1.state_pb2 import AccountState, BondState
 
 T = TypeVar("T")
 
@@ -98,6 +99,8 @@ class ExecutionContext:
     """Results of expensive checks, shared with other executions."""
     receipts: list[bytes] = dataclass_field(default_factory=list)
     """The serialised receipts so far."""
+    bonds: StandingBonds = dataclass_field(default_factory=StandingBonds)
+    """The bonds of the validators after the changes so far."""
 
     @property
     def parameters(self) -> Parameters:
@@ -110,7 +113,9 @@ class ExecutionContext:
         Returns:
             A context without receipts. It reads this context's changes, but does not write to it.
         """
-        return ExecutionContext(self.genesis, self.block, Overlay(self.state), self.results)
+        above = Overlay(self.state)
+        bonds = self.bonds.copy()
+        return ExecutionContext(self.genesis, self.block, above, self.results, bonds=bonds)
 
     def merge(self, fork: ExecutionContext) -> None:
         """Add the changes and receipts of a child context to this one.
@@ -120,6 +125,25 @@ class ExecutionContext:
         """
         self.state.merge(fork.state)
         self.receipts.extend(fork.receipts)
+        self.bonds.take(fork.bonds)
+
+    def standing_bonds(self) -> Mapping[bytes, StandingBond]:
+        """List the bonds of the validators after the changes so far, without a scan for each.
+
+        Returns:
+            The bonds by address.
+        """
+        return self.bonds.read(self.state)
+
+    def put_bond(self, address: bytes, record: BondState) -> None:
+        """Write the record of a bond. While a block is executed, every one is written by this.
+
+        Args:
+            address: The owner's address, 20 bytes.
+            record: The new record.
+        """
+        records.BONDS.put(self.state, address, record=record)
+        self.bonds.note(address, record)
 
     def account(self, address: bytes) -> AccountState:
         """Read an account.

@@ -10,6 +10,7 @@ round is displaced, so that keeping a round from being mined costs more and more
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from fedcoin.contract.errors import LedgerCode
@@ -55,20 +56,10 @@ def make_room(
     tasks = {
         task_id: _read(context, task_id) for _, task_id in records.OPEN_TASKS.scan(context.state)
     }
-    yielding = {
-        task_id: _compute_fee(context, task_id)
-        for task_id, task in tasks.items()
-        if _is_better(offer, task.offer) and not _has_quorum(context, task_id, task)
-    }
-    affordable = (
-        (tasks[task_id].offer, task_id)
-        for task_id, fee in yielding.items()
-        if fee <= terms.max_room_fee
-    )
-    lowest = min(affordable, default=None)
-    if lowest is None:
-        raise _refuse(tasks, yielding, terms, offer)
-    fee = yielding[lowest[1]]
+    found = _find_lowest(context, tasks, terms.max_room_fee, offer)
+    if found is None:
+        raise _refuse(context, tasks, terms, offer)
+    lowest, fee = found
     context.debit(server, fee, "max_room_fee")
     context.burn(fee)
     context.add_payment_receipt(
@@ -81,7 +72,24 @@ def make_room(
             round=terms.round,
         )
     )
-    _give_way(context, LoadedTask.load(context, lowest[1]))
+    _give_way(context, LoadedTask.load(context, lowest))
+
+
+def _find_lowest(
+    context: ExecutionContext, tasks: Mapping[bytes, TaskState], max_fee: int, offer: int
+) -> tuple[bytes, int] | None:
+    """Find the task with the lowest offer that this offer and fee displace, and its fee in sap.
+
+    The lowest offers come first, so that miners, terms and campaigns of few tasks are read.
+    """
+    for task_id, task in sorted(tasks.items(), key=lambda item: (item[1].offer, item[0])):
+        if not _is_better(offer, task.offer):
+            return None
+        if not _has_quorum(context, task_id, task):
+            fee = _compute_fee(context, task_id)
+            if fee <= max_fee:
+                return task_id, fee
+    return None
 
 
 def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
@@ -114,11 +122,16 @@ def _is_better(offer: int, other: int) -> bool:
 
 
 def _refuse(
-    tasks: dict[bytes, TaskState], yielding: dict[bytes, int], terms: OpenTask, offer: int
+    context: ExecutionContext, tasks: Mapping[bytes, TaskState], terms: OpenTask, offer: int
 ) -> RefusalError:
     """Make the refusal of a task that displaces no open task."""
+    yielding = [
+        _compute_fee(context, task_id)
+        for task_id, task in tasks.items()
+        if _is_better(offer, task.offer) and not _has_quorum(context, task_id, task)
+    ]
     if yielding:
-        least = min(yielding.values())
+        least = min(yielding)
         return RefusalError(
             LedgerCode.TOO_MANY_TASKS,
             f"max_room_fee is {terms.max_room_fee} sap, but {len(tasks)} tasks are open, and it"

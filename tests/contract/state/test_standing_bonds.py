@@ -1,0 +1,56 @@
+"""The bonds that stand are the ones that a scan of the state finds, after any changes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedcoin.contract.state import records
+from fedcoin.contract.state.overlay import MemoryState, Overlay
+from fedcoin.contract.state.standing_bonds import StandingBonds
+from fedcoin.v1.state_pb2 import BondState
+from fedcoin.v1.transaction_pb2 import Bond, Unbond
+from tests.support.genesis import FDC
+from tests.support.keys import key_of
+from tests.support.ledger_chain import LedgerChain
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans(), st.booleans()), max_size=12
+)
+
+
+@given(CHANGES)
+def test_noted_changes_and_dropped_ones_give_what_a_scan_gives(
+    changes: list[tuple[int, int, bool, bool]],
+) -> None:
+    state = Overlay(MemoryState())
+    bonds = StandingBonds()
+    for owner, amount, is_kept, is_read in changes:
+        above, copy = Overlay(state), bonds.copy()
+        address, record = bytes([owner]) * 20, BondState(bond=amount, since_height=1)
+        if is_read:
+            copy.read(above)
+        records.BONDS.put(above, address, record=record)
+        copy.note(address, record)
+        if is_kept:
+            state.merge(above)
+            bonds.take(copy)
+    assert bonds.read(state) == StandingBonds().read(state)
+
+
+def test_each_bond_of_a_block_displaces_the_smallest_one_then() -> None:
+    names = [f"newcomer {i}" for i in range(5)]
+    chain = LedgerChain.create(3, users=names, max_validators=3)
+    keys = [key_of(name) for name in names]
+    chain.keys |= {key.address: key for key in keys}
+    bonds = [chain.sign(key, Bond(amount=(20 + i) * FDC)) for i, key in enumerate(keys)]
+    late = chain.sign(keys[0], Bond(amount=FDC), ahead=1)
+    built = chain.ledger.build(chain.context(), [*bonds, late], 1 << 20)
+    # The first newcomer was displaced by the fourth one, whose bond is larger than one FDC.
+    assert [transaction for transaction, _ in built.refused] == [late]
+    leaving = chain.sign(keys[4], Unbond(amount=24 * FDC), ahead=1)
+    back = chain.sign(keys[0], Bond(amount=FDC), ahead=1)
+    chain.produce(*bonds, leaving, back)
+    expected = {keys[3].address: 23, keys[2].address: 22, keys[0].address: 1}
+    found = {v.address: v.power // FDC for v in chain.ledger.validators()}
+    assert found == expected
