@@ -135,6 +135,12 @@ class Overlay:
         return {key: value for key, value in self._written.items() if value != self.before(key)}
 
     def _write(self, key: bytes, value: bytes | None) -> None:
+        if value is None and key in self._written and self.before(key) is None:
+            # It came and went above, and would else slow down each later scan of its table.
+            self._sort_new_keys()
+            del self._sorted_keys[bisect_left(self._sorted_keys, key)]
+            del self._written[key]
+            return
         if key not in self._written:
             self._new_keys.append(key)
         self._written[key] = value

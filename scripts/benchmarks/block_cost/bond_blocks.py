@@ -14,7 +14,7 @@ from scripts.benchmarks.block_cost.measured_chain import MeasuredChain, Scale
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, key_of
 
-_BOND_BYTES = 170
+_BOND_BYTES = 130
 """Less than a transaction with a bond takes."""
 
 

@@ -89,6 +89,22 @@ class WatchedKey(bytes):
         return super().startswith(*args)
 
 
+def test_entries_that_came_and_went_do_not_slow_down_scans() -> None:
+    """A block may open thousands of tasks that displace each other."""
+    below = Overlay(MemoryState({b"open/a": b"1"}))
+    overlay = Overlay(below)
+    for number in range(1_000):
+        overlay.put(WatchedKey(b"open/%d" % number), b"")
+        overlay.delete(WatchedKey(b"open/%d" % number))
+    overlay.put(b"open/a", b"2")
+    overlay.delete(b"open/a")
+    WatchedKey.looks = 0
+    assert list(overlay.scan(b"open/")) == []
+    assert WatchedKey.looks == 0
+    below.merge(overlay)
+    assert below.changes() == {b"open/a": None}
+
+
 @pytest.mark.attack
 def test_many_writes_do_not_slow_down_the_scans_for_open_tasks(report_attack: ReportAttack) -> None:
     """Each open task is scanned for its miners at the end of a block, whatever the block wrote."""
