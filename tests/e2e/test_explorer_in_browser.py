@@ -28,7 +28,6 @@ from tests.support.explored_chain import SCRIPT
 from tests.support.keys import ALICE, BOB
 from tests.support.ports import reserve_addresses
 from tests.support.programs import Program, Stage
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -329,7 +328,8 @@ async def test_a_devnet_shows_itself(tmp_path: Path) -> None:
     """`fedcoin-node devnet` with its own explorer: the page sees a round settle."""
     with Stage(tmp_path) as stage:
         devnet = stage.program(
-            "devnet", "devnet", "--miners", "2", "--clients", "4", "--rounds", "2", "--json"
+            *("devnet", "devnet", "--miners", "2", "--clients", "4", "--rounds", "2", "--json"),
+            "--stay",  # Its two rounds may be over before the browser has started.
         ).start()
         await devnet.says("see it while it runs", 120)
         found = re.search(r"http://\S+", devnet.said())
@@ -344,5 +344,5 @@ async def test_a_devnet_shows_itself(tmp_path: Path) -> None:
             assert await window.page.locator("#clients tbody tr").count() == 4
             assert "+0.0000" in await window.text("#clients")
             window.check()
-        await until(lambda: not devnet.running, "the devnet ends", seconds=240)
-        assert '"rounds"' in devnet.said()
+        await devnet.says('"rounds"', 240)
+        devnet.stop()
