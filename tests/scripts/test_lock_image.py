@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.tools import lock_image
-from scripts.tools.lock_image import INDEX_TYPES, LOCK, main, pin_image
+from scripts.tools.lock_image import BASE_IMAGE, INDEX_TYPES, LOCK, main, pin_image
 from tests.support.paths import ROOT
 
 INDEX = b'{"schemaVersion": 2, "manifests": []}'
@@ -123,6 +124,14 @@ def test_an_unknown_image_and_one_of_a_single_platform_are_refused(
         pin_image(DOCKERFILE.replace("3.11-slim", "3.11-other"), registry)
     with pytest.raises(ValueError, match="not an index of platforms"):
         pin_image(DOCKERFILE, one_platform)
+
+
+def test_the_lock_of_this_project_names_the_image_of_its_dockerfile() -> None:
+    base = BASE_IMAGE.search((ROOT / "Dockerfile").read_text())
+    assert base is not None
+    image, digest = (ROOT / LOCK).read_text().rstrip("\n").split("@sha256:")
+    assert image == base.group().removeprefix("ARG PYTHON_IMAGE=")
+    assert re.fullmatch("[0-9a-f]{64}", digest)
 
 
 def test_a_dockerfile_without_a_base_image_is_refused() -> None:
