@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +20,12 @@ from tests.support.programs import COMMAND, Stage
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 PAYMENTS = 30
+STOPS = 3
+
+
+def is_traced(process: int) -> bool:
+    """Whether a debugger holds the main thread of a process."""
+    return "tracing stop" in Path(f"/proc/{process}/status").read_text()
 
 
 async def test_a_reader_of_the_database_stops_no_vote_and_no_exit(tmp_path: Path) -> None:
@@ -56,6 +63,34 @@ async def test_pauses_as_by_a_debugger_cost_their_time_alone(tmp_path: Path) -> 
                 node.program.signal(signal.SIGCONT)
                 await paying
         network.finish()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace(2) is traced as on Linux")
+async def test_a_debugger_stops_no_vote_that_it_lets_go_and_no_exit(tmp_path: Path) -> None:
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND], BRISK, settings=IDLE_MINER)
+        (node,) = network.nodes
+        await network.start()
+        module = "tests.support.processes.debugger"
+        arguments = [sys.executable, "-m", module, str(node.program.pid), str(STOPS), "1"]
+        debugger = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+        assert debugger.stdout is not None
+        try:
+            async with node.client() as client:
+                for _ in range(STOPS):
+                    assert await debugger.stdout.readline() == b"stopped\n"
+                    assert is_traced(node.program.pid)
+                    await pay(client, ALICE, BOB.address, 1, seconds=30)
+                    assert await debugger.stdout.readline() == b"resumed\n"
+                for _ in range(PAYMENTS):
+                    await pay(client, ALICE, BOB.address, 1, seconds=20)
+            # Still attached: SIGTERM goes through the debugger.
+            assert network.finish().height >= PAYMENTS
+            assert await asyncio.wait_for(debugger.wait(), 20) == 0
+        finally:
+            if debugger.returncode is None:
+                debugger.kill()
+                await debugger.wait()
 
 
 async def test_a_log_that_nobody_reads_stops_no_vote_and_no_exit(tmp_path: Path) -> None:
