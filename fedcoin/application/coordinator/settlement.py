@@ -119,7 +119,7 @@ class RoundSettlement:
         campaign.aggregate = aggregate
         if campaign.round == 1:
             await self._warn_of_commonest(campaign)
-            explained = await self._workers.explain_ties(
+            explained = await self._workers.explain_rounding(
                 self._store.path(campaign.model),
                 self._store.path(aggregate),
                 self._store.path(campaign.shard.artifact),

@@ -181,9 +181,9 @@ async def prepare_publication(
         average.write_bytes(
             await workers.run("while averaging", average_files, weights, [1] * len(weights))
         )
-        ties = await workers.explain_ties(model, average, shard, utility, frozen)
-        if ties:
-            report(f"the average of all updates: {ties}")
+        explained = await workers.explain_rounding(model, average, shard, utility, frozen)
+        if explained:
+            report(f"the average of all updates: {explained}")
     finally:
         await workers.stop()
     num_samples = complete_samples(paths, _merge_samples(rows, counts))

@@ -34,6 +34,8 @@ from fedcoin.application.offline.valuation_files import (
     read_model,
 )
 from fedcoin.learning.evaluation.job import Coalitions, UtilityJob
+from fedcoin.learning.evaluation.rounded_weights import explain_spread
+from fedcoin.learning.measures.near_ties import explain_ties
 from fedcoin.learning.measures.right_answers import explain_by_commonest
 from fedcoin.learning.measures.terms import TARGET_UTILITIES, TERMS, largest_utility
 from fedcoin.learning.training.input_range import InputRange
@@ -42,6 +44,9 @@ from fedcoin.shapley.tolerance import require_tolerance
 from fedcoin.v1 import task_pb2
 
 Floats = npt.NDArray[np.float64]
+
+_MAX_ALONE = 8
+"""How many clients' models are evaluated with other last digits of their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Valuation:
     near_ties: int
     """How many answers are within rounding of a tie (`near_ties`), in the model without clients or
     in that of all, whichever has more; 0 with measures that have no border."""
+    rounding: str
+    """What to know about what rounding decides (`explain_ties`, `explain_spread`); else empty."""
     model_changes: tuple[str, ...]
     """What was changed in the architecture's file, each in a few words."""
 
@@ -188,6 +195,7 @@ async def value_files(
             ties = 0
             if not workers.measure(job.job_id).needs_values:
                 ties = int((await workers.count_near_ties(job.job_id, empty_and_grand)).max())
+            rounding = await _explain_rounding(workers, job, ties, num_examples)
             note = ""
             if utility == task_pb2.UTILITY_ACCURACY:
                 note = explain_by_commonest(evaluation.labels, int(counts[0]))
@@ -205,8 +213,28 @@ async def value_files(
         evaluation.inputs,
         note,
         ties,
+        explain_ties(ties, num_examples) or rounding,
         tuple(changes),
     )
+
+
+async def _explain_rounding(
+    workers: WorkerPool, job: UtilityJob, ties: int, num_examples: int
+) -> str:
+    """Compare the utilities of some coalitions with those for other last digits of the weights.
+
+    Closes the job.
+    """
+    measure, clients = workers.measure(job.job_id), len(job.updates)
+    alone = np.eye(clients, dtype=np.bool_)[:_MAX_ALONE]
+    rows = np.concatenate([alone, np.ones((1, clients), np.bool_)])
+    utilities = await workers.evaluate(job.job_id, rows)
+    await workers.close_job(job.job_id)
+    varied = replace(job, job_id=b"varied valuation".ljust(32, b"\0"), rounding=1)
+    await workers.open_job(varied)
+    spread = int(np.abs(utilities - await workers.evaluate(varied.job_id, rows)).max())
+    largest = largest_utility(job.utility, num_examples)
+    return explain_spread(measure, spread, ties, num_examples, largest)
 
 
 async def _write_job(

@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 from fedcoin.learning.evaluation.job import UtilityJob
 from fedcoin.learning.evaluation.lone_updates import LoneUpdate, read_lone_update
-from fedcoin.learning.measures.near_ties import explain_ties
-from fedcoin.learning.model.artifact_checks.evaluation_set_checks import open_evaluation_set
 from fedcoin.learning.model.work import MAX_COALITION_WORK
 from fedcoin.learning.workers import jobs
 from fedcoin.learning.workers.slow_jobs import SlowJobs
@@ -108,7 +106,7 @@ class FileCalls:
             await self._check_slot.call(activity, jobs.measure_lone_update, job)
         )
 
-    async def explain_ties(
+    async def explain_rounding(
         self,
         model: Path,
         weights: Path,
@@ -116,7 +114,7 @@ class FileCalls:
         utility: int = task_pb2.UTILITY_ACCURACY,
         frozen: Path | None = None,
     ) -> str:
-        """Say it when rounding decides many of a model's answers.
+        """Say it when rounding decides much of what a model answers.
 
         Args:
             model: The file of a serialised ModelSpec.
@@ -126,8 +124,7 @@ class FileCalls:
             frozen: The tensors of the model's frozen weights; None for a model without.
 
         Returns:
-            A sentence (`near_ties.explain_ties`); nothing for few near ties, and for a measure that
-            counts no answers.
+            A sentence (`jobs.explain_rounding`); nothing where rounding decides little.
 
         Raises:
             RefusalError: The code of what is wrong with the model, weights or evaluation set, such
@@ -135,9 +132,8 @@ class FileCalls:
             WorkerError: A file cannot be read, or the worker died twice.
         """
         job = _job_of(model, weights, evaluation, utility, frozen)
-        activity = f"while counting near ties of {weights.name}"
-        ties = int(await self._check_slot.call(activity, jobs.count_ties, job))
-        return explain_ties(ties, len(open_evaluation_set(evaluation)[1])) if ties else ""
+        activity = f"while varying the last digits of {weights.name}"
+        return str(await self._check_slot.call(activity, jobs.explain_rounding, job))
 
     async def run(self, activity: str, function: Callable[..., T], *arguments: Any) -> T:
         """Call any function in a worker of this machine.

@@ -30,11 +30,18 @@ from fedcoin.learning.evaluation.job import (
     check_coalitions,
 )
 from fedcoin.learning.evaluation.lone_updates import LONE_COALITIONS
-from fedcoin.learning.evaluation.rounded_weights import change_weights
+from fedcoin.learning.evaluation.rounded_weights import (
+    VARIANTS,
+    change_weights,
+    explain_spread,
+    vary_digits,
+)
 from fedcoin.learning.measures.choice import PROBABILITY_UTILITIES, bind_measure
 from fedcoin.learning.measures.class_scores import ProbabilityProbe
 from fedcoin.learning.measures.measure import Facts, Measure, Statistics
+from fedcoin.learning.measures.near_ties import explain_ties
 from fedcoin.learning.measures.right_answers import explain_by_commonest
+from fedcoin.learning.measures.terms import largest_utility
 from fedcoin.learning.model.aggregation import Weights, client_weights
 from fedcoin.learning.model.architecture import read_graph
 from fedcoin.learning.model.artifact_checks import job_checks
@@ -153,25 +160,30 @@ def count_near_ties(job_id: bytes, coalitions: Coalitions) -> Statistics:
     return entry.evaluator.count_near_ties(check_coalitions(coalitions, len(entry.job.updates)))
 
 
-def count_ties(job: UtilityJob) -> int:
-    """Count near ties of the coalition of all clients, without opening the job.
+def explain_rounding(job: UtilityJob) -> str:
+    """Say how much of what a model answers rounding decides, without opening the job.
 
     Args:
-        job: The job, whose files are loaded and checked.
+        job: A job whose only update is the model, and whose files are loaded and checked.
 
     Returns:
-        The examples whose answer rounding decides (`measures.near_ties`); 0 for a measure that
-        counts no answers.
+        A sentence about its near ties or, where these are few, about how far its utility depends on
+        the last digits of the weights; nothing where neither is much.
 
     Raises:
         RefusalError: The code of what is wrong with the model, weights or evaluation set, such as
             BAD_MODEL, WRONG_SHAPE or NOT_FINITE; all are listed at `load_evaluator`.
         OSError: A file cannot be read.
     """
-    evaluator = load_evaluator(job)
-    if evaluator.measure.needs_values:
-        return 0
-    return int(evaluator.count_near_ties(np.ones((1, len(job.updates)), np.bool_))[0, 0])
+    evaluator = load_evaluator(vary_digits(job))
+    measure, num_examples = evaluator.measure, len(open_evaluation_set(job.evaluation)[1])
+    is_answer = not measure.needs_values
+    ties = int(evaluator.count_near_ties(VARIANTS[:1])[0, 0]) if is_answer else 0
+    spread = int(np.ptp(evaluator.evaluate(VARIANTS)))
+    largest = largest_utility(job.utility, num_examples)
+    return explain_ties(ties, num_examples) or explain_spread(
+        measure, spread, ties, num_examples, largest
+    )
 
 
 def measure_all(job: UtilityJob) -> int:

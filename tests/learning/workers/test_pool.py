@@ -471,8 +471,8 @@ async def test_check_and_count(worker: WorkerPool, job: UtilityJob, tmp_path: Pa
     assert abs(await worker.measure_model(job.model, aggregate, job.evaluation) - grand[0]) <= 1
 
 
-async def test_near_ties_of_a_model_are_explained(worker: WorkerPool, tmp_path: Path) -> None:
-    """Two classes whose weights are equal tie in every example."""
+async def test_what_rounding_decides_is_explained(worker: WorkerPool, tmp_path: Path) -> None:
+    """Two classes whose weights are equal tie; large weights that cancel leave rounding errors."""
     spec = mlp_spec()
     plain = random_weights(spec, 0)
     kernel, bias = list(plain)[-2:]
@@ -480,11 +480,19 @@ async def test_near_ties_of_a_model_are_explained(worker: WorkerPool, tmp_path: 
     tied[kernel][:, 1], tied[bias][:2] = tied[kernel][:, 0], 100
     examples = evaluation(spec, 40)
     job = write_job(tmp_path, spec, plain, [tied], *examples)
-    assert await worker.explain_ties(job.model, job.base, job.evaluation) == ""
-    found = await worker.explain_ties(job.model, job.updates[0], job.evaluation)
+    assert await worker.explain_rounding(job.model, job.base, job.evaluation) == ""
+    found = await worker.explain_rounding(job.model, job.updates[0], job.evaluation)
     assert found.startswith("40 of 40 answers are within rounding of a tie")
     loss = task_pb2.UTILITY_LOG_LOSS
-    assert await worker.explain_ties(job.model, job.updates[0], job.evaluation, loss) == ""
+    assert await worker.explain_rounding(job.model, job.updates[0], job.evaluation, loss) == ""
+    first, shift = list(plain)[:2]
+    cancelling = {**plain, first: plain[first].copy(), kernel: plain[kernel].copy()}
+    cancelling[first][:, 1], cancelling[shift] = cancelling[first][:, 0], 0 * plain[shift]
+    cancelling[kernel][0], cancelling[kernel][1] = 1e8, -1e8 + 0 * plain[kernel][0]
+    job = write_job(tmp_path / "cancelling", spec, plain, [cancelling], *examples)
+    for utility in (task_pb2.UTILITY_ACCURACY, loss):
+        found = await worker.explain_rounding(job.model, job.updates[0], job.evaluation, utility)
+        assert "with the last digits of the weights" in found
 
 
 def test_a_worker_has_processes_and_threads() -> None:

@@ -16,7 +16,6 @@ from fedcoin.application.cli.shared.options import (
 )
 from fedcoin.application.cli.shared.output import note, print_json, print_table
 from fedcoin.data.plurals import format_count
-from fedcoin.learning.measures.near_ties import explain_ties
 from fedcoin.learning.measures.terms import NAMES, TERMS
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def shapley(
         f"{terms.format_fraction(found.utility)} with all; "
         f"{found.inputs.describe()}"
     )
-    for sentence in (found.note, explain_ties(found.near_ties, found.examples)):
+    for sentence in (found.note, found.rounding):
         if sentence:
             note(sentence)
     if found.estimate.is_within_tolerance is False:
@@ -159,6 +158,7 @@ def _plain(found: Valuation) -> dict[str, object]:
         "utility": found.utility,
         "note": found.note,
         "near_ties": found.near_ties,
+        "rounding": found.rounding,
         "inputs": {
             "dtype": found.inputs.dtype,
             "low": found.inputs.low,

@@ -349,3 +349,22 @@ def test_near_ties_are_counted_and_explained(fedcoin: Any, files: Path) -> None:
     assert "answers are within rounding of a tie" in call(fedcoin, files).err
     smooth = call(fedcoin, files, "--json", "--utility", "log-loss").json
     assert smooth["near_ties"] == 0
+
+
+def test_models_that_magnify_rounding_errors_are_explained(fedcoin: Any, files: Path) -> None:
+    """Two equal inputs have large weights that cancel, but for their last digits."""
+    assert call(fedcoin, files, "--json").json["rounding"] == ""
+    with np.load(files / "data.npz") as data:
+        x, y = data["x"].copy(), data["y"]
+    x[:, 1] = x[:, 0]
+    np.savez(files / "data.npz", x=x, y=y)
+    for path in (files / "updates").iterdir():
+        with np.load(path) as weights:
+            kernel, bias = weights["arr_0"], weights["arr_1"]
+        kernel[0] = 1e7 * (1 + kernel[2] ** 2)
+        kernel[1] = -kernel[0]
+        np.savez(path, kernel, bias)
+    found = call(fedcoin, files)
+    assert "of its range with the last digits of the weights" in found.err
+    smooth = call(fedcoin, files, "--json", "--utility", "log-loss").json
+    assert "with the last digits of the weights" in smooth["rounding"]
