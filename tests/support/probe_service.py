@@ -55,11 +55,8 @@ class Probe(_Servicer, _UploadServicer):  # type: ignore[misc]
             yield pb.DownloadResponse(index=index)
 
 
-@asynccontextmanager
-async def probing(
-    probe: Probe, limits: CallLimits | None = None, guards: tuple[CallGuard, ...] = ()
-) -> AsyncIterator[tuple[grpc.aio.Channel, Listener]]:
-    """The probe on a listener of its own, and a channel to it."""
+def probe_services(probe: Probe) -> list[Service]:
+    """Return the probe's services, for a listener."""
 
     def add(server: grpc.aio.Server) -> None:
         rpc.add_ArtifactServiceServicer_to_server(probe, server)
@@ -67,8 +64,15 @@ async def probing(
     def add_uploads(server: grpc.aio.Server) -> None:
         upload_rpc.add_ArtifactUploadServiceServicer_to_server(probe, server)
 
-    services = [Service(SERVICE, add), Service(UPLOAD_SERVICE, add_uploads)]
-    listener = Listener("127.0.0.1:0", services, limits=limits, guards=guards)
+    return [Service(SERVICE, add), Service(UPLOAD_SERVICE, add_uploads)]
+
+
+@asynccontextmanager
+async def probing(
+    probe: Probe, limits: CallLimits | None = None, guards: tuple[CallGuard, ...] = ()
+) -> AsyncIterator[tuple[grpc.aio.Channel, Listener]]:
+    """The probe on a listener of its own, and a channel to it."""
+    listener = Listener("127.0.0.1:0", probe_services(probe), limits=limits, guards=guards)
     await listener.start()
     await listener.set_serving()
     try:

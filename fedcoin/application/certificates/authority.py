@@ -127,30 +127,36 @@ def sign_request(
 
 
 def renew(
-    authority: Authority, certificate: x509.Certificate, lifetime: Lifetime
+    authority: Authority,
+    certificate: x509.Certificate,
+    lifetime: Lifetime,
+    former: x509.Certificate | None = None,
 ) -> x509.Certificate:
     """Sign a certificate with the names and the key of an older one.
 
     Args:
-        authority: The authority that signed the older certificate.
+        authority: The authority that signs.
         certificate: The older certificate, which may have expired.
         lifetime: How long the new one is valid; it ends with the authority's at the latest.
+        former: The certificate of the authority that signed the older certificate, which may have
+            expired; None when `authority` did.
 
     Returns:
         The new certificate.
 
     Raises:
-        RefusalError: BAD_CERTIFICATE when another authority signed it, it has no alternative names,
-            or the authority is not valid at this time.
+        RefusalError: BAD_CERTIFICATE when another authority signed the older one, it has no
+            alternative names, or the authority is not valid at this time.
     """
     try:
-        certificate.verify_directly_issued_by(authority.certificate)
+        certificate.verify_directly_issued_by(former or authority.certificate)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound as error:
         raise _bad("the certificate has no subject alternative names") from error
     except (ValueError, TypeError, InvalidSignature) as error:
         raise _bad(
-            "this authority did not sign the certificate: move the files away and issue a new one"
+            "this authority did not sign the certificate: name the one that did, with --former for"
+            " a change of authority, or move the files away and issue a new one"
         ) from error
     key = _public_key(certificate.public_key())
     return _sign(authority, certificate.subject, names, key, lifetime)

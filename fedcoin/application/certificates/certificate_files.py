@@ -125,5 +125,27 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
         raise _refuse(f"{path} holds no certificate request in PEM ({error})") from error
 
 
+def check_trust(path: Path, authority: x509.Certificate) -> None:
+    """Refuse to go on where a home does not trust an authority yet.
+
+    Args:
+        path: The PEM file of the authorities that the home trusts.
+        authority: The certificate of the authority.
+
+    Raises:
+        OSError: The file cannot be read.
+        RefusalError: BAD_CERTIFICATE when the file is malformed, or does not hold the certificate.
+    """
+    try:
+        trusted = x509.load_pem_x509_certificates(path.read_bytes())
+    except ValueError as error:
+        raise _refuse(f"{path} is no list of certificates in PEM ({error})") from error
+    if authority not in trusted:
+        raise _refuse(
+            f"{path} does not hold the new authority's certificate, so that this home would refuse"
+            " all others: put it there first, beside the former one, in every home"
+        )
+
+
 def _refuse(reason: str) -> RefusalError:
     return RefusalError(ApplicationCode.BAD_CERTIFICATE, reason, field="certificate")

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
-
 from fedcoin.application.client.receipt_folder import ReceiptFolder
 from fedcoin.application.client.round_payments import RoundPayment
 from fedcoin.application.client.trainer import Trainer
@@ -20,6 +18,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.workers.training_pool import TrainingPool
+from fedcoin.network.client.renewed_channel import Credentials
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ async def run_clients(
     genesis_hash: bytes,
     *,
     processes: int,
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: Credentials | None = None,
     proxy: str = "",
 ) -> HostedPayments:
     """Run clients until the campaign is over; the first failure of one ends all.

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import grpc
-
 from fedcoin.application.client.fetched_model import MAX_ARTIFACT_BYTES, FetchedModel
 from fedcoin.application.client.handing_in import UpdateSigner, hand_in
 from fedcoin.application.client.left_out_guard import LeftOutGuard
@@ -43,6 +41,7 @@ from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.backoff import Backoff
 from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, PrivacyClaim, SignedReceipt
@@ -82,7 +81,7 @@ class Trainer:
         *,
         training: TrainingPool | None = None,
         report: Callable[[str], None] = logger.info,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | None = None,
         proxy: str = "",
         patience: float = PATIENCE_S,
         clock_ms: Clock = unix_ms,

@@ -8,7 +8,7 @@ refused. It does not know what a setting does: the other folders of `application
 * `config_sources`: reads and writes them; flag > variable > file > default
 * `config_editing`: sets settings in a config.toml that exists
 * `home`: the folder of one node or wallet; `private_folders`: making and locking folders
-* `tls`: the TLS files of a home as gRPC credentials
+* `tls`: the TLS files of a home as credentials
 * `network_options`: the settings in the form in which the network layer takes them
 * `settings_watch`: settings that take effect while the node runs
 * `worker_bounds`: the memory limit and the sandbox of worker processes

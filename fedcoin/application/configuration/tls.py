@@ -1,4 +1,4 @@
-"""The TLS files of a home as gRPC credentials. grpc is imported only when TLS is in use."""
+"""The TLS files of a home as credentials. grpc is imported only when TLS is in use."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ if TYPE_CHECKING:
     from fedcoin.network.peers.connections.tls_files import TlsFiles
 
 
-def client_credentials(tls: TlsConfig) -> grpc.ChannelCredentials | None:
-    """Read the credentials of a caller.
+def client_credentials(tls: TlsConfig) -> TlsFiles | None:
+    """Read the credentials of a caller, which reads files that change again.
 
     Args:
         tls: The TLS settings.
 
     Returns:
-        Credentials with this side's certificate; None when TLS is not in use.
+        The source of credentials with this side's certificate; None when TLS is not in use.
 
     Raises:
-        OSError: A file cannot be read.
+        RefusalError: BAD_TLS_FILES when a file cannot be read, or they do not fit together.
     """
-    if not tls.enabled:
-        return None
-    return _open(tls).channel_credentials()
+    return _open(tls) if tls.enabled else None
 
 
 def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
@@ -42,7 +40,7 @@ def server_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
         when TLS is not in use.
 
     Raises:
-        OSError: A file cannot be read.
+        RefusalError: BAD_TLS_FILES when a file cannot be read, or they do not fit together.
     """
     if not tls.enabled:
         return None

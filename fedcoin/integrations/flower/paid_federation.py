@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-import grpc
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result, Strategy
@@ -43,6 +42,7 @@ from fedcoin.integrations.flower.train_replies import (
 from fedcoin.integrations.flower.wrapped_strategy import WrappedStrategy, logger
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.model.artifact_checks.weight_checks import check_weights
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.v1.artifact_pb2 import ModelSpec
 
 _NANO: Final = 1e-9
@@ -70,7 +70,8 @@ class PaidFederation(WrappedStrategy):
         campaign: Settings of the table `[coordinator]`, such as `model`, `dataset`, `rounds` and
             `budget`. `averaging` is by examples unless it is set, as in FedAvg.
         folder: Keeps state and artifacts. A run that was ended goes on from it.
-        credentials: TLS for the node; None for plaintext.
+        credentials: TLS for the node; None for plaintext. `TlsFiles` of
+            `fedcoin.network.peers.connections.tls_files` reads files that are renewed again.
         examples_key: The metric that holds a client's number of examples.
 
     Raises:
@@ -87,7 +88,7 @@ class PaidFederation(WrappedStrategy):
         genesis: str | bytes,
         campaign: Mapping[str, object],
         folder: Path | str,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | None = None,
         examples_key: str = EXAMPLES_KEY,
     ) -> None:
         super().__init__(strategy)

@@ -13,8 +13,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-import grpc
-
 from fedcoin.application.configuration.coordinator_config import CoordinatorConfig
 from fedcoin.application.configuration.pinned_genesis import check_network
 from fedcoin.application.configuration.private_folders import lock_folder, make_folder
@@ -41,6 +39,7 @@ from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers.pool import WorkerPool
 from fedcoin.network.client.node_client import NodeClient
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.v1.artifact_pb2 import ModelSpec
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 
@@ -72,7 +71,7 @@ class PaidRounds:
         target: str,
         folder: Path,
         report: Callable[[str], None],
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._config = config
         self._key = key

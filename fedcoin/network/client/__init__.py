@@ -6,6 +6,7 @@ into. It does not know what the replies mean, and it serves nothing.
 
 * `rpc_error`: `RpcError`, the one exception of a failed call;
 * `channels`: options of a channel, retries, proxies;
+* `renewed_channel`: a channel whose certificates may change;
 * `tls_probe`: whether a server speaks TLS;
 * `backoff`: pauses between attempts;
 * `grpc_client`: `GrpcClient`, the base of every client here and of `peers.connections.link.Link`;

@@ -10,6 +10,9 @@ variable of the environment (`http_proxy` and its like) does. A proxy of the out
 reach this machine or a private network, so that it is not used for loopback, private and
 link-local addresses, for names that only a local resolver knows, and for the hosts in
 `no_grpc_proxy` or `no_proxy`. Peers are dialled without one: a session belongs to one connection.
+
+**Certificates.** A channel that was given a source of credentials uses renewed ones for new calls
+(`renewed_channel`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from fedcoin.network.client.renewed_channel import Credentials, RenewedChannel
 from fedcoin.network.grpc_options import API_MESSAGE_BYTES, GrpcOptions
 
 MAX_ATTEMPTS: Final = 3
@@ -48,7 +52,7 @@ _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal", ".lan", ".home.ar
 def open_channel(
     target: str,
     *,
-    credentials: grpc.ChannelCredentials | None = None,
+    credentials: Credentials | None = None,
     max_message_bytes: int = API_MESSAGE_BYTES,
     retried_services: Sequence[ServiceDescriptor] = (),
     proxy: str = "",
@@ -58,7 +62,8 @@ def open_channel(
 
     Args:
         target: `host:port`, `[v6]:port` or `unix:/path`.
-        credentials: TLS, or None for plaintext.
+        credentials: TLS, or None for plaintext. From a source of credentials, each new call uses
+            those of now.
         max_message_bytes: The longest message that may be sent or received, in bytes.
         retried_services: Services whose idempotent methods are retried.
         proxy: The HTTP proxy, as `http://host:port`; empty for none. It is not used for a target
@@ -82,7 +87,13 @@ def open_channel(
         options.append(("grpc.service_config", _service_config(retried_services)))
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, credentials, options=options)
+
+    def dial(given: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(target, given, options=options)
+
+    if isinstance(credentials, grpc.ChannelCredentials):
+        return dial(credentials)
+    return RenewedChannel(credentials, dial)
 
 
 def is_local_target(target: str) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import grpc
-
 from fedcoin.data.crypto.hashing import SigningContext as Signing
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.channels import describe_target, open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, GrpcClient
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.network.federated.registration import registration_body
 from fedcoin.v1 import artifact_service_pb2, artifact_upload_service_pb2
 from fedcoin.v1 import federated_learning_service_pb2 as pb
@@ -44,7 +43,7 @@ class FederatedClient(GrpcClient):
         target: str,
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | None = None,
         proxy: str = "",
     ) -> None:
         """Prepare calls to a coordinator. Nothing is dialled before the first one.
@@ -52,7 +51,8 @@ class FederatedClient(GrpcClient):
         Args:
             target: `host:port`, `[v6]:port` or `unix:/path`.
             timeout: The deadline of a call with a single reply, in seconds.
-            credentials: TLS, or None for plaintext.
+            credentials: TLS, or None for plaintext. From a source of credentials, each new call
+                uses those of now.
             proxy: The HTTP proxy for targets on the Internet, as `http://host:port`; empty for
                 none.
         """

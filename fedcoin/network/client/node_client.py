@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import grpc
-
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.client.artifact_client import ArtifactClient, Prove
 from fedcoin.network.client.artifact_upload_client import ArtifactUploadClient
 from fedcoin.network.client.chain_calls import ChainCalls, Hash, hash_text
 from fedcoin.network.client.channels import describe_target, open_channel
 from fedcoin.network.client.grpc_client import DEFAULT_TIMEOUT_S, Metadata
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.network.client.task_calls import TaskCalls
 from fedcoin.network.client.transaction_calls import TransactionCalls
 from fedcoin.network.errors import NetworkCode
@@ -79,7 +78,7 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         target: str,
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | None = None,
         token: str = "",
         proxy: str = "",
     ) -> None:
@@ -88,7 +87,8 @@ class NodeClient(ChainCalls, TransactionCalls, TaskCalls):
         Args:
             target: `host:port`, `[v6]:port` or `unix:/path`.
             timeout: The deadline of a call with a single reply, in seconds.
-            credentials: TLS, or None for plaintext.
+            credentials: TLS, or None for plaintext. From a source of credentials, each new call
+                uses those of now.
             token: Sent with each call, for nodes whose API has tokens; empty sends none.
             proxy: The HTTP proxy for targets on the Internet, as `http://host:port`; empty for
                 none.

@@ -25,6 +25,7 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.network.client.federated_client import FederatedClient
+from fedcoin.network.client.renewed_channel import Credentials
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import federated_learning_service_pb2 as pb
 from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
@@ -55,6 +56,12 @@ class CoordinatorProcess:
     address: str
     program: Program
     chain: ChainIdentity
+    credentials: Credentials | None = None
+    """TLS of those who dial it; None for plaintext."""
+
+    def client(self) -> FederatedClient:
+        """Return a new client; it belongs to the running event loop."""
+        return FederatedClient(self.address, credentials=self.credentials)
 
     def state(self) -> dict[str, Any]:
         """Return the campaign's state from the coordinator's file."""
@@ -67,12 +74,12 @@ class CoordinatorProcess:
         await self.ready()
 
     async def ready(self, seconds: float = WAIT_SECONDS) -> None:
-        async with FederatedClient(self.address) as client:
+        async with self.client() as client:
             await client.wait_until_serving(seconds)
 
     async def reached(self, phase: int, number: int) -> pb.GetCampaignStatusResponse:
         """Wait until a round is in a phase; returns the campaign's status."""
-        async with FederatedClient(self.address) as client:
+        async with self.client() as client:
 
             async def there() -> pb.GetCampaignStatusResponse | None:
                 status = await client.get_campaign_status()
@@ -148,7 +155,7 @@ class Learner:
         """Take part until the campaign is finished."""
         while True:
             try:
-                async with FederatedClient(self.coordinator.address) as client:
+                async with self.coordinator.client() as client:
                     await self.join(client)
                     await self._take_part(client)
                     return

@@ -176,23 +176,42 @@ def show(file: Path | None, home: Home, as_json: bool) -> None:
     epilog=example(
         "fedcoin-node tls renew --authority consortium --home a",
         "fedcoin-node tls renew --authority consortium b.pem",
+        "fedcoin-node tls renew --authority next --former consortium --home a",
     )
 )
 @click.argument("file", type=_FILE, required=False)
 @_authority_option
+@click.option(
+    "--former", type=_FOLDER, metavar="DIR",
+    help="The folder of the authority that signed it until now, to change to another one.",
+)  # fmt: skip
 @home_option
 @_days_option(365)
 @passphrase_option
-def renew(file: Path | None, folder: Path, home: Home, days: int, passphrase: str | None) -> None:
+def renew(
+    file: Path | None,
+    folder: Path,
+    former: Path | None,
+    home: Home,
+    days: int,
+    passphrase: str | None,
+) -> None:
     """Replace a certificate by one with the same key and names that is valid for longer.
 
-    Without FILE it is the home's certificate. A running node reads it by itself.
+    Without FILE it is the home's certificate. A running program reads it by itself. To change the
+    authority, first put the new one's certificate into authority.pem of every home (--former).
     """
     from fedcoin.application.certificates import authority, certificate_files, certificate_info
 
     path = file or _certificate_of(home)
     signer = certificate_files.open_authority(folder, passphrase)
-    renewed = authority.renew(signer, certificate_info.read_certificate(path), _lifetime(days))
+    before = None
+    if former is not None:
+        before = certificate_info.read_certificate(former / certificate_files.AUTHORITY)
+        if file is None:
+            certificate_files.check_trust(_authority_of(home), signer.certificate)
+    old = certificate_info.read_certificate(path)
+    renewed = authority.renew(signer, old, _lifetime(days), before)
     replace_file(path, authority.encode_certificate(renewed))
     _show_file(path, as_json=False)
 
@@ -213,6 +232,13 @@ def _certificate_of(home: Home) -> Path:
 
     named = home.config(os.environ, {}).tls.certificate
     return Path(named) if named else _folder_of(home) / CERTIFICATE
+
+
+def _authority_of(home: Home) -> Path:
+    from fedcoin.application.certificates.certificate_files import AUTHORITY
+
+    named = home.config(os.environ, {}).tls.authority
+    return Path(named) if named else _folder_of(home) / AUTHORITY
 
 
 def _make_request(home: Home, hosts: Sequence[str]) -> Path:

@@ -98,6 +98,25 @@ def test_renewal_keeps_the_key(folder: Path, fedcoin: CommandLine) -> None:
     assert (refused.code, "BAD_CERTIFICATE" in refused.err) == (1, True)
 
 
+def test_a_change_of_authority(folder: Path, fedcoin: CommandLine) -> None:
+    old, new, home = folder / "ca", folder / "next", folder / "a"
+    show = ("tls", "show", "--home", home, "--json")
+    before = fedcoin(*show).json
+    assert fedcoin("tls", "init-authority", new, "--no-encrypt", "--name", "Next").code == 0
+    change = ("tls", "renew", "--authority", new, "--home", home, "--former")
+    refused = fedcoin(*change, old)
+    assert (refused.code, "does not hold the new authority" in refused.err) == (1, True)
+    trusted = home / "tls/authority.pem"
+    both = b"".join((each / "authority.pem").read_bytes() for each in (new, old))
+    trusted.write_bytes(both)
+    refused = fedcoin(*change, new)
+    assert (refused.code, "BAD_CERTIFICATE" in refused.err) == (1, True)
+    assert fedcoin(*show).json == before
+    assert fedcoin(*change, old).code == 0
+    after = fedcoin(*show).json
+    assert (after["names"], after["issuer"]) == (before["names"], "Next")
+
+
 def test_an_encrypted_authority_needs_its_passphrase(
     tmp_path: Path, fedcoin: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
