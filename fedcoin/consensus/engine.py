@@ -7,7 +7,7 @@ from typing import Protocol
 from fedcoin.consensus.effects import Effect, Message, Verdict
 from fedcoin.consensus.timers import Timer
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
+from fedcoin.data.messages.votes import MessageClaim, Proposal, Vote
 
 
 class ConsensusEngine(Protocol):
@@ -61,7 +61,7 @@ class ConsensusEngine(Protocol):
                 WRONG_BLOCK_ROUND when its block was built for another round.
         """
 
-    def wants_proposal(self, claim: ProposalClaim) -> bool:
+    def wants_proposal(self, claim: MessageClaim) -> bool:
         """Tell whether a proposal is worth the work of decoding and verifying it.
 
         Args:
@@ -74,6 +74,19 @@ class ConsensusEngine(Protocol):
 
         Raises:
             RefusalError: WRONG_HEIGHT, NOT_A_VALIDATOR or WRONG_PROPOSER, as for `on_proposal`.
+        """
+
+    def wants_vote(self, claim: MessageClaim) -> bool:
+        """Tell whether a vote is worth the work of verifying it.
+
+        Args:
+            claim: What the vote says of itself.
+
+        Returns:
+            True; what is stored already is found when it was verified.
+
+        Raises:
+            RefusalError: WRONG_HEIGHT or NOT_A_VALIDATOR, as for `on_vote`.
         """
 
     def on_vote(self, vote: Vote) -> list[Effect]:

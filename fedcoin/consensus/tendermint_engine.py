@@ -22,7 +22,7 @@ from fedcoin.consensus.timers import Timeouts, Timer
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
+from fedcoin.data.messages.votes import MessageClaim, Proposal, Vote
 
 
 class TendermintEngine:
@@ -111,17 +111,22 @@ class TendermintEngine:
     def on_proposal(self, proposal: Proposal) -> list[Effect]:
         """Implement `ConsensusEngine.on_proposal`: handle a proposal, own ones included."""
         self._check_proposer(proposal)
-        _check_rounds(proposal)
+        check_rounds(proposal)
         if self.is_decided:
             return []
         self._note_own(proposal)
         self._votes.add_proposal(proposal)
         return self._run()
 
-    def wants_proposal(self, claim: ProposalClaim) -> bool:
+    def wants_proposal(self, claim: MessageClaim) -> bool:
         """Implement `ConsensusEngine.wants_proposal`: look at the turn and at what is stored."""
         self._check_proposer(claim)
         return not self.is_decided and self._votes.has_room_for(claim.round, claim.block_hash)
+
+    def wants_vote(self, claim: MessageClaim) -> bool:
+        """Implement `ConsensusEngine.wants_vote`: look at height and validators."""
+        _check_message(claim, self.height, self._validators)
+        return True
 
     def on_vote(self, vote: Vote) -> list[Effect]:
         """Implement `ConsensusEngine.on_vote`: handle a vote, own ones included."""
@@ -169,7 +174,7 @@ class TendermintEngine:
         """
         self._votes.forget_blocks()
 
-    def _check_proposer(self, proposal: Proposal | ProposalClaim) -> None:
+    def _check_proposer(self, proposal: Proposal | MessageClaim) -> None:
         """Refuse what is not by the proposer of its round (a code of `on_proposal`)."""
         _check_message(proposal, self.height, self._validators)
         proposer = self._proposer_of(proposal.round)
@@ -222,7 +227,7 @@ class TendermintEngine:
         rules.resume()
 
 
-def _check_message(message: Message | ProposalClaim, height: int, validators: ValidatorSet) -> None:
+def _check_message(message: Message | MessageClaim, height: int, validators: ValidatorSet) -> None:
     """Check that a message is for a height and by one of its validators.
 
     Args:
@@ -249,7 +254,7 @@ def _check_message(message: Message | ProposalClaim, height: int, validators: Va
         )
 
 
-def _check_rounds(proposal: Proposal) -> None:
+def check_rounds(proposal: Proposal) -> None:
     """Check that the rounds of a proposal fit together, as those of a correct proposer do.
 
     Args:

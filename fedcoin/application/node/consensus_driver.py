@@ -23,7 +23,7 @@ from fedcoin.application.node.disputed_transactions import leave_out_disputed, l
 from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
-from fedcoin.application.node.voting.late_votes import LATE_HEIGHTS, LateVotes
+from fedcoin.application.node.voting.late_votes import LateVotes
 from fedcoin.application.node.voting.vote_signer import RETRY_S, VoteSigner, note_silence
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
@@ -45,9 +45,9 @@ from fedcoin.consensus.timers import Timeouts
 from fedcoin.data.clock import Clock
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
-from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
+from fedcoin.data.messages.votes import MessageClaim, Proposal, Vote
 from fedcoin.network.background_tasks import BackgroundTasks
-from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS, Broadcaster, Position
+from fedcoin.network.ports.consensus_port import Broadcaster, Position
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +150,18 @@ class ConsensusDriver:
         """Implement `ConsensusPort.messages_for`: list votes and proposals that a peer may lack."""
         return self._voting.messages() if height == self._voting.height else ()
 
-    def wants_proposal(self, claim: ProposalClaim) -> bool:
+    def wants_proposal(self, claim: MessageClaim) -> bool:
         """Implement `ConsensusPort.wants_proposal`: look at the turns, and at what is known."""
         if claim.height > self._voting.height:
             return self._early.wants(claim, self._voting.height, self._chain.next_orders())
         return claim.height == self._voting.height and self._voting.wants_proposal(claim)
 
-    def wants_vote(self, height: int) -> bool:
-        """Implement `ConsensusPort.wants_vote`: look at the heights whose votes are counted."""
-        return -LATE_HEIGHTS <= height - self._voting.height <= EARLY_HEIGHTS
+    def wants_vote(self, claim: MessageClaim) -> bool:
+        """Implement `ConsensusPort.wants_vote`: look at height and validators."""
+        height = self._voting.height
+        if claim.height > height:
+            return self._early.wants_vote(claim, height, self._chain.next_orders())
+        return self._late.wants(claim) if claim.height < height else self._voting.wants_vote(claim)
 
     async def receive_proposal(self, proposal: Proposal, from_peer: bytes) -> bool:
         """Implement `ConsensusPort.receive_proposal`: handle a proposal with a valid signature."""
@@ -243,8 +246,7 @@ class ConsensusDriver:
         if self._voting.is_started:
             return
         ledger, now = self._chain.ledger, self._clock()
-        interval = self._chain.genesis.parameters.max_block_interval_ms
-        due = self._chain.time_ms() + interval
+        due = self._chain.time_ms() + self._chain.genesis.parameters.max_block_interval_ms
         deadline = ledger.next_deadline_ms()
         if deadline is not None:
             due = min(due, deadline)
@@ -279,11 +281,10 @@ class ConsensusDriver:
     # --- effects ---
 
     def _feed(self, message: Message) -> bool:
-        voting = self._voting
         if isinstance(message, Proposal):
-            effects = voting.on_proposal(message)
+            effects = self._voting.on_proposal(message)
         else:
-            effects = voting.on_vote(message)
+            effects = self._voting.on_vote(message)
         self._enqueue(effects)
         return any(isinstance(effect, ForwardMessage) for effect in effects)
 

@@ -287,20 +287,20 @@ def sign_proposal(
 
 
 @dataclass(frozen=True, slots=True)
-class ProposalClaim:
-    """What a proposal says of itself, read without a look at its signature or its block."""
+class MessageClaim:
+    """What a proposal or vote says of itself, read without a look at signature or block."""
 
     height: int
     """The height of the block, from 1."""
     round: int
-    """The round of the proposal, from 0."""
+    """The round, from 0."""
     block_hash: bytes
-    """The hash of the block, 32 bytes."""
+    """The hash of the block, 32 bytes; of a vote, which is not checked, any bytes."""
     public_key: bytes
     """The key that is said to have signed, 32 bytes."""
 
 
-def read_proposal_claim(envelope: SignedProposal) -> ProposalClaim:
+def read_proposal_claim(envelope: SignedProposal) -> MessageClaim:
     """Read what a proposal says of itself, which takes microseconds for any size of the block.
 
     Args:
@@ -314,7 +314,7 @@ def read_proposal_claim(envelope: SignedProposal) -> ProposalClaim:
             well-formed.
     """
     body = _read_proposal_body(envelope)
-    return ProposalClaim(body.height, body.round, body.block_hash, envelope.public_key)
+    return MessageClaim(body.height, body.round, body.block_hash, envelope.public_key)
 
 
 def decode_proposal(

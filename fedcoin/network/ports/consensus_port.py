@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote
+    from fedcoin.data.messages.votes import MessageClaim, Proposal, Vote
 
 EARLY_HEIGHTS: Final = 4
 """So many heights before its own a vote or proposal of round 0 may arrive and still count: a node
@@ -28,7 +28,7 @@ class Position:
 class ConsensusPort(Protocol):
     """Proposals and votes of the height that is being decided."""
 
-    def wants_proposal(self, claim: ProposalClaim) -> bool:
+    def wants_proposal(self, claim: MessageClaim) -> bool:
         """Tell whether a proposal is worth the work of decoding and verifying it.
 
         Args:
@@ -39,18 +39,22 @@ class ConsensusPort(Protocol):
 
         Raises:
             RefusalError: WRONG_PROPOSER or NOT_A_VALIDATOR when its signer may not propose in its
-                round of the present height. No honest peer passes such a proposal on.
+                round of the present height. No honest peer passes such a proposal on, but of round
+                0 one that is a block behind.
         """
         ...
 
-    def wants_vote(self, height: int) -> bool:
+    def wants_vote(self, claim: MessageClaim) -> bool:
         """Tell whether a vote is worth the work of verifying it.
 
         Args:
-            height: The height that the vote says it is for.
+            claim: What the vote says of itself; nothing of it is verified.
 
         Returns:
-            True when `receive_vote` may find it new; False when that height is too far away.
+            True when `receive_vote` may find it new; False when its height is too far away.
+
+        Raises:
+            RefusalError: NOT_A_VALIDATOR when its signer has no vote at its height.
         """
         ...
 

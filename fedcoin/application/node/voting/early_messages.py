@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from fedcoin.consensus.effects import Message
 from fedcoin.consensus.proposer_order import ProposerOrder
-from fedcoin.data.messages.votes import Proposal, ProposalClaim
+from fedcoin.consensus.tendermint_engine import check_rounds
+from fedcoin.data.messages.votes import MessageClaim, Proposal
 from fedcoin.network.ports.consensus_port import EARLY_HEIGHTS
 
 MAX_EARLY_BLOCKS = 4
@@ -53,6 +54,10 @@ class EarlyMessages:
 
         Returns:
             True when the message is kept; False when it is not, or was kept before.
+
+        Raises:
+            RefusalError: WRONG_VALID_ROUND or WRONG_BLOCK_ROUND for a proposal that its height
+                cannot take: peers that decide it would blame who passes it on.
         """
         kind = _PROPOSAL if isinstance(message, Proposal) else message.kind
         name = (message.height, message.public_key, kind)
@@ -65,11 +70,13 @@ class EarlyMessages:
             return False
         if not any(_may_sign(message, order, distance) for order in orders):
             return False
+        if isinstance(message, Proposal):
+            check_rounds(message)
         self._kept[name] = message
         self._bytes += size
         return True
 
-    def wants(self, claim: ProposalClaim, height: int, orders: Sequence[ProposerOrder]) -> bool:
+    def wants(self, claim: MessageClaim, height: int, orders: Sequence[ProposerOrder]) -> bool:
         """Tell whether a proposal is worth the work of decoding and verifying it.
 
         Args:
@@ -85,6 +92,21 @@ class EarlyMessages:
             return False
         is_first = (claim.height, claim.public_key, _PROPOSAL) not in self._kept
         return is_first and any(_may_propose(claim.public_key, o, distance) for o in orders)
+
+    def wants_vote(self, claim: MessageClaim, height: int, orders: Sequence[ProposerOrder]) -> bool:
+        """Tell whether a vote is worth the work of verifying it.
+
+        Args:
+            claim: What a vote of a later height says of itself.
+            height: The height that is being decided.
+            orders: The orders that the height after it may have.
+
+        Returns:
+            True when `keep` may keep the vote.
+        """
+        if claim.round != 0 or not 1 <= claim.height - height <= EARLY_HEIGHTS:
+            return False
+        return any(o.validators.by_key(claim.public_key) is not None for o in orders)
 
     def take(self, height: int) -> list[Message]:
         """Return the messages of a height in the order of their arrival, and keep later ones alone.

@@ -12,7 +12,7 @@ from typing import Final
 
 from fedcoin.consensus.effects import Effect
 from fedcoin.consensus.tendermint_engine import TendermintEngine
-from fedcoin.data.messages.votes import Vote
+from fedcoin.data.messages.votes import MessageClaim, Vote
 
 LATE_HEIGHTS: Final = 32
 """For how many heights a vote may be late and still count."""
@@ -33,6 +33,23 @@ class LateVotes:
         """
         voting.forget_blocks()
         self._past.append(voting)
+
+    def wants(self, claim: MessageClaim) -> bool:
+        """Tell whether a vote is worth the work of verifying it.
+
+        Args:
+            claim: What a vote of an earlier height says of itself.
+
+        Returns:
+            True when its height is kept.
+
+        Raises:
+            RefusalError: NOT_A_VALIDATOR when its signer was not a validator of its height.
+        """
+        for voting in self._past:
+            if voting.height == claim.height:
+                return voting.wants_vote(claim)
+        return False
 
     def count(self, vote: Vote) -> Sequence[Effect]:
         """Count a vote of an earlier height.

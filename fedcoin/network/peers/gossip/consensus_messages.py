@@ -19,11 +19,13 @@ from fedcoin.data.lru import LruDict
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import (
+    MessageClaim,
     Proposal,
     VerifiedVotes,
     Vote,
     decode_proposal,
     decode_vote,
+    read_proposal_claim,
 )
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peers.protection.limits import check_size
@@ -238,19 +240,23 @@ def read(raw: bytes) -> Received:
     return Received(kind, raw, message)
 
 
-def read_vote_height(received: Received) -> int:
-    """Read for which height a vote says it is, which takes a hundredth of verifying it.
+def read_claim(message: ConsensusMessage) -> MessageClaim:
+    """Read what a proposal or vote says of itself, which takes a hundredth of verifying a vote.
 
     Args:
-        received: The parsed message, which holds a vote.
+        message: The parsed message, which holds a proposal or a vote.
 
     Returns:
-        The height, of which nothing is verified.
+        The claim, of which nothing is verified.
 
     Raises:
-        RefusalError: MALFORMED when the vote cannot be read.
+        RefusalError: TOO_LARGE when the body of a proposal has too many bytes; MALFORMED when the
+            message cannot be read.
     """
-    return canonical.parse(vote_pb2.Vote, received.message.vote.body).height
+    if message.HasField("proposal"):
+        return read_proposal_claim(message.proposal)
+    body = canonical.parse(vote_pb2.Vote, message.vote.body)
+    return MessageClaim(body.height, body.round, body.block_hash, message.vote.public_key)
 
 
 def decode(received: Received, genesis: Genesis, verified_votes: VerifiedVotes) -> Proposal | Vote:

@@ -21,9 +21,10 @@ from typing import Final
 
 import grpc
 
+from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruSet
-from fedcoin.data.messages.votes import Proposal, ProposalClaim, Vote, read_proposal_claim
+from fedcoin.data.messages.votes import MessageClaim, Proposal, Vote
 from fedcoin.network.alarm import Alarm
 from fedcoin.network.background_tasks import run_until_first
 from fedcoin.network.client.rpc_error import RpcError
@@ -41,7 +42,7 @@ from fedcoin.network.peers.gossip.consensus_messages import (
     digest_of,
     encode_status,
     read,
-    read_vote_height,
+    read_claim,
     split,
 )
 from fedcoin.network.peers.gossip.conversation import Conversation
@@ -63,6 +64,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES_ON_LOOP = 8 * 1024
 """A longer message is decoded in a thread: it is a proposal, and hashing its block takes long, as
 25 ms where 50 KB hold 16,000 transactions of a byte."""
+
+_ABOUT_SIGNERS: Final = (ConsensusCode.NOT_A_VALIDATOR, ConsensusCode.WRONG_PROPOSER)
 
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="proposals")
 
@@ -234,16 +237,12 @@ class ConsensusExchange:
             await self._on_message(conversation, received)
 
     async def _on_message(self, conversation: Conversation, received: Received) -> None:
-        if received.message.HasField("vote"):
-            height = read_vote_height(received)
-            if self._agreement.wants_vote(height):
-                await self._on_new(conversation, received)
-            else:
-                # Not verified: anybody can sign any number of votes for heights far away.
-                self._pass_over(conversation, received, height)
+        claim = read_claim(received.message)
+        if not self._is_wanted(conversation, received, claim):
             return
-        claim = read_proposal_claim(received.message.proposal)
-        if self._is_wanted(conversation, received, claim):
+        if received.message.HasField("vote"):
+            await self._on_new(conversation, received)
+        else:
             # One at a time, and asked again: the one before it may have been the same, or another
             # one of its round. So no number of peers makes this node decode many.
             async with self._decoding:
@@ -251,14 +250,19 @@ class ConsensusExchange:
                     await self._on_new(conversation, received)
 
     def _is_wanted(
-        self, conversation: Conversation, received: Received, claim: ProposalClaim
+        self, conversation: Conversation, received: Received, claim: MessageClaim
     ) -> bool:
-        """Look at what a proposal says of itself: anybody can sign large ones, with any key."""
+        """Look at what a message says of itself: anybody can sign any number, with any key."""
+        is_vote = received.message.HasField("vote")
         try:
-            is_wanted = self._agreement.wants_proposal(claim)
+            wants = self._agreement.wants_vote if is_vote else self._agreement.wants_proposal
+            is_wanted = wants(claim)
         except RefusalError as refusal:
-            self._refuse(conversation.peer, received, refusal)
-            return False
+            is_excused = self._is_from_behind(conversation.peer, claim, refusal)
+            # A vote that is not excused is verified first: a wrong signature is worse.
+            is_wanted = is_vote and not is_excused
+            if not (is_wanted or is_excused):
+                self._refuse(conversation.peer, received, refusal)
         if not is_wanted:
             self._pass_over(conversation, received, claim.height)
         return is_wanted
@@ -286,7 +290,8 @@ class ConsensusExchange:
             else:
                 new = await self._agreement.receive_proposal(message, conversation.peer.key)
         except RefusalError as refusal:
-            self._refuse(conversation.peer, received, refusal)
+            if not self._is_from_behind(conversation.peer, message, refusal):
+                self._refuse(conversation.peer, received, refusal)
             return
         height = self._agreement.status().height
         if new or message.height < height:
@@ -305,6 +310,18 @@ class ConsensusExchange:
 
     def _refuse(self, peer: Peer, received: Received, refusal: RefusalError) -> None:
         self._peers.punish(peer, Offence.REFUSED_MESSAGE, f"{received.kind}: {refusal}")
+
+    def _is_from_behind(
+        self, peer: Peer, said: MessageClaim | Proposal | Vote, refusal: RefusalError
+    ) -> bool:
+        """Tell whether an honest peer that is a block behind may pass on what this node refuses.
+
+        It takes messages of round 0 by those who sign if that block changes no validators and no
+        turns, and by those who would after another block.
+        """
+        if refusal.code not in _ABOUT_SIGNERS or said.round or said.public_key == peer.key:
+            return False
+        return peer.meter.try_spend("MisplacedSigner", self._peers.now())
 
     def _note_height(self, conversation: Conversation, height: int) -> None:
         # A peer that passes a message on is deciding its height.

@@ -60,6 +60,9 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "ConsensusService/Exchange": Limit(PEER_MESSAGE_BYTES, rate=1, burst=20, concurrent=2),
         "ConsensusMessage/proposal": Limit(PEER_MESSAGE_BYTES, rate=20, burst=100),
         "ConsensusMessage/vote": Limit(512, rate=2_000, burst=10_000),
+        # Each message of round 0 of a signer that has no part in its height and did not send it:
+        # nodes that are a block behind pass on two votes of each of up to 1,000 validators.
+        "MisplacedSigner": Limit(PEER_MESSAGE_BYTES, rate=100, burst=2_000),
         "ConsensusMessage/status": Limit(64, rate=20, burst=200),
         "ConsensusMessage/hints": Limit(16 * KIB, rate=40, burst=400),
         # As large as the largest transaction that a genesis can allow.
@@ -127,17 +130,31 @@ class Meter:
         Raises:
             RefusalError: RATE_LIMITED when they exceed the rate and the burst of their kind.
         """
+        if not self.try_spend(kind, now, amount):
+            limit = f"{LIMITS[kind].rate:g}"
+            raise RefusalError(
+                NetworkCode.RATE_LIMITED,
+                f"{kind}: more than {limit} a second; slow down",
+                field=kind,
+                limit=f"{limit}/s",
+            )
+
+    def try_spend(self, kind: str, now: float, amount: int = 1) -> bool:
+        """Count messages of one kind, as `spend` does, unless they are too many.
+
+        Args:
+            kind: A key of `LIMITS`.
+            now: The present time in seconds, on a clock that never goes back.
+            amount: The number of messages.
+
+        Returns:
+            False when they exceed the rate and the burst of their kind; they are not counted then.
+        """
         limit = LIMITS[kind]
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = TokenBucket(limit.rate, limit.burst, now)
-        if not bucket.take(now, amount):
-            raise RefusalError(
-                NetworkCode.RATE_LIMITED,
-                f"{kind}: more than {limit.rate:g} a second; slow down",
-                field=kind,
-                limit=f"{limit.rate:g}/s",
-            )
+        return bucket.take(now, amount)
 
     @contextmanager
     def call(self, kind: str) -> Iterator[None]:

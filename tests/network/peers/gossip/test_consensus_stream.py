@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
@@ -25,7 +24,6 @@ from fedcoin.data.messages.votes import (
     sign_vote,
 )
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.network.peers.connections.link import Link
 from fedcoin.network.peers.gossip import consensus_stream
 from fedcoin.network.peers.gossip.consensus_messages import (
     HEARTBEAT,
@@ -44,6 +42,7 @@ from fedcoin.v1.block_pb2 import BlockHeader
 from fedcoin.v1.consensus_service_pb2 import ConsensusMessage, ExchangeRequest, RelayHints
 from fedcoin.v1.vote_pb2 import SignedVote
 from tests.conftest import ReportAttack
+from tests.support.consensus_streams import TestedStream
 from tests.support.keys import MINERS, STRANGER
 from tests.support.node_core import make_network_genesis
 from tests.support.peer_nodes import FAST, PeerNode, running, visiting
@@ -64,30 +63,8 @@ async def node(tmp_path: Path) -> AsyncIterator[PeerNode]:
         yield made
 
 
-class Stream:
+class Stream(TestedStream):
     """A stream that a test reads and writes."""
-
-    def __init__(self, link: Link) -> None:
-        self.stream = link.exchange()
-        self.unread: list[ConsensusMessage] = []
-
-    async def send(self, raw: bytes) -> None:
-        await self.stream.write(raw)
-
-    async def next(self) -> ConsensusMessage:
-        while not self.unread:
-            raw = await self.stream.read(5)
-            assert raw is not None
-            self.unread.extend(ExchangeRequest.FromString(raw).messages)
-        return self.unread.pop(0)
-
-    async def next_content(self, timeout_s: float = 5) -> ConsensusMessage:
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            message = await self.next()
-            if message.HasField("vote") or message.HasField("proposal"):
-                return message
-        raise asyncio.TimeoutError
 
     async def next_hints(self) -> RelayHints:
         """Read the next hints that offer or ask for something."""
