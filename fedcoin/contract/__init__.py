@@ -15,7 +15,7 @@ and one task is settled. Then each transaction is admitted (`admission`) and car
 (`actions`). At its end, windows of tasks close, and the proposer gets the fees.
 
 * `state/`: records, overlays, the Merkle tree over the state, the execution context.
-* `actions/`: what each transaction does; `admission`, `checks`: what all of them must meet.
+* `actions/`: what each transaction does; `admission`, `amount_checks`: what all of them must meet.
 * `tasks/`: the life of a task, and its settlement.
 * `blocks/`: executing, building and validating blocks; the validators of each height.
 * `pending/`: the mempool, the transactions that wait for a block.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fedcoin.contract.actions.reader_lists import check_terms_of_readers
-from fedcoin.contract.checks import check_amount
+from fedcoin.contract.amount_checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext

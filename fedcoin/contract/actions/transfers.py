@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedcoin.contract.checks import check_amount
+from fedcoin.contract.amount_checks import check_amount
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.crypto.addresses import ADDRESS_BYTES

@@ -49,8 +49,10 @@ def note_quorum(
     records.TASKS.put(context.state, task_id, record=task)
 
 
-def end_window(context: ExecutionContext, task: TaskState) -> None:
-    """Add up the time that the present window stayed open after most miners had acted.
+def add_idle_time(context: ExecutionContext, task: TaskState) -> None:
+    """Add to the task's idle time how long the window that ends stayed open after a quorum acted.
+
+    Without a quorum (`note_quorum`) there is nothing to add.
 
     Args:
         context: The execution of the block that ends the window.

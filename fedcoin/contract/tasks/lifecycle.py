@@ -35,7 +35,7 @@ from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
-from fedcoin.contract.tasks.early_end import end_window, note_quorum
+from fedcoin.contract.tasks.early_end import add_idle_time, note_quorum
 from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.room_rent import enter_room
@@ -139,7 +139,7 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
         if ended and ended + receipts > context.parameters.max_clients:
             continue
         ended += receipts
-        end_window(context, loaded.task)
+        add_idle_time(context, loaded.task)
         if task.phase == _COMMIT:
             _close_commit_window(context, loaded)
         elif task.phase == _CHALLENGE:

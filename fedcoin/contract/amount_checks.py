@@ -1,4 +1,4 @@
-"""The check of amounts that actions share."""
+"""Check the amounts of coins that transactions name."""
 
 from __future__ import annotations
 
