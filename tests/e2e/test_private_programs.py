@@ -6,13 +6,12 @@ import json
 import re
 import runpy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("dp_accounting", reason="dp-accounting is not installed: the extra privacy")
 
 from fedcoin.learning.training.datasets import load_dataset
 from tests.support.paths import ROOT
@@ -22,6 +21,9 @@ from tests.support.waiting import LOADED_SECONDS
 
 pytestmark = [
     pytest.mark.skipif(not PROGRAM.exists(), reason="fedcoin-node is not installed"),
+    pytest.mark.skipif(
+        find_spec("dp_accounting") is None, reason="needs dp-accounting: the extra `privacy`"
+    ),
     pytest.mark.slow,
     pytest.mark.timeout(600),
 ]

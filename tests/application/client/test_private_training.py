@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("dp_accounting", reason="needs dp-accounting: the extra `privacy`")
 
 from fedcoin.application.client.privacy_ledger import PrivacyLedger
 from fedcoin.application.client.trainer import Trainer
@@ -15,6 +14,11 @@ from fedcoin.learning.training.client_data import ClientData
 from fedcoin.learning.training.private_sgd import PrivacySettings
 from tests.support.training_site import client_key, settings, site, started
 from tests.support.waiting import LOADED_SECONDS
+
+# Found, not imported: the import takes a second, in each process that collects the tests.
+pytestmark = pytest.mark.skipif(
+    find_spec("dp_accounting") is None, reason="needs dp-accounting: the extra `privacy`"
+)
 
 
 async def test_the_spent_budget_is_on_the_chain(tmp_path: Path) -> None:
