@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.network.error_statuses import STATUS_OF
-from tests.support.documents import EVERY_PAGE, find_inline_code
+from tests.support.documents import find_inline_code, read_pages
 from tests.support.wire_descriptors import file_descriptors
 
 OTHER_CAPITALS = {
@@ -45,8 +44,8 @@ def known_codes() -> set[str]:
     return codes | OTHER_CAPITALS
 
 
-@EVERY_PAGE
-def test_codes_and_choices_exist(page: Path, known_codes: set[str]) -> None:
-    for code in find_inline_code(page.read_text(encoding="utf-8")):
-        if re.fullmatch(r"(?!FEDCOIN_)[A-Z][A-Z0-9]+(_[A-Z0-9]+)*", code) and len(code) > 2:
-            assert code in known_codes, f"{page.name}: {code}"
+def test_codes_and_choices_exist(known_codes: set[str]) -> None:
+    for page, text in read_pages().items():
+        for code in find_inline_code(text):
+            if re.fullmatch(r"(?!FEDCOIN_)[A-Z][A-Z0-9]+(_[A-Z0-9]+)*", code) and len(code) > 2:
+                assert code in known_codes, f"{page}: {code}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 
 from fedcoin.application.cli.root_command import cli
-from tests.support.documents import EVERY_PAGE, find_code_blocks, find_inline_code, read
+from tests.support.documents import find_code_blocks, find_inline_code, read, read_pages
 
 
 def find_commands(text: str) -> Iterator[list[str]]:
@@ -46,10 +45,10 @@ def check_command(arguments: list[str]) -> None:
             assert argument.partition("=")[0] in options, f"{argument} in {arguments}"
 
 
-@EVERY_PAGE
-def test_commands_exist(page: Path) -> None:
-    for arguments in find_commands(page.read_text(encoding="utf-8")):
-        check_command(arguments)
+def test_commands_exist() -> None:
+    for text in read_pages().values():
+        for arguments in find_commands(text):
+            check_command(arguments)
 
 
 def test_the_check_finds_the_commands_of_the_readme() -> None:
@@ -64,10 +63,9 @@ def test_the_check_refuses_what_does_not_exist(arguments: list[str]) -> None:
         check_command(arguments)
 
 
-@EVERY_PAGE
-def test_make_targets_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    code = "\n".join([*find_code_blocks(text, "sh"), *find_inline_code(text)])
-    makefile = read("Makefile")
-    for target in re.findall(r"^make ([a-z][\w-]*)", code, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", read("Makefile"), re.MULTILINE))
+    for page, text in read_pages().items():
+        code = "\n".join([*find_code_blocks(text, "sh"), *find_inline_code(text)])
+        for target in re.findall(r"^make ([a-z][\w-]*)", code, re.MULTILINE):
+            assert target in targets, f"{page}: make {target}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
-from tests.support.documents import EVERY_PAGE, find_code_blocks, read
+from tests.support.documents import find_code_blocks, read, read_pages
 from tests.support.wire_descriptors import (
     message_descriptors,
     method_descriptors,
@@ -26,12 +25,12 @@ def check_grpcurl(line: str) -> None:
         assert set(request) <= set(method.input_type.fields_by_name), line
 
 
-@EVERY_PAGE
-def test_grpcurl_calls_exist(page: Path) -> None:
-    for block in find_code_blocks(page.read_text(encoding="utf-8"), "sh"):
-        for line in block.splitlines():
-            if line.startswith("grpcurl"):
-                check_grpcurl(line)
+def test_grpcurl_calls_exist() -> None:
+    for text in read_pages().values():
+        for block in find_code_blocks(text, "sh"):
+            for line in block.splitlines():
+                if line.startswith("grpcurl"):
+                    check_grpcurl(line)
 
 
 def test_readme_calls_grpcurl() -> None:

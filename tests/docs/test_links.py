@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
-from tests.support.documents import EVERY_PAGE, find_anchors, find_inline_code, find_links
+from tests.support.documents import find_anchors, find_inline_code, find_links, read_pages
 from tests.support.paths import PACKAGE, PROTO, ROOT
 
 WRITTEN_BY_READERS = {
@@ -19,25 +20,29 @@ WRITTEN_BY_READERS = {
 """Files that a page tells its reader to create, or that a program finds and writes in a round."""
 
 
-@EVERY_PAGE
-def test_links_resolve(page: Path) -> None:
-    for target in find_links(page.read_text(encoding="utf-8")):
-        if re.match(r"[a-z]+:", target):
-            continue
+@cache
+def anchors_of(page: Path) -> set[str]:
+    return find_anchors(page.read_text(encoding="utf-8"))
+
+
+def test_links_resolve() -> None:
+    links = [
+        (page, target)
+        for page, text in read_pages().items()
+        for target in find_links(text)
+        if not re.match(r"[a-z]+:", target)
+    ]
+    for page, target in links:
         path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
-        assert linked.exists(), f"{page.name} links to {target}"
-        if anchor:
-            anchors = find_anchors(linked.read_text(encoding="utf-8"))
-            assert anchor in anchors, f"{page.name} links to {target}"
+        linked = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert linked.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in anchors_of(linked), f"{page} links to {target}"
 
 
-@EVERY_PAGE
-def test_source_files_exist(page: Path) -> None:
-    names = {path.name for path in PACKAGE.rglob("*") if path.is_file()}
-    for code in find_inline_code(page.read_text(encoding="utf-8")):
-        if not re.fullmatch(r"[\w./]+\.(py|proto|j2|yaml|npz)", code):
-            continue
-        candidates = (ROOT / code, PACKAGE / code, PROTO / "fedcoin/v1" / code)
-        exists = any(candidate.exists() for candidate in candidates)
-        assert exists or code in names | WRITTEN_BY_READERS, code
+def test_source_files_exist() -> None:
+    known = {path.name for path in PACKAGE.rglob("*") if path.is_file()} | WRITTEN_BY_READERS
+    for page, text in read_pages().items():
+        for code in find_inline_code(text):
+            if re.fullmatch(r"[\w./]+\.(py|proto|j2|yaml|npz)", code) and code not in known:
+                candidates = (ROOT / code, PACKAGE / code, PROTO / "fedcoin/v1" / code)
+                assert any(path.exists() for path in candidates), f"{page}: {code}"

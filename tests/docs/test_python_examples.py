@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import EVERY_PAGE, find_code_blocks, read
+from tests.support.documents import find_code_blocks, read, read_pages
 from tests.support.paths import ROOT
 
 
@@ -42,10 +42,14 @@ def check_import(module: str, name: str) -> None:
         importlib.import_module(f"{module}.{name}")
 
 
-@EVERY_PAGE
-def test_python_examples_compile_and_import(page: Path) -> None:
-    for block in find_code_blocks(page.read_text(encoding="utf-8"), "python"):
-        compile(block, page.name, "exec")
+def test_python_examples_compile_and_import() -> None:
+    blocks = [
+        (page, block)
+        for page, text in read_pages().items()
+        for block in find_code_blocks(text, "python")
+    ]
+    for page, block in blocks:
+        compile(block, page, "exec")
         for module, names in re.findall(r"^from (fedcoin[\w.]*) import (.+)$", block, re.MULTILINE):
             for name in names.split(", "):
                 check_import(module, name)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 
 from fedcoin.application.configuration import config
-from tests.support.documents import EVERY_PAGE, find_inline_code, read, table_rows
+from tests.support.documents import find_inline_code, read, read_pages, table_rows
 from tests.support.paths import PACKAGE, ROOT
 
 SETTINGS = [
@@ -32,19 +31,19 @@ def test_operations_page_lists_every_setting() -> None:
     ]
 
 
-@EVERY_PAGE
-def test_named_settings_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for code in [*find_inline_code(text), *re.findall(r"--set ([\w.]+)=", text)]:
-        table, dot, name = code.partition("=")[0].partition(".")
-        if dot and table in config.tables() and re.fullmatch(r"[a-z_]+", name):
-            assert f"{table}.{name}" in NAMES or name in FILE_ENDINGS, code
+def test_named_settings_exist() -> None:
+    tables = config.tables()
+    for page, text in read_pages().items():
+        for code in [*find_inline_code(text), *re.findall(r"--set ([\w.]+)=", text)]:
+            table, dot, name = code.partition("=")[0].partition(".")
+            if dot and table in tables and re.fullmatch(r"[a-z_]+", name):
+                assert f"{table}.{name}" in NAMES or name in FILE_ENDINGS, f"{page}: {code}"
 
 
-@EVERY_PAGE
-def test_environment_variables_exist(page: Path) -> None:
+def test_environment_variables_exist() -> None:
     variables = {f"FEDCOIN_{name.replace('.', '_')}".upper() for name in NAMES}
     sources = [*PACKAGE.rglob("*.py"), ROOT / "Dockerfile"]
     source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    for name in re.findall(r"\bFEDCOIN_[A-Z_]+\b", page.read_text(encoding="utf-8")):
-        assert name in variables or f'"{name}"' in source, name
+    for page, text in read_pages().items():
+        for name in re.findall(r"\bFEDCOIN_[A-Z_]+\b", text):
+            assert name in variables or f'"{name}"' in source, f"{page}: {name}"

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-
-import pytest
+from functools import cache
 
 from tests.support.paths import ROOT
 
 PAGES = sorted(
     path for pages in ("*.md", "docs/*.md", "docs/adr/*.md") for path in ROOT.glob(pages)
 )
-EVERY_PAGE = pytest.mark.parametrize(
-    "page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES]
-)
-"""Runs a test once for each page."""
-
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -24,6 +18,12 @@ _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 def read(name: str) -> str:
     """Return the text of a file, named from the root of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+@cache
+def read_pages() -> dict[str, str]:
+    """Return the text of each page by its path from the root of the repository."""
+    return {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 
 
 def remove_code_blocks(text: str) -> str:
