@@ -66,13 +66,16 @@ class HeightVoteSet:
         self._ahead_votes: dict[bytes, Vote] = {}
         self._reported: set[bytes] = set()
 
-    def add_vote(self, vote: Vote) -> None:
+    def add_vote(self, vote: Vote) -> bool:
         """Store a vote if it is new and within bounds.
 
         Args:
             vote: A validator's vote.
+
+        Returns:
+            False when what this set answers is the same as before, as after a vote that is stored.
         """
-        self._note_round(vote)
+        is_new = self._note_round(vote)
         if vote.round > self.round + ROUNDS_AHEAD:
             ahead = self._ahead_votes.get(vote.public_key)
             if ahead is None or ahead.round < vote.round:
@@ -84,7 +87,9 @@ class HeightVoteSet:
                 self._reported.add(vote.public_key)
                 self._effects.append(Equivocation(added.conflicting, vote))
             if added.is_new:
+                is_new = True
                 self._effects.append(ForwardMessage(vote))
+        return is_new
 
     def add_proposal(self, proposal: Proposal) -> None:
         """Store a proposal if it is new and its round is near the current one.
@@ -335,9 +340,12 @@ class HeightVoteSet:
             messages += stored.precommits.votes()
         return messages
 
-    def _note_round(self, message: Message) -> None:
-        known = self._latest_rounds.get(message.public_key, -1)
-        self._latest_rounds[message.public_key] = max(known, message.round)
+    def _note_round(self, message: Message) -> bool:
+        """Learn the latest round of a validator; return whether this message is of a later one."""
+        if message.round <= self._latest_rounds.get(message.public_key, -1):
+            return False
+        self._latest_rounds[message.public_key] = message.round
+        return True
 
     def _is_in_window(self, round: int) -> bool:
         if round >= self.round - ROUNDS_BEHIND or round in self.rounds:

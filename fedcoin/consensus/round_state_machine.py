@@ -180,8 +180,11 @@ class RoundStateMachine:
             self._end_precommits,
         )
         while not self._decide() and self.is_started:
-            if not any(rule() for rule in rules):
-                break
+            for rule in rules:
+                if rule():
+                    break
+            else:
+                return
 
     # The rules. Each returns True when it changed something that another rule may depend on.
 

@@ -134,8 +134,9 @@ class TendermintEngine:
         if not self.is_decided:
             self._note_own(vote)
         # After the decision, too: a vote that comes late may contradict an earlier one.
-        self._votes.add_vote(vote)
-        return self._run()
+        is_new = self._votes.add_vote(vote)
+        # Each vote comes from several peers. Where nothing has changed, no rule applies.
+        return self._run() if is_new or vote.public_key == self._own_key else self._take_effects()
 
     def on_timeout(self, timer: Timer) -> list[Effect]:
         """Implement `ConsensusEngine.on_timeout`: handle the end of a timer."""
@@ -189,6 +190,9 @@ class TendermintEngine:
     def _run(self) -> list[Effect]:
         if not self.is_decided:
             self._rules.apply()
+        return self._take_effects()
+
+    def _take_effects(self) -> list[Effect]:
         effects = self._effects.copy()
         self._effects.clear()
         return effects

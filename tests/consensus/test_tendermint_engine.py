@@ -21,6 +21,7 @@ from fedcoin.consensus.engine import ConsensusEngine
 from fedcoin.consensus.errors import ConsensusCode
 from fedcoin.consensus.round_state_machine import RoundStep
 from fedcoin.consensus.timers import Timer, TimerKind
+from fedcoin.consensus.validators import Validator
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE, Vote, sign_proposal
@@ -630,3 +631,24 @@ def test_what_is_new_is_accepted_once_and_own_words_too() -> None:
     member.hear(proposal, proposal)
     member.find(BLOCK, ok=True)
     assert [effect.message for effect in member.all(ForwardMessage)] == [proposal, *member.said]
+
+
+def test_a_vote_that_is_stored_applies_no_rule_again() -> None:
+    class CountingValidators(SigningValidators):
+        asked = 0
+
+        def proposer(self, round: int) -> Validator:
+            self.asked += 1
+            return super().proposer(round)
+
+    committee = CountingValidators()
+    member = EngineDriver(committee, 3)
+    vote = committee.prevote(1, 0, BLOCK)
+    asked = []
+    for _ in range(2):
+        before = committee.asked
+        member.hear(vote)
+        asked.append(committee.asked - before)
+    # Whether this validator must propose is the rule that asks whose turn it is.
+    assert asked == [1, 0]
+    assert [effect.message for effect in member.all(ForwardMessage)] == [vote]
