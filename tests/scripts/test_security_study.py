@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.studies import security_study
 from tests.support.paths import DOCS, ROOT
 
 THREATS = DOCS / "THREATS.md"
@@ -25,23 +26,26 @@ def run_study(*arguments: str) -> str:
     return done.stdout
 
 
-def list_study(*arguments: str) -> dict[str, Any]:
-    listed: dict[str, Any] = json.loads(run_study("--list", *arguments))
+def list_study(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    security_study.main(["--list", *arguments])
+    listed: dict[str, Any] = json.loads(capsys.readouterr().out)
     return listed
 
 
 @pytest.mark.parametrize("options", [["--quick"], []])
-def test_every_job_has_a_name_of_its_own_and_every_part_a_job(options: list[str]) -> None:
-    listed = list_study(*options)
+def test_every_job_has_a_name_of_its_own_and_every_part_a_job(
+    capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    listed = list_study(capsys, *options)
     names = [job["name"] for job in listed["jobs"]]
     assert len(set(names)) == len(names)
     assert {job["part"] for job in listed["jobs"]} == set(listed["parts"])
 
 
-def test_every_table_has_a_mark_in_the_document() -> None:
+def test_every_table_has_a_mark_in_the_document(capsys: pytest.CaptureFixture[str]) -> None:
     marks = [name for name, _ in TABLE.findall(THREATS.read_text(encoding="utf-8"))]
     # `make threats` writes the table of attacks.
-    assert sorted(marks) == sorted([*list_study()["tables"], "attacks"])
+    assert sorted(marks) == sorted([*list_study(capsys)["tables"], "attacks"])
 
 
 def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.support.paths import ROOT
+import pytest
+
+from scripts.studies import threats
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.contract.test_turns" name="test_two"><properties>
@@ -18,17 +18,14 @@ REPORT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-def print_table(report: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scripts.studies.threats", "--report", str(report)]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+def print_table(report: Path) -> str:
+    return threats.render(threats.read_results(report))
 
 
 def test_each_attack_is_a_row_in_the_order_of_names(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT.format(more=""))
-    done = print_table(report)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[2:] == [
+    assert print_table(report).splitlines()[2:] == [
         "| a | 90 % | 2 % | `tests/contract/test_turns.py` |",
         "| b | all | 0 | `tests/contract/test_turns.py` |",
     ]
@@ -38,6 +35,5 @@ def test_a_test_of_an_attack_that_reports_nothing_is_an_error(tmp_path: Path) ->
     report = tmp_path / "report.xml"
     silent = '<testcase classname="tests.contract.test_turns" name="test_silent"/>'
     report.write_text(REPORT.format(more=silent))
-    done = print_table(report)
-    assert done.returncode != 0
-    assert "test_silent reported no attack" in done.stderr
+    with pytest.raises(ValueError, match="test_silent reported no attack"):
+        print_table(report)
