@@ -33,7 +33,7 @@ the Shapley value of player i (Shapley, "A value for n-person games", 1953).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +104,7 @@ def estimate(
     seed: int = 0,
     players: Sequence[str] | None = None,
     tolerance: float | None = None,
+    on_attempt: Callable[[Estimate], None] | None = None,
 ) -> Estimate:
     """Estimate the Shapley values of a game.
 
@@ -125,6 +126,8 @@ def estimate(
             until all intervals are as narrow or the budget is spent. Then `auto` is exact only
             where nothing else is within the tolerance. The methods `exact` and `grouped` are
             not repeated.
+        on_attempt: Called with each of these estimates, in the caller's thread. Without a tolerance
+            it is not called.
 
     Returns:
         The values with their standard errors.
@@ -140,8 +143,9 @@ def estimate(
         require_tolerance(tolerance)
     if players is not None:
         return _estimate_by_name(
-            utility, players, n, method, max_evaluations, seed, tolerance=tolerance
-        )
+            utility, players, n, method, max_evaluations, seed,
+            tolerance=tolerance, on_attempt=on_attempt,
+        )  # fmt: skip
     if tolerance is None:
         return _estimate_once(utility, n, chosen, max_evaluations, seed)
 
@@ -152,7 +156,7 @@ def estimate(
     if method in _SINGLE_ATTEMPT:
         estimated = run(utility, max_evaluations)
         return replace(estimated, is_within_tolerance=is_within(estimated, tolerance))
-    return estimate_to_tolerance(run, utility, n, max_evaluations, tolerance)
+    return estimate_to_tolerance(run, utility, n, max_evaluations, tolerance, on_attempt)
 
 
 def _estimate_once(utility: Utility, n: int, method: str, budget: int, seed: int) -> Estimate:
@@ -179,6 +183,7 @@ def _estimate_by_name(
     seed: int,
     *,
     tolerance: float | None,
+    on_attempt: Callable[[Estimate], None] | None,
 ) -> Estimate:
     """Estimate with the players in the order of their names, and return the caller's order."""
     if len(players) != n or len(set(players)) != n:
@@ -191,18 +196,24 @@ def _estimate_by_name(
         )
     by_name = sorted(range(n), key=lambda player: players[player])
     position = np.argsort(by_name)
-    estimated = estimate(
-        lambda coalitions: utility(coalitions[:, position]),
-        n,
-        method,
-        budget,
-        seed,
-        tolerance=tolerance,
-    )
-    return replace(
-        estimated,
-        values=estimated.values[position],
-        std_errors=estimated.std_errors[position],
+
+    def in_callers_order(found: Estimate) -> Estimate:
+        return replace(found, values=found.values[position], std_errors=found.std_errors[position])
+
+    def report(attempt: Estimate) -> None:
+        if on_attempt is not None:
+            on_attempt(in_callers_order(attempt))
+
+    return in_callers_order(
+        estimate(
+            lambda coalitions: utility(coalitions[:, position]),
+            n,
+            method,
+            budget,
+            seed,
+            tolerance=tolerance,
+            on_attempt=report,
+        )
     )
 
 

@@ -44,6 +44,7 @@ def estimate_to_tolerance(
     n: int,
     budget: int,
     tolerance: float,
+    on_attempt: Callable[[Estimate], None] | None = None,
 ) -> Estimate:
     """Repeat an estimate with growing budgets until its 95 % intervals are narrow enough.
 
@@ -56,6 +57,8 @@ def estimate_to_tolerance(
         budget: The limit on distinct coalitions that all attempts together evaluate.
         tolerance: The largest half-width of an interval, 1.96 standard errors, in the utility's
             unit.
+        on_attempt: Called after each attempt with its estimate, whose `evaluations` and
+            `is_within_tolerance` are those of all attempts so far.
 
     Returns:
         The first estimate within the tolerance, or the last one. `evaluations` counts those of all
@@ -65,20 +68,28 @@ def estimate_to_tolerance(
         RefusalError: What `run` raises; nothing is raised when the tolerance is not reached.
     """
     limited = _LimitedUtility(utility, budget)
+
+    def finish(attempt: Estimate) -> Estimate:
+        finished = replace(
+            attempt,
+            evaluations=limited.num_evaluated,
+            is_within_tolerance=is_within(attempt, tolerance),
+        )
+        if on_attempt is not None:
+            on_attempt(finished)
+        return finished
+
     evaluations = min(budget, _FIRST_EVALUATIONS * n)
-    estimated = run(limited, evaluations)
-    while not is_within(estimated, tolerance) and evaluations < budget:
+    estimated = finish(run(limited, evaluations))
+    while not estimated.is_within_tolerance and evaluations < budget:
         smaller = evaluations
         evaluations = min(budget, math.ceil(_GROWTH * evaluations))
         wider = _run_within_budget(run, limited, evaluations, smaller)
         if wider is None:
             break
-        estimated = wider
-    return replace(
-        estimated,
-        evaluations=limited.num_evaluated,
-        is_within_tolerance=is_within(estimated, tolerance),
-    )
+        estimated = finish(wider)
+    # Attempts that did not fit into the budget may have evaluated coalitions, too.
+    return replace(estimated, evaluations=limited.num_evaluated)
 
 
 def require_tolerance(tolerance: float) -> None:

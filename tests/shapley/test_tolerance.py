@@ -125,6 +125,22 @@ def test_named_players_have_equal_values_in_any_order() -> None:
     assert moved.evaluations == plain.evaluations < 4094
 
 
+@pytest.mark.parametrize("names", [None, [f"client-{letter}" for letter in "qzbmaxkcydweth"]])
+def test_each_attempt_is_reported(names: list[str] | None) -> None:
+    attempts: list[shapley.Estimate] = []
+    estimate = shapley.estimate(
+        saturating, 14, "complementary", players=names, tolerance=0.05, on_attempt=attempts.append
+    )
+    assert len(attempts) > 2
+    assert [one.is_within_tolerance for one in attempts] == [False] * (len(attempts) - 1) + [True]
+    counts = [one.evaluations for one in attempts]
+    assert counts == sorted(set(counts))
+    # The last one is the answer, in the caller's order of the players.
+    assert attempts[-1].evaluations == estimate.evaluations
+    np.testing.assert_array_equal(attempts[-1].values, estimate.values)
+    np.testing.assert_array_equal(attempts[-1].std_errors, estimate.std_errors)
+
+
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, float("nan"), float("inf")])
 def test_bad_tolerances_are_refused(tolerance: float) -> None:
     with pytest.raises(RefusalError, match="above 0") as refused:

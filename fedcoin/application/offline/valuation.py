@@ -92,12 +92,15 @@ class ValuationProgress:
     """The time that the evaluation of the others will take, in seconds, from the latest batches;
     None before enough was measured. What the estimator computes itself is not counted."""
     std_error: float | None
-    """The largest standard error if the estimator stopped now, in units of the utility; None when
-    it cannot be computed yet."""
+    """The largest standard error if the estimator stopped now, in units of the utility; with a
+    tolerance that of the latest attempt, where the method gives no later one. None when it cannot
+    be computed yet."""
     method: str
     """Name of the estimator."""
     num_examples: int
     """How many examples the evaluation set has."""
+    tolerance: float | None = None
+    """Half the width of the widest 95 % interval to accept, in units of the utility, or None."""
 
 
 ReportProgress = Callable[[ValuationProgress], None]
@@ -182,12 +185,15 @@ async def value_files(
             errors = StandardErrorTracker(chosen_method, chosen_budget, seed, len(files), recall)
             # With a tolerance `auto` tries cheaper methods than `plan` chose for the whole budget.
             planned = chosen_method if tolerance is None else method
-            progress = ValuationProgress(0, max_evaluations, None, None, planned, num_examples)
+            progress = ValuationProgress(
+                0, max_evaluations, None, None, planned, num_examples, tolerance
+            )
             report(progress)
             game = _UtilityGame(workers, job, largest, errors, progress, report)
             estimate = await asyncio.to_thread(
                 shapley.estimate,
                 game.utility, len(files), planned, chosen_budget, seed, tolerance=tolerance,
+                on_attempt=game.report_attempt,
             )  # fmt: skip
             empty_and_grand = np.array([[False] * len(files), [True] * len(files)])
             counts = await workers.evaluate(job.job_id, empty_and_grand)
@@ -288,6 +294,7 @@ class _UtilityGame:
         self._progress = progress
         self._report = report
         self._pace = EvaluationPace()
+        self._attempted: float | None = None
         self._loop = asyncio.get_running_loop()
 
     def utility(self, coalitions: Coalitions) -> Floats:
@@ -305,13 +312,20 @@ class _UtilityGame:
             self._report_progress()
         return np.concatenate(utilities)
 
+    def report_attempt(self, attempt: shapley.Estimate) -> None:
+        """Report the largest standard error of an attempt with a tolerance."""
+        largest = float(attempt.std_errors.max())
+        self._attempted = largest if largest < float("inf") else None
+        self._report_progress()
+
     def _report_progress(self) -> None:
         done = self._errors.num_evaluated
+        latest = self._errors.latest()
         self._report(
             replace(
                 self._progress,
                 num_evaluated=done,
                 seconds_left=self._pace.predict(max(0, self._progress.max_evaluations - done)),
-                std_error=self._errors.latest(),
+                std_error=self._attempted if latest is None else latest,
             )
         )

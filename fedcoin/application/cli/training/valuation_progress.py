@@ -12,6 +12,7 @@ import click
 from fedcoin.application.cli.shared.progress import LINE_SECONDS
 from fedcoin.application.offline.valuation import ReportProgress, ValuationProgress
 from fedcoin.data.plurals import format_count
+from fedcoin.shapley.tolerance import NORMAL_95
 
 
 @contextmanager
@@ -62,7 +63,13 @@ class _Announcement:
 
 
 def _error(progress: ValuationProgress) -> str:
-    return "" if progress.std_error is None else f"standard error {progress.std_error:.2g}"
+    if progress.std_error is None:
+        return ""
+    if progress.tolerance is None:
+        return f"standard error {progress.std_error:.2g}"
+    # With a tolerance the evaluation ends by this number.
+    half_width = NORMAL_95 * progress.std_error
+    return f"widest interval ±{half_width:.2g}, tolerance ±{progress.tolerance:g}"
 
 
 @contextmanager

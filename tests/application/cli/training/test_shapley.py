@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -233,6 +235,21 @@ def test_lines_say_how_far_it_is(
     assert "standard error" in last
     assert last.endswith(" s left")
     assert outcome.json["method"] == "permutation"
+
+
+@pytest.mark.parametrize("method", ["complementary", "auto"])
+def test_lines_say_how_wide_the_widest_interval_is(
+    fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(valuation_progress, "LINE_SECONDS", 0)
+    for client in range(4):
+        # Among five clients the first attempt evaluates everything.
+        shutil.copy(files / f"updates/client-{client}.npz", files / f"updates/more-{client}.npz")
+    outcome = call(fedcoin, files, "--json", "--method", method, "--tolerance", 0.01)
+    widths = re.findall(r"widest interval ±(\S+), tolerance ±0\.01", outcome.err)
+    widest = max(1.96 * client["std_error"] for client in outcome.json["clients"])
+    assert len(widths) > 1, outcome.err
+    assert float(widths[-1]) == pytest.approx(widest, rel=0.05)
 
 
 def test_a_bar_on_a_terminal(fedcoin: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
