@@ -135,8 +135,9 @@ def estimate(
     Raises:
         RefusalError: BAD_METHOD when the method is unknown; BAD_GAME when there is no player, when
             there are too many for the method, when the names are not n different ones, or when the
-            utility does not answer with m finite numbers; BAD_BUDGET when the method needs more
-            evaluations; BAD_TOLERANCE when the tolerance is not a finite number above 0.
+            utility does not answer with m finite numbers, or when a value is larger than float64
+            holds; BAD_BUDGET when the method needs more evaluations; BAD_TOLERANCE when the
+            tolerance is not a finite number above 0.
     """
     chosen, max_evaluations = plan(n, method, budget)
     if tolerance is not None:

@@ -14,8 +14,8 @@ class ShapleyCode(str, Enum):
     """Why a call of the library was refused."""
 
     BAD_GAME = "BAD_GAME"
-    """There is no player, there are too many for the method, or the utility function does not
-    return one finite number for each coalition.
+    """There is no player, there are too many for the method, the utility function does not return
+    one finite number for each coalition, or a value is larger than float64 holds.
 
     Check `n` and the utility function; use the method `auto` for many players."""
     BAD_METHOD = "BAD_METHOD"

@@ -38,10 +38,23 @@ class Estimate:
 
         Returns:
             The estimate with values and errors multiplied by 2^exponent.
+
+        Raises:
+            RefusalError: BAD_GAME when a value is larger than float64 holds.
         """
         if exponent == 0:
             return self
-        values, errors = np.ldexp(self.values, exponent), np.ldexp(self.std_errors, exponent)
+        with np.errstate(over="ignore"):
+            values, errors = np.ldexp(self.values, exponent), np.ldexp(self.std_errors, exponent)
+        if not np.isfinite(values).all():
+            largest = float(np.finfo(np.float64).max)
+            raise RefusalError(
+                ShapleyCode.BAD_GAME,
+                f"a value is above {largest:.3g}, the largest number that float64 holds, because "
+                "utilities differ by more than that; divide all utilities by 4",
+                field="utility",
+                limit=f"{largest:.3g}",
+            )
         return replace(self, values=values, std_errors=errors)
 
 

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fedcoin import shapley
+from fedcoin.data.errors import RefusalError
+from fedcoin.shapley.errors import ShapleyCode
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -91,6 +93,18 @@ def test_utilities_that_outgrow_the_unit(method: str) -> None:
     assert abs(estimate.values.sum()) < 1e288
 
 
+@pytest.mark.parametrize("method", ["exact", "grouped", *SAMPLED])
+def test_values_that_float64_cannot_hold_are_refused(method: str) -> None:
+    def utility(coalitions: Bools) -> Floats:
+        return np.where(coalitions[:, 0], 1.7e308, -1.7e308)
+
+    with pytest.raises(RefusalError, match="divide all utilities by 4") as refused:
+        shapley.estimate(utility, 3, method, 6)
+    assert refused.value.code is ShapleyCode.BAD_GAME
+    quarter = shapley.estimate(lambda c: utility(c) / 4, 3, method, 6)
+    assert np.isfinite(quarter.values).all()
+
+
 @pytest.mark.parametrize("method", ["exact", *SAMPLED])
 @pytest.mark.parametrize("constant", [1.0, -1e6, 1e9])
 def test_a_constant_changes_nothing_but_rounding(method: str, constant: float) -> None:
@@ -102,7 +116,7 @@ def test_a_constant_changes_nothing_but_rounding(method: str, constant: float) -
     assert np.linalg.norm(moved.values - plain.values) <= 0.01 * error + 1e-14 * abs(constant)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 40])
+@pytest.mark.parametrize("n", [1, 2, 3, 40, pytest.param(1_500, marks=pytest.mark.slow)])
 def test_auto_takes_any_budget(n: int) -> None:
     for budget in [1, 2, n - 2, n - 1, n, 2 * n, 2 * n + 8]:
         if budget < 1:
