@@ -47,15 +47,18 @@ async def find_end(node: NodeClient, campaign: Campaign, server: bytes) -> Refus
         RpcError: The node does not know the campaign, or the call failed.
     """
     view = await node.get_campaign(campaign.campaign_id)
+    is_over = view.closed or view.closing_ms
     if parse_address(view.server) != server:
+        other = "it is closed, so begin another with --new-campaign"
+        advice = other if is_over else "give --key as before"
         raise RefusalError(
             ApplicationCode.OTHER_SETTINGS,
             f"campaign {view.campaign_id} was opened with the key of {view.server}; the key of "
-            f"this coordinator is that of {format_address(server)}: give --key as before",
+            f"this coordinator is that of {format_address(server)}: {advice}",
             field="coordinator.key",
             limit=view.server,
         )
-    if not (view.closed or view.closing_ms) or view.last_round >= campaign.round:
+    if not is_over or view.last_round >= campaign.round:
         return None
     what = (
         "was closed, and the rest of its budget is back on the account that paid it"

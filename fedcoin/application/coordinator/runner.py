@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from fedcoin.application.configuration.config import NodeConfig
@@ -17,10 +18,12 @@ from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.network_options import host_groups
 from fedcoin.application.configuration.tls import client_credentials, server_credentials
 from fedcoin.application.configuration.worker_bounds import choose_bounds
-from fedcoin.application.coordinator.campaign import CampaignPhase
+from fedcoin.application.coordinator.campaign import Campaign, CampaignPhase
 from fedcoin.application.coordinator.campaign_file import CampaignFile
 from fedcoin.application.coordinator.coordinator import Coordinator
+from fedcoin.application.wallet.delivery import Delivery
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
@@ -52,7 +55,7 @@ async def open_coordinator(
         node: A connected client of the node to which transactions and artifacts go.
         chain: The network that the campaign belongs to.
         store: Keeps the artifacts.
-        new: Whether to begin a new campaign when the home's is finished.
+        new: Whether to begin a new campaign when the home's is finished, or was closed.
 
     Yields:
         The coordinator, which listens; the caller runs it.
@@ -65,7 +68,10 @@ async def open_coordinator(
         WorkerError: The worker process cannot be started.
     """
     with home.campaign_locked():
-        archive = await _archive_finished_campaign(home) if new else None
+        archive = None
+        if new:
+            ended = partial(_was_closed, Delivery(node, key, chain, log.info), node, key.address)
+            archive = await _archive_ended_campaign(home, chain, ended)
         bounds, _ = choose_bounds(config.miner, [store.folder], [home.root.absolute()])
         coordinator = Coordinator(
             config.coordinator,
@@ -86,7 +92,7 @@ async def open_coordinator(
                 os.replace(archive, home.coordinator_path)
             raise
         if archive is not None:
-            log.info("the last campaign is finished and kept in %s; a new one begins", archive)
+            log.info("the last campaign is over and kept in %s; a new one begins", archive)
         try:
             if coordinator.campaign.phase is CampaignPhase.FINISHED:
                 log.warning(
@@ -160,14 +166,35 @@ async def run_node_campaign(
             log.error("the campaign ended: %s", failure)
 
 
-async def _archive_finished_campaign(home: Home) -> Path | None:
-    """Rename the file of a finished campaign, so that another can begin; its lock must be held.
+async def _archive_ended_campaign(
+    home: Home, chain: ChainIdentity, was_closed: Callable[[Campaign], Awaitable[bool]]
+) -> Path | None:
+    """Rename the file of a campaign that is over, so that another can begin; its lock must be held.
 
-    Returns the file's new name, or None when no campaign is finished.
+    Returns the file's new name, or None when no campaign is over.
     """
     campaign = await CampaignFile(home.coordinator_path).load()
-    if campaign is None or campaign.phase is not CampaignPhase.FINISHED:
+    if campaign is None:
+        return None
+    is_known = campaign.campaign_id and campaign.genesis_hash == chain.genesis_hash
+    if campaign.phase is not CampaignPhase.FINISHED and not (
+        is_known and await was_closed(campaign)
+    ):
         return None
     archive = home.root / f"coordinator-{campaign.campaign_id.hex()[:16] or 'unopened'}.json"
     os.replace(home.coordinator_path, archive)
     return archive
+
+
+async def _was_closed(
+    delivery: Delivery, node: NodeClient, server: bytes, campaign: Campaign
+) -> bool:
+    """Tell whether the chain says that an unfinished campaign is over.
+
+    A campaign whose present round was settled goes on to its end first, unless another key must
+    end it: this one cannot.
+    """
+    view = await delivery.retry_while_away(lambda: node.get_campaign(campaign.campaign_id))
+    if not (view.closed or view.closing_ms):
+        return False
+    return view.last_round < campaign.round or parse_address(view.server) != server

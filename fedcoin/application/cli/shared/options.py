@@ -346,7 +346,7 @@ def new_campaign_option(command: F) -> F:
         "--new",
         "new_campaign",
         is_flag=True,
-        help="Start another campaign if the last one is finished.",
+        help="Start another campaign if the last one is finished, or was closed.",
     )(command)
 
 
