@@ -38,6 +38,8 @@ def round_to_sum(numerators: Sequence[int], denominator: int) -> tuple[int, ...]
     """
     rounded = [numerator // denominator for numerator in numerators]
     missing = round_half_up(sum(numerators), denominator) - sum(rounded)
+    if not missing:
+        return tuple(rounded)
     by_remainder = sorted(range(len(rounded)), key=lambda k: (-(numerators[k] % denominator), k))
     for k in by_remainder[:missing]:
         rounded[k] += 1

@@ -173,10 +173,9 @@ def _make_room(context: ExecutionContext, amount: int) -> None:
     for its votes meanwhile.
     """
     maximum = context.parameters.max_validators
-    bonds = context.standing_bonds()
-    if len(bonds) < maximum:
+    if len(context.standing_bonds()) < maximum:
         return
-    _, _, address = min((b.amount, -b.since_height, address) for address, b in bonds.items())
+    address = context.find_smallest_bond()
     smallest = records.BONDS.get(context.state, address)
     assert smallest is not None, "a standing bond without a record"
     if amount <= smallest.bond:

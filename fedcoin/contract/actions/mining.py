@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.contract.tasks.frozen_power import decline_power, read_power
+from fedcoin.contract.tasks.frozen_power import decline_power, note_act, read_power
 from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.amounts import format_amount
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.errors import IncentiveCode
-from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import ProvedVector, compute_commitment, verify_evidence
-from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
+from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import TaskPhase
 from fedcoin.v1.state_pb2 import MinerState, TaskState
 
@@ -36,15 +38,14 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             when the balance does not cover the deposit.
     """
     action = transaction.body.commit_shapley
-    power = _check_may_act(context, transaction, action.task_id, action.attempt)
+    task, power = _check_may_act(context, transaction, action.task_id, action.attempt)
     check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
-    deposit = _required_deposit(context, action.task_id)
-    if action.deposit != deposit:
+    if action.deposit != task.commit_deposit:
         raise RefusalError(
             LedgerCode.WRONG_DEPOSIT,
-            f"deposit is {action.deposit} sap; it must be {deposit}",
+            f"deposit is {action.deposit} sap; it must be {task.commit_deposit}",
             field="deposit",
-            limit=str(deposit),
+            limit=str(task.commit_deposit),
         )
     _check_uncommitted(context, transaction, action.task_id)
     context.debit(transaction.sender, action.deposit, "deposit")
@@ -56,6 +57,7 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         power=power,
     )
     records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
+    note_act(context.state, action.task_id, task, power)
 
 
 def decline_task(context: ExecutionContext, transaction: Transaction) -> None:
@@ -71,9 +73,9 @@ def decline_task(context: ExecutionContext, transaction: Transaction) -> None:
             this attempt.
     """
     action = transaction.body.decline_task
-    _check_may_act(context, transaction, action.task_id, action.attempt)
+    task, _ = _check_may_act(context, transaction, action.task_id, action.attempt)
     _check_uncommitted(context, transaction, action.task_id)
-    decline_power(context.state, action.task_id, transaction.sender)
+    decline_power(context.state, action.task_id, task, transaction.sender)
 
 
 def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
@@ -109,6 +111,7 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
         )
     _check_progress(miner, is_opening)
     _check_opening(transaction, miner.commitment)
+    note_act(context.state, action.task_id, task, miner.power)
     if is_opening:
         miner.salt = action.salt
         records.MINERS.put(context.state, action.task_id, transaction.sender, record=miner)
@@ -128,9 +131,10 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
 
 def _check_may_act(
     context: ExecutionContext, transaction: Transaction, task_id: bytes, attempt: int
-) -> int:
-    """Check that the sender may commit in an attempt; return its power in sap."""
-    _check_phase(_read_task(context, task_id), attempt, block_pb2.TASK_PHASE_COMMIT)
+) -> tuple[TaskState, int]:
+    """Check that the sender may commit in an attempt; return the task, and the power in sap."""
+    task = _read_task(context, task_id)
+    _check_phase(task, attempt, block_pb2.TASK_PHASE_COMMIT)
     power = read_power(context.state, task_id).get(transaction.sender, 0)
     if not power:
         raise RefusalError(
@@ -141,7 +145,7 @@ def _check_may_act(
             field="public_key",
             limit=str(context.parameters.min_bond),
         )
-    return power
+    return task, power
 
 
 def _check_uncommitted(context: ExecutionContext, transaction: Transaction, task_id: bytes) -> None:
@@ -151,18 +155,6 @@ def _check_uncommitted(context: ExecutionContext, transaction: Transaction, task
             "this miner has already committed in this attempt",
             field="task_id",
         )
-
-
-def _required_deposit(context: ExecutionContext, task_id: bytes) -> int:
-    terms = records.TERMS.get(context.state, task_id)
-    assert terms is not None, "a task without terms"
-    campaign = records.CAMPAIGNS.get(context.state, terms.campaign_id)
-    assert campaign is not None, "a task without a campaign"
-    return compute_deposit(
-        context.parameters.commit_deposit,
-        terms.prices.mining,
-        winner_takes_all=campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER,
-    )
 
 
 def _read_task(context: ExecutionContext, task_id: bytes) -> TaskState:
@@ -228,11 +220,20 @@ def _check_opening(transaction: Transaction, committed: bytes) -> None:
         )
 
 
+def _build_plan(context: ExecutionContext, task_id: bytes) -> SamplingPlan:
+    """Build a task's plan, for a key that no miner has."""
+    terms = records.TERMS.get(context.state, task_id)
+    assert terms is not None, "a task without terms"
+    return build_plan(terms, task_id, bytes(PUBLIC_KEY_BYTES))
+
+
 def _verify_evidence(
     context: ExecutionContext, transaction: Transaction, challenge: bytes
 ) -> ProvedVector:
     action = transaction.body.reveal_shapley
-    terms = records.TERMS.get(context.state, action.task_id)
-    assert terms is not None, "a task without terms"
-    plan = build_plan(terms, action.task_id, transaction.public_key)
+    # The terms of a task never change, and those of 128 clients have 30 KB.
+    plan_of_any = context.results.get_or_compute(
+        ("plan", action.task_id), lambda: _build_plan(context, action.task_id)
+    )
+    plan = replace(plan_of_any, public_key=transaction.public_key)
     return verify_evidence(action.evidence, plan, challenge, context.parameters.challenge_leaves)

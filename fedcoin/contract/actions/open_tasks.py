@@ -26,6 +26,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_choice, check_length, check_range
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.updates import Update, decode_update
+from fedcoin.incentive.payout import compute_deposit
 from fedcoin.incentive.proof.evidence import compute_max_evidence_bytes
 from fedcoin.incentive.proof.exact_layout import MAX_EXACT_CLIENTS
 from fedcoin.incentive.proof.sampling_plan import SamplingPlan, build_plan
@@ -100,6 +101,11 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
         campaign.difficulty_nano,
         work=work,
         deposit=deposit,
+        commit_deposit=compute_deposit(
+            context.parameters.commit_deposit,
+            terms.prices.mining,
+            winner_takes_all=campaign.terms.mining_reward == task_pb2.MINING_REWARD_WINNER,
+        ),
         opener=transaction.sender if transaction.sender != campaign.terms.server else b"",
     )
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, cast
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay
-from fedcoin.contract.state.standing_bonds import StandingBond, StandingBonds
+from fedcoin.contract.state.standing_bonds import StandingBond, StandingBonds, write_bond
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.data.messages.amounts import format_amount
@@ -135,6 +135,14 @@ class ExecutionContext:
         """
         return self.bonds.read(self.state)
 
+    def find_smallest_bond(self) -> bytes:
+        """Find the bond that makes way first: the smallest one; of equal ones, the latest comer.
+
+        Returns:
+            The address of its owner, 20 bytes; there is at least one validator.
+        """
+        return self.bonds.find_smallest(self.state)
+
     def put_bond(self, address: bytes, record: BondState) -> None:
         """Write the record of a bond. While a block is executed, every one is written by this.
 
@@ -142,7 +150,7 @@ class ExecutionContext:
             address: The owner's address, 20 bytes.
             record: The new record.
         """
-        records.BONDS.put(self.state, address, record=record)
+        write_bond(self.state, address, record)
         self.bonds.note(address, record)
 
     def account(self, address: bytes) -> AccountState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState, Overlay
+from fedcoin.contract.state.standing_bonds import write_bond
 from fedcoin.contract.state.validators import (
     genesis_validators,
     write_last_validators,
@@ -30,7 +31,7 @@ def genesis_changes(genesis: Genesis) -> dict[bytes, bytes | None]:
     validators = genesis_validators(genesis)
     for v in validators:
         bond = BondState(public_key=v.public_key, bond=v.power, since_height=1)
-        records.BONDS.put(state, v.address, record=bond)
+        write_bond(state, v.address, bond)
     write_last_validators(state, validators)
     write_proposer_order(state, ProposerOrder.first(validators))
     records.LEDGER.put(state, record=LedgerState(supply=genesis.supply))

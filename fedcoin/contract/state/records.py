@@ -62,6 +62,18 @@ class Table(Generic[M]):
         value = state.get(self.prefix + parts)
         return None if value is None else self.record_type.FromString(value)
 
+    def get_bytes(self, state: StateReader, *key: bytes) -> bytes:
+        """Read a record without parsing it.
+
+        Args:
+            state: The state to read from.
+            *key: The parts of the record's key.
+
+        Returns:
+            The serialised record; empty when there is none.
+        """
+        return state.get(self.prefix + b"".join(key)) or b""
+
     def scan(self, state: StateReader, *key: bytes) -> Iterator[tuple[bytes, M]]:
         """Read the records whose keys begin with some parts.
 
@@ -103,15 +115,16 @@ class Index:
     prefix: bytes
     """The first bytes of every key of the index."""
 
-    def add(self, state: Overlay, number: int, id: bytes) -> None:
+    def add(self, state: Overlay, number: int, id: bytes, value: bytes | None = None) -> None:
         """Add an id.
 
         Args:
             state: The state to write to.
             number: The number that the id is sorted by, below 2^64.
             id: An id or address of fixed length.
+            value: What the entry holds; None for the id.
         """
-        state.put(self._key(number, id), id)
+        state.put(self._key(number, id), id if value is None else value)
 
     def remove(self, state: Overlay, number: int, id: bytes) -> None:
         """Remove an id if the index holds it.
@@ -132,9 +145,20 @@ class Index:
         Yields:
             Each number and its id, in rising order.
         """
+        for key, _ in state.scan(self.prefix):
+            yield self.split_key(key)
+
+    def split_key(self, key: bytes) -> tuple[int, bytes]:
+        """Take the key of one of the index' entries apart.
+
+        Args:
+            key: The whole key.
+
+        Returns:
+            The number and the id.
+        """
         start = len(self.prefix)
-        for key, id in state.scan(self.prefix):
-            yield int.from_bytes(key[start : start + 8], "big"), id
+        return int.from_bytes(key[start : start + 8], "big"), key[start + 8 :]
 
     def _key(self, number: int, id: bytes) -> bytes:
         return self.prefix + number.to_bytes(8, "big") + id
@@ -192,11 +216,16 @@ LAST_VALIDATORS: Final = Table(b"electorate/", ValidatorSetState)
 PROPOSER_ORDER: Final = Table(b"proposers/", ProposerOrderState)
 """Key: empty. Who proposes at the next height: priorities and a winner."""
 
+STANDING: Final = Index(b"standing/")
+"""Bond in sap and address of the validators of the next height, the smallest bond first; the value
+is the public key. Records in `BONDS` also remain of former validators, of which there may be any
+number."""
 UNBONDING: Final = Index(b"unbonding/")
 """Release time (Unix time in ms) and address of unbonding coins, the earliest first."""
 OPEN_TASKS: Final = Index(b"open/")
 """Opening height and id of tasks that are neither settled nor failed, the oldest first."""
-
+OFFERS: Final = Index(b"offer/")
+"""Offer (sap for each million of evaluations) and id of the same tasks, the lowest offer first."""
 CLOSING: Final = Index(b"closing/")
 """Time (Unix time in ms) and id of campaigns that close, or whose clients may open a task, then."""
 

@@ -1,17 +1,18 @@
 """The bonds of the validators while a block is executed, read once and then kept up to date.
 
 The state keeps the records of former validators until their coins return. A block may displace ten
-thousand bonds, each of which asks for the smallest one: to scan all records for each would take
-longer than anything else in the block.
+thousand bonds, each of which asks for the smallest one. So the state has an index of the bonds that
+stand, and a block's execution keeps them in order.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from fedcoin.contract.state import records
-from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.v1.state_pb2 import BondState
 
 
@@ -24,16 +25,35 @@ class StandingBond(NamedTuple):
     """The height from which its owner's votes count against it."""
 
 
+def write_bond(state: Overlay, address: bytes, record: BondState) -> None:
+    """Write the record of a bond, and its entry in the index of those that stand.
+
+    Args:
+        state: The state to write to.
+        address: The owner's address, 20 bytes.
+        record: The new record.
+    """
+    before = records.BONDS.get(state, address)
+    amount_before = 0 if before is None else before.bond
+    if amount_before != record.bond:
+        if amount_before:
+            records.STANDING.remove(state, amount_before, address)
+        if record.bond:
+            records.STANDING.add(state, record.bond, address, record.public_key)
+    records.BONDS.put(state, address, record=record)
+
+
 class StandingBonds:
-    """The bonds of the next height's validators by address, read when they are first asked for."""
+    """The bonds of the next height's validators, read when they are first asked for."""
 
-    def __init__(self, known: Mapping[bytes, StandingBond] | None = None) -> None:
-        """Begin with what is known.
-
-        Args:
-            known: The bonds by address; None when they have not been read.
-        """
-        self._known = None if known is None else dict(known)
+    def __init__(self) -> None:
+        """Begin without knowing the bonds."""
+        self._known: dict[bytes, StandingBond] | None = None
+        # The bond in sap, the height since which it stands (negated) and its owner, in this order:
+        # the first one makes way first.
+        self._ranked: list[tuple[int, int, bytes]] = []
+        # Whether a copy uses the same collections, so that a change has to copy them first.
+        self._is_shared = False
 
     def read(self, state: StateReader) -> Mapping[bytes, StandingBond]:
         """List the bonds.
@@ -45,12 +65,25 @@ class StandingBonds:
             The bonds by address.
         """
         if self._known is None:
-            self._known = {
-                address: StandingBond(record.bond, record.since_height)
-                for address, record in records.BONDS.scan(state)
-                if record.bond
-            }
+            self._known = {}
+            for amount, address in records.STANDING.scan(state):
+                record = records.BONDS.get(state, address)
+                assert record is not None, "a standing bond without a record"
+                self._known[address] = StandingBond(amount, record.since_height)
+            self._ranked = sorted(_rank(*item) for item in self._known.items())
         return self._known
+
+    def find_smallest(self, state: StateReader) -> bytes:
+        """Find the bond that makes way first: the smallest one; of equal ones, the latest comer.
+
+        Args:
+            state: The state, as for `read`; it has a validator.
+
+        Returns:
+            The owner's address, 20 bytes.
+        """
+        self.read(state)
+        return self._ranked[0][2]
 
     def note(self, address: bytes, record: BondState) -> None:
         """Note the new record of a bond.
@@ -61,10 +94,15 @@ class StandingBonds:
         """
         if self._known is None:
             return
+        if self._is_shared:
+            self._known, self._ranked = dict(self._known), list(self._ranked)
+            self._is_shared = False
+        before = self._known.pop(address, None)
+        if before is not None:
+            del self._ranked[bisect_left(self._ranked, _rank(address, before))]
         if record.bond:
-            self._known[address] = StandingBond(record.bond, record.since_height)
-        else:
-            self._known.pop(address, None)
+            after = self._known[address] = StandingBond(record.bond, record.since_height)
+            insort(self._ranked, _rank(address, after))
 
     def copy(self) -> StandingBonds:
         """Copy what is known, for changes that may be dropped.
@@ -72,7 +110,11 @@ class StandingBonds:
         Returns:
             The copy.
         """
-        return StandingBonds(self._known)
+        twin = StandingBonds()
+        if self._known is not None:
+            twin._known, twin._ranked = self._known, self._ranked
+            twin._is_shared = self._is_shared = True
+        return twin
 
     def take(self, other: StandingBonds) -> None:
         """Take over what a copy knows, whose changes were merged.
@@ -80,4 +122,9 @@ class StandingBonds:
         Args:
             other: The copy, which is not used any more.
         """
-        self._known = other._known
+        self._known, self._ranked = other._known, other._ranked
+        self._is_shared = other._is_shared
+
+
+def _rank(address: bytes, bond: StandingBond) -> tuple[int, int, bytes]:
+    return bond.amount, -bond.since_height, address

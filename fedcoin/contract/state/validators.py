@@ -13,7 +13,7 @@ from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.data.messages.genesis import Genesis
-from fedcoin.v1.state_pb2 import BondState, ProposerOrderState, ValidatorSetState
+from fedcoin.v1.state_pb2 import ProposerOrderState, ValidatorSetState
 
 
 def genesis_validators(genesis: Genesis) -> ValidatorSet:
@@ -39,7 +39,7 @@ def read_validators(state: StateReader) -> ValidatorSet:
     Returns:
         Every address with a bond, the bond in sap as its power.
     """
-    return _validators_of(tuple(state.scan(records.BONDS.prefix)))
+    return _validators_of(tuple(state.scan(records.STANDING.prefix)))
 
 
 def read_last_validators(state: StateReader) -> ValidatorSet:
@@ -124,11 +124,10 @@ def write_proposer_order(state: Overlay, order: ProposerOrder) -> None:
 
 
 @lru_cache(maxsize=16)
-def _validators_of(bonds: tuple[tuple[bytes, bytes], ...]) -> ValidatorSet:
-    start = len(records.BONDS.prefix)
-    read = ((key[start:], BondState.FromString(value)) for key, value in bonds)
+def _validators_of(standing: tuple[tuple[bytes, bytes], ...]) -> ValidatorSet:
+    read = ((records.STANDING.split_key(key), public_key) for key, public_key in standing)
     return ValidatorSet.from_members(
-        Validator(address, bond.public_key, bond.bond) for address, bond in read if bond.bond
+        Validator(address, public_key, bond) for (bond, address), public_key in read
     )
 
 

@@ -10,18 +10,14 @@ to silent ones (docs/adr/0026).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.data.messages.parameters import Parameters
 from fedcoin.v1 import block_pb2
-from fedcoin.v1.state_pb2 import MinerState, TaskState
+from fedcoin.v1.state_pb2 import TaskState
 
 
-def note_quorum(
-    context: ExecutionContext, task_id: bytes, task: TaskState, acted: Iterable[MinerState]
-) -> None:
+def note_quorum(context: ExecutionContext, task_id: bytes, task: TaskState) -> None:
     """Note when miners with more than two thirds of the power have acted in the present window.
 
     In the commit window this sets the new deadline, and the turns of proposers count anew, so that
@@ -31,10 +27,8 @@ def note_quorum(
         context: The execution of the block.
         task_id: The task's id, 32 bytes.
         task: The task, which is changed and stored.
-        acted: The miners that did what the present window is for.
     """
-    power = sum(miner.power for miner in acted)
-    if task.quorum_ms or 3 * power <= 2 * task.total_power:
+    if task.quorum_ms or 3 * task.acted_power <= 2 * task.total_power:
         return
     now_ms = context.block.time_ms
     task.quorum_ms = now_ms

@@ -27,8 +27,7 @@ A window that ends by time also stays open until enough validators have proposed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
@@ -36,7 +35,7 @@ from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.contract.tasks.early_end import add_idle_time, note_quorum
-from fedcoin.contract.tasks.frozen_power import freeze_power, note_proved_samples, read_power
+from fedcoin.contract.tasks.frozen_power import count_power, freeze_power, note_proved_samples
 from fedcoin.contract.tasks.loaded_task import LoadedTask
 from fedcoin.contract.tasks.room_rent import enter_room
 from fedcoin.contract.tasks.settlement import fail, settle, settle_deposits
@@ -53,13 +52,6 @@ _CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 _REVEAL = block_pb2.TASK_PHASE_REVEAL
 _SETTLE = block_pb2.TASK_PHASE_SETTLE
 
-_ACTED: Final[Mapping[int, Callable[[MinerState], bool]]] = {
-    _COMMIT: lambda miner: True,
-    _CHALLENGE: lambda miner: bool(miner.salt),
-    _REVEAL: lambda miner: miner.revealed,
-}
-"""Tells whether a miner that committed did what a window is for, by the window's phase."""
-
 
 def open_task(
     context: ExecutionContext,
@@ -69,6 +61,7 @@ def open_task(
     *,
     work: int,
     deposit: int,
+    commit_deposit: int,
     opener: bytes = b"",
 ) -> None:
     """Record a new task and open its first commit window.
@@ -80,6 +73,7 @@ def open_task(
         difficulty_nano: The difficulty D of the first attempt, in nano-utility.
         work: The largest number of evaluations that the task may ask of a miner.
         deposit: The deposit in sap, which the caller has taken from the server or the opener.
+        commit_deposit: The deposit of each miner that commits, in sap.
         opener: The address of the client that opens it in the server's place; else empty.
     """
     task = TaskState(
@@ -90,12 +84,15 @@ def open_task(
         deposit=deposit,
         work=work,
         offer=compute_offer(terms.prices.mining, work),
+        commit_deposit=commit_deposit,
         opener=opener,
     )
     records.TERMS.put(context.state, task_id, record=terms)
     records.OPEN_TASKS.add(context.state, context.block.height, task_id)
+    records.OFFERS.add(context.state, task.offer, task_id)
     enter_room(context, task)
-    _enter(context, task_id, task, _COMMIT, terms.commit_window_ms)
+    waiting = count_power(context.state, task_id)
+    _enter(context, task_id, task, _COMMIT, waiting, terms.commit_window_ms)
 
 
 def begin_block(context: ExecutionContext) -> Settlement | None:
@@ -130,9 +127,8 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
         if task.phase == _SETTLE:
             continue
         record_turn(context, task_id, task, validators)
-        miners = dict(records.MINERS.scan(context.state, task_id))
-        note_quorum(context, task_id, task, filter(_ACTED[task.phase], miners.values()))
-        if not _is_over(context, task_id, task, miners, validators):
+        note_quorum(context, task_id, task)
+        if not _is_over(context, task, validators):
             continue
         loaded = LoadedTask.load(context, task_id)
         receipts = _count_ending(loaded)
@@ -187,9 +183,12 @@ def _enter(
     task_id: bytes,
     task: TaskState,
     phase: TaskPhase.ValueType,
+    waiting: int = 0,
     window_ms: int = 0,
 ) -> None:
     task.phase = phase
+    task.waiting = waiting
+    task.acted_power = 0
     task.phase_height = context.block.height
     del task.window_proposers[:]
     task.window_left_out = 0
@@ -200,7 +199,8 @@ def _enter(
 
 def _close_commit_window(context: ExecutionContext, loaded: LoadedTask) -> None:
     if _has_quorum(context, loaded.task, loaded.miners.values()):
-        _enter(context, loaded.task_id, loaded.task, _CHALLENGE, loaded.terms.reveal_window_ms)
+        window_ms = loaded.terms.reveal_window_ms
+        _enter(context, loaded.task_id, loaded.task, _CHALLENGE, len(loaded.miners), window_ms)
     else:
         # The miners were not asked to open their commitments, so all deposits are returned.
         settle_deposits(context, loaded, is_returned=lambda _: True)
@@ -212,7 +212,8 @@ def _close_challenge_window(context: ExecutionContext, loaded: LoadedTask) -> No
     salts = {address: miner.salt for address, miner in loaded.miners.items() if miner.salt}
     if _has_quorum(context, loaded.task, (loaded.miners[address] for address in salts)):
         loaded.task.challenge = derive_challenge(loaded.task_id, loaded.task.attempt, salts)
-        _enter(context, loaded.task_id, loaded.task, _REVEAL, loaded.terms.reveal_window_ms)
+        window_ms = loaded.terms.reveal_window_ms
+        _enter(context, loaded.task_id, loaded.task, _REVEAL, len(salts), window_ms)
     else:
         settle_deposits(context, loaded, is_returned=lambda miner: bool(miner.salt))
         _mine_again(context, loaded)
@@ -269,25 +270,15 @@ def _mine_again(context: ExecutionContext, loaded: LoadedTask) -> None:
     task.attempt += 1
     task.challenge = b""
     task.difficulty_nano = min(2 * task.difficulty_nano, context.parameters.max_difficulty_nano)
-    _enter(context, loaded.task_id, task, _COMMIT, loaded.terms.commit_window_ms)
+    waiting = count_power(context.state, loaded.task_id)
+    _enter(context, loaded.task_id, task, _COMMIT, waiting, loaded.terms.commit_window_ms)
 
 
-def _is_over(
-    context: ExecutionContext,
-    task_id: bytes,
-    task: TaskState,
-    miners: Mapping[bytes, MinerState],
-    validators: ValidatorSet,
-) -> bool:
+def _is_over(context: ExecutionContext, task: TaskState, validators: ValidatorSet) -> bool:
     """Tell whether the current window is over: by time, or because all miners have acted."""
-    if context.block.time_ms >= task.deadline_ms and had_enough_turns(task, validators):
+    if not task.waiting:
         return True
-    if task.phase == _COMMIT:
-        powers = read_power(context.state, task_id)
-        return all(address in miners for address, power in powers.items() if power)
-    if task.phase == _CHALLENGE:
-        return all(miner.salt for miner in miners.values())
-    return all(miner.revealed for miner in miners.values() if miner.salt)
+    return context.block.time_ms >= task.deadline_ms and had_enough_turns(task, validators)
 
 
 def _has_quorum(context: ExecutionContext, task: TaskState, miners: Iterable[MinerState]) -> bool:

@@ -234,6 +234,7 @@ def close_task(
     records.TASKS.put(context.state, loaded.task_id, record=task)
     records.TERMS.put(context.state, loaded.task_id, record=shorten_terms(loaded.terms))
     records.OPEN_TASKS.remove(context.state, task.opened_height, loaded.task_id)
+    records.OFFERS.remove(context.state, task.offer, loaded.task_id)
     forget_power(context.state, loaded.task_id)
     rent = min(deposit, compute_rent(context, task))
     opener = loaded.opener

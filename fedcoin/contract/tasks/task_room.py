@@ -10,7 +10,6 @@ round is displaced, so that keeping a round from being mined costs more and more
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from fedcoin.contract.errors import LedgerCode
@@ -53,12 +52,9 @@ def make_room(
     """
     if not is_room_full(context.state):
         return
-    tasks = {
-        task_id: _read(context, task_id) for _, task_id in records.OPEN_TASKS.scan(context.state)
-    }
-    found = _find_lowest(context, tasks, terms.max_room_fee, offer)
+    found = _find_lowest(context, terms.max_room_fee, offer)
     if found is None:
-        raise _refuse(context, tasks, terms, offer)
+        raise _refuse(context, terms, offer)
     lowest, fee = found
     context.debit(server, fee, "max_room_fee")
     context.burn(fee)
@@ -75,17 +71,15 @@ def make_room(
     _give_way(context, LoadedTask.load(context, lowest))
 
 
-def _find_lowest(
-    context: ExecutionContext, tasks: Mapping[bytes, TaskState], max_fee: int, offer: int
-) -> tuple[bytes, int] | None:
+def _find_lowest(context: ExecutionContext, max_fee: int, offer: int) -> tuple[bytes, int] | None:
     """Find the task with the lowest offer that this offer and fee displace, and its fee in sap.
 
-    The lowest offers come first, so that miners, terms and campaigns of few tasks are read.
+    The lowest offers come first, so that the records of few tasks are read.
     """
-    for task_id, task in sorted(tasks.items(), key=lambda item: (item[1].offer, item[0])):
-        if not _is_better(offer, task.offer):
+    for other, task_id in records.OFFERS.scan(context.state):
+        if not _is_better(offer, other):
             return None
-        if not _has_quorum(context, task_id, task):
+        if not _has_quorum(context, _read(context, task_id)):
             fee = _compute_fee(context, task_id)
             if fee <= max_fee:
                 return task_id, fee
@@ -121,14 +115,13 @@ def _is_better(offer: int, other: int) -> bool:
     return offer > other and 10 * offer >= 11 * other
 
 
-def _refuse(
-    context: ExecutionContext, tasks: Mapping[bytes, TaskState], terms: OpenTask, offer: int
-) -> RefusalError:
+def _refuse(context: ExecutionContext, terms: OpenTask, offer: int) -> RefusalError:
     """Make the refusal of a task that displaces no open task."""
+    tasks = list(records.OFFERS.scan(context.state))
     yielding = [
         _compute_fee(context, task_id)
-        for task_id, task in tasks.items()
-        if _is_better(offer, task.offer) and not _has_quorum(context, task_id, task)
+        for other, task_id in tasks
+        if _is_better(offer, other) and not _has_quorum(context, _read(context, task_id))
     ]
     if yielding:
         least = min(yielding)
@@ -145,7 +138,7 @@ def _refuse(
         " is not a tenth higher than that of a task without a quorum of commitments: wait until"
         " one is closed, or raise the mining price",
         field="prices.mining",
-        limit=str(min(task.offer for task in tasks.values())),
+        limit=str(tasks[0][0]),
     )
 
 
@@ -155,9 +148,8 @@ def _read(context: ExecutionContext, task_id: bytes) -> TaskState:
     return task
 
 
-def _has_quorum(context: ExecutionContext, task_id: bytes, task: TaskState) -> bool:
+def _has_quorum(context: ExecutionContext, task: TaskState) -> bool:
     """Tell whether enough miners have committed in the present attempt."""
     if task.phase != block_pb2.TASK_PHASE_COMMIT:
         return True
-    power = sum(miner.power for _, miner in records.MINERS.scan(context.state, task_id))
-    return 100 * power >= context.parameters.reveal_quorum_percent * task.total_power
+    return 100 * task.acted_power >= context.parameters.reveal_quorum_percent * task.total_power

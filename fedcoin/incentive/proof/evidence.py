@@ -11,6 +11,7 @@ that, and `SamplingPlan.max_leaf_weight_nano` bounds what it is worth.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -184,13 +185,9 @@ def compute_commitment(
     ):
         check_length(value, length, name, code=IncentiveCode.MALFORMED)
     check_vector("evidence.total", evidence.total, max_length=MAX_CLIENTS)
-    numbers = (
-        evidence.samples.to_bytes(8, "big")
-        + evidence.grand_count.to_bytes(4, "big")
-        + evidence.empty_count.to_bytes(4, "big")
-        + len(evidence.total).to_bytes(4, "big")
-        + b"".join(value.to_bytes(8, "big", signed=True) for value in evidence.total)
-    )
+    total = evidence.total
+    counts = evidence.samples, evidence.grand_count, evidence.empty_count, len(total)
+    numbers = struct.pack(f">QIII{len(total)}q", *counts, *total)
     context = task_id + attempt.to_bytes(4, "big") + address
     return hashlib.sha256(_COMMITMENT + salt + context + evidence.root + numbers).digest()
 

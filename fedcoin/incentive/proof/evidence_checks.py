@@ -144,13 +144,14 @@ def check_siblings(
             limit=str(needed),
         )
     n = plan.clients
+    if not needed:
+        return np.empty((0, HASH_BYTES), dtype=np.uint8), np.empty((0, n), dtype=np.int64)
     for node in evidence.siblings:
         check_length(node.hash, HASH_BYTES, "evidence.siblings.hash", code=IncentiveCode.MALFORMED)
         check_vector("evidence.siblings.sum", node.sum, min_length=n, max_length=n)
     sums = np.array([list(node.sum) for node in evidence.siblings], dtype=np.int64)
     sums = sums.reshape(needed, n)
-    if needed:
-        _check_sums(evidence, plan, missing, sums)
+    _check_sums(evidence, plan, missing, sums)
     hashes = np.frombuffer(b"".join(node.hash for node in evidence.siblings), dtype=np.uint8)
     return hashes.reshape(needed, HASH_BYTES), sums
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 
 _WORDS = struct.Struct(">8I")
 _NUM_WORDS = 1 << 32
@@ -31,9 +32,7 @@ class HashStream:
             A number from 0 to 2**32 - 1.
         """
         if not self._words:
-            digest = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
-            self._words = list(_WORDS.unpack(digest))[::-1]
-            self._counter += 1
+            self._read_words()
         return self._words.pop()
 
     def draw_below(self, bound: int) -> int:
@@ -48,8 +47,30 @@ class HashStream:
         Returns:
             A number from 0 to `bound - 1`.
         """
-        limit = _NUM_WORDS - _NUM_WORDS % bound
-        word = self.next_word()
-        while word >= limit:
-            word = self.next_word()
-        return word % bound
+        return self.draw_all_below([bound])[0]
+
+    def draw_all_below(self, bounds: Iterable[int]) -> list[int]:
+        """Draw one number below each of some bounds, in their order, as `draw_below` does.
+
+        Args:
+            bounds: From 1 to 2**32 each.
+
+        Returns:
+            A number from 0 to `bound - 1` for each.
+        """
+        words = self._words
+        drawn: list[int] = []
+        for bound in bounds:
+            limit = _NUM_WORDS - _NUM_WORDS % bound
+            word = limit
+            while word >= limit:
+                if not words:
+                    self._read_words()
+                word = words.pop()
+            drawn.append(word % bound)
+        return drawn
+
+    def _read_words(self) -> None:
+        digest = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+        self._words.extend(reversed(_WORDS.unpack(digest)))
+        self._counter += 1

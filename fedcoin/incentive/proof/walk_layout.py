@@ -43,10 +43,9 @@ def shuffle(seed: bytes, clients: int) -> list[int]:
     Returns:
         0 to n - 1 in random order, every order equally likely.
     """
-    stream = HashStream(seed)
     order = list(range(clients))
-    for last in range(clients - 1, 0, -1):
-        other = stream.draw_below(last + 1)
+    others = HashStream(seed).draw_all_below(range(clients, 1, -1))
+    for last, other in zip(range(clients - 1, 0, -1), others, strict=True):
         order[last], order[other] = order[other], order[last]
     return order
 
@@ -127,8 +126,10 @@ class WalkLayout:
         """Implement `Layout.contributions`: the marginal contribution of each client."""
         orders = np.array([self.order(index) for index in indices.tolist()], dtype=np.int64)
         vectors = np.zeros((len(indices), self.clients), dtype=np.int64)
-        marginals = np.diff(utilities, axis=1, prepend=np.int64(empty))
-        np.put_along_axis(vectors, orders.reshape(vectors.shape), marginals, axis=1)
+        marginals = utilities.copy()
+        marginals[:, 1:] -= utilities[:, :-1]
+        marginals[:, 0] -= empty
+        vectors[np.arange(len(indices))[:, None], orders.reshape(vectors.shape)] = marginals
         return vectors
 
     def sum_bounds(

@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.state import records
+from fedcoin.contract.tasks.frozen_power import has_acted, read_power
+from fedcoin.contract.tasks.lifecycle import open_tasks
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
@@ -25,6 +27,7 @@ from tests.support.ledger_campaign import (
     COMMIT,
     FAILED,
     REVEAL,
+    SETTLE,
     SETTLED,
     LedgerCampaign,
     additive,
@@ -223,18 +226,44 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def indexes_point_at_what_is_there(self) -> None:
         state = self.chain.state
-        open_tasks = {
+        unfinished = {
             (task.opened_height, task_id)
             for task_id, task in records.TASKS.scan(state)
             if task.phase not in (SETTLED, FAILED)
         }
-        assert set(records.OPEN_TASKS.scan(state)) == open_tasks
+        assert set(records.OPEN_TASKS.scan(state)) == unfinished
+        offers = {
+            (task.offer, task_id)
+            for task_id, task in records.TASKS.scan(state)
+            if task.phase not in (SETTLED, FAILED)
+        }
+        assert set(records.OFFERS.scan(state)) == offers
+        standing = {(bond.bond, a) for a, bond in records.BONDS.scan(state) if bond.bond}
+        assert set(records.STANDING.scan(state)) == standing
         releases = {
             (part.release_ms, address)
             for address, bond in records.BONDS.scan(state)
             for part in bond.unbonding
         }
         assert set(records.UNBONDING.scan(state)) == releases
+
+    @invariant()
+    def counts_of_open_tasks_agree_with_their_miners(self) -> None:
+        state = self.chain.state
+        for task_id, task in open_tasks(state):
+            if task.phase == SETTLE:
+                continue
+            miners = dict(records.MINERS.scan(state, task_id))
+            acted = {a: m.power for a, m in miners.items() if has_acted(task, m)}
+            assert task.acted_power == sum(acted.values())
+            if task.phase == COMMIT:
+                powers = read_power(state, task_id)
+                due = {address for address, power in powers.items() if power} - set(miners)
+            elif task.phase == CHALLENGE:
+                due = set(miners) - set(acted)
+            else:
+                due = {address for address, miner in miners.items() if miner.salt} - set(acted)
+            assert task.waiting == len(due)
 
     @invariant()
     def escrow_covers_what_is_open_and_nothing_else(self) -> None:

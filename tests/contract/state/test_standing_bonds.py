@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState, Overlay
-from fedcoin.contract.state.standing_bonds import StandingBonds
+from fedcoin.contract.state.standing_bonds import StandingBonds, write_bond
 from fedcoin.v1.state_pb2 import BondState
 from fedcoin.v1.transaction_pb2 import Bond, Unbond
 from tests.support.genesis import FDC
@@ -30,11 +30,21 @@ def test_noted_changes_and_dropped_ones_give_what_a_scan_gives(
         address, record = bytes([owner]) * 20, BondState(bond=amount, since_height=1)
         if is_read:
             copy.read(above)
-        records.BONDS.put(above, address, record=record)
+        write_bond(above, address, record)
         copy.note(address, record)
         if is_kept:
             state.merge(above)
             bonds.take(copy)
+        scanned = {
+            address: (record.bond, record.since_height)
+            for address, record in records.BONDS.scan(state)
+            if record.bond
+        }
+        assert StandingBonds().read(state) == scanned
+        if scanned:
+            smallest = min((bond, -since, address) for address, (bond, since) in scanned.items())
+            assert StandingBonds().find_smallest(state) == smallest[2]
+            assert bonds.copy().find_smallest(state) == smallest[2]
     assert bonds.read(state) == StandingBonds().read(state)
 
 
