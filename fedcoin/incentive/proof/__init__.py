@@ -9,7 +9,8 @@ phase of a task begins; it gets counts from its caller and returns vectors, evid
   `exact_layout` (EXACT) and `walk_layout` (PERMUTATION, ANTITHETIC), both after `layouts`;
   `hash_stream` draws their random numbers.
 * `sum_tree` and `evidence`: the tree, the commitment, evidence and its verification, with the
-  checks that need no hash in `evidence_checks`.
+  checks that need no hash in `evidence_checks`; `few_leaves` verifies small evidence without
+  arrays.
 * `challenge`: which leaves a miner shows.
 * `audit`: which coalitions a validator recomputes before it votes, and how it compares counts.
 * `stopping`: when a miner has enough samples for the task's difficulty.

@@ -30,6 +30,7 @@ from fedcoin.incentive.proof.evidence_checks import (
     check_siblings,
     check_vector,
 )
+from fedcoin.incentive.proof.few_leaves import is_plainly_valid
 from fedcoin.incentive.proof.layouts import Ints
 from fedcoin.incentive.proof.sampling_plan import MAX_CLIENTS, SamplingPlan
 from fedcoin.incentive.proof.sum_tree import (
@@ -219,6 +220,15 @@ def verify_evidence(
             lead to another total or root.
     """
     check_counts(evidence, plan, q)
+    samples = evidence.samples
+    if not is_plainly_valid(evidence, plan, q):
+        _check_tree(evidence, plan, challenge, q)
+    values = plan.shapley_nano(samples, evidence.total)
+    return ProvedVector(samples, values, plan.evaluations(samples))
+
+
+def _check_tree(evidence: Evidence, plan: SamplingPlan, challenge: bytes, q: int) -> None:
+    """Check leaves, siblings and root of evidence whose counts and lengths are right."""
     samples, grand, empty = evidence.samples, evidence.grand_count, evidence.empty_count
     indices = draw_challenged_leaves(challenge, plan.public_key, samples, q)
     check_indices(evidence, indices)
@@ -230,8 +240,6 @@ def verify_evidence(
     leaves = np.array(indices, dtype=np.int64)
     shown = KnownNodes(leaves, leaf_hashes(leaves, rows, vectors), vectors)
     _check_root(evidence, _fold(shown, missing, siblings, samples))
-    values = plan.shapley_nano(samples, evidence.total)
-    return ProvedVector(samples, values, plan.evaluations(samples))
 
 
 def compute_max_evidence_bytes(plan: SamplingPlan, q: int) -> int:

@@ -88,6 +88,30 @@ class SamplingPlan:
             )
         object.__setattr__(self, "layout", layout)
 
+    def of_miner(self, public_key: bytes) -> SamplingPlan:
+        """Make another miner's plan for the same task.
+
+        Args:
+            public_key: The miner's key, 32 bytes.
+
+        Returns:
+            The plan.
+
+        Raises:
+            RefusalError: MALFORMED when the key does not have 32 bytes.
+        """
+        return SamplingPlan(
+            self.schedule,
+            self.clients,
+            self.evaluation_size,
+            self.truncation,
+            self.max_samples,
+            self.task_id,
+            public_key,
+            self.empty_is_zero,
+            self.utility,
+        )
+
     @property
     def max_utility(self) -> int:
         """The largest utility of a coalition, E."""
