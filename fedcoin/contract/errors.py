@@ -52,6 +52,11 @@ class LedgerCode(str, Enum):
 
     Use smaller amounts."""
 
+    BLOCK_FULL = "BLOCK_FULL"
+    """A block adds more entries to the state than a block may.
+
+    Nothing: builders leave such transactions for a later block, and refuse blocks with more."""
+
     # Transfers.
     NO_OUTPUTS = "NO_OUTPUTS"
     """A transfer has no recipient.

@@ -89,7 +89,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
             ALREADY_PENDING REPLACEMENT_UNDERPRICED REPLACED HELD_TOO_LONG
         """,
         StatusCode.RESOURCE_EXHAUSTED: """
-            TOO_MANY_PENDING POOL_FULL EVICTED TOO_MANY_TASKS TOO_MANY_LISTS
+            TOO_MANY_PENDING POOL_FULL EVICTED TOO_MANY_TASKS TOO_MANY_LISTS BLOCK_FULL
         """,
     },
     "network": {

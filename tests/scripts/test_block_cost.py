@@ -46,5 +46,14 @@ def test_each_kind_of_block_is_measured() -> None:
     blocks = json.loads(done.stdout)["blocks"]
     assert len({block["kind"] for block in blocks}) == len(blocks) >= 25
     assert all(block["cpu_ms"] > 0 for block in blocks)
-    full = [block for block in blocks if block["size"] > 120_000]
-    assert len(full) >= 8
+    counts = {block["kind"]: block["transactions"] for block in blocks}
+    assert counts["plain transfers"] > 700
+    # 512 new entries: two transfers to 256 accounts, bonds by 16 and miners that decline by 8 each.
+    assert counts["transfers to 256 new accounts each"] == 2
+    assert counts["lists of clients are replaced"] == 256
+    assert counts["bonds that displace each other"] == 32
+    assert counts["64 tasks of 1 clients: miners decline"] == 64
+    assert counts["64 tasks of 1 clients: reports of conflicting votes"] < 8
+    assert counts["tasks that displace others"] < 64
+    # What miners owe to tasks takes no room for entries.
+    assert counts["64 tasks of 1 clients: commitments"] == 7 * 64

@@ -14,6 +14,7 @@ from fedcoin.contract.actions.campaigns import (
 from fedcoin.contract.actions.reader_lists import check_private_list
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import FORMER_LIST_ENTRIES
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.registered_receipts import check_settled
 from fedcoin.data.errors import RefusalError
@@ -47,7 +48,7 @@ def set_clients(context: ExecutionContext, transaction: Transaction) -> None:
             CAMPAIGN_CLOSED when it is over; RECEIPTS_UNSETTLED while registered receipts wait for
             their round's task; TOO_MANY_LISTS when `MAX_FORMER_LISTS` were replaced within the
             receipt window; INSUFFICIENT_BALANCE when the sender cannot pay for the entry of the
-            old list.
+            old list; BLOCK_FULL when the block has no room for it.
     """
     action = transaction.body.set_clients
     check_client_list(action.clients)
@@ -77,6 +78,7 @@ def _keep_former_list(context: ExecutionContext, requester: bytes, campaign: Cam
             limit=str(MAX_FORMER_LISTS),
         )
     context.charge_state(requester, 1, "clients")
+    context.room.take_entries(FORMER_LIST_ENTRIES - 1)
     campaign.former_lists.add(
         clients=campaign.clients, until_ms=now_ms + campaign.terms.receipt_window_ms
     )

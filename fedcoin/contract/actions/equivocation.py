@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedcoin.contract.actions.bonds import check_not_last
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import ENTRIES_PER_POWER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import remove_power
 from fedcoin.data.crypto.addresses import derive_address
@@ -31,7 +32,8 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
         RefusalError: TOO_LARGE, MALFORMED or BAD_SIGNATURE when a vote is invalid;
             NOT_CONTRADICTING when the votes do not conflict; ALREADY_SLASHED when the key lost its
             bond before; NOT_SLASHABLE when no bond was at stake at the votes' height or it has
-            returned; LAST_VALIDATOR when no other validator would remain.
+            returned; LAST_VALIDATOR when no other validator would remain; BLOCK_FULL when the
+            block has no room for what changes in the open tasks.
     """
     action = transaction.body.report_equivocation
     first = decode_vote(action.first, context.genesis.hash)
@@ -88,7 +90,8 @@ def _slash(
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
     context.put_bond(offender, slashed)
-    remove_power(context.state, offender)
+    num_tasks = remove_power(context.state, offender)
+    context.room.take_entries(ENTRIES_PER_POWER * num_tasks)
     context.burn(total - reward)
     context.credit(reporter, reward)
     for kind, address, amount in (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import ENTRIES_PER_POWER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import decline_power, note_act, read_power
 from fedcoin.data.crypto.hashing import HASH_BYTES
@@ -70,11 +69,12 @@ def decline_task(context: ExecutionContext, transaction: Transaction) -> None:
     Raises:
         RefusalError: UNKNOWN_TASK, TOO_EARLY, TOO_LATE or NOT_A_MINER when the sender could not
             commit now, as `commit_shapley` says; ALREADY_COMMITTED when the miner has committed in
-            this attempt.
+            this attempt; BLOCK_FULL when the block has no room for what changes.
     """
     action = transaction.body.decline_task
     task, _ = _check_may_act(context, transaction, action.task_id, action.attempt)
     _check_uncommitted(context, transaction, action.task_id)
+    context.room.take_entries(ENTRIES_PER_POWER)
     decline_power(context.state, action.task_id, task, transaction.sender)
 
 
@@ -95,11 +95,14 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             ALREADY_REVEALED when this message came before; BAD_HASH when the salt does not have 32
             bytes; WRONG_OPENING when salt and evidence are not those of the commitment; a code of
             `IncentiveCode`, such as WRONG_LEAVES or WRONG_ROOT, when the evidence does not answer
-            the challenge (`verify_evidence`).
+            the challenge (`verify_evidence`); BLOCK_FULL when the block has no room for another
+            answer.
     """
     action = transaction.body.reveal_shapley
     task = _read_task(context, action.task_id)
     is_opening = not action.evidence.leaves
+    if not is_opening:
+        context.room.take_answer()
     phase = block_pb2.TASK_PHASE_CHALLENGE if is_opening else block_pb2.TASK_PHASE_REVEAL
     _check_phase(task, action.attempt, phase)
     miner = records.MINERS.get(context.state, action.task_id, transaction.sender)
@@ -235,5 +238,5 @@ def _verify_evidence(
     plan_of_any = context.results.get_or_compute(
         ("plan", action.task_id), lambda: _build_plan(context, action.task_id)
     )
-    plan = replace(plan_of_any, public_key=transaction.public_key)
+    plan = plan_of_any.of_miner(transaction.public_key)
     return verify_evidence(action.evidence, plan, challenge, context.parameters.challenge_leaves)

@@ -27,7 +27,8 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
         RefusalError: NO_OUTPUTS or TOO_MANY_OUTPUTS when there is no recipient or there are more
             than the limit; BAD_RECIPIENT when an address does not have 20 bytes; ZERO_AMOUNT or
             AMOUNT_OVERFLOW when an amount is 0 or the sum cannot exist; INSUFFICIENT_BALANCE when
-            the balance does not cover the sum and the new accounts.
+            the balance does not cover the sum and the new accounts; BLOCK_FULL when the block has
+            no room for these.
     """
     outputs = transaction.body.transfer.outputs
     if not outputs:
@@ -50,7 +51,11 @@ def transfer(context: ExecutionContext, transaction: Transaction) -> None:
         check_length(output.recipient, ADDRESS_BYTES, recipient, code=LedgerCode.BAD_RECIPIENT)
         total += check_amount(output.amount, f"outputs[{i}].amount")
     context.debit(transaction.sender, check_amount(total, "outputs.amount"), "outputs.amount")
-    new = {o.recipient for o in outputs if not context.has_account(o.recipient)}
+    new = set()
+    for output in outputs:
+        if not context.has_account(output.recipient):
+            new.add(output.recipient)
+            context.room.check_entries(len(new))
     if new:
         context.charge_state(transaction.sender, len(new), "outputs.recipient")
     for output in outputs:

@@ -15,7 +15,9 @@ from fedcoin.contract.blocks.transition import (
     check_conserved,
     end_block,
 )
+from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records, validators
+from fedcoin.contract.state.block_room import BlockRoom, compute_max_entries
 from fedcoin.contract.state.cached_state import CachedState, ScanMemory
 from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, ResultCache
 from fedcoin.contract.state.overlay import Overlay, StateReader
@@ -26,7 +28,6 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.receipts import receipts_root
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.v1 import block_pb2
 from fedcoin.v1.block_pb2 import Settlement
 from fedcoin.v1.state_pb2 import AccountState, LedgerState
 
@@ -200,8 +201,7 @@ class Ledger:
         context = self.new_context(block)
         settlement = begin_block(context)
         taken: list[Transaction] = []
-        refused: list[tuple[Transaction, RefusalError]] = []
-        left_out: set[bytes] = set()
+        refused, left_out = list[tuple[Transaction, RefusalError]](), set[bytes]()
         settled = settlement.ByteSize() if settlement is not None else 0
         room = max_bytes - _HEADER_BYTES - settled - len(block.last_certificate)
         for transaction in candidates:
@@ -214,11 +214,16 @@ class Ledger:
             try:
                 apply_transaction(fork, transaction)
             except RefusalError as refusal:
-                refused.append((transaction, refusal))
-                continue
-            context.merge(fork)
-            taken.append(transaction)
-            room -= size
+                if refusal.code != LedgerCode.BLOCK_FULL:
+                    refused.append((transaction, refusal))
+                    continue
+                if fork.room.lacked_entries:
+                    context.room.close_entries()
+                left_out.add(transaction.sender)
+            else:
+                context.merge(fork)
+                taken.append(transaction)
+                room -= size
         execution = self._finish(context, settlement, taken)
         return BuiltBlock(tuple(taken), execution, tuple(refused))
 
@@ -290,7 +295,8 @@ class Ledger:
             A context without receipts.
         """
         over = Overlay(self._reader) if state is None else state
-        return ExecutionContext(self.genesis, block, over, self._results)
+        room = BlockRoom(compute_max_entries(self.genesis.parameters))
+        return ExecutionContext(self.genesis, block, over, self._results, room)
 
     def _finish(
         self,
@@ -298,13 +304,9 @@ class Ledger:
         settlement: Settlement | None,
         transactions: Sequence[Transaction],
     ) -> Execution:
+        rules = self.genesis.parameters
         fees = sum(transaction.body.fee for transaction in transactions)
-        burned = sum(
-            compute_byte_fee(
-                self.genesis.parameters, len(transaction.body_bytes), transaction.policy
-            )
-            for transaction in transactions
-        )
+        burned = sum(compute_byte_fee(rules, len(t.body_bytes), t.policy) for t in transactions)
         next_order = end_block(context, fees - burned, burned, self._order)
         changes = context.state.changes()
         check_conserved(context.state, changes)
@@ -377,9 +379,9 @@ class Ledger:
         return min(times, default=None)
 
     def needs_block(self) -> bool:
-        """Return True when a task waits only for a block that settles it."""
-        waiting = block_pb2.TASK_PHASE_SETTLE
-        return any(task.phase == waiting for _, task in lifecycle.open_tasks(self._reader))
+        """Return True when a task waits only for a block that settles it or closes its window."""
+        # The latest block leaves a window open that is over when it has closed enough others.
+        return any(not task.waiting for _, task in lifecycle.open_tasks(self._reader))
 
     def prove(self, key: bytes) -> EntryProof | None:
         """Prove an entry of the state against `app_hash`.

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import BlockRoom
 from fedcoin.contract.state.overlay import Overlay
 from fedcoin.contract.state.standing_bonds import StandingBond, StandingBonds, write_bond
 from fedcoin.data.errors import RefusalError
@@ -97,6 +98,8 @@ class ExecutionContext:
     """The state with the changes so far."""
     results: ResultCache
     """Results of expensive checks, shared with other executions."""
+    room: BlockRoom
+    """What the block has room for after the transactions so far."""
     receipts: list[bytes] = dataclass_field(default_factory=list)
     """The serialised receipts so far."""
     bonds: StandingBonds = dataclass_field(default_factory=StandingBonds)
@@ -115,7 +118,8 @@ class ExecutionContext:
         """
         above = Overlay(self.state)
         bonds = self.bonds.copy()
-        return ExecutionContext(self.genesis, self.block, above, self.results, bonds=bonds)
+        room = self.room.copy()
+        return ExecutionContext(self.genesis, self.block, above, self.results, room, bonds=bonds)
 
     def merge(self, fork: ExecutionContext) -> None:
         """Add the changes and receipts of a child context to this one.
@@ -126,6 +130,7 @@ class ExecutionContext:
         self.state.merge(fork.state)
         self.receipts.extend(fork.receipts)
         self.bonds.take(fork.bonds)
+        self.room.take_over(fork.room)
 
     def standing_bonds(self) -> Mapping[bytes, StandingBond]:
         """List the bonds of the validators after the changes so far, without a scan for each.
@@ -224,8 +229,10 @@ class ExecutionContext:
             field: The field of the transaction that adds them, for the refusal.
 
         Raises:
-            RefusalError: INSUFFICIENT_BALANCE when the balance is smaller.
+            RefusalError: BLOCK_FULL when the block has no room for them; INSUFFICIENT_BALANCE when
+                the balance is smaller.
         """
+        self.room.take_entries(entries)
         amount = entries * self.parameters.state_fee
         self.debit(sender, amount, field)
         self.burn(amount)

@@ -218,8 +218,8 @@ PROPOSER_ORDER: Final = Table(b"proposers/", ProposerOrderState)
 
 STANDING: Final = Index(b"standing/")
 """Bond in sap and address of the validators of the next height, the smallest bond first; the value
-is the public key. Records in `BONDS` also remain of former validators, of which there may be any
-number."""
+is `since_height` and the public key. Records in `BONDS` also remain of former validators, of which
+there may be any number."""
 UNBONDING: Final = Index(b"unbonding/")
 """Release time (Unix time in ms) and address of unbonding coins, the earliest first."""
 OPEN_TASKS: Final = Index(b"open/")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay, StateReader
 from fedcoin.v1.state_pb2 import BondState
+
+SINCE_BYTES: Final = 8
+"""An entry of the index holds `since_height` in so many bytes, big-endian, and the public key."""
 
 
 class StandingBond(NamedTuple):
@@ -34,12 +37,11 @@ def write_bond(state: Overlay, address: bytes, record: BondState) -> None:
         record: The new record.
     """
     before = records.BONDS.get(state, address)
-    amount_before = 0 if before is None else before.bond
-    if amount_before != record.bond:
-        if amount_before:
-            records.STANDING.remove(state, amount_before, address)
-        if record.bond:
-            records.STANDING.add(state, record.bond, address, record.public_key)
+    if before is not None and before.bond:
+        records.STANDING.remove(state, before.bond, address)
+    if record.bond:
+        value = record.since_height.to_bytes(SINCE_BYTES, "big") + record.public_key
+        records.STANDING.add(state, record.bond, address, value)
     records.BONDS.put(state, address, record=record)
 
 
@@ -66,10 +68,12 @@ class StandingBonds:
         """
         if self._known is None:
             self._known = {}
-            for amount, address in records.STANDING.scan(state):
-                record = records.BONDS.get(state, address)
-                assert record is not None, "a standing bond without a record"
-                self._known[address] = StandingBond(amount, record.since_height)
+            # From the index alone: where a mempool reads while a block is written, the records may
+            # be a block behind.
+            for key, value in state.scan(records.STANDING.prefix):
+                amount, address = records.STANDING.split_key(key)
+                since = int.from_bytes(value[:SINCE_BYTES], "big")
+                self._known[address] = StandingBond(amount, since)
             self._ranked = sorted(_rank(*item) for item in self._known.items())
         return self._known
 

@@ -12,6 +12,7 @@ from fedcoin.consensus.validator_messages import validators_from_messages, valid
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import Overlay, StateReader
+from fedcoin.contract.state.standing_bonds import SINCE_BYTES
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.v1.state_pb2 import ProposerOrderState, ValidatorSetState
 
@@ -125,9 +126,9 @@ def write_proposer_order(state: Overlay, order: ProposerOrder) -> None:
 
 @lru_cache(maxsize=16)
 def _validators_of(standing: tuple[tuple[bytes, bytes], ...]) -> ValidatorSet:
-    read = ((records.STANDING.split_key(key), public_key) for key, public_key in standing)
+    read = ((records.STANDING.split_key(key), value) for key, value in standing)
     return ValidatorSet.from_members(
-        Validator(address, public_key, bond) for (bond, address), public_key in read
+        Validator(address, value[SINCE_BYTES:], bond) for (bond, address), value in read
     )
 
 

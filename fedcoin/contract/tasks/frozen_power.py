@@ -63,7 +63,7 @@ def count_power(state: StateReader, task_id: bytes) -> int:
     return sum(1 for power in read_power(state, task_id).values() if power)
 
 
-def remove_power(state: Overlay, address: bytes) -> None:
+def remove_power(state: Overlay, address: bytes) -> int:
     """Set a miner's power to 0 in all open tasks, because its bond was slashed.
 
     The totals stay, so that no share of the others changes.
@@ -71,11 +71,16 @@ def remove_power(state: Overlay, address: bytes) -> None:
     Args:
         state: The state to write to.
         address: The miner's address, 20 bytes.
+
+    Returns:
+        The number of tasks in which it had power.
     """
+    count = 0
     for _, task_id in list(records.OPEN_TASKS.scan(state)):
-        committed = records.MINERS.get(state, task_id, address)
         if not read_power(state, task_id).get(address, 0):
             continue
+        count += 1
+        committed = records.MINERS.get(state, task_id, address)
         frozen = _read_frozen(state, task_id)
         for miner in frozen.miners:
             if miner.address == address:
@@ -91,6 +96,7 @@ def remove_power(state: Overlay, address: bytes) -> None:
             committed.power = 0
             records.MINERS.put(state, task_id, address, record=committed)
         records.TASKS.put(state, task_id, record=task)
+    return count
 
 
 def has_acted(task: TaskState, miner: MinerState) -> bool:

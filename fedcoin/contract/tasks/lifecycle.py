@@ -28,6 +28,7 @@ A window that ends by time also stays open until enough validators have proposed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
@@ -51,6 +52,14 @@ _COMMIT = block_pb2.TASK_PHASE_COMMIT
 _CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
 _REVEAL = block_pb2.TASK_PHASE_REVEAL
 _SETTLE = block_pb2.TASK_PHASE_SETTLE
+
+MAX_CLOSED_RECORDS: Final = 512
+"""After this many records of miners, a block closes no further window. By `bench_block_cost` a
+record takes 0.05 ms, so that they take 25 ms and those of the last window."""
+_RECORDS_PER_WINDOW: Final = 16
+"""How many records take as long as what each window costs beside them."""
+_VALUES_PER_RECORD: Final = 64
+"""How many values of a miner's vector take as long, when the outcome is computed, as a record."""
 
 
 def open_task(
@@ -116,25 +125,27 @@ def end_block(context: ExecutionContext, validators: ValidatorSet) -> None:
     A task that fails for good also deletes the registered receipts of its round. To bound a block's
     work, windows of tasks in their last attempt close only as long as the receipts of these tasks
     together number at most `max_clients`, the most that a task may have; the first task that has
-    receipts closes in any case. The other windows stay open until the next block.
+    receipts closes in any case. No further window closes after windows with `MAX_CLOSED_RECORDS`
+    records of miners. The other windows stay open until the next block.
 
     Args:
         context: The execution of the block.
         validators: The validators of the next height.
     """
-    ended = 0
+    ended = closed = 0
     for task_id, task in list(open_tasks(context.state)):
         if task.phase == _SETTLE:
             continue
         record_turn(context, task_id, task, validators)
         note_quorum(context, task_id, task)
-        if not _is_over(context, task, validators):
+        if closed >= MAX_CLOSED_RECORDS or not _is_over(context, task, validators):
             continue
         loaded = LoadedTask.load(context, task_id)
         receipts = _count_ending(loaded)
         if ended and ended + receipts > context.parameters.max_clients:
             continue
         ended += receipts
+        closed += _count_closing(loaded)
         add_idle_time(context, loaded.task)
         if task.phase == _COMMIT:
             _close_commit_window(context, loaded)
@@ -148,6 +159,14 @@ def _count_ending(loaded: LoadedTask) -> int:
     """Count the registered receipts that end if the task's present attempt fails."""
     is_last = loaded.task.attempt + 1 >= loaded.terms.max_attempts
     return loaded.campaign.receipts if is_last else 0
+
+
+def _count_closing(loaded: LoadedTask) -> int:
+    """Count the records of miners that the end of a window may rewrite, or what takes as long."""
+    count = _RECORDS_PER_WINDOW + len(loaded.miners)
+    if loaded.task.phase == _REVEAL:
+        count += len(loaded.miners) * len(loaded.terms.updates) // _VALUES_PER_RECORD
+    return count
 
 
 def open_tasks(state: StateReader) -> Iterator[tuple[bytes, TaskState]]:

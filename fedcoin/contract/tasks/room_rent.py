@@ -15,9 +15,8 @@ from fedcoin.contract.state.overlay import StateReader
 from fedcoin.v1.state_pb2 import TaskState
 
 MAX_OPEN_TASKS: Final = 64
-"""The largest number of open tasks. With 100 miners they cost a block 18 ms, and 95 ms when all of
-their commit windows close in it (docs/adr/0031). When all reveal windows close in it, with answers
-by all miners, they cost 0.3 to 0.7 s (docs/BENCHMARKS.md)."""
+"""The largest number of open tasks. Where many of their windows are over at one moment, several
+blocks close them (docs/adr/0071)."""
 
 _HOUR_MS: Final = 3_600_000
 

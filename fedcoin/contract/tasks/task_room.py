@@ -14,6 +14,7 @@ from typing import Final
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import ENTRIES_PER_DISPLACED_MINER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import read_proved_samples
 from fedcoin.contract.tasks.loaded_task import LoadedTask
@@ -48,7 +49,8 @@ def make_room(
 
     Raises:
         RefusalError: TOO_MANY_TASKS when this offer and `max_room_fee` displace no open
-            task; INSUFFICIENT_BALANCE when the server does not have the fee.
+            task; INSUFFICIENT_BALANCE when the server does not have the fee; BLOCK_FULL when the
+            block has no room for what ends with the other task.
     """
     if not is_room_full(context.state):
         return
@@ -88,6 +90,8 @@ def _find_lowest(context: ExecutionContext, max_fee: int, offer: int) -> tuple[b
 
 def _give_way(context: ExecutionContext, loaded: LoadedTask) -> None:
     """Close a displaced task, and leave its round to be opened again."""
+    ending = ENTRIES_PER_DISPLACED_MINER * len(loaded.miners) + len(loaded.terms.updates)
+    context.room.take_entries(ending)
     settle_deposits(context, loaded, is_returned=lambda _: True)
     if read_proved_samples(context.state, loaded.task_id):
         # An earlier attempt has made vectors public, so the miners have to be paid for them.

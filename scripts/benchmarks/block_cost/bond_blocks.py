@@ -47,7 +47,7 @@ def measure_bonds(scale: Scale) -> Iterator[BlockCost]:
     with MeasuredChain.begin(scale, validators=scale.miners) as chain:
         for _ in range(3):
             chain.produce()
-        yield chain.measure("reports of conflicting votes", _reports(chain))
+        yield chain.measure("reports of conflicting votes", report_conflicts(chain))
 
 
 def _unbonds(chain: MeasuredChain) -> Iterator[Transaction]:
@@ -56,7 +56,15 @@ def _unbonds(chain: MeasuredChain) -> Iterator[Transaction]:
             yield chain.sign(miner, Unbond(amount=1_000 + ahead), ahead=ahead)
 
 
-def _reports(chain: MeasuredChain) -> Iterator[Transaction]:
+def report_conflicts(chain: MeasuredChain) -> Iterator[Transaction]:
+    """Sign Alice's reports of conflicting votes by all validators but one.
+
+    Args:
+        chain: The chain, whose height is 2 or more.
+
+    Yields:
+        The transactions, in order.
+    """
     # One validator must remain.
     for ahead, miner in enumerate(chain.miners[:-1]):
         first, second = (

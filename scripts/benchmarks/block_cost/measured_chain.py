@@ -97,7 +97,7 @@ class MeasuredChain(LedgerChain):
             transactions: Signed transactions; no more are taken than needed.
 
         Returns:
-            Those that fit.
+            Those that fit by their bytes and by what they add to the state.
         """
         room = self.scale.block_bytes - _HEADER_BYTES
         room -= len(self.certificates[-1]) if self.certificates else 0
@@ -107,7 +107,10 @@ class MeasuredChain(LedgerChain):
             if room < 0:
                 break
             taken.append(transaction)
-        return taken
+        # A block also has little room for new entries of the state.
+        built = self.ledger.build(self.context(), taken, self.scale.block_bytes)
+        assert not built.refused, built.refused[0]
+        return list(built.transactions)
 
     def play(self, transactions: Iterable[Transaction]) -> None:
         """Make final all of these transactions, in as many blocks as they need.
@@ -119,7 +122,8 @@ class MeasuredChain(LedgerChain):
         while waiting:
             taken = self.fill(waiting)
             self.produce(*taken)
-            waiting = waiting[len(taken) :]
+            done = {transaction.hash for transaction in taken}
+            waiting = [transaction for transaction in waiting if transaction.hash not in done]
 
     def measure(
         self, kind: str, transactions: Iterable[Transaction] = (), *, after_ms: int = 10

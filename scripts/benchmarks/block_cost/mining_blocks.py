@@ -12,9 +12,9 @@ from fedcoin.data.messages.transactions import Transaction
 from fedcoin.incentive.proof.challenge import draw_challenged_leaves
 from fedcoin.incentive.proof.evidence import EvidenceTree, compute_commitment
 from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.v1 import block_pb2
 from fedcoin.v1.task_pb2 import OpenTask
-from fedcoin.v1.transaction_pb2 import CommitShapley, RevealShapley
+from fedcoin.v1.transaction_pb2 import CommitShapley, DeclineTask, RevealShapley
+from scripts.benchmarks.block_cost.bond_blocks import report_conflicts
 from scripts.benchmarks.block_cost.campaign_blocks import open_campaigns
 from scripts.benchmarks.block_cost.cost_allowance import BlockCost
 from scripts.benchmarks.block_cost.measured_chain import MeasuredChain, Scale
@@ -105,6 +105,7 @@ def measure_mining(scale: Scale) -> Iterator[BlockCost]:
     """
     yield from _measure_steps(scale, scale.clients)
     yield from _measure_steps(scale, 1)
+    yield from _measure_powers(scale)
     yield _measure_big_answers(scale)
     yield _measure_displacing(scale)
 
@@ -112,8 +113,8 @@ def measure_mining(scale: Scale) -> Iterator[BlockCost]:
 def _measure_steps(scale: Scale, clients: int) -> Iterator[BlockCost]:
     """Measure all steps of all tasks that may be open, mined by all validators with one sample.
 
-    Each step of all miners takes several blocks; the last miner's step ends the windows of all
-    tasks in one block.
+    Each step of all miners takes several blocks; after the last miner's step the windows of all
+    tasks are over.
     """
     about = f"{MAX_OPEN_TASKS} tasks of {clients} clients: "
     with MeasuredChain.begin(scale, validators=scale.miners) as chain:
@@ -135,11 +136,32 @@ def _measure_steps(scale: Scale, clients: int) -> Iterator[BlockCost]:
             taken = chain.fill(signed)
             yield chain.measure(about + name, taken)
             chain.play(signed[len(taken) :])
-            # All miners have acted then, so that all windows end.
+            # All miners have acted then, so that all windows are over. A block closes some of them.
             yield chain.measure(f"{about}the last miner's {name}", sign([last]))
-        phases = {chain.task(task_id).phase for task_id in mine.tasks}
-        assert phases == {block_pb2.TASK_PHASE_SETTLE}
+            while name != "answers" and chain.ledger.needs_block():
+                chain.produce()
+        assert not any(chain.task(task_id).waiting for task_id in mine.tasks)
         yield chain.measure(about + "one is settled")
+
+
+def _measure_powers(scale: Scale) -> Iterator[BlockCost]:
+    """Measure what sets the power of miners to 0 while as many tasks are open as may be."""
+    about = f"{MAX_OPEN_TASKS} tasks of 1 clients: "
+    with MeasuredChain.begin(scale, validators=scale.miners) as chain:
+        mine = _Mine.begin(chain, 1, samples=1)
+        opened = list(open_campaigns(chain, MAX_OPEN_TASKS))
+        chain.play(opened)
+        tasks = list(mine.openings([transaction.hash for transaction in opened]))
+        chain.play(tasks)
+        declines = (
+            chain.sign(miner, DeclineTask(task_id=task.hash), ahead=ahead)
+            for miner in chain.miners
+            for ahead, task in enumerate(tasks)
+        )
+        yield chain.measure(about + "miners decline", declines)
+        for _ in range(3):
+            chain.produce()
+        yield chain.measure(about + "reports of conflicting votes", report_conflicts(chain))
 
 
 def _measure_big_answers(scale: Scale) -> BlockCost:

@@ -64,3 +64,17 @@ def test_each_bond_of_a_block_displaces_the_smallest_one_then() -> None:
     expected = {keys[3].address: 23, keys[2].address: 22, keys[0].address: 1}
     found = {v.address: v.power // FDC for v in chain.ledger.validators()}
     assert found == expected
+
+
+def test_a_mempool_that_reads_records_of_the_block_before_refuses_no_bond_by_accident() -> None:
+    """A node writes a block while it checks transactions: scans are ahead of remembered records."""
+    chain = LedgerChain.create(3, users=("newcomer", "late"), max_validators=3)
+    newcomer, late = key_of("newcomer"), key_of("late")
+    reader = chain.ledger.reader
+    assert reader.get(records.BONDS.prefix + newcomer.address) is None
+    bond = chain.sign(newcomer, Bond(amount=20 * FDC))
+    larger = chain.sign(late, Bond(amount=30 * FDC))
+    execution = chain.ledger.execute(chain.context(), [bond])
+    # As between `append` and `adopt`: the database has the block, and the ledger does not know it.
+    chain.memory.apply(execution.changes)
+    assert chain.ledger.check_all([larger], 1, chain.time_ms + 20) == [None]

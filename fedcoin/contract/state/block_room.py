@@ -1,0 +1,147 @@
+"""What a block has room for beside its bytes: new entries of the state, and answers of miners.
+
+A new entry is small on the wire and dear to execute: a transfer of 8 KB may open 256 accounts. So
+the entries for which senders pay a fee count against a limit of their own. A builder leaves what
+does not fit for later blocks, and a block with more is invalid. Actions that write more than they
+pay for count as if they added entries.
+
+Miners' steps take no room for entries: the task that they belong to has paid for them, and its
+block had room for them, so that nobody can keep a step out by filling this room. Answers to a
+challenge have a room of their own, since small ones are dearer to verify than their bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fedcoin.contract.errors import LedgerCode
+from fedcoin.data.errors import RefusalError
+from fedcoin.data.messages.parameters import Parameters
+
+BYTES_PER_ENTRY: Final = 512
+"""A block has room for one new entry for each so many bytes that it may have. By
+`bench_block_cost`, an entry takes 0.012 ms more than its bytes, so that 4,096 take 50 ms."""
+
+BOND_ENTRIES: Final = 16
+"""What a newcomer's bond counts: its own record, and what changes of the bond that makes way."""
+
+FORMER_LIST_ENTRIES: Final = 2
+"""What a replaced list of clients counts: the campaign's record holds up to 64 of them."""
+
+ENTRIES_PER_DISPLACED_MINER: Final = 2
+"""What each miner of a task that makes way counts: its record, its balance and a receipt. Each
+client of such a task counts 1, for the shortened terms."""
+
+ENTRIES_PER_POWER: Final = 8
+"""What it counts to set a miner's power in a task to 0: the record of all miners' powers."""
+
+MAX_ANSWERS: Final = 512
+"""The largest number of answers to challenges in a block. By `bench_block_cost` small ones take 0.1
+to 0.2 ms more than their bytes and signatures."""
+
+_MOST_OUTPUTS: Final = 256
+_MOST_TASKS: Final = 64
+_TASK_ENTRIES: Final = 2
+
+
+def compute_max_entries(rules: Parameters) -> int:
+    """Compute how many entries the transactions of a block may add to the state.
+
+    Args:
+        rules: The network's parameters.
+
+    Returns:
+        One for each `BYTES_PER_ENTRY` of the largest block, and at least what one transaction of
+        any kind may add: a transfer to 256 accounts, a task that displaces another one, or a report
+        of a validator that has power in all open tasks.
+    """
+    opened = _TASK_ENTRIES + rules.max_clients + rules.max_validators
+    displaced = rules.max_clients + ENTRIES_PER_DISPLACED_MINER * rules.max_validators
+    largest_report = _MOST_TASKS * ENTRIES_PER_POWER
+    by_bytes = rules.max_block_bytes // BYTES_PER_ENTRY
+    return max(by_bytes, _MOST_OUTPUTS, opened + displaced, largest_report)
+
+
+class BlockRoom:
+    """The room that is left in a block which is being executed."""
+
+    def __init__(self, entries: int, answers: int = MAX_ANSWERS) -> None:
+        """Begin with some room.
+
+        Args:
+            entries: The number of entries of the state for which there is room.
+            answers: The number of miners' answers for which there is room.
+        """
+        self.entries = entries
+        """The number of entries for which there is room."""
+        self.answers = answers
+        """The number of answers for which there is room."""
+        self.lacked_entries = False
+        """Whether there was too little room for entries."""
+
+    def copy(self) -> BlockRoom:
+        """Copy this room, for changes that may be dropped."""
+        return BlockRoom(self.entries, self.answers)
+
+    def take_over(self, other: BlockRoom) -> None:
+        """Take over what is left in a copy, whose changes are kept.
+
+        Args:
+            other: The copy.
+        """
+        self.entries, self.answers = other.entries, other.answers
+
+    def check_entries(self, entries: int) -> None:
+        """Check that there is room.
+
+        Args:
+            entries: The number of entries.
+
+        Raises:
+            RefusalError: BLOCK_FULL when there is room for fewer.
+        """
+        if entries > self.entries:
+            self.lacked_entries = True
+            raise RefusalError(
+                LedgerCode.BLOCK_FULL,
+                f"the transaction adds {entries} entries to the state or more; this block has room"
+                f" for {self.entries} further ones: a later block has more",
+                field="action",
+                limit=str(self.entries),
+            )
+
+    def take_entries(self, entries: int) -> None:
+        """Use up room.
+
+        Args:
+            entries: The number of entries.
+
+        Raises:
+            RefusalError: BLOCK_FULL when there is room for fewer.
+        """
+        self.check_entries(entries)
+        self.entries -= entries
+
+    def take_answer(self) -> None:
+        """Use up the room for one answer to a challenge.
+
+        Raises:
+            RefusalError: BLOCK_FULL when there is none.
+        """
+        if not self.answers:
+            raise RefusalError(
+                LedgerCode.BLOCK_FULL,
+                f"a block holds at most {MAX_ANSWERS} answers to challenges: a later block has"
+                " room for this one",
+                field="action",
+                limit=str(MAX_ANSWERS),
+            )
+        self.answers -= 1
+
+    def close_entries(self) -> None:
+        """Leave no room for entries.
+
+        A builder calls it at the first transaction that does not fit, so that each of the others is
+        refused at its first new entry, and ten thousand that wait cost it no second.
+        """
+        self.entries = 0
