@@ -36,13 +36,30 @@ class TokenBucket:
         Returns:
             True when the tokens were taken. False when the bucket holds fewer; then none is taken.
         """
-        gained = max(0.0, now - self._updated) * self._rate
-        self._tokens = min(self._burst, self._tokens + gained)
-        self._updated = max(self._updated, now)
+        self._refill(now)
         if self._tokens < amount:
             return False
         self._tokens -= amount
         return True
+
+    def reserve(self, now: float, amount: float = 1.0) -> float:
+        """Take tokens in any case: the bucket may owe some afterwards.
+
+        Args:
+            now: The present time in seconds, of the clock that the bucket began with.
+            amount: How many tokens to take.
+
+        Returns:
+            How long to wait until the bucket owes none, in seconds; 0 when it had enough.
+        """
+        self._refill(now)
+        self._tokens -= amount
+        return max(0.0, -self._tokens / self._rate)
+
+    def _refill(self, now: float) -> None:
+        gained = max(0.0, now - self._updated) * self._rate
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._updated = max(self._updated, now)
 
     def put_back(self, amount: float = 1.0) -> None:
         """Put tokens back that were taken for what was not done.

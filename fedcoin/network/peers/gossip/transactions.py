@@ -120,18 +120,20 @@ class TransactionRelay:
             The number of transactions that were new and admitted.
 
         Raises:
-            RefusalError: TOO_LARGE when the batch exceeds the limits of one call; RATE_LIMITED
-                when the peer sends more signed transactions a second than it may, each of which
-                counts as often as it has signatures.
+            RefusalError: TOO_LARGE when the batch exceeds the limits of one call.
         """
         check_batch(raws)
-        # To verify signatures is what most of a transaction costs until it is admitted.
-        num_signatures = sum(map(estimate_signatures, raws))
-        peer.meter.spend("SignedTransaction", self._peers.now(), num_signatures)
         accepted = 0
         # Of a peer that sends many batches one waits here, so that others are not behind all.
-        async with self._outbox(peer).verifying, self._verifying:
-            found = await self._pool.decode_all(self._new(peer, raws))
+        async with self._outbox(peer).verifying:
+            new = self._new(peer, raws)
+            # To verify signatures is what most of a transaction costs until it is admitted. Who
+            # relays many is not to blame: users, of any number of nodes, pay for them.
+            num_signatures = sum(map(estimate_signatures, new))
+            now = self._peers.now()
+            await asyncio.sleep(peer.meter.reserve("SignedTransaction", now, num_signatures))
+            async with self._verifying:
+                found = await self._pool.decode_all(new)
         for index, decoded in enumerate(found):
             if index % YIELD_EVERY == YIELD_EVERY - 1:
                 await asyncio.sleep(0)
@@ -317,8 +319,8 @@ class TransactionRelayServicer(TransactionRelayServiceServicer):
 
         Raises:
             RefusalError: TOO_LARGE when the batch exceeds the limits of one call; MALFORMED when a
-                hash does not have 32 bytes; RATE_LIMITED when the peer sends more transactions or
-                hashes a second than it may.
+                hash does not have 32 bytes; RATE_LIMITED when the peer sends more hashes a second
+                than it may.
         """
         peer = self._peers.caller(context)
         wanted = self._relay.choose_wanted(peer, request.hashes)

@@ -150,11 +150,27 @@ class Meter:
         Returns:
             False when they exceed the rate and the burst of their kind; they are not counted then.
         """
-        limit = LIMITS[kind]
+        return self._bucket(kind, now).take(now, amount)
+
+    def reserve(self, kind: str, now: float, amount: int) -> float:
+        """Count messages of one kind that are not refused, and are to wait instead.
+
+        Args:
+            kind: A key of `LIMITS`.
+            now: The present time in seconds, on a clock that never goes back.
+            amount: The number of messages.
+
+        Returns:
+            How long they are to wait, in seconds, to keep to the rate and the burst of their kind.
+        """
+        return self._bucket(kind, now).reserve(now, amount)
+
+    def _bucket(self, kind: str, now: float) -> TokenBucket:
         bucket = self._buckets.get(kind)
         if bucket is None:
+            limit = LIMITS[kind]
             bucket = self._buckets[kind] = TokenBucket(limit.rate, limit.burst, now)
-        return bucket.take(now, amount)
+        return bucket
 
     @contextmanager
     def call(self, kind: str) -> Iterator[None]:
