@@ -1,4 +1,8 @@
-"""Fetch artifacts from the peers that have them; a transfer resumes with another peer."""
+"""Fetch artifacts from the peers that have them; a transfer resumes with another peer.
+
+While nothing comes from the peers that were asked, a further one is asked beside them, and the late
+ones are asked last for a time. Chunks that come twice are dropped.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,13 @@ MAX_WANTED = 1024
 SLOW_S = 10.0
 """A peer that has been sending one artifact for so long, in seconds, when nobody waits for it any
 more, counts as one that does not answer."""
+
+EARLY_S = 1.0
+"""When no chunk comes for so long, in seconds, a further peer is asked as well."""
+
+MAX_ASKED = 3
+"""The number of peers that are asked for one artifact at once: on a slow line all that they send
+takes longer."""
 
 RETRY_S = 0.2
 """The pause before all peers are asked again, in seconds."""
@@ -137,21 +148,67 @@ class ArtifactFetcher:
             work.cancel()
 
     async def _fetch(self, wanted: _Wanted, preferred: tuple[bytes, ...]) -> None:
-        # Asks one peer after another, until `_leave` cancels this.
-        campaign_id, id = wanted
+        # Asks all peers again and again, until `_leave` cancels this.
+        store = self._store.room(wanted[0])
         while True:
-            for peer in self._ranked(preferred):
-                if not self._pace.begin(peer.key):
-                    continue
-                try:
-                    async with self._slots:
-                        if await self._from_peer(wanted, peer):
-                            return
-                finally:
-                    self._pace.end(peer.key)
+            async with self._slots:
+                if await self._ask_all(wanted, preferred):
+                    return
             await asyncio.sleep(RETRY_S)
-            if self._store.room(campaign_id).has(id):
+            if store.has(wanted[1]):
                 return
+
+    async def _ask_all(self, wanted: _Wanted, preferred: tuple[bytes, ...]) -> bool:
+        """Ask one peer after another, and a further one beside those from which nothing comes."""
+        running: dict[asyncio.Task[bool], bytes] = {}
+        try:
+            while True:
+                for peer in self._ranked(preferred):
+                    is_asked = peer.key in running.values() or len(running) == MAX_ASKED
+                    if is_asked or not self._pace.begin(peer.key):
+                        continue
+                    running[self._start(wanted, peer)] = peer.key
+                    if await self._wait_while_sent(wanted, running):
+                        return True
+                # Others may have the artifact, or be free again, before the late ones answer.
+                if not running:
+                    return False
+                if await self._take_ended(running, RETRY_S):
+                    return True
+        finally:
+            for attempt in running:
+                attempt.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _wait_while_sent(
+        self, wanted: _Wanted, running: dict[asyncio.Task[bool], bytes]
+    ) -> bool:
+        """Wait until the artifact is there (True), or a further peer may be asked."""
+        campaign_id, id = wanted
+        store = self._store.room(campaign_id)
+        while running:
+            before, num_asked = store.next_chunk(id), len(running)
+            if await self._take_ended(running, EARLY_S):
+                return True
+            if len(running) == num_asked and store.next_chunk(id) == before:
+                for key in running.values():
+                    self._pace.note_late(key)
+                return False
+        return False
+
+    async def _take_ended(self, running: dict[asyncio.Task[bool], bytes], timeout_s: float) -> bool:
+        """Remove the attempts that ended in time; True when one has the artifact."""
+        first = asyncio.FIRST_COMPLETED
+        ended, _ = await asyncio.wait(running, timeout=timeout_s, return_when=first)
+        for attempt in ended:
+            del running[attempt]
+        return any(attempt.result() for attempt in ended)
+
+    def _start(self, wanted: _Wanted, peer: Peer) -> asyncio.Task[bool]:
+        attempt = asyncio.ensure_future(self._from_peer(wanted, peer))
+        # Not within the task, which may be cancelled before it begins.
+        attempt.add_done_callback(lambda _: self._pace.end(peer.key))
+        return attempt
 
     async def _from_peer(self, wanted: _Wanted, peer: Peer) -> bool:
         campaign_id, id = wanted
@@ -190,4 +247,5 @@ class ArtifactFetcher:
 
     def _ranked(self, preferred: tuple[bytes, ...]) -> list[Peer]:
         linked = [peer for peer in self._peers if peer.link is not None]
-        return sorted(linked, key=lambda peer: peer.key not in preferred)
+        late = {peer.key for peer in linked if self._pace.is_late(peer.key)}
+        return sorted(linked, key=lambda peer: (peer.key in late, peer.key not in preferred))

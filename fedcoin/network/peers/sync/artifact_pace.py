@@ -21,7 +21,8 @@ _MAX_PEERS: Final = 1_024
 _MAX_CALLS: Final = 4
 """How many artifacts are fetched from one peer at once."""
 _FIRST_SILENCE_S, _MAX_SILENCE_S = 30.0, 3_600.0
-"""For how long a peer is left out that did not answer: at first, and at most, in seconds."""
+"""For how long a peer is left out that did not answer, or asked last that was late, in seconds: at
+first, and at most."""
 
 
 class ArtifactPace:
@@ -39,6 +40,8 @@ class ArtifactPace:
         self._running: Counter[bytes] = Counter()
         # Until when a peer is left out, and for how long it was.
         self._silences: LruDict[bytes, tuple[float, float]] = LruDict(_MAX_PEERS)
+        # Until when a peer is asked after the others, and for how long it was.
+        self._lateness: LruDict[bytes, tuple[float, float]] = LruDict(_MAX_PEERS)
 
     def begin(self, peer: bytes) -> bool:
         """Count a call for a manifest and one for its chunks, unless it is too early for them.
@@ -71,11 +74,27 @@ class ArtifactPace:
         Args:
             peer: The peer's key, 32 bytes.
         """
-        now = self._now()
-        until, before = self._silences.get(peer) or (0.0, 0.0)
-        if now >= until:
-            pause = min(max(2 * before, _FIRST_SILENCE_S), _MAX_SILENCE_S)
-            self._silences.put(peer, (now + pause, pause))
+        self._extend(self._silences, peer)
+
+    def note_late(self, peer: bytes) -> None:
+        """Have a peer asked after all others that let the node wait, each time for twice as long.
+
+        Args:
+            peer: The peer's key, 32 bytes.
+        """
+        self._extend(self._lateness, peer)
+
+    def is_late(self, peer: bytes) -> bool:
+        """Tell whether a peer is to be asked after all others.
+
+        Args:
+            peer: The peer's key, 32 bytes.
+
+        Returns:
+            True for a time after it was late.
+        """
+        until, _ = self._lateness.get(peer) or (0.0, 0.0)
+        return self._now() < until
 
     def note_sent(self, peer: bytes) -> None:
         """Note that a peer has sent an artifact.
@@ -84,6 +103,14 @@ class ArtifactPace:
             peer: The peer's key, 32 bytes.
         """
         self._silences.discard(peer)
+        self._lateness.discard(peer)
+
+    def _extend(self, pauses: LruDict[bytes, tuple[float, float]], peer: bytes) -> None:
+        now = self._now()
+        until, before = pauses.get(peer) or (0.0, 0.0)
+        if now >= until:
+            pause = min(max(2 * before, _FIRST_SILENCE_S), _MAX_SILENCE_S)
+            pauses.put(peer, (now + pause, pause))
 
     def _take(self, peer: bytes) -> bool:
         downloads = self._bucket(self._downloads, peer, "ArtifactService/Download")
