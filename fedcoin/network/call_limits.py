@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from fedcoin.data.errors import RefusalError
@@ -60,6 +61,10 @@ class CallLimits:
     """Transactions a second that one host submits in the long run, alone or in batches."""
     transactions_burst: float = 8_192.0
     """Transactions that one host submits at once, after a pause."""
+    refused_per_second: float = 50.0
+    """Refused calls a second of one host in the long run, before its connections are closed."""
+    refused_burst: float = 512.0
+    """Refused calls of one host at once, after a pause, before its connections are closed."""
     max_hosts: int = 1_024
     """How many hosts' rates are remembered; the one that called longest ago is forgotten first."""
     reply_timeout_s: float = 60.0
@@ -174,9 +179,12 @@ class CallLimiter:
             limits.max_open_streams,
             max(1, limits.max_open_streams // 4),
         )
-        self._rates = HostRates(
-            "calls", limits.calls_per_second, limits.burst, limits.max_hosts, clock
-        )
+        rates = partial(HostRates, max_hosts=limits.max_hosts, clock=clock)
+        self._rates = rates("calls", limits.calls_per_second, limits.burst)
+        self._refused = rates("refused calls", limits.refused_per_second, limits.refused_burst)
+        self.on_flood: Callable[[str], None] = lambda caller: None
+        """Called with gRPC's name of a connection for each refused call beyond what a host may be
+        refused. Calls that wait for the process are in one queue of gRPC for all hosts."""
 
     @property
     def num_hosts(self) -> int:
@@ -202,12 +210,25 @@ class CallLimiter:
                 as the limits allow.
         """
         host = observed_host(caller) or caller
-        self._rates.count(group_of(host))
+        group = None if self._limits.hosts.is_exempt(host) else group_of(host)
         running = self._calls
         if is_stream:
             running = self._open_streams if is_open else self._streams
-        with running.counted(None if self._limits.hosts.is_exempt(host) else group_of(host)):
+        with ExitStack() as stack:
+            try:
+                self._rates.count(group_of(host))
+                stack.enter_context(running.counted(group))
+            except RefusalError:
+                if group is not None:
+                    self._count_refused(group, caller)
+                raise
             yield
+
+    def _count_refused(self, group: str, caller: str) -> None:
+        try:
+            self._refused.count(group)
+        except RefusalError:
+            self.on_flood(caller)
 
     def late_reply(self) -> RefusalError:
         """Make the refusal that ends a call whose reply takes too long.

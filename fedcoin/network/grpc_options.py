@@ -45,6 +45,10 @@ def server_options(max_message_bytes: int, max_connections: int | None = None) -
         # Callers may ping four times as often as the channels of this project's clients do.
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 10),
+        # Calls that wait for this process: from the first number on gRPC drops some, at random and
+        # of all callers, and from the second one on all. By default from 1,000 and 3,000 on.
+        ("grpc.server.max_pending_requests", 4_096),
+        ("grpc.server.max_pending_requests_hard_limit", 8_192),
         # How long a connection may take to become one of HTTP/2, TLS included.
         ("grpc.server_handshake_timeout_ms", 10_000),
     ]

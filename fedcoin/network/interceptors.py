@@ -124,6 +124,14 @@ class InterceptorChain(grpc.aio.ServerInterceptor):
         """
         self._on_failure = listener
 
+    def on_flood(self, listener: Callable[[str], None]) -> None:
+        """Have a function called for refused calls of hosts that do not stop calling.
+
+        Args:
+            listener: Called with gRPC's name of the call's connection, which it may close.
+        """
+        self._limiter.on_flood = listener
+
     def stop(self) -> None:
         """End all streams of replies, and let none begin: the listener is about to stop.
 

@@ -110,6 +110,7 @@ class Listener:
         share = self._limits.max_connections_of_host
         if share is not None and not self._bound.startswith("unix:"):
             watch = ConnectionWatch(int(self._bound.rpartition(":")[2]), share, self._limits.hosts)
+            self._interceptor.on_flood(watch.cut)
             self._tasks.keep_running(watch.run, name="connections")
 
     def on_failure(self, listener: FailureListener) -> None:

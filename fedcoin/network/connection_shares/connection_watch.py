@@ -11,12 +11,13 @@ from typing import Final
 
 from fedcoin.network.connection_shares.own_connections import (
     Connection,
+    OwnSockets,
     count_descriptors,
     find_own_sockets,
     shut_down,
 )
 from fedcoin.network.connection_shares.source_filter import MAX_SOURCES, keep_out
-from fedcoin.network.host_groups import HostGroups, group_of
+from fedcoin.network.host_groups import HostGroups, group_of, observed_host
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class ConnectionWatch:
         self._next = 0
         self._kept_out: dict[str, float] = {}
         self._filtered: tuple[str, ...] = ()
+        # The connections that were cut a moment ago, and until when they count as such.
+        self._cut: dict[str, float] = {}
 
     @property
     def kept_out(self) -> tuple[str, ...]:
@@ -66,6 +69,35 @@ class ConnectionWatch:
         while True:
             await asyncio.sleep(LOOK_S)
             self.look()
+
+    def cut(self, transport: str) -> None:
+        """Close a connection on which calls are refused again and again, and keep its host out.
+
+        Its calls that wait are over with it. They would be in front of those of other hosts, in a
+        queue of gRPC's library that drops calls at random when it is long.
+
+        Args:
+            transport: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
+        """
+        group, port = group_of(observed_host(transport)), transport.rpartition(":")[2]
+        now = self._clock()
+        if self._cut.get(transport, 0.0) > now:
+            return
+        # Its further calls come in the meantime, and looking for the socket takes long.
+        self._cut = {one: until for one, until in self._cut.items() if until > now}
+        self._cut[transport] = now + LOOK_S
+        if group not in self._kept_out:
+            log.warning(
+                "%s goes on with calls to port %d that are refused: its connections are closed, and"
+                " it gets no other for %g s (limits.exempt_hosts exempts addresses that many use)",
+                *(group, self._port, KEPT_OUT_S),
+            )
+        self._keep_out(group, now)
+        found = find_own_sockets(self._port)
+        for connection in found.connections:
+            if str(connection.port) == port and group_of(connection.host) == group:
+                shut_down(connection)
+        self._filter(found)
 
     def look(self) -> None:
         """Close what hosts have beyond their share, and change who is kept out. Takes 2 ms."""
@@ -82,8 +114,7 @@ class ConnectionWatch:
                         " addresses that many share)",
                         *(group, len(connections), self._port, self._share, KEPT_OUT_S),
                     )
-                self._kept_out.pop(group, None)
-                self._kept_out[group] = now + KEPT_OUT_S
+                self._keep_out(group, now)
                 for connection in connections[self._share :]:
                     shut_down(connection)
         self._kept_out = {
@@ -91,9 +122,17 @@ class ConnectionWatch:
             for group, until in list(self._kept_out.items())[-MAX_SOURCES:]
             if until > now
         }
-        if self.kept_out != self._filtered:
-            self._filtered = self.kept_out
-            keep_out(found.listening, self._filtered)
+        self._filter(found)
+
+    def _keep_out(self, group: str, now: float) -> None:
+        self._kept_out.pop(group, None)
+        self._kept_out[group] = now + KEPT_OUT_S
+
+    def _filter(self, found: OwnSockets) -> None:
+        sources = self.kept_out[-MAX_SOURCES:]
+        if sources != self._filtered:
+            self._filtered = sources
+            keep_out(found.listening, sources)
 
     def _by_group(self, connections: list[Connection]) -> dict[str, list[Connection]]:
         """Sort the connections of hosts with a limit, the earliest first."""

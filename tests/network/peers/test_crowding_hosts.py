@@ -14,11 +14,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.network.client.channels import open_channel
-from fedcoin.network.host_groups import HostGroups
+from fedcoin.network.connection_shares.own_connections import find_own_sockets
+from fedcoin.network.host_groups import HostGroups, group_of
 from tests.conftest import ReportAttack
 from tests.support.keys import MINERS
 from tests.support.node_core import make_network_genesis
+from tests.support.other_host import OTHER_HOST
 from tests.support.peer_nodes import FAST, PeerNode, running
+from tests.support.processes.crowding_host import CONNECTIONS
 from tests.support.waiting import until
 
 # No host is exempt, so that loopback is as limited as the Internet.
@@ -48,6 +51,32 @@ async def crowd(node: PeerNode, method: str, requests: str) -> AsyncIterator[Non
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest.mark.attack
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets have filters on Linux")
+async def test_a_host_that_goes_on_calling_is_kept_out(
+    node: PeerNode, report_attack: ReportAttack
+) -> None:
+    port = int(node.address.rpartition(":")[2])
+
+    def count_crowd() -> int:
+        connections = find_own_sockets(port).connections
+        return sum(group_of(one.host) == OTHER_HOST for one in connections)
+
+    async with crowd(node, "/grpc.health.v1.Health/Watch", "whole"):
+        # Those stay whose calls were all answered before it had gone too far.
+        await until(lambda: count_crowd() <= CONNECTIONS // 2, "most are closed, and none comes")
+        async with open_channel(node.address, max_message_bytes=1024) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            assert await check(health_pb2.HealthCheckRequest(), timeout=10)
+    report_attack(
+        "one host makes calls faster than the node refuses them, so that those of others are behind"
+        " them in the queue of gRPC's library",
+        "calls of all others: the queue drops them at random from 1,000 on, and all from 3,000 on",
+        "after 512 refused calls each connection with a further one is closed, and no other comes"
+        " for 60 s",
+    )
 
 
 @pytest.mark.attack
