@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ _SUBJECT: Final = "snapshot"
 
 _SUFFIX: Final = ".snapshot"
 _LENGTH_BYTES: Final = 4
+_INCOMING: Final = "incoming-*.part"
+_INCOMING_NAME: Final = re.compile(r"incoming-(\d{1,19})-([0-9a-f]{64})\.part", re.ASCII)
 
 _CHUNK_TAG: Final = bytes((SnapshotPart.CHUNK_FIELD_NUMBER << 3 | 2,))
 """The first byte of a part that holds a chunk: the tag of its only field."""
@@ -218,7 +221,7 @@ class SnapshotFolder:
         return self._create() / "making.part"
 
     def incoming(self, height: int, block_hash: bytes) -> Path:
-        """Name the file that keeps a download over restarts; delete those of other snapshots.
+        """Name the file that keeps a download over restarts; of others, keep the latest alone.
 
         Args:
             height: The height of the snapshot that is being downloaded.
@@ -228,10 +231,15 @@ class SnapshotFolder:
             The path of the file, which may exist.
         """
         wanted = f"incoming-{height}-{block_hash.hex()}.part"
-        for path in self._create().glob("incoming-*.part"):
-            if path.name != wanted:
-                path.unlink()
+        others = [path for path in self._create().glob(_INCOMING) if path.name != wanted]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-1]:
+            path.unlink()
         return self._root / wanted
+
+    def list_incoming(self) -> set[tuple[int, bytes]]:
+        """List the snapshots of which a file keeps a download, by height and block hash."""
+        found = map(_INCOMING_NAME.fullmatch, (path.name for path in self._root.glob(_INCOMING)))
+        return {(int(one[1]), bytes.fromhex(one[2])) for one in found if one is not None}
 
     def path(self, height: int) -> Path:
         """Name the snapshot of a height.
@@ -250,7 +258,7 @@ class SnapshotFolder:
         return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
     def publish(self, part: Path, height: int) -> Path:
-        """Give a complete file, whose content is on disk, its final name.
+        """Give a complete file, whose content is on disk, its final name; delete downloads.
 
         Args:
             part: The file to rename.
@@ -260,6 +268,8 @@ class SnapshotFolder:
             The path of the snapshot, whose name is on disk.
         """
         part.replace(self.path(height))
+        for path in self._root.glob(_INCOMING):
+            path.unlink()
         reach(Failpoint.FILE_RENAMED, _SUBJECT)
         sync_folder(self._root)
         reach(Failpoint.FILE_DONE, _SUBJECT)

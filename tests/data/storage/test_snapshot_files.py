@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -111,12 +112,17 @@ def test_a_folder_keeps_the_latest(tmp_path: Path) -> None:
     assert not folder.making.exists()
 
 
-def test_one_snapshot_comes_at_a_time(tmp_path: Path) -> None:
+def test_of_other_downloads_the_latest_is_kept(tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path / "snapshots")
-    write(folder.incoming(5, bytes(32)), PARTS)
-    assert folder.incoming(5, bytes(32)).exists()
-    assert not folder.incoming(6, bytes(32)).exists()
-    assert not folder.incoming(5, bytes(32)).exists()
+    assert folder.list_incoming() == set()
+    for number, height in enumerate((5, 6)):
+        write(folder.incoming(height, bytes(32)), PARTS)
+        os.utime(folder.incoming(height, bytes(32)), (number, number))
+    assert folder.list_incoming() == {(5, bytes(32)), (6, bytes(32))}
+    assert not folder.incoming(7, bytes(32)).exists()
+    assert folder.list_incoming() == {(6, bytes(32))}
+    folder.publish(write(folder.making, PARTS), 8)
+    assert folder.list_incoming() == set()
 
 
 # Stores ---------------------------------------------------------------------------------------

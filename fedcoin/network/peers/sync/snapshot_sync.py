@@ -4,9 +4,10 @@
     its owners   ── StreamSnapshot ─> changes, head, chunks: each is checked, then kept on disk
     the file     ── Importer ───────> state and headers, in one write
 
-Changes and head come from a single peer, since only they have more than one valid form. Chunks
-are the same from every peer: where one stops or sends wrong data, another continues. The parts
-that arrived are kept across a restart.
+A peer that is much slower than another one gives way to it, and a node goes on with the snapshot
+of which it has parts as long as a peer has it. Changes and head come from a single peer, since only
+they have more than one valid form. Chunks are the same from every peer: where one stops or sends
+wrong data, another continues. The parts that arrived are kept across a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +52,8 @@ LIST_S = 5.0
 """The deadline of a request for a peer's list of snapshots, in seconds."""
 GRACE_S = 15.0
 """How long a peer may send nothing, or less than `MIN_BYTES_PER_S`, in seconds."""
+TURN_S = 5.0
+"""After this time, in seconds, a peer gives way to one that was not tried or sent twice as fast."""
 STALL_S = 2.0
 """A peer that took longer and sent no whole snapshot is not asked for others, in seconds."""
 MIN_BYTES_PER_S = 64 * 1024
@@ -84,6 +89,11 @@ class SnapshotId:
     """The height of the last block that the snapshot includes."""
     block_hash: bytes
     """The hash of that block, 32 bytes."""
+
+    @property
+    def name(self) -> tuple[int, bytes]:
+        """Height and hash, as the folder of snapshots names it."""
+        return self.height, self.block_hash
 
 
 class PartialSnapshot:
@@ -150,6 +160,56 @@ class PartialSnapshot:
             self._writer = None
 
 
+class Rivals:
+    """The peers that have one snapshot, and how fast each sent it.
+
+    Args:
+        keys: Their keys, 32 bytes each, in the order in which they are tried.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        # Bytes a second; infinite before a peer was tried.
+        self._rates = dict.fromkeys(keys, math.inf)
+
+    def choose(self) -> bytes | None:
+        """Choose one that was not tried, or else the fastest.
+
+        Returns:
+            The peer's key; None when all have left.
+        """
+        return max(self._rates, key=self._rates.__getitem__, default=None)
+
+    def is_outdone(self, key: bytes, rate: float) -> bool:
+        """Note how fast a peer sends, and tell whether it is to give way.
+
+        Args:
+            key: The peer's key.
+            rate: Bytes a second, of late.
+
+        Returns:
+            True when another one was not tried, or sent at least twice as fast.
+        """
+        self._rates[key] = rate
+        others = (other for one, other in self._rates.items() if one != key)
+        return max(others, default=rate) >= max(2 * rate, 1.0)
+
+    def add(self, key: bytes) -> None:
+        """Add a peer that was not tried.
+
+        Args:
+            key: The peer's key.
+        """
+        self._rates.setdefault(key, math.inf)
+
+    def leave(self, key: bytes) -> None:
+        """Ask a peer no more.
+
+        Args:
+            key: The peer's key.
+        """
+        del self._rates[key]
+
+
 class SnapshotSync:
     """Fetches a snapshot from peers, once, when this node is far behind.
 
@@ -169,6 +229,8 @@ class SnapshotSync:
         self._folder = snapshots.folder
         self._behind = snapshots.join_behind
         self._attempts_left = MAX_ATTEMPTS
+        # The peers that were asked for their snapshots in the present attempt.
+        self._listed = set[bytes]()
 
     def wanted(self, highest: int) -> bool:
         """Tell whether to look for a snapshot.
@@ -192,8 +254,14 @@ class SnapshotSync:
             ahead: The peers that are ahead.
         """
         self._attempts_left -= 1
+        self._listed.clear()
         stalled = set[bytes]()
-        for target, owners in await self._offers(ahead):
+        offers = await self._offers(ahead)
+        kept = await asyncio.to_thread(self._folder.list_incoming)
+        # A newer one begins from nothing, and what this one is behind would be replayed anyway.
+        recent = max((target.height for target, _ in offers), default=0) - self._behind
+        offers.sort(key=lambda one: one[0].height < recent or one[0].name not in kept)
+        for target, owners in offers:
             left = [peer for peer in owners if peer.key not in stalled]
             if not left:
                 continue
@@ -217,6 +285,7 @@ class SnapshotSync:
         return sorted(found.items(), key=lambda one: (-one[0].height, -len(one[1])))
 
     async def _ask(self, peer: Peer) -> tuple[Peer, ListSnapshotsResponse]:
+        self._listed.add(peer.key)
         if peer.link is None:
             return peer, ListSnapshotsResponse()
         try:
@@ -233,13 +302,15 @@ class SnapshotSync:
         incoming = PartialSnapshot(path, self._chain, target)
         try:
             await asyncio.to_thread(incoming.resume)
-            for peer in owners:
-                if not incoming.check.is_complete:
-                    began = self._peers.now()
-                    await self._fetch(peer, target, incoming)
+            rivals = Rivals([peer.key for peer in owners])
+            while not incoming.check.is_complete and (key := rivals.choose()) is not None:
+                began = self._peers.now()
+                peer = self._peers.get(key)
+                if peer is None or not await self._fetch(peer, target, incoming, rivals):
+                    rivals.leave(key)
                     took_s = self._peers.now() - began
                     if took_s > STALL_S and not incoming.check.is_complete:
-                        stalled.add(peer.key)
+                        stalled.add(key)
         finally:
             incoming.close()
         if not incoming.check.is_complete:
@@ -254,10 +325,27 @@ class SnapshotSync:
             return False
         return True
 
-    async def _fetch(self, peer: Peer, target: SnapshotId, incoming: PartialSnapshot) -> None:
-        # Takes parts from one peer, up to the end or the first wrong part.
+    async def _find_rivals(self, target: SnapshotId, rivals: Rivals) -> None:
+        """Ask the peers that came since the attempt began whether they have the snapshot, too."""
+        new = [
+            peer
+            for peer in self._peers
+            if peer.key not in self._listed and peer.height >= target.height
+        ]
+        for peer, reply in await asyncio.gather(*map(self._ask, new)):
+            if any(
+                (info.height, info.block_hash) == target.name
+                for info in reply.snapshots[:MAX_LISTED]
+            ):
+                rivals.add(peer.key)
+
+    async def _fetch(
+        self, peer: Peer, target: SnapshotId, incoming: PartialSnapshot, rivals: Rivals
+    ) -> bool:
+        # Takes parts from one peer, up to the end or the first wrong part (False), or until it
+        # gives way to a faster one (True).
         if peer.link is None:
-            return
+            return False
         first = incoming.check.num_chunks + 1
         if incoming.check.head is None:
             await asyncio.to_thread(incoming.restart)
@@ -266,9 +354,10 @@ class SnapshotSync:
         try:
             replies = peer.link.open_stream(peer.link.gossip.StreamSnapshot, request)
         except RpcError:
-            return
+            return False
         try:
             began, got = self._peers.now(), 0
+            turn = began, 0
             with replies:
                 while not incoming.check.is_complete:
                     late_s = self._peers.now() - began - got / MIN_BYTES_PER_S
@@ -277,12 +366,19 @@ class SnapshotSync:
                         self._peers.punish(
                             peer, Offence.BROKEN_PROMISE, "stopped sending a snapshot"
                         )
-                        return
+                        return False
                     await asyncio.to_thread(incoming.take, reply.part)
                     got += len(reply.part)
+                    turn_s = self._peers.now() - turn[0]
+                    if turn_s >= TURN_S:
+                        await self._find_rivals(target, rivals)
+                        if rivals.is_outdone(peer.key, (got - turn[1]) / turn_s):
+                            return True
+                        turn = self._peers.now(), got
         except RpcError as error:
             log.debug("%s stopped sending a snapshot: %s", peer, error)
             if error.code not in _BENIGN:
                 self._peers.punish(peer, Offence.SLOW, "stopped sending a snapshot")
         except RefusalError as refusal:
             self._peers.punish(peer, Offence.BAD_CHUNK, f"snapshot {target.height}: {refusal}")
+        return False
