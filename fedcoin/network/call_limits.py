@@ -61,7 +61,7 @@ class CallLimits:
     """Transactions a second that one host submits in the long run, alone or in batches."""
     transactions_burst: float = 8_192.0
     """Transactions that one host submits at once, after a pause."""
-    refused_per_second: float = 50.0
+    refused_per_second: float = 10.0
     """Refused calls a second of one host in the long run, before its connections are closed."""
     refused_burst: float = 512.0
     """Refused calls of one host at once, after a pause, before its connections are closed."""
@@ -158,7 +158,7 @@ class SubmissionLimiter:
             units = sum(
                 max(estimate_signatures(raw), -(-len(raw) // BYTES_OF_TRANSACTION)) for raw in raws
             )
-            self._rates.count(group_of(host), units)
+            self._rates.count(self._hosts.group_of(host), units)
 
 
 class CallLimiter:
@@ -210,13 +210,14 @@ class CallLimiter:
                 as the limits allow.
         """
         host = observed_host(caller) or caller
-        group = None if self._limits.hosts.is_exempt(host) else group_of(host)
+        hosts = self._limits.hosts
+        group = None if hosts.is_exempt(host) else hosts.group_of(host)
         running = self._calls
         if is_stream:
             running = self._open_streams if is_open else self._streams
         with ExitStack() as stack:
             try:
-                self._rates.count(group_of(host))
+                self._rates.count(group or group_of(host))
                 stack.enter_context(running.counted(group))
             except RefusalError:
                 if group is not None:

@@ -8,10 +8,12 @@ members are, share no limit and are not banned.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import unquote
+
+from fedcoin.data.lru import LruDict
 
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -25,8 +27,37 @@ LOOPBACK: Final[tuple[IpNetwork, ...]] = (
 _IPV6_PREFIX: Final = 64
 _IPV4_RANGE, _IPV6_RANGE = 16, 32
 
+MAX_VALIDATOR_ADDRESSES: Final = 128
+"""How many addresses of validators are hosts of their own."""
+
 _REMEMBERED: Final = 1_024
 """How many parsed hosts are remembered, since each call of a host asks for its group."""
+
+
+class ValidatorAddresses:
+    """The addresses from which validators' node keys were proved last, one of each key.
+
+    Such an address is a host of its own, so that its neighbours in an IPv6 /64 network take nothing
+    of what it may use.
+    """
+
+    def __init__(self) -> None:
+        """Begin without addresses."""
+        self._of_keys: LruDict[bytes, str] = LruDict(MAX_VALIDATOR_ADDRESSES)
+        self.addresses: frozenset[str] = frozenset()
+        """The addresses, as `ipaddress` writes them."""
+
+    def note(self, node_key: bytes, host: str) -> None:
+        """Note that a validator has proved its key.
+
+        Args:
+            node_key: The validator's node key, 32 bytes.
+            host: The address of the connection; what is no IPv6 address is ignored.
+        """
+        address = _parse(host)
+        if address is not None and address.version == 6:
+            self._of_keys.put(node_key, str(address))
+            self.addresses = frozenset(self._of_keys.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +66,20 @@ class HostGroups:
 
     exempt: tuple[IpNetwork, ...] = LOOPBACK
     """Networks whose hosts have no limit of their own and are not banned."""
+    validators: ValidatorAddresses = field(default_factory=ValidatorAddresses, compare=False)
+    """The addresses that are hosts of their own, also within a /64 network."""
+
+    def group_of(self, host: str) -> str:
+        """Name the group that a host shares its limits with.
+
+        Args:
+            host: An IP address, or other text.
+
+        Returns:
+            The address alone if it is a validator's, and else what the function `group_of` returns.
+        """
+        address = str(_parse(host)) if self.validators.addresses else ""
+        return address if address in self.validators.addresses else group_of(host)
 
     def is_exempt(self, host: str) -> bool:
         """Tell whether a host is exempt from the limits on single hosts, and from bans.

@@ -71,3 +71,17 @@ def test_observed_hosts(transport: str, host: str) -> None:
 )
 def test_ranges(host: str, expected: str) -> None:
     assert range_of(host) == expected
+
+
+def test_the_latest_address_of_each_validator_is_a_host_of_its_own() -> None:
+    groups, network = HostGroups(), "2001:db8::/64"
+    groups.validators.note(b"a" * 32, "2001:DB8::1")
+    assert groups.group_of("2001:db8:0::1") == "2001:db8::1"
+    assert groups.group_of("2001:db8::2") == network
+    groups.validators.note(b"a" * 32, "2001:db8::2")
+    assert groups.group_of("2001:db8::1") == network
+    assert groups.group_of("2001:db8::2") == "2001:db8::2"
+    for host in ("10.0.0.1", "::ffff:10.0.0.1", "node-a.example.org", ""):
+        groups.validators.note(b"b" * 32, host)
+    assert groups.validators.addresses == {"2001:db8::2"}
+    assert groups.group_of("node-a.example.org") == "node-a.example.org"

@@ -16,7 +16,7 @@ from fedcoin.network.connection_shares.own_connections import (
     find_own_sockets,
     shut_down,
 )
-from fedcoin.network.connection_shares.source_filter import MAX_SOURCES, keep_out
+from fedcoin.network.connection_shares.source_filter import MAX_PASSING, MAX_SOURCES, keep_out
 from fedcoin.network.host_groups import HostGroups, group_of, observed_host
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class ConnectionWatch:
         self._order: dict[tuple[str, int], int] = {}
         self._next = 0
         self._kept_out: dict[str, float] = {}
-        self._filtered: tuple[str, ...] = ()
+        # The sources that the kernel drops, and those that it lets through nevertheless.
+        self._filtered: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         # The connections that were cut a moment ago, and until when they count as such.
         self._cut: dict[str, float] = {}
 
@@ -79,7 +80,8 @@ class ConnectionWatch:
         Args:
             transport: gRPC's name of the connection, such as `ipv4:10.0.0.7:51000`.
         """
-        group, port = group_of(observed_host(transport)), transport.rpartition(":")[2]
+        group = self._hosts.group_of(observed_host(transport))
+        port = transport.rpartition(":")[2]
         now = self._clock()
         if self._cut.get(transport, 0.0) > now:
             return
@@ -95,7 +97,7 @@ class ConnectionWatch:
         self._keep_out(group, now)
         found = find_own_sockets(self._port)
         for connection in found.connections:
-            if str(connection.port) == port and group_of(connection.host) == group:
+            if str(connection.port) == port and self._hosts.group_of(connection.host) == group:
                 shut_down(connection)
         self._filter(found)
 
@@ -130,9 +132,11 @@ class ConnectionWatch:
 
     def _filter(self, found: OwnSockets) -> None:
         sources = self.kept_out[-MAX_SOURCES:]
-        if sources != self._filtered:
-            self._filtered = sources
-            keep_out(found.listening, sources)
+        validators = sorted(self._hosts.validators.addresses.difference(sources))
+        passing = tuple(one for one in validators if group_of(one) in sources)[:MAX_PASSING]
+        if (sources, passing) != self._filtered:
+            self._filtered = sources, passing
+            keep_out(found.listening, sources, passing)
 
     def _by_group(self, connections: list[Connection]) -> dict[str, list[Connection]]:
         """Sort the connections of hosts with a limit, the earliest first."""
@@ -144,5 +148,5 @@ class ConnectionWatch:
         groups: dict[str, list[Connection]] = defaultdict(list)
         for caller in sorted(order, key=order.__getitem__):
             if not self._hosts.is_exempt(caller[0]):
-                groups[group_of(caller[0])].append(known[caller])
+                groups[self._hosts.group_of(caller[0])].append(known[caller])
         return groups

@@ -16,9 +16,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from fedcoin.network.connection_shares.own_connections import with_socket
+from fedcoin.network.host_groups import IpNetwork
 
 MAX_SOURCES: Final = 256
 """The largest number of sources of a filter; the kernel takes 4,096 instructions."""
+
+MAX_PASSING: Final = 32
+"""The largest number of addresses that are let through nevertheless: older kernels have 20 KiB for
+the filter of a socket."""
 
 _ATTACH, _DETACH = 26, 27
 """SO_ATTACH_FILTER and SO_DETACH_FILTER."""
@@ -33,11 +38,13 @@ Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand."""
 
 
-def build_filter(sources: Sequence[str]) -> bytes:
+def build_filter(sources: Sequence[str], passing: Sequence[str] = ()) -> bytes:
     """Write the program that drops packets of some sources.
 
     Args:
-        sources: IPv4 addresses and /64 networks of IPv6 addresses, as `group_of` names them.
+        sources: IPv4 addresses, IPv6 addresses and their /64 networks, as `HostGroups.group_of`
+            names them.
+        passing: IPv6 addresses that are let through, also where a network of theirs is dropped.
 
     Returns:
         The instructions, 8 bytes each.
@@ -45,18 +52,14 @@ def build_filter(sources: Sequence[str]) -> bytes:
     networks = [ipaddress.ip_network(source) for source in sources]
     four: list[Instruction] = [(_LOAD_WORD, 0, 0, _NETWORK_HEADER + _SOURCE_4)]
     six: list[Instruction] = []
+    for address in passing:
+        six += [*_compare_6(ipaddress.ip_network(address)), (_RETURN, 0, 0, _TAKE)]
     for network in networks:
-        words = struct.unpack_from("!2I", network.network_address.packed.ljust(8, b"\0"))
-        if network.version == 4:
-            four += [(_JUMP_IF_EQUAL, 0, 1, words[0]), (_RETURN, 0, 0, 0)]
+        if network.version == 6:
+            six += [*_compare_6(network), (_RETURN, 0, 0, 0)]
             continue
-        six += [
-            (_LOAD_WORD, 0, 0, _NETWORK_HEADER + _SOURCE_6),
-            (_JUMP_IF_EQUAL, 0, 3, words[0]),
-            (_LOAD_WORD, 0, 0, _NETWORK_HEADER + _SOURCE_6 + 4),
-            (_JUMP_IF_EQUAL, 0, 1, words[1]),
-            (_RETURN, 0, 0, 0),
-        ]
+        (word,) = struct.unpack("!I", network.network_address.packed)
+        four += [(_JUMP_IF_EQUAL, 0, 1, word), (_RETURN, 0, 0, 0)]
     taken: list[Instruction] = [(_RETURN, 0, 0, _TAKE)]
     version: list[Instruction] = [
         (_LOAD_BYTE, 0, 0, _NETWORK_HEADER),
@@ -68,20 +71,34 @@ def build_filter(sources: Sequence[str]) -> bytes:
     return b"".join(struct.pack("HBBI", *instruction) for instruction in program)
 
 
-def keep_out(descriptors: Sequence[int], sources: Sequence[str]) -> bool:
+def _compare_6(network: IpNetwork) -> list[Instruction]:
+    """Compare the source with 64 or 128 bits; jump over the next instruction if it differs."""
+    words = struct.unpack("!4I", network.network_address.packed)[: network.prefixlen // 32]
+    compared: list[Instruction] = []
+    for index, word in enumerate(words):
+        compared.append((_LOAD_WORD, 0, 0, _NETWORK_HEADER + _SOURCE_6 + 4 * index))
+        compared.append((_JUMP_IF_EQUAL, 0, 2 * (len(words) - index) - 1, word))
+    return compared
+
+
+def keep_out(
+    descriptors: Sequence[int], sources: Sequence[str], passing: Sequence[str] = ()
+) -> bool:
     """Drop packets of some sources at listening sockets, in place of those of an earlier call.
 
     Args:
         descriptors: File descriptors of listening TCP sockets.
-        sources: IPv4 addresses and /64 networks of IPv6 addresses, at most `MAX_SOURCES`; none
+        sources: IPv4 addresses, IPv6 addresses and their /64 networks, at most `MAX_SOURCES`; none
             lets everybody connect.
+        passing: IPv6 addresses that are let through nevertheless, at most
+            `MAX_PASSING`.
 
     Returns:
         False where the system has no such filters.
     """
     if sys.platform != "linux":
         return False
-    program = ctypes.create_string_buffer(build_filter(sources))
+    program = ctypes.create_string_buffer(build_filter(sources, passing))
     count = (len(program) - 1) // 8
     # struct sock_fprog: the number of instructions and a pointer to them.
     packed = struct.pack("@HP", count, ctypes.addressof(program))
@@ -89,7 +106,12 @@ def keep_out(descriptors: Sequence[int], sources: Sequence[str]) -> bool:
 
     def change(one: socket.socket) -> None:
         if sources:
-            one.setsockopt(socket.SOL_SOCKET, _ATTACH, packed)
+            try:
+                one.setsockopt(socket.SOL_SOCKET, _ATTACH, packed)
+            except OSError:
+                # There is not always memory for the old and the new filter at once.
+                one.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
+                one.setsockopt(socket.SOL_SOCKET, _ATTACH, packed)
         else:
             one.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
         done.append(True)

@@ -10,7 +10,12 @@ from contextlib import closing, suppress
 
 import pytest
 
-from fedcoin.network.connection_shares.source_filter import MAX_SOURCES, build_filter, keep_out
+from fedcoin.network.connection_shares.source_filter import (
+    MAX_PASSING,
+    MAX_SOURCES,
+    build_filter,
+    keep_out,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets have filters on Linux")
 
@@ -55,13 +60,22 @@ def test_both_families_at_one_socket() -> None:
         assert can_connect(server, "::1")
         keep_out([server.fileno()], ["127.0.0.2", "2001:db8::/64", "::/64"])
         assert not can_connect(server, "::1")
+        keep_out([server.fileno()], ["127.0.0.2", "::/64"], ["::1", "2001:db8::1"])
+        assert can_connect(server, "::1")
+        keep_out([server.fileno()], ["::2"])
+        assert can_connect(server, "::1")
+        keep_out([server.fileno()], ["::2", "::1"])
+        assert not can_connect(server, "::1")
 
 
 def test_the_kernel_takes_the_longest_filter(listening: socket.socket) -> None:
     sources = [f"2001:db8:0:{number:x}::/64" for number in range(MAX_SOURCES)]
     assert len(build_filter(sources)) // 8 == 5 * MAX_SOURCES + 7
     assert struct.calcsize("HBBI") == 8
-    assert keep_out([listening.fileno()], sources)
+    passing = [f"2001:db8::{number:x}" for number in range(MAX_PASSING)]
+    assert len(build_filter(sources, passing)) < 20 * 1024
+    for number in range(4):  # in place of one another
+        assert keep_out([listening.fileno()], sources[number:], passing)
     assert can_connect(listening, "127.0.0.1")
 
 

@@ -304,10 +304,16 @@ class NonceTable:
 
     Args:
         random: Returns a number of random bytes.
+        group: Names the group of hosts whose handshakes count together.
     """
 
-    def __init__(self, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(
+        self,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        group: Callable[[str], str] = group_of,
+    ) -> None:
         self._random = random
+        self._group = group
         # Each with its group of hosts and the time at which it becomes invalid; the oldest first.
         self._pending: OrderedDict[bytes, tuple[PendingHandshake, str, float]] = OrderedDict()
 
@@ -329,7 +335,7 @@ class NonceTable:
             The nonce, 32 bytes.
         """
         self._expire(now)
-        group = group_of(handshake.host)
+        group = self._group(handshake.host)
         of_host = Counter(other for _, other, _ in self._pending.values())
         if of_host[group] >= MAX_NONCES_OF_HOST:
             self._drop_oldest(group)

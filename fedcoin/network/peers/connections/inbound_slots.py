@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.host_groups import HostGroups, group_of
+from fedcoin.network.host_groups import HostGroups
 from fedcoin.network.peers.connections.peer import Peer
 
 
@@ -46,7 +46,7 @@ class InboundSlots:
         """
         neighbours = self._neighbours(inbound, host)
         if len(neighbours) >= self.max_peers_of_host:
-            limit, where = self.max_peers_of_host, f" of {group_of(host)}"
+            limit, where = self.max_peers_of_host, f" of {self.hosts.group_of(host)}"
             rivals: Sequence[Peer] = neighbours
         elif len(inbound) >= self.max_peers:
             limit, where, rivals = self.max_peers, "", inbound
@@ -69,5 +69,5 @@ class InboundSlots:
     def _neighbours(self, inbound: Sequence[Peer], host: str) -> list[Peer]:
         if self.hosts.is_exempt(host):
             return []
-        group = group_of(host)
-        return [peer for peer in inbound if group_of(peer.caller_host) == group]
+        group = self.hosts.group_of(host)
+        return [peer for peer in inbound if self.hosts.group_of(peer.caller_host) == group]

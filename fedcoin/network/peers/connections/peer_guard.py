@@ -27,7 +27,7 @@ from google.protobuf.message import DecodeError
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.lru import LruDict
 from fedcoin.network.errors import NetworkCode
-from fedcoin.network.host_groups import group_of, observed_host
+from fedcoin.network.host_groups import observed_host
 from fedcoin.network.interceptors import CallContext, RpcHandler, with_behaviour
 from fedcoin.network.peers.connections.peer_set import PeerSet
 from fedcoin.network.peers.protection.limits import Meter, check_size
@@ -108,7 +108,9 @@ class PeerGuard:
     @contextmanager
     def _admitted(self, kind: str, context: CallContext) -> Iterator[None]:
         if kind in WITHOUT_SESSION:
-            meter = self._hosts.get_or_create(group_of(observed_host(context.peer())), Meter)
+            meter = self._hosts.get_or_create(
+                self._peers.hosts.group_of(observed_host(context.peer())), Meter
+            )
             meter.spend(kind, self._peers.now())
             with meter.call(kind):
                 yield

@@ -60,7 +60,7 @@ class PeerServicer(PeerServiceServicer):
         self._peers = peers
         self._own_addresses = own_addresses
         self._security = security
-        self._nonces = NonceTable()
+        self._nonces = NonceTable(group=peers.hosts.group_of)
 
     async def Hello(self, request: HelloRequest, context: CallContext) -> HelloResponse:
         """Check the caller's identity, prove this node's, and give a nonce."""

@@ -69,9 +69,8 @@ class PeerSet:
         power_of: Callable[[bytes], int] = lambda node_key: 0,
     ) -> None:
         self._options = options
-        self._slots = InboundSlots(
-            options.max_inbound, options.max_inbound_of_host, options.hosts, power_of
-        )
+        places = options.max_inbound, options.max_inbound_of_host
+        self._slots = InboundSlots(*places, options.hosts, power_of)
         self._power_of = power_of
         self._conducts: LruDict[bytes, Conduct] = LruDict(MAX_REMEMBERED)
         self._clocks = clocks
@@ -79,6 +78,7 @@ class PeerSet:
         self._peers: dict[bytes, Peer] = {}
         self._sessions: dict[str, Peer] = {}
         self.bans = bans
+        self.hosts = options.hosts
         self.refused = RefusedKeys(options.refused_keys)
         self.on_admitted: list[PeerCallback] = []
         self.on_linked: list[PeerCallback] = []
@@ -367,6 +367,8 @@ class PeerSet:
                 self.drop(peer, "silent")
 
     def _known(self, identity: Identity, host: str, *, outbound: bool) -> Peer:
+        if self._power_of(identity.node_key):
+            self.hosts.validators.note(identity.node_key, host)
         peer = self._peers.get(identity.node_key)
         if peer is None:
             conduct = self._conducts.get_or_create(identity.node_key, Conduct)
@@ -394,6 +396,5 @@ class PeerSet:
 
 
 def _banned(who: str, seconds: float, field: str) -> RefusalError:
-    return RefusalError(
-        NetworkCode.BANNED, f"{who} is banned for {seconds:.0f} more seconds", field=field
-    )
+    why = f"{who} is banned for {seconds:.0f} more seconds"
+    return RefusalError(NetworkCode.BANNED, why, field=field)

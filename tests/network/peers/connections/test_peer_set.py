@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
+from fedcoin.network.call_limits import CallLimiter, CallLimits
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.peer_options import PeerOptions
 from fedcoin.network.peers.connections.handshake import Identity
@@ -91,6 +93,36 @@ def test_addresses_of_one_ipv6_network_are_one_host(peers: PeerSet) -> None:
         join(peers, key, f"2001:db8::{number}")
     assert refused(peers, STRANGER, "2001:db8::ffff:1") is NetworkCode.NO_ROOM
     join(peers, STRANGER, "2001:db8:0:1::1")
+
+
+@pytest.mark.attack
+def test_neighbours_of_a_validator_take_nothing_of_its_own(
+    clock: Clock, report_attack: ReportAttack
+) -> None:
+    peers = make_peers(clock)
+    limits = CallLimits(hosts=peers.hosts, calls_per_second=0.001, burst=8)
+    limiter = CallLimiter(limits, clock)
+
+    def call(host: str) -> None:
+        with limiter.admit(f"ipv6:%5B{host}%5D:5", is_stream=False):
+            pass
+
+    join(peers, MINERS[0], "2001:db8::1")
+    with suppress(RefusalError):
+        for number in range(2, 20):
+            call(f"2001:db8::{number:x}")
+    call("2001:db8::1")
+    with pytest.raises(RefusalError, match="2001:db8::/64"):
+        call("2001:db8::abcd")
+    # Three places are left to the others of its network; a stranger at its address is like them.
+    for key in strangers(3):
+        join(peers, key, "2001:db8::5")
+    assert refused(peers, STRANGER, "2001:db8::6") is NetworkCode.NO_ROOM
+    report_attack(
+        "from the same /64 network as a validator, use up what its host may call and connect",
+        "the validator is refused, and the kernel drops its connections for 60 s, again and again",
+        "the address from which a validator proved its key last is a host of its own",
+    )
 
 
 def test_loopback_is_exempt(peers: PeerSet) -> None:
