@@ -215,12 +215,15 @@ class CallLimiter:
         running = self._calls
         if is_stream:
             running = self._open_streams if is_open else self._streams
+        # Not of what it is refused because others take all.
+        is_own_fault = True
         with ExitStack() as stack:
             try:
                 self._rates.count(group or group_of(host))
+                is_own_fault = group is not None and running.is_full_of(group)
                 stack.enter_context(running.counted(group))
             except RefusalError:
-                if group is not None:
+                if group is not None and is_own_fault:
                     self._count_refused(group, caller)
                 raise
             yield
@@ -283,10 +286,14 @@ class _Running:
         self._of_hosts: Counter[str] = Counter()
         self._total = 0
 
+    def is_full_of(self, host: str) -> bool:
+        """Tell whether a host has as many calls under way as it may have."""
+        return self._of_hosts.get(host, 0) >= self._limit_of_host
+
     @contextmanager
     def counted(self, host: str | None) -> Iterator[None]:
         """Count a call while it runs; None is a host without a limit of its own."""
-        if host is not None and self._of_hosts.get(host, 0) >= self._limit_of_host:
+        if host is not None and self.is_full_of(host):
             raise self._too_many(self._limit_of_host, f" by {host}")
         if self._total >= self._limit:
             raise self._too_many(self._limit, "")

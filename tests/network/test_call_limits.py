@@ -182,3 +182,24 @@ def test_hosts_without_limits_of_their_own_submit_as_many_as_they_like() -> None
     limiter = SubmissionLimiter(CallLimits(transactions_burst=1), Clock())
     for caller in ("ipv4:127.0.0.1:5", "unix:"):
         limiter.count(caller, [b"x"] * 10_000)
+
+
+def test_only_who_uses_up_its_own_limit_is_reported_for_going_on() -> None:
+    floods: list[str] = []
+    limits = CallLimits(max_calls=3, max_calls_of_host=2, refused_burst=4)
+    limiter = CallLimiter(limits, Clock())
+    limiter.on_flood = floods.append
+    with ExitStack() as stack:
+        for port in (1, 2):
+            stack.enter_context(limiter.admit(f"ipv4:10.0.0.1:{port}", False))
+        stack.enter_context(limiter.admit("ipv4:10.0.0.2:1", False))
+        for host in ("10.0.0.2", "10.0.0.3", "127.0.0.1"):
+            # The others take all: this host would have had room of its own.
+            for _ in range(20):
+                with pytest.raises(RefusalError):
+                    take(limiter, f"ipv4:{host}:9")
+        assert not floods
+        for _ in range(6):
+            with pytest.raises(RefusalError):
+                take(limiter, "ipv4:10.0.0.1:9")
+    assert floods == ["ipv4:10.0.0.1:9"] * 2

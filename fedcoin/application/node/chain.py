@@ -107,6 +107,7 @@ class Chain:
             _MAX_DECODED_BLOCKS * rules.max_block_bytes,
         )
         self._executions: LruDict[bytes, Execution] = LruDict(_MAX_CHECKED_BLOCKS)
+        self._unchanged: tuple[ProposerOrder, ProposerOrder] | None = None
         self._block_listeners: list[Callable[[NewBlock], None]] = []
         self._jump_listeners: list[Callable[[], None]] = []
 
@@ -231,7 +232,10 @@ class Chain:
         if executions:
             return [execution.next_order for execution in executions]
         order = self.ledger.proposer_order()
-        return [order.next_height(order.validators)]
+        if self._unchanged is None or self._unchanged[0] is not order:
+            # Each early vote asks for it, and to compute it takes longer than to verify the vote.
+            self._unchanged = order, order.next_height(order.validators)
+        return [self._unchanged[1]]
 
     def check_clock(self, block: Block) -> None:
         """Check that the time of a new block is not too far ahead of this node's clock.

@@ -181,6 +181,7 @@ async def test_an_executed_block_says_who_has_the_next_turn(members: list[InMemo
     node = members[0]
     proposer = node.chain.ledger.proposer(0)
     before = node.chain.next_orders()
+    assert node.chain.next_orders()[0] is before[0], "it is computed once"
     draft = await node.chain.build(proposer.address, [])
     assert draft.block.height == 1
     (after,) = node.chain.next_orders()
