@@ -166,6 +166,20 @@ class BlockIndex:
         """
         return self._find("SELECT height, position FROM transactions WHERE hash = ?", (hash,))
 
+    def list_hashes(self, lowest: bytes, highest: bytes, limit: int) -> list[bytes]:
+        """List the hashes of transactions in a range, the lowest first.
+
+        Args:
+            lowest: 32 bytes.
+            highest: 32 bytes.
+            limit: The largest number of hashes.
+
+        Returns:
+            The hashes, 32 bytes each.
+        """
+        statement = "SELECT hash FROM transactions WHERE hash BETWEEN ? AND ? ORDER BY hash LIMIT ?"
+        return [row[0] for row in self._database.rows(statement, (lowest, highest, limit))]
+
     def find_task(self, task_id: bytes, height: int) -> Location | None:
         """Find the transaction that opened a task.
 

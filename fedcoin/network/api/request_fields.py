@@ -12,6 +12,9 @@ from fedcoin.network.errors import NetworkCode
 MAX_HEIGHT: Final = 2**63 - 1
 """The largest height: heights are stored as signed 64-bit numbers."""
 
+MIN_HASH_DIGITS: Final = 8
+"""How many first digits can stand for a hash, where a method allows that, at least."""
+
 _MAX_SHOWN_CHARACTERS: Final = 70
 
 
@@ -41,6 +44,29 @@ def parse_hash(text: str, field: str) -> bytes:
             limit="64",
         )
     return value
+
+
+def parse_hash_range(text: str, field: str) -> tuple[bytes, bytes]:
+    """Decode a hash, or the first digits of one.
+
+    Args:
+        text: 8 to 64 hex digits, in either case.
+        field: The request's field, for the refusal.
+
+    Returns:
+        The lowest and the highest hash that begin so, 32 bytes each.
+
+    Raises:
+        RefusalError: MALFORMED when the text is anything else.
+    """
+    digits = 2 * HASH_BYTES
+    if not MIN_HASH_DIGITS <= len(text) < digits:
+        whole = parse_hash(text, field)
+        return whole, whole
+    return (
+        parse_hash(text.ljust(digits, "0"), field),
+        parse_hash(text.ljust(digits, "f"), field),
+    )
 
 
 def parse_address_field(text: str, field: str) -> bytes:

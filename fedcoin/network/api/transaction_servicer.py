@@ -12,7 +12,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
 from fedcoin.network.api.chain_watching import watch_changes
-from fedcoin.network.api.request_fields import choose_page_size, parse_hash
+from fedcoin.network.api.request_fields import choose_page_size, parse_hash, parse_hash_range
 from fedcoin.network.call_limits import CallLimits, SubmissionLimiter, check_batch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
@@ -42,6 +42,9 @@ _NUM_REMEMBERED: Final = 8
 _SHORT_HASH_BYTES: Final = 8
 
 _LIST_NAME: Final = "pending"
+
+_MAX_NAMED: Final = 5
+"""How many transactions that begin with the same digits an error names."""
 
 
 class TransactionServicer(TransactionServiceServicer):
@@ -118,10 +121,11 @@ class TransactionServicer(TransactionServiceServicer):
         """Show a transaction as it is now.
 
         Raises:
-            RefusalError: MALFORMED when the hash is invalid; TRANSACTION_NOT_FOUND when it is
-                neither in the mempool nor in the chain.
+            RefusalError: MALFORMED when the hash is invalid, or several begin with its digits;
+                TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain.
         """
-        hash = parse_hash(request.hash, "hash")
+        lowest, highest = parse_hash_range(request.hash, "hash")
+        hash = lowest if lowest == highest else await self._only_one(request.hash, lowest, highest)
         return pb.GetTransactionResponse(transaction=await self._existing(hash))
 
     async def WatchTransaction(
@@ -164,6 +168,28 @@ class TransactionServicer(TransactionServiceServicer):
             shown = waiting[: len(views)][-_NUM_REMEMBERED:]
             token = paging.encode_token(_LIST_NAME, b"".join(_short(one) for one in shown))
         return pb.ListPendingTransactionsResponse(transactions=views, next_page_token=token)
+
+    async def _only_one(self, digits: str, lowest: bytes, highest: bytes) -> bytes:
+        """Find the one transaction of the mempool and the chain whose hash begins with digits."""
+        waiting = [one.hash for one in self._pool.pending() if lowest <= one.hash <= highest]
+        list_hashes = self._chain.store.index.list_hashes
+        final = await asyncio.to_thread(list_hashes, lowest, highest, _MAX_NAMED)
+        found = sorted({*waiting, *final})[:_MAX_NAMED]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise RefusalError(
+                NetworkCode.TRANSACTION_NOT_FOUND,
+                f"no transaction in the mempool or in the chain begins with {digits}",
+                field="hash",
+            )
+        raise RefusalError(
+            NetworkCode.MALFORMED,
+            f"hash is {digits}, and several transactions begin so; give more digits: "
+            + ", ".join(one.hex() for one in found),
+            field="hash",
+            limit="64",
+        )
 
     async def _existing(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)

@@ -70,14 +70,14 @@ class TransactionCalls(GrpcClient):
         """Ask for one transaction, pending or in a block.
 
         Args:
-            hash: The transaction's hash.
+            hash: The transaction's hash, or at least the first 8 hex digits of it.
 
         Returns:
             The transaction, its status, and its block's height when it is final.
 
         Raises:
-            RpcError: TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain, or
-                the call failed.
+            RpcError: TRANSACTION_NOT_FOUND when it is neither in the mempool nor in the chain;
+                MALFORMED when several begin with the digits; or the call failed.
         """
         request = pb.GetTransactionRequest(hash=hash_text(hash))
         return (await self.call(self._transactions.GetTransaction, request)).transaction

@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.network.api import request_fields
 from fedcoin.network.call_limits import MAX_BATCH, CallLimits
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.network.host_groups import HostGroups
@@ -164,6 +165,34 @@ async def test_a_pending_task_is_shown_with_its_clients_updates(live: ServedApi)
     details = json.loads(view.details_json)
     shown = [update["update"]["address"] for update in details["updates"]]
     assert shown == [format_address(client.address) for client in job.clients]
+
+
+async def test_the_first_digits_of_a_hash_are_enough(
+    live: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = [live.chain.sign(CAROL, transfer_to((BOB.address, 1)), nonce=n) for n in range(17)]
+    digits = [one.hash.hex()[:8] for one in signed]
+    live.chain.produce(signed[0])
+    await live.node.submit_transaction(signed[1].raw)
+    for index, status in enumerate((TRANSACTION_STATUS_FINAL, TRANSACTION_STATUS_PENDING)):
+        for text in (digits[index], signed[index].hash.hex()[:63].upper()):
+            view = await live.node.get_transaction(text)
+            assert (view.hash, view.status) == (signed[index].hash.hex(), status)
+    failure = await refused(live.node.get_transaction(digits[2]))
+    assert (failure.code, digits[2] in failure.message) == ("TRANSACTION_NOT_FOUND", True)
+    for wrong in (digits[0][:7], digits[0] + "g", digits[0] + " "):
+        failure = await refused(live.node.get_transaction(wrong.replace(" ", " a")))
+        assert (failure.code, failure.field) == ("MALFORMED", "hash")
+    # Of 17 hashes, two begin with the same digit.
+    monkeypatch.setattr(request_fields, "MIN_HASH_DIGITS", 1)
+    live.chain.produce(*signed[1:9])
+    for transaction in signed[9:]:
+        await live.node.submit_transaction(transaction.raw)
+    by_digit = [[one for one in signed if one.hash.hex()[0] == each] for each in "0123456789abcdef"]
+    shared = next(group for group in by_digit if len(group) > 1)
+    failure = await refused(live.node.get_transaction(shared[0].hash.hex()[0]))
+    assert failure.code == "MALFORMED"
+    assert all(one.hash.hex() in failure.message for one in shared[:5])
 
 
 async def test_unknown_and_malformed_hashes(live: ServedApi) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, MAX_LISTED, choose
+from fedcoin.application.cli.shared.id_prefixes import HASH_PREFIX, ID_PREFIX, MAX_LISTED, choose
 from fedcoin.data.errors import RefusalError
 
 IDS = ["ab12" + "0" * 60, "ab12" + "1" * 60, "cd34" + "2" * 60]
@@ -27,3 +27,6 @@ def test_how_it_is_written() -> None:
     for wrong in ("ab1", "xyz1", IDS[0] + "0", ""):
         with pytest.raises(ValueError, match="64 hex digits, or at least the first 4"):
             ID_PREFIX.parse(wrong)
+    assert HASH_PREFIX.parse("AB12CD34…") == "ab12cd34"
+    with pytest.raises(ValueError, match="64 hex digits, or at least the first 8"):
+        HASH_PREFIX.parse("ab12cd3")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.id_prefixes import (
+    ID_PREFIX,
+    complete_campaign_id,
+    require_campaign_id,
+)
 from fedcoin.application.cli.shared.options import (
-    HASH,
     example,
     home_option,
     json_option,
@@ -17,6 +21,10 @@ from fedcoin.application.cli.shared.options import (
 from fedcoin.application.cli.shared.output import print_json
 from fedcoin.application.cli.shared.signed_action import execute, signing_options
 from fedcoin.application.configuration.home import Home
+
+if TYPE_CHECKING:
+    from fedcoin.network.client.node_client import NodeClient
+    from fedcoin.v1.views_pb2 import CampaignView
 
 _FILE_HELP = "an address and the largest number of examples that it may claim on each line"
 
@@ -41,7 +49,7 @@ def clients() -> None:
         "fedcoin-node task clients set 3c9a...41 --anybody",
     ),
 )
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @click.argument("file", type=click.Path(), required=False, metavar="[FILE]")
 @click.option("--anybody", is_flag=True, help="Remove the list: anybody may take part.")
 @signing_options
@@ -62,13 +70,14 @@ def set_list(
     if (file is None) is not anybody:
         raise click.UsageError("Give either a file or --anybody.", ctx)
     listed = build_client_list(read_clients_file(file or "", field="FILE"))
-    execute(SetClients(campaign_id=bytes.fromhex(campaign_id), clients=listed), given)
+    id = require_campaign_id(campaign_id, given["home"], given["node"])
+    execute(SetClients(campaign_id=id, clients=listed), given)
 
 
 @clients.command(
     name="show", epilog=example("fedcoin-node task clients show 3c9a...41 --file mine")
 )
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @click.option("--file", metavar="FILE", help=f"Compare the list with this file: {_FILE_HELP}.")
 @home_option
 @node_option
@@ -81,10 +90,18 @@ def show_list(
     from fedcoin.data.messages.client_list import build_client_list
 
     mine = build_client_list(read_clients_file(file, field="--file")) if file else None
-    view = ask(home, node, lambda client: client.get_campaign(campaign_id))
+
+    async def find(client: NodeClient) -> CampaignView:
+        return await client.get_campaign(await complete_campaign_id(client, campaign_id))
+
+    view = ask(home, node, find)
     is_same = mine is not None and mine.root.hex() == view.clients_root
     if as_json:
-        shown = {"campaign_id": campaign_id, "root": view.clients_root, "count": view.clients_count}
+        shown = {
+            "campaign_id": view.campaign_id,
+            "root": view.clients_root,
+            "count": view.clients_count,
+        }
         print_json(shown if mine is None else {**shown, "matches_file": is_same})
         return
     if view.clients_root:

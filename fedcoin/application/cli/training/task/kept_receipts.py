@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.connect import (
     run_async,
     server_key,
 )
+from fedcoin.application.cli.shared.id_prefixes import ID_PREFIX, require_campaign_id
 from fedcoin.application.cli.shared.options import (
     HASH,
     example,
@@ -85,7 +86,7 @@ def list_receipts(home: Home, genesis_hash: bytes | None, as_json: bool) -> None
 
 
 @receipts.command(epilog=example("fedcoin-node task receipts register 3c9a...41 --home d"))
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @_clients_option
 @click.option(
     "--task",
@@ -115,6 +116,7 @@ def register(
     from fedcoin.application.wallet.reader_prover import make_prover
 
     home: Home = given["home"]
+    campaign_id = require_campaign_id(campaign_id, home, given["node"]).hex()
     key = home.key(given["key_name"], given["passphrase"])
     folder = _folder(home, given["genesis_hash"])
 
@@ -153,7 +155,7 @@ def register(
 @receipts.command(
     name="open", epilog=example("fedcoin-node task receipts open 3c9a...41 --home d --wait")
 )
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @_clients_option
 @home_option
 @node_option
@@ -187,12 +189,12 @@ def open_round(
     from fedcoin.application.client.receipt_claims import open_next_round
     from fedcoin.application.coordinator.clients_file import read_clients_file
 
+    campaign = require_campaign_id(campaign_id, home, node)
     listed = read_clients_file(clients or "", field="--clients")
 
     async def work() -> Any:
         async with open_wallet(home, node, key_name, passphrase, genesis_hash) as (wallet, client):
             async with explained_wait(client):
-                campaign = bytes.fromhex(campaign_id)
                 name_server = partial(server_key, client, node_key)
                 task_id = await open_next_round(client, wallet, campaign, listed, note, name_server)
             view = await client.get_task(task_id)

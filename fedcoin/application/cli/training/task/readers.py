@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.id_prefixes import (
+    ID_PREFIX,
+    complete_campaign_id,
+    require_campaign_id,
+)
 from fedcoin.application.cli.shared.options import (
     ADDRESS,
-    HASH,
     example,
     home_option,
     json_option,
@@ -18,6 +22,10 @@ from fedcoin.application.cli.shared.options import (
 from fedcoin.application.cli.shared.output import print_json
 from fedcoin.application.cli.shared.signed_action import execute, signing_options
 from fedcoin.application.configuration.home import Home
+
+if TYPE_CHECKING:
+    from fedcoin.network.client.node_client import NodeClient
+    from fedcoin.v1.views_pb2 import CampaignView
 
 
 @click.group(
@@ -41,7 +49,7 @@ def readers() -> None:
         "fedcoin-node task readers set 3c9a...41 --nobody --key coordinator",
     ),
 )
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @click.argument("addresses", type=ADDRESS, nargs=-1, metavar="[ADDRESS]...")
 @click.option("--nobody", is_flag=True, help="Name no reader.")
 @signing_options
@@ -65,19 +73,24 @@ def set_readers(
     if bool(addresses) is nobody:
         raise click.UsageError("Give either addresses or --nobody.", ctx)
     listed = ReaderList(addresses=sorted(set(addresses)))
-    execute(SetReaders(campaign_id=bytes.fromhex(campaign_id), readers=listed), given)
+    id = require_campaign_id(campaign_id, given["home"], given["node"])
+    execute(SetReaders(campaign_id=id, readers=listed), given)
 
 
 @readers.command(name="show", epilog=example("fedcoin-node task readers show 3c9a...41"))
-@click.argument("campaign_id", type=HASH, metavar="CAMPAIGN")
+@click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @home_option
 @node_option
 @json_option
 def show_readers(campaign_id: str, home: Home, node: str | None, as_json: bool) -> None:
     """Show whether a campaign is private, and its readers."""
-    view = ask(home, node, lambda client: client.get_campaign(campaign_id))
+
+    async def find(client: NodeClient) -> CampaignView:
+        return await client.get_campaign(await complete_campaign_id(client, campaign_id))
+
+    view = ask(home, node, find)
     if as_json:
-        shown = {"campaign_id": campaign_id, "private": view.is_private}
+        shown = {"campaign_id": view.campaign_id, "private": view.is_private}
         print_json({**shown, "readers": list(view.readers)})
     elif not view.is_private:
         click.echo("not private: nodes send its artifacts to everybody")

@@ -27,7 +27,8 @@ def test_the_requester_sets_replaces_and_removes_a_list(
     two = write_list(tmp_path / "two", *CLIENTS[:2])
     three = write_list(tmp_path / "three", *CLIENTS)
 
-    shown = fedcoin("task", "clients", "show", campaign, *home, "--json").json
+    shown = fedcoin("task", "clients", "show", campaign[:6], *home, "--json").json
+    assert shown["campaign_id"] == campaign
     assert shown == {"campaign_id": campaign, "root": "", "count": 0}
     assert "anybody" in fedcoin("task", "clients", "show", campaign, *home).out
     outcome = fedcoin("task", "clients", "set", campaign, two, *home, "--json")

@@ -13,6 +13,11 @@ def test_the_requester_closes_a_campaign_and_gets_its_budget_back(fedcoin: Any, 
     home = ("--home", live.home.root)
     campaign = open_campaign(live)
     before = fedcoin("account", *home, "--json").json["balance"]
+    short = fedcoin("task", "close", campaign[:8], *home)
+    assert (short.code, "BAD_ARGUMENT" in short.err) == (2, True)
+    assert f"with these begins: {campaign}" in short.err
+    unknown = fedcoin("task", "close", "abcdef0123", *home)
+    assert "no campaign that the node lists" in unknown.err
     stranger = fedcoin("task", "close", campaign, *home, "--key", "alice")
     assert stranger.code == 1
     assert "NOT_THE_REQUESTER" in stranger.err
