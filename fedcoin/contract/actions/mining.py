@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
-from fedcoin.contract.state.block_room import ENTRIES_PER_POWER
+from fedcoin.contract.state.block_room import ENTRIES_PER_POWER, STEPS_PER_ANSWER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import decline_power, note_act, read_power
 from fedcoin.data.crypto.hashing import HASH_BYTES
@@ -34,9 +34,11 @@ def commit_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             bond when the task was opened, lost it since, or has declined; BAD_HASH when the
             commitment does not have 32 bytes; WRONG_DEPOSIT when the deposit is not the task's;
             ALREADY_COMMITTED when the miner has committed in this attempt; INSUFFICIENT_BALANCE
-            when the balance does not cover the deposit.
+            when the balance does not cover the deposit; BLOCK_FULL when the block has no room for
+            another step.
     """
     action = transaction.body.commit_shapley
+    context.room.take_steps(1)
     task, power = _check_may_act(context, transaction, action.task_id, action.attempt)
     check_length(action.commitment, HASH_BYTES, "commitment", code=LedgerCode.BAD_HASH)
     if action.deposit != task.commit_deposit:
@@ -96,13 +98,12 @@ def reveal_shapley(context: ExecutionContext, transaction: Transaction) -> None:
             bytes; WRONG_OPENING when salt and evidence are not those of the commitment; a code of
             `IncentiveCode`, such as WRONG_LEAVES or WRONG_ROOT, when the evidence does not answer
             the challenge (`verify_evidence`); BLOCK_FULL when the block has no room for another
-            answer.
+            step.
     """
     action = transaction.body.reveal_shapley
     task = _read_task(context, action.task_id)
     is_opening = not action.evidence.leaves
-    if not is_opening:
-        context.room.take_answer()
+    context.room.take_steps(1 if is_opening else STEPS_PER_ANSWER)
     phase = block_pb2.TASK_PHASE_CHALLENGE if is_opening else block_pb2.TASK_PHASE_REVEAL
     _check_phase(task, action.attempt, phase)
     miner = records.MINERS.get(context.state, action.task_id, transaction.sender)

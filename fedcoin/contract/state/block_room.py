@@ -1,4 +1,4 @@
-"""What a block has room for beside its bytes: new entries of the state, and answers of miners.
+"""What a block has room for beside its bytes: new entries of the state, and steps of miners.
 
 A new entry is small on the wire and dear to execute: a transfer of 8 KB may open 256 accounts. So
 the entries for which senders pay a fee count against a limit of their own. A builder leaves what
@@ -6,8 +6,8 @@ does not fit for later blocks, and a block with more is invalid. Actions that wr
 pay for count as if they added entries.
 
 Miners' steps take no room for entries: the task that they belong to has paid for them, and its
-block had room for them, so that nobody can keep a step out by filling this room. Answers to a
-challenge have a room of their own, since small ones are dearer to verify than their bytes.
+block had room for them, so that nobody can keep a step out by filling this room. They have a room
+of their own, since small ones are dearer to execute than their bytes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ client of such a task counts 1, for the shortened terms."""
 ENTRIES_PER_POWER: Final = 8
 """What it counts to set a miner's power in a task to 0: the record of all miners' powers."""
 
-MAX_ANSWERS: Final = 512
-"""The largest number of answers to challenges in a block. By `bench_block_cost` small ones take 0.1
-to 0.2 ms more than their bytes and signatures."""
+MAX_STEPS: Final = 2_048
+"""What the steps of miners in a block count at most. A commitment or an opening counts 1: by
+`bench_block_cost` it may take 0.03 ms more than its bytes and signature."""
+
+STEPS_PER_ANSWER: Final = 4
+"""What an answer to a challenge counts: small ones take about 0.12 ms more than their bytes."""
 
 _MOST_OUTPUTS: Final = 256
 _MOST_TASKS: Final = 64
@@ -65,23 +68,23 @@ def compute_max_entries(rules: Parameters) -> int:
 class BlockRoom:
     """The room that is left in a block which is being executed."""
 
-    def __init__(self, entries: int, answers: int = MAX_ANSWERS) -> None:
+    def __init__(self, entries: int, steps: int = MAX_STEPS) -> None:
         """Begin with some room.
 
         Args:
             entries: The number of entries of the state for which there is room.
-            answers: The number of miners' answers for which there is room.
+            steps: What the steps of miners may count together.
         """
         self.entries = entries
         """The number of entries for which there is room."""
-        self.answers = answers
-        """The number of answers for which there is room."""
+        self.steps = steps
+        """What further steps of miners may count."""
         self.lacked_entries = False
         """Whether there was too little room for entries."""
 
     def copy(self) -> BlockRoom:
         """Copy this room, for changes that may be dropped."""
-        return BlockRoom(self.entries, self.answers)
+        return BlockRoom(self.entries, self.steps)
 
     def take_over(self, other: BlockRoom) -> None:
         """Take over what is left in a copy, whose changes are kept.
@@ -89,7 +92,7 @@ class BlockRoom:
         Args:
             other: The copy.
         """
-        self.entries, self.answers = other.entries, other.answers
+        self.entries, self.steps = other.entries, other.steps
 
     def check_entries(self, entries: int) -> None:
         """Check that there is room.
@@ -122,21 +125,24 @@ class BlockRoom:
         self.check_entries(entries)
         self.entries -= entries
 
-    def take_answer(self) -> None:
-        """Use up the room for one answer to a challenge.
+    def take_steps(self, count: int) -> None:
+        """Use up room for the steps of miners.
+
+        Args:
+            count: 1 for a commitment or an opening, `STEPS_PER_ANSWER` for an answer.
 
         Raises:
-            RefusalError: BLOCK_FULL when there is none.
+            RefusalError: BLOCK_FULL when there is too little.
         """
-        if not self.answers:
+        if count > self.steps:
             raise RefusalError(
                 LedgerCode.BLOCK_FULL,
-                f"a block holds at most {MAX_ANSWERS} answers to challenges: a later block has"
-                " room for this one",
+                f"the steps of miners in a block count at most {MAX_STEPS}, and this one counts"
+                f" {count} where {self.steps} are left: a later block has room for it",
                 field="action",
-                limit=str(MAX_ANSWERS),
+                limit=str(MAX_STEPS),
             )
-        self.answers -= 1
+        self.steps -= count
 
     def close_entries(self) -> None:
         """Leave no room for entries.

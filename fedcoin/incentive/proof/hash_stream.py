@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 _WORDS = struct.Struct(">8I")
 _NUM_WORDS = 1 << 32
@@ -23,7 +23,9 @@ class HashStream:
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
         self._counter = 0
+        # The words that were read, and how many of them were taken.
         self._words: list[int] = []
+        self._taken = 0
 
     def next_word(self) -> int:
         """Take the next word of the stream.
@@ -31,9 +33,9 @@ class HashStream:
         Returns:
             A number from 0 to 2**32 - 1.
         """
-        if not self._words:
-            self._read_words()
-        return self._words.pop()
+        self._read_words(1)
+        self._taken += 1
+        return self._words[self._taken - 1]
 
     def draw_below(self, bound: int) -> int:
         """Draw a uniformly distributed number, by rejection.
@@ -47,9 +49,13 @@ class HashStream:
         Returns:
             A number from 0 to `bound - 1`.
         """
-        return self.draw_all_below([bound])[0]
+        limit = _NUM_WORDS - _NUM_WORDS % bound
+        word = self.next_word()
+        while word >= limit:
+            word = self.next_word()
+        return word % bound
 
-    def draw_all_below(self, bounds: Iterable[int]) -> list[int]:
+    def draw_all_below(self, bounds: Sequence[int]) -> list[int]:
         """Draw one number below each of some bounds, in their order, as `draw_below` does.
 
         Args:
@@ -58,19 +64,17 @@ class HashStream:
         Returns:
             A number from 0 to `bound - 1` for each.
         """
-        words = self._words
-        drawn: list[int] = []
-        for bound in bounds:
-            limit = _NUM_WORDS - _NUM_WORDS % bound
-            word = limit
-            while word >= limit:
-                if not words:
-                    self._read_words()
-                word = words.pop()
-            drawn.append(word % bound)
-        return drawn
+        self._read_words(len(bounds))
+        words = self._words[self._taken : self._taken + len(bounds)]
+        if max(words, default=0) >= _NUM_WORDS - max(bounds, default=1):
+            return [self.draw_below(bound) for bound in bounds]
+        # No word is so large that it could be skipped.
+        self._taken += len(bounds)
+        return [word % bound for word, bound in zip(words, bounds, strict=True)]
 
-    def _read_words(self) -> None:
-        digest = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
-        self._words.extend(reversed(_WORDS.unpack(digest)))
-        self._counter += 1
+    def _read_words(self, count: int) -> None:
+        """Read as much of the stream as `count` further words need."""
+        while len(self._words) - self._taken < count:
+            digest = hashlib.sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+            self._words += _WORDS.unpack(digest)
+            self._counter += 1

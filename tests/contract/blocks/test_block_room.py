@@ -1,4 +1,4 @@
-"""A block has room for a limited number of new entries and answers, and leaves the rest."""
+"""A block has room for a limited number of new entries and of steps, and leaves the rest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fedcoin.contract.state.block_room import (
     BOND_ENTRIES,
     ENTRIES_PER_DISPLACED_MINER,
     ENTRIES_PER_POWER,
+    STEPS_PER_ANSWER,
     compute_max_entries,
 )
 from fedcoin.contract.tasks.room_rent import MAX_OPEN_TASKS
@@ -25,7 +26,13 @@ from fedcoin.v1.transaction_pb2 import Bond, Transfer, TransferOutput
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.ledger_campaign import REVEAL, LedgerCampaign, additive
+from tests.support.ledger_campaign import (
+    CHALLENGE,
+    COMMIT,
+    REVEAL,
+    LedgerCampaign,
+    additive,
+)
 from tests.support.ledger_chain import LedgerChain, refused
 from tests.support.transfers import transfer_to
 
@@ -116,22 +123,21 @@ def test_bonds_of_newcomers_take_room() -> None:
         apply_transaction(context, chain.sign(USERS[2], Bond(amount=30 * FDC)))
 
 
-def test_a_block_holds_a_limited_number_of_answers() -> None:
+def test_a_block_holds_a_limited_number_of_steps() -> None:
     chain = LedgerChain.create()
     job = LedgerCampaign(chain)
     job.open_campaign()
     job.open_task(sampling=job.sampled(2))
     trees = {miner: job.tree(miner, additive(1, 2, 3), 2) for miner in chain.miners}
-    chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
-    chain.produce(*(job.open(miner, tree) for miner, tree in trees.items()))
-    assert job.task.phase == REVEAL
-    answers = [job.reveal(miner, tree) for miner, tree in trees.items()]
-    context = chain.ledger.new_context(chain.context())
-    context.room.answers = 3
-    for answer in answers[:3]:
-        apply_transaction(context, answer)
-    # Other transactions need no such room, and neither does the answer of a fork that is dropped.
-    apply_transaction(context, chain.sign(ALICE, transfer_to((BOB.address, 1))))
-    with refused(LedgerCode.BLOCK_FULL, "action"):
-        apply_transaction(context.fork(), answers[3])
-    chain.produce(*answers)
+    for sign, phase in ((job.commit, COMMIT), (job.open, CHALLENGE), (job.reveal, REVEAL)):
+        assert job.task.phase == phase
+        steps = [sign(miner, tree) for miner, tree in trees.items()]
+        context = chain.ledger.new_context(chain.context())
+        context.room.steps = 3 * STEPS_PER_ANSWER if phase == REVEAL else 3
+        for step in steps[:3]:
+            apply_transaction(context, step)
+        # Other transactions need no such room.
+        apply_transaction(context, chain.sign(ALICE, transfer_to((BOB.address, 1))))
+        with refused(LedgerCode.BLOCK_FULL, "action"):
+            apply_transaction(context.fork(), steps[3])
+        chain.produce(*steps)
