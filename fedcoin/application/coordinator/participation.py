@@ -14,8 +14,8 @@ from fedcoin.incentive.training_reward import UNIT_NANO
 from fedcoin.learning.evaluation.lone_updates import LoneUpdate
 
 MIN_REFUSED_HARM = 0.2
-"""No update is refused for less harm, as a part of the largest utility: honest updates fall below
-half of a base model that is worth little, or is measured on few examples, by chance."""
+"""The smallest harm for which an update is refused, as a part of the largest utility. By chance, an
+honest update may cost half of a base model that is worth little or is measured on few examples."""
 
 
 def find_max_examples(listed: Sequence[ListedClient], address: bytes) -> int | None:
@@ -49,9 +49,9 @@ class HarmBalance:
     """What each client's values below zero cost, less its part in what the model gained.
 
     A client's harm in a round is how far its value was below zero; in a round whose model is not
-    adopted it counts for at most what others gained, since no more was paid for undoing it. So such
-    a round that is worse for everybody counts against nobody. Where the model is adopted, as after
-    each settled round under `PROPORTIONAL`, all harm counts: later rounds begin with it.
+    adopted it counts for at most what others gained, since no more was paid for undoing it. So a
+    rejected round in which no client gained counts against none. Where the model is adopted, as
+    after each settled round under `PROPORTIONAL`, all harm counts: later rounds begin with it.
 
     Harm is made up for by real gains only: by how far a round took the model above the best one so
     far, of which each client has a part by its value above zero. So an honest client, whose values
@@ -113,11 +113,11 @@ def check_harmless(harm: int, max_harm_nano: int) -> None:
         )
 
 
-def check_lone_update(found: LoneUpdate, largest: int, max_harm: float) -> None:
+def check_lone_update(update: LoneUpdate, largest: int, max_harm: float) -> None:
     """Check that an update alone does not ruin the model.
 
     Args:
-        found: The utilities of the update and of the round's base model.
+        update: The utilities of the update and of the round's base model.
         largest: The largest utility of the measure, on the whole evaluation set.
         max_harm: The largest part of the base model's utility that the update may cost, 0 to 1; 1
             lets every update pass.
@@ -126,12 +126,12 @@ def check_lone_update(found: LoneUpdate, largest: int, max_harm: float) -> None:
         RefusalError: HARMFUL_UPDATE when it costs more than that, and more than `MIN_REFUSED_HARM`
             of the largest utility.
     """
-    harm = found.base - found.alone
-    if max_harm >= 1 or harm <= max(max_harm * found.base, MIN_REFUSED_HARM * largest):
+    harm = update.base - update.alone
+    if max_harm >= 1 or harm <= max(max_harm * update.base, MIN_REFUSED_HARM * largest):
         return
     raise RefusalError(
         ApplicationCode.HARMFUL_UPDATE,
-        f"the model of this update alone is {100 * harm / found.base:.0f} % worse than the round's"
+        f"the model of this update alone is {100 * harm / update.base:.0f} % worse than the round's"
         f" base model, and the campaign takes none that is over {100 * max_harm:g} % worse: look at"
         " your data's labels and scale, or hand in a smaller change (fewer epochs, a lower learning"
         " rate)",

@@ -1,6 +1,6 @@
 """Read JSON from strangers: no duplicate names, no NaN, no value of another type than expected.
 
-Every refusal is MALFORMED (TOO_LARGE for the size) and names the place of the fault.
+Every refusal is MALFORMED (TOO_LARGE for the size) and names the field at fault.
 """
 
 from __future__ import annotations

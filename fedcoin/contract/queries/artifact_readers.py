@@ -5,7 +5,8 @@ them to four sorts of keys:
 
 * the requester, the server, and the readers that the requester named, at any time;
 * while a task of the campaign is open, the miners whose power was frozen for it, as long as they
-  have any: who bonds later does not get the task's artifacts, and audits none of its reveals;
+  have any: a miner that bonds later gets none of the task's artifacts and audits none of its
+  reveals;
 * while none is open and the campaign is not over, the validators: they must check the next task's
   artifacts before they vote for the block that opens it, which freezes their power for it.
 

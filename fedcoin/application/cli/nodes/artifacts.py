@@ -60,7 +60,7 @@ def list_command(home: Home, as_json: bool) -> None:
     "--older-than",
     type=click.FloatRange(min=0),
     metavar="HOURS",
-    help="Delete what nothing has needed for so long [storage.artifact_retention_hours].",
+    help="Delete what nothing has needed for this many hours [storage.artifact_retention_hours].",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @json_option
@@ -159,7 +159,7 @@ def _find(home: Home) -> list[StoredArtifact]:
     return list_artifacts(home.artifacts_path, needed, time.time())
 
 
-def _show(found: list[StoredArtifact], as_json: bool) -> None:
+def _show(listed: list[StoredArtifact], as_json: bool) -> None:
     if as_json:
         described: list[dict[str, Any]] = [
             {
@@ -169,7 +169,7 @@ def _show(found: list[StoredArtifact], as_json: bool) -> None:
                 "idle_seconds": round(one.idle_seconds),
                 "private_campaign": one.campaign_id.hex(),
             }
-            for one in found
+            for one in listed
         ]
         print_json(described)
         return
@@ -181,7 +181,7 @@ def _show(found: list[StoredArtifact], as_json: bool) -> None:
             _hours(one.idle_seconds),
             one.campaign_id.hex()[:12] or "-",
         )
-        for one in found
+        for one in listed
     ]
     print_table(("ARTIFACT", "SIZE", "NEEDED", "IDLE", "PRIVATE TO"), rows, "lrlrl")
 
