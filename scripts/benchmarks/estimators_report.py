@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fedcoin.data.plurals import format_count
 from scripts.benchmarks.estimator_games import FAMILIES, HELD_OUT
 from scripts.benchmarks.estimator_methods import describe_versions
 from scripts.tools.page_sections import PageSection
@@ -39,9 +40,11 @@ def _names(rows: Iterable[dict[str, Any]], key: str) -> list[Any]:
 
 
 def _spread(rows: Rows) -> str:
-    """Median (and quartiles) of the error."""
+    """Median of the error, and quartiles where there are several runs."""
     if not rows:
         return "-"
+    if len(rows) == 1:
+        return f"{rows[0]['error']:.2g}"
     low, middle, high = np.quantile([row["error"] for row in rows], [0.25, 0.5, 0.75])
     return f"{middle:.2g} ({low:.2g}-{high:.2g})"
 
@@ -159,7 +162,8 @@ def _coverage(rows: Rows) -> str:
             ]
             low = f" ({100 * min(by_game):.0f})" if by_game else ""
             line.append(f"{100 * np.mean(by_game):.0f}{low}" if by_game else "")
-        body.append(line)
+        if any(line[1:]):
+            body.append(line)
     return _table(["family", *(f"{budget:,}" for budget in budgets)], body)
 
 
@@ -227,7 +231,8 @@ def _introduction(rows: Rows) -> str:
     held_out = ", ".join(FAMILIES[family] for family in HELD_OUT)
     return (
         f"Python {platform.python_version()}, {', '.join(describe_versions())}. {games} games; "
-        f"at most {seeds['auto']} seeds of FedCoin's methods and {seeds['shapiq KernelSHAP']} of "
+        f"at most {format_count(seeds['auto'], 'seed')} of FedCoin's methods and "
+        f"{format_count(seeds['shapiq KernelSHAP'], 'seed')} of "
         "the others, from 0 on. Errors are medians over the seeds, and those below "
         f"{FLOOR:g} count as {FLOOR:g}. Held out of tuning: {held_out}.\n"
     )

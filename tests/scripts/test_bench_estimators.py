@@ -54,6 +54,10 @@ def test_the_best_other_method_is_compared_and_failures_are_not() -> None:
     text = estimators_report.tables([row("auto", 0.2), row("a", 0.1), row("b", None)])
     assert "| held out | 50 | 0 of 1 | 1 | 2.00 | 2.00 on digits-acc-1 (a) |" in text
     assert "1 ValueError" in text
+    # One run has no quartiles, and families without runs have no row.
+    assert "at most 1 seed of FedCoin's methods" in text
+    assert "| digits-acc-1 | 0.2, 2.00 of a |" in text
+    assert estimator_games.FAMILIES["votes"] not in text
 
 
 @pytest.mark.parametrize("held_out", estimator_games.HELD_OUT)
