@@ -21,7 +21,7 @@ from fedcoin.shapley.array_types import Floats
 
 # Fitted by hand on trial games; neither the games nor the program are kept. To check another
 # value: `python scripts/benchmarks/bench_estimators.py` measures errors and coverage of intervals,
-# `pytest tests/shapley/test_intervals.py -m slow` the coverage over 200 seeds.
+# `pytest tests/shapley/test_intervals.py -m slow` the coverage over 60 seeds.
 _MIN_WEIGHT = 0.25
 """The part of the correction that is always added."""
 _CORRECTION_VARIANCE_WEIGHT = 0.35
