@@ -9,8 +9,8 @@ clients train or how the wrapped strategy aggregates.
   campaign, with the settings of `campaign_terms`, in an `event_loop_thread`.
 * `signing_mod`, `receipt_keeping`: the part of a paid client, with the `node_options` of its node;
   `round_terms` is what both sides tell each other.
-* `tensor_layout`, `train_replies`: arrays of artifacts and of replies; `wrapped_strategy`: the base
-  of both strategies.
+* `tensor_layout`, `train_replies`: arrays of artifacts and of replies; `early_reading` reads these
+  while others are awaited; `wrapped_strategy`: the base of both strategies.
 * `triton_guard`: keeps a library out of processes that it would end.
 
 docs/FLOWER.md is the manual.

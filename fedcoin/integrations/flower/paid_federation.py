@@ -23,6 +23,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.update_receipts import sign_receipt
 from fedcoin.data.messages.updates import Update, decode_update
 from fedcoin.integrations.flower.campaign_terms import read_terms_of_campaign
+from fedcoin.integrations.flower.early_reading import EarlyReading
 from fedcoin.integrations.flower.event_loop_thread import EventLoopThread
 from fedcoin.integrations.flower.paid_rounds import PaidRounds
 from fedcoin.integrations.flower.round_terms import (
@@ -117,6 +118,7 @@ class PaidFederation(WrappedStrategy):
         self._is_round_each = False
         self._sent = ArrayRecord()
         self._grid: Grid | None = None
+        self._early = EarlyReading(self._read)
         self._next: ArrayRecord | None = None
         """The arrays that the campaign's next round starts from, once a round has ended."""
         self.records: list[RoundRecord] = []
@@ -162,7 +164,7 @@ class PaidFederation(WrappedStrategy):
             WorkerError: A worker process died twice on the same work.
         """
         self._timeout_s = timeout
-        with EventLoopThread() as loop:
+        with EventLoopThread() as loop, self._early.watching(grid):
             self._loop = loop
             try:
                 loop.call(self._rounds.open())
@@ -231,6 +233,7 @@ class PaidFederation(WrappedStrategy):
         for message in messages:
             # A strategy may give all its messages one content; the record is the same for all.
             message.content[RECORD] = terms.to_record()
+        self._early.begin()
         return messages
 
     def aggregate_train(
@@ -248,6 +251,7 @@ class PaidFederation(WrappedStrategy):
         """
         answered, failed = split_replies(replies)
         pairs = self._accept(answered)
+        self._early.end()
         if self._has_receipts:
             # On the disk first: what has a receipt is owed for, so no restart may train it again.
             self._running().call(self._rounds.end_training())
@@ -288,7 +292,7 @@ class PaidFederation(WrappedStrategy):
         read: list[tuple[Message, Update, bytes]] = []
         for reply in replies:
             try:
-                read.append((reply, *self._read(reply)))
+                read.append((reply, *self._early.take(reply)))
             except RefusalError as refusal:
                 _leave_out(reply, refusal)
         # In the order of addresses, so that the order of replies changes no rounding.
