@@ -38,6 +38,8 @@ class Entry:
     """A part of what is said to be changed on reading."""
     input_side: int = 0
     """The side of a square image that one of `keras.applications` takes; 0 for other models."""
+    noise: float = 1.0
+    """How far clients move the weights, as a part of their spread."""
     to_json: Callable[[Any], str] | None = None
     """Makes the architecture of the model; None for `model.to_json()`."""
 

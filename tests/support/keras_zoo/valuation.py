@@ -59,11 +59,9 @@ def value_entry(keras: Any, entry: Entry, folder: Path) -> Outcome:
     x = draw_inputs(entry.inputs, fixed, examples, rng)
     y = rng.integers(0, spec.num_classes, examples)
     weights = user.get_weights()
-    # In deep networks, as much noise as weights makes values overflow.
-    noise = 0.1 if entry.group == "applications" else 1.0
     paths = [variable.path for variable in user.weights]
     owners = [
-        [_moved(array, path, noise, rng) for array, path in zip(weights, paths, strict=True)]
+        [_moved(array, path, entry.noise, rng) for array, path in zip(weights, paths, strict=True)]
         for _ in range(CLIENTS + 1)
     ]
     names = [weight.name for weight in spec.weights]
