@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,25 @@ from tests.support.served_api import serve_api
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+PROGRAM_IN_GO = """package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"example.com/fedcoin"
+)
+
+func main() {
+	seed := sha256.Sum256([]byte("alice"))
+	key, err := fedcoin.KeyFromSeed(seed[:])
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(key.Address())
+}
+"""
 
 MEGABYTES_10 = random.Random(1).randbytes(10_000_000)
 
@@ -61,6 +83,35 @@ def height(network: Network) -> int:
 def test_its_own_tests_pass_on_the_golden_vectors(client: BuiltClient) -> None:
     done = client.run(client.language.tests, seconds=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_a_program_has_the_go_module_in_its_vendor_folder(
+    client: BuiltClient, tmp_path: Path
+) -> None:
+    """As docs/clients/go/README.md says; the last step needs neither checkout nor network."""
+    if client.language.name != "go":
+        pytest.skip("only Go's module is imported by a path")
+    checkout, folder = tmp_path / "checkout", tmp_path / "program"
+    shutil.copytree(client.folder, checkout)
+    folder.mkdir()
+    (folder / "main.go").write_text(PROGRAM_IN_GO)
+
+    def go(*arguments: str, **variables: str) -> str:
+        environment = {**os.environ, **variables}
+        command = ["go", *arguments]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    go("mod", "init", "program")
+    replaced = f"example.com/fedcoin={checkout}"
+    go("mod", "edit", "-require", "example.com/fedcoin@v0.0.0", "-replace", replaced)
+    go("mod", "tidy")
+    go("mod", "vendor")
+    shutil.rmtree(checkout)
+    assert go("run", ".", GOPROXY="off").strip() == format_address(ALICE.address)
 
 
 def test_status(client: BuiltClient, network: Network) -> None:
