@@ -29,6 +29,11 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
+def called_name(call: ast.Call) -> str:
+    """Return the last part of a called function's name, such as `setattr`; empty without one."""
+    return str(getattr(call.func, "attr", "") or getattr(call.func, "id", ""))
+
+
 def find_private_uses(tree: ast.AST) -> Iterator[str]:
     """Yield private attributes of other objects than `self`, and private names of other modules."""
     for node in ast.walk(tree):
@@ -37,7 +42,7 @@ def find_private_uses(tree: ast.AST) -> Iterator[str]:
                 yield ast.unparse(node)
         elif isinstance(node, ast.ImportFrom):
             yield from (name.name for name in node.names if is_private(name.name))
-        elif isinstance(node, ast.Call) and "attr" in ast.unparse(node.func):
+        elif isinstance(node, ast.Call) and "attr" in called_name(node):
             # `getattr(node, "_peers")` and `monkeypatch.setattr(node, "_peers", ...)`.
             names = [a.value for a in node.args if isinstance(a, ast.Constant)]
             yield from (name for name in names if isinstance(name, str) and is_private(name))
