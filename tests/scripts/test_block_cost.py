@@ -53,7 +53,7 @@ def test_each_kind_of_block_is_measured() -> None:
     assert counts["lists of clients are replaced"] == 256
     assert counts["bonds that displace each other"] == 32
     assert counts["64 tasks of 1 clients: miners decline"] == 64
-    assert counts["64 tasks of 1 clients: reports of conflicting votes"] < 8
+    assert counts["64 tasks of 1 clients: reports of conflicting votes"] == 7
     assert counts["tasks that displace others"] < 64
     # What miners owe to tasks takes no room for entries.
     assert counts["64 tasks of 1 clients: commitments"] == 7 * 64

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fedcoin.contract.actions.bonds import check_not_last
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
-from fedcoin.contract.state.block_room import ENTRIES_PER_POWER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks.frozen_power import remove_power
 from fedcoin.data.crypto.addresses import derive_address
@@ -33,9 +32,12 @@ def report_equivocation(context: ExecutionContext, transaction: Transaction) -> 
             NOT_CONTRADICTING when the votes do not conflict; ALREADY_SLASHED when the key lost its
             bond before; NOT_SLASHABLE when no bond was at stake at the votes' height or it has
             returned; LAST_VALIDATOR when no other validator would remain; BLOCK_FULL when the
-            block has no room for what changes in the open tasks.
+            block has no room for another report.
     """
+    context.room.take_report()
     action = transaction.body.report_equivocation
+    # Before any signature is verified: any number of senders may report the same validator.
+    _check_unslashed(context, action.first.public_key)
     first = decode_vote(action.first, context.genesis.hash)
     second = decode_vote(action.second, context.genesis.hash)
     _check_contradiction(first, second)
@@ -64,13 +66,17 @@ def _check_contradiction(first: Vote, second: Vote) -> None:
         )
 
 
-def _check_slashable(context: ExecutionContext, state: BondState, height: int) -> None:
-    if state.slashed:
+def _check_unslashed(context: ExecutionContext, public_key: bytes) -> None:
+    state = records.BONDS.get(context.state, derive_address(public_key))
+    if state is not None and state.slashed:
         raise RefusalError(
             LedgerCode.ALREADY_SLASHED,
             "the bond of this key was slashed already",
             field="first.public_key",
         )
+
+
+def _check_slashable(context: ExecutionContext, state: BondState, height: int) -> None:
     has_coins = state.bond or state.unbonding
     if not has_coins or not state.since_height <= height <= context.block.height:
         raise RefusalError(
@@ -90,8 +96,7 @@ def _slash(
         records.UNBONDING.remove(context.state, part.release_ms, offender)
     slashed = BondState(public_key=state.public_key, slashed=True)
     context.put_bond(offender, slashed)
-    num_tasks = remove_power(context.state, offender)
-    context.room.take_entries(ENTRIES_PER_POWER * num_tasks)
+    remove_power(context.state, offender)
     context.burn(total - reward)
     context.credit(reporter, reward)
     for kind, address, amount in (

@@ -1,4 +1,4 @@
-"""What a block has room for beside its bytes: new entries of the state, and steps of miners.
+"""What a block has room for beside its bytes: new entries, steps of miners, and reports.
 
 A new entry is small on the wire and dear to execute: a transfer of 8 KB may open 256 accounts. So
 the entries for which senders pay a fee count against a limit of their own. A builder leaves what
@@ -7,7 +7,9 @@ pay for count as if they added entries.
 
 Miners' steps take no room for entries: the task that they belong to has paid for them, and its
 block had room for them, so that nobody can keep a step out by filling this room. They have a room
-of their own, since small ones are dearer to execute than their bytes.
+of their own, since small ones are dearer to execute than their bytes. So have reports of
+conflicting votes: nobody can keep one out without losing bonds, and a builder leaves the others out
+before it executes them, however many senders report one validator.
 """
 
 from __future__ import annotations
@@ -42,8 +44,11 @@ MAX_STEPS: Final = 2_048
 STEPS_PER_ANSWER: Final = 4
 """What an answer to a challenge counts: small ones take about 0.12 ms more than their bytes."""
 
-_MOST_OUTPUTS: Final = 256
-_MOST_TASKS: Final = 64
+MAX_REPORTS: Final = 8
+"""The largest number of reports of conflicting votes in a block. Each one sets the power of a miner
+in up to 64 tasks to 0, which takes up to 6 ms."""
+
+_MIN_ENTRIES: Final = 512
 _TASK_ENTRIES: Final = 2
 
 
@@ -54,37 +59,38 @@ def compute_max_entries(rules: Parameters) -> int:
         rules: The network's parameters.
 
     Returns:
-        One for each `BYTES_PER_ENTRY` of the largest block, and at least what one transaction of
-        any kind may add: a transfer to 256 accounts, a task that displaces another one, or a report
-        of a validator that has power in all open tasks.
+        One for each `BYTES_PER_ENTRY` of the largest block, and at least 512, which is what two
+        transfers may add, and what a task may add that displaces another one.
     """
     opened = _TASK_ENTRIES + rules.max_clients + rules.max_validators
     displaced = rules.max_clients + ENTRIES_PER_DISPLACED_MINER * rules.max_validators
-    largest_report = _MOST_TASKS * ENTRIES_PER_POWER
     by_bytes = rules.max_block_bytes // BYTES_PER_ENTRY
-    return max(by_bytes, _MOST_OUTPUTS, opened + displaced, largest_report)
+    return max(by_bytes, _MIN_ENTRIES, opened + displaced)
 
 
 class BlockRoom:
     """The room that is left in a block which is being executed."""
 
-    def __init__(self, entries: int, steps: int = MAX_STEPS) -> None:
+    def __init__(self, entries: int, steps: int = MAX_STEPS, reports: int = MAX_REPORTS) -> None:
         """Begin with some room.
 
         Args:
             entries: The number of entries of the state for which there is room.
             steps: What the steps of miners may count together.
+            reports: The number of reports of conflicting votes for which there is room.
         """
         self.entries = entries
         """The number of entries for which there is room."""
         self.steps = steps
         """What further steps of miners may count."""
+        self.reports = reports
+        """The number of reports for which there is room."""
         self.lacked_entries = False
         """Whether there was too little room for entries."""
 
     def copy(self) -> BlockRoom:
         """Copy this room, for changes that may be dropped."""
-        return BlockRoom(self.entries, self.steps)
+        return BlockRoom(self.entries, self.steps, self.reports)
 
     def take_over(self, other: BlockRoom) -> None:
         """Take over what is left in a copy, whose changes are kept.
@@ -93,6 +99,7 @@ class BlockRoom:
             other: The copy.
         """
         self.entries, self.steps = other.entries, other.steps
+        self.reports = other.reports
 
     def check_entries(self, entries: int) -> None:
         """Check that there is room.
@@ -143,6 +150,22 @@ class BlockRoom:
                 limit=str(MAX_STEPS),
             )
         self.steps -= count
+
+    def take_report(self) -> None:
+        """Use up the room for one report of conflicting votes.
+
+        Raises:
+            RefusalError: BLOCK_FULL when there is none.
+        """
+        if not self.reports:
+            raise RefusalError(
+                LedgerCode.BLOCK_FULL,
+                f"a block holds at most {MAX_REPORTS} reports of conflicting votes: a later block"
+                " has room for this one",
+                field="action",
+                limit=str(MAX_REPORTS),
+            )
+        self.reports -= 1
 
     def close_entries(self) -> None:
         """Leave no room for entries.

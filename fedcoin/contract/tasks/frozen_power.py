@@ -63,7 +63,7 @@ def count_power(state: StateReader, task_id: bytes) -> int:
     return sum(1 for power in read_power(state, task_id).values() if power)
 
 
-def remove_power(state: Overlay, address: bytes) -> int:
+def remove_power(state: Overlay, address: bytes) -> None:
     """Set a miner's power to 0 in all open tasks, because its bond was slashed.
 
     The totals stay, so that no share of the others changes.
@@ -71,20 +71,14 @@ def remove_power(state: Overlay, address: bytes) -> int:
     Args:
         state: The state to write to.
         address: The miner's address, 20 bytes.
-
-    Returns:
-        The number of tasks in which it had power.
     """
-    count = 0
     for _, task_id in list(records.OPEN_TASKS.scan(state)):
-        if not read_power(state, task_id).get(address, 0):
+        powers = read_power(state, task_id)
+        if not powers.get(address, 0):
             continue
-        count += 1
         committed = records.MINERS.get(state, task_id, address)
         frozen = _read_frozen(state, task_id)
-        for miner in frozen.miners:
-            if miner.address == address:
-                miner.power = 0
+        frozen.miners[list(powers).index(address)].power = 0
         records.POWERS.put(state, task_id, record=frozen)
         task = records.TASKS.get(state, task_id)
         assert task is not None, "an open task without a record"
@@ -96,7 +90,6 @@ def remove_power(state: Overlay, address: bytes) -> int:
             committed.power = 0
             records.MINERS.put(state, task_id, address, record=committed)
         records.TASKS.put(state, task_id, record=task)
-    return count
 
 
 def has_acted(task: TaskState, miner: MinerState) -> bool:

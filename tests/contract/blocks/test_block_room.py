@@ -18,11 +18,12 @@ from fedcoin.contract.state.block_room import (
     STEPS_PER_ANSWER,
     compute_max_entries,
 )
-from fedcoin.contract.tasks.room_rent import MAX_OPEN_TASKS
 from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters
 from fedcoin.data.messages.transactions import Transaction
-from fedcoin.v1.transaction_pb2 import Bond, Transfer, TransferOutput
+from fedcoin.data.messages.votes import PREVOTE, sign_vote
+from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Transfer, TransferOutput
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
@@ -60,7 +61,7 @@ def test_one_transaction_of_any_kind_fits_under_all_parameters() -> None:
             rules = Parameters(max_block_bytes=16_384, max_clients=clients, max_validators=miners)
             room = compute_max_entries(rules)
             assert room >= MAX_OUTPUTS
-            assert room >= MAX_OPEN_TASKS * ENTRIES_PER_POWER
+            assert room >= ENTRIES_PER_POWER
             opened = TASK_ENTRIES + clients + miners
             assert room >= opened + clients + ENTRIES_PER_DISPLACED_MINER * miners
     assert compute_max_entries(Parameters()) == 4_096
@@ -121,6 +122,52 @@ def test_bonds_of_newcomers_take_room() -> None:
         apply_transaction(context, chain.sign(user, Bond(amount=(20 + i) * FDC)))
     with refused(LedgerCode.BLOCK_FULL):
         apply_transaction(context, chain.sign(USERS[2], Bond(amount=30 * FDC)))
+
+
+def sign_reports(chain: LedgerChain, by: list[KeyPair]) -> list[Transaction]:
+    """Sign a report of the first miner's conflicting votes by each of several senders."""
+    first, second = (
+        sign_vote(PREVOTE, 2, 0, sha256(name), chain.miners[0], chain.genesis.hash).envelope
+        for name in (b"a", b"b")
+    )
+    report = ReportEquivocation(first=first, second=second)
+    return [chain.sign(sender, report) for sender in by]
+
+
+@pytest.mark.attack
+def test_a_full_room_keeps_out_no_report(report_attack: ReportAttack) -> None:
+    chain = LedgerChain.create(users=NAMES, **SMALL)
+    job = LedgerCampaign(chain)
+    job.open_campaign()
+    job.open_task()
+    dear, reports = list(to_new(chain))[:3], sign_reports(chain, USERS[3:])
+    built = chain.ledger.build(chain.context(), [*dear, *reports], 1 << 16)
+    assert built.transactions == (*dear[:2], reports[0])
+    codes = {refusal.code for _, refusal in built.refused}
+    assert (len(built.refused), codes) == (len(reports) - 1, {LedgerCode.ALREADY_SLASHED})
+    assert chain.produce(*built.transactions).app_hash == built.execution.app_hash
+    report_attack(
+        "fill the room for entries, while 10,000 senders report one validator that all open tasks"
+        " count on",
+        "no report goes in, and each proposer executes all of them: 6 ms each, a minute together",
+        "the first report goes in, and the others are refused by a look at the validator's bond",
+    )
+
+
+def test_a_block_holds_a_limited_number_of_reports() -> None:
+    chain = LedgerChain.create(users=NAMES, **SMALL)
+    chain.produce()
+    chain.produce()
+    report, *_ = sign_reports(chain, [ALICE])
+    context = chain.ledger.new_context(chain.context())
+    context.room.reports = 1
+    fork = context.fork()
+    apply_transaction(fork, report)
+    # Before its votes are looked at, so that those that wait cost a builder nothing.
+    with refused(LedgerCode.BLOCK_FULL, "action"):
+        apply_transaction(fork, chain.sign(BOB, ReportEquivocation()))
+    # A fork that is dropped gives the room back.
+    apply_transaction(context, report)
 
 
 def test_a_block_holds_a_limited_number_of_steps() -> None:
