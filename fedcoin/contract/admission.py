@@ -169,7 +169,7 @@ def _checked_fee(context: ExecutionContext, transaction: Transaction) -> int:
         raise RefusalError(
             LedgerCode.FEE_TOO_LOW,
             f"fee is {fee} sap; a body of {len(transaction.body_bytes)} bytes{signed} costs"
-            f" {minimum}",
+            f" {minimum} sap",
             field="fee",
             limit=str(minimum),
         )

@@ -19,7 +19,7 @@ from fedcoin.data.messages.amounts import format_amount, parse_amount
 from fedcoin.network.peers.connections.endpoints import Endpoint, parse_endpoint
 from fedcoin.network.peers.connections.node_addresses import NODE_KEY, parse_node_address
 
-_ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7050"
+_ADDRESS_FORM = "must be host:port, such as 127.0.0.1:7051"
 _MAX_PORT = 65_535
 _NODE_ADDRESS_FORM = "must be key@host:port with the node's key as 64 digits of lower-case hex"
 

@@ -70,10 +70,13 @@ def find_genesis_hash(home: Home, given: bytes | None) -> bytes | None:
     """
     known = home.genesis().hash if home.is_initialised else _read_pin(home)
     if known is not None and given is not None and known != given:
-        holder = home.genesis_path if home.is_initialised else home.pinned_genesis_path
+        holder, advice = home.genesis_path, "give another --home"
+        if not home.is_initialised:
+            holder = home.pinned_genesis_path
+            advice += ", or delete that file if the --genesis that this home first got was mistyped"
         raise RefusalError(
             ApplicationCode.WRONG_NETWORK,
-            f"--genesis is {given.hex()}, but {holder} holds {known.hex()}: give another --home",
+            f"--genesis is {given.hex()}, but {holder} holds {known.hex()}: {advice}",
             field="genesis",
             limit=known.hex(),
         )

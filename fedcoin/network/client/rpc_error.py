@@ -22,7 +22,10 @@ TOKEN_CODES: Final = frozenset(
 _EXPLANATIONS: Final = {
     StatusCode.UNAVAILABLE: "cannot be reached",
     StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
-    StatusCode.UNIMPLEMENTED: "does not offer this; is it another service or an older version?",
+    StatusCode.UNIMPLEMENTED: (
+        "does not offer this: a node answers there for its peers alone (its API is at `api.listen`,"
+        " port 7051 by default), or it is another service, or an older version"
+    ),
 }
 
 _TRANSIENT_STATUSES: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
@@ -133,8 +136,10 @@ def _is_lost(status: StatusCode, code: str) -> bool:
 def _explain(status: StatusCode, message: str) -> str:
     """Put a plain sentence before gRPC's words for a failed connection."""
     found = (words for sign, words in _TLS_EXPLANATIONS if sign in message)
-    explanation = next(found, _EXPLANATIONS[status])
-    return f"{explanation} ({message})"
+    explanation = next(found, None)
+    if explanation is None and status is StatusCode.UNAVAILABLE:
+        return f"{_EXPLANATIONS[status]} ({message}): compare the address, and see that it runs"
+    return f"{explanation or _EXPLANATIONS[status]} ({message})"
 
 
 def rpc_error_of(error: AioRpcError, target: str) -> RpcError:

@@ -32,7 +32,10 @@ def test_a_refusal_keeps_what_the_server_said() -> None:
 
 def test_a_bare_status_is_explained() -> None:
     error = rpc_error_of(raised(StatusCode.UNAVAILABLE, "connection refused"), "a:1")
-    assert str(error) == "a:1: cannot be reached (connection refused) [UNAVAILABLE]"
+    assert str(error) == (
+        "a:1: cannot be reached (connection refused): compare the address, and see that it runs"
+        " [UNAVAILABLE]"
+    )
     error = rpc_error_of(raised(StatusCode.DATA_LOSS, None), "a:1")
     assert str(error) == "a:1: data loss [DATA_LOSS]"
 

@@ -134,7 +134,7 @@ def choose_passphrase(passphrase: str | None, encrypt: bool | None) -> str | Non
     if is_interactive():
         return str(
             click.prompt(
-                "Passphrase for the new key (--no-encrypt: none)",
+                "Passphrase for the new key, not empty (for a key without one: --no-encrypt)",
                 hide_input=True,
                 confirmation_prompt=True,
                 err=True,

@@ -27,6 +27,7 @@ from fedcoin.application.cli.shared.options import (
 from fedcoin.application.cli.shared.output import coins, nano, note, print_json, print_table
 from fedcoin.application.cli.shared.passphrases import (
     choose_passphrase,
+    encrypt_option,
     find_passphrase,
     passphrase_option,
 )
@@ -154,6 +155,7 @@ NAME = Parsed("name", _parse_name)
 )
 @token_option
 @passphrase_option
+@encrypt_option
 @parent_option
 @json_option
 def client(
@@ -177,6 +179,7 @@ def client(
     free_ride: bool,
     node: str | None,
     passphrase: str | None,
+    encrypt: bool | None,
     stop_with_stdin: bool,
     as_json: bool,
 ) -> None:
@@ -202,7 +205,7 @@ def client(
     config = home.config(os.environ)
     configure_logging(config.log.level, config.log.format)
     trusted = trusted_genesis(home, genesis_hash)
-    key = _own_key(home, key_name, passphrase)
+    key = _own_key(home, key_name, passphrase, encrypt)
     paid: list[RoundPayment] = []
     missing = 0
 
@@ -331,13 +334,13 @@ def trusted_genesis(home: Home, given: bytes | None) -> bytes:
     return genesis_hash
 
 
-def _own_key(home: Home, name: str, passphrase: str | None) -> KeyPair:
+def _own_key(home: Home, name: str, passphrase: str | None, encrypt: bool | None) -> KeyPair:
     from fedcoin.data.crypto.addresses import format_address
     from fedcoin.data.crypto.keys import KeyPair
 
     if not home.key_names():
         made = KeyPair.generate()
-        chosen = choose_passphrase(passphrase, encrypt=None)
+        chosen = choose_passphrase(passphrase, encrypt)
         home.add_key(name, made, chosen)
         note(f"Made a key for {format_address(made.address)} in {home.key_path(name)}")
         return made
