@@ -7,7 +7,8 @@ is of the power and not of the number of validators, which a bond can raise by b
 
 An honest proposer says when it leaves out reveals on which validators may differ, because it could
 not audit them or because a block with them failed. Such a block is no turn: the window is stretched
-until the reveals had their chance, by `MAX_LEFT_OUT` blocks at most.
+until the reveals had their chance, by `MAX_LEFT_OUT` blocks at most. Nor is a block a turn that
+was full of the steps of miners, so that further ones had to wait.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Final
 
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import STEPS_PER_ANSWER
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.v1.block_pb2 import TASK_PHASE_REVEAL
 from fedcoin.v1.state_pb2 import TaskState
 
 MAX_LEFT_OUT: Final = 32
-"""How many blocks of one window whose proposers left reveals out do not count as turns. Without a
+"""How many blocks of one window that had to leave steps out do not count as turns. Without a
 limit, validators that differ on one reveal for good would keep its task open for good."""
 
 
@@ -43,8 +45,9 @@ def record_turn(
     proposer = context.block.proposer
     if context.block.height <= task.phase_height or had_enough_turns(task, validators):
         return
-    is_stretched = task.phase == TASK_PHASE_REVEAL and task.window_left_out < MAX_LEFT_OUT
-    if context.block.left_out_reveals and is_stretched:
+    are_disputed = context.block.left_out_reveals and task.phase == TASK_PHASE_REVEAL
+    is_full = context.room.steps < STEPS_PER_ANSWER
+    if (are_disputed or is_full) and task.window_left_out < MAX_LEFT_OUT:
         task.window_left_out += 1
         records.TASKS.put(context.state, task_id, record=task)
         return

@@ -6,14 +6,25 @@ from dataclasses import replace
 
 import pytest
 
+from fedcoin.contract.blocks.transition import apply_transaction
 from fedcoin.contract.blocks.validation import make_header
+from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import STEPS_PER_ANSWER
+from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
 from fedcoin.v1.transaction_pb2 import Unbond
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
-from tests.support.ledger_campaign import CHALLENGE, COMMIT, REVEAL, LedgerCampaign, additive
+from tests.support.ledger_campaign import (
+    CHALLENGE,
+    COMMIT,
+    REVEAL,
+    SETTLE,
+    LedgerCampaign,
+    additive,
+)
 from tests.support.ledger_chain import LedgerChain
 
 GAME = additive(30, 20, 0)
@@ -134,3 +145,31 @@ def test_leaving_reveals_out_stretches_no_other_window() -> None:
     leave_out_reveals(job.chain, job.terms.commit_window_ms)
     assert job.task.attempt == 1
     assert job.task.window_left_out == 0
+
+
+@pytest.mark.attack
+def test_a_block_full_of_other_miners_steps_is_no_turn(report_attack: ReportAttack) -> None:
+    """The largest validator proposes it, so that its turn alone would end a window by time."""
+    job = campaign([FDC, FDC, 4 * FDC])
+    chain = job.chain
+    trees = {miner: job.tree(miner, GAME) for miner in chain.miners}
+    chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
+    chain.produce(*(job.open(miner, tree) for miner, tree in trees.items()))
+    answers = [job.reveal(miner, tree) for miner, tree in trees.items()]
+    late = chain.context(after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
+    for steps, phase in ((2 * STEPS_PER_ANSWER, REVEAL), (3 * STEPS_PER_ANSWER, SETTLE)):
+        context = chain.ledger.new_context(late)
+        context.room.steps = steps
+        for answer in answers[:2]:
+            apply_transaction(context, answer)
+        lifecycle.end_block(context, chain.ledger.validators())
+        task = records.TASKS.get(context.state, job.task_id)
+        assert task is not None
+        assert task.phase == phase
+        assert task.window_left_out == (phase == REVEAL)
+    report_attack(
+        "open 63 tasks beside an honest one and have all miners answer in all, in windows of 2 s",
+        "a block holds 512 answers, and the next one ends windows: the deposits of those that were"
+        " left out burn",
+        "a block that has no room for another answer is no turn, so that windows wait for the rest",
+    )
