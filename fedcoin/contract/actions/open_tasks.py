@@ -73,11 +73,14 @@ def open_task(context: ExecutionContext, transaction: Transaction) -> None:
             An update is invalid, of something else or not admitted: MALFORMED, TOO_LARGE,
             BAD_ADDRESS, BAD_SIGNATURE, UPDATE_OF_OTHER_CAMPAIGN, UPDATE_OF_OTHER_ROUND,
             UPDATE_OF_OTHER_BASE, DUPLICATE_CLIENT, CLIENTS_OUT_OF_ORDER, CLIENT_NOT_LISTED,
-            TOO_MANY_EXAMPLES, BAD_GROUPS, RECEIPT_LEFT_OUT. At last TOO_MANY_TASKS when the offer
+            TOO_MANY_EXAMPLES, BAD_GROUPS, RECEIPT_LEFT_OUT. BLOCK_FULL before all of these when the
+            block has no room for the task's entries. At last TOO_MANY_TASKS when the offer
             displaces no open task, and INSUFFICIENT_BALANCE when the sender cannot pay for a place
             or the deposit.
     """
     terms = transaction.body.open_task
+    # First, so that a builder whose block is full does not check each task that waits.
+    context.room.check_entries(_count_entries(context, terms))
     campaign = read_campaign(context, terms.campaign_id)
     check_opener(context, campaign, transaction)
     _check_round(terms, campaign)

@@ -77,13 +77,18 @@ class BlockContext:
     time_ms: int
     """The block's time: Unix time in ms."""
     proposer: bytes
-    """The address that gets the fees, 20 bytes."""
+    """The address that gets the fees, 20 bytes; empty where transactions that wait are tried."""
     last_certificate: bytes
     """The serialised Certificate of the parent block; empty at height 1."""
     round: int = 0
     """The round for which the block was built, from 0."""
     left_out_reveals: bool = False
     """Whether the proposer left out reveals on which validators may differ."""
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether this is no block: only whether transactions that wait are refused counts."""
+        return not self.proposer
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fedcoin.contract.actions import equivocation
+from fedcoin.contract.blocks.ledger import PendingState
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
 from fedcoin.data.crypto.hashing import sha256
@@ -44,6 +46,22 @@ def vote(
     network: bytes = GENESIS_HASH,
 ) -> SignedVote:
     return sign_vote(kind, height, round, hash, by, network).envelope
+
+
+def test_reports_that_wait_rewrite_no_open_task(
+    chain: LedgerChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of senders may report one key, and their reports be looked at after each block."""
+
+    def rewrite(*arguments: object) -> None:
+        raise RuntimeError("tasks are rewritten")
+
+    monkeypatch.setattr(equivocation, "remove_power", rewrite)
+    report = chain.sign(ALICE, ReportEquivocation(first=vote(A), second=vote(B)))
+    waiting = PendingState(chain.ledger, chain.height)
+    assert waiting.apply(report, chain.time_ms + 1) is None
+    with pytest.raises(RuntimeError, match="tasks are rewritten"):
+        chain.produce(report)
 
 
 def test_the_whole_bond_is_burned_but_for_the_reporter_s_share(chain: LedgerChain) -> None:
