@@ -13,6 +13,9 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
+BASE = f"--build-arg PYTHON_IMAGE={(ROOT / 'image.lock').read_text().strip()}"
+"""What the image is built on."""
+
 
 def make(*arguments: str, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run make in the project's folder, with the programs of a folder first on PATH."""
@@ -65,7 +68,7 @@ def test_docker_passes_over_an_engine_whose_daemon_is_down(tmp_path: Path) -> No
     install_program(tmp_path, "podman", "echo podman got $*")
     result = make("docker", programs=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "podman got build --tag fedcoin ." in result.stdout
+    assert f"podman got build {BASE} --tag fedcoin ." in result.stdout
 
 
 def test_docker_fails_when_no_engine_answers(tmp_path: Path) -> None:
@@ -81,4 +84,4 @@ def test_docker_takes_the_engine_that_is_named(tmp_path: Path) -> None:
     install_program(tmp_path, "buildah", "echo buildah got $*")
     result = make("docker", "ENGINE=buildah", programs=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "buildah got bud --tag fedcoin ." in result.stdout
+    assert f"buildah got bud {BASE} --tag fedcoin ." in result.stdout
