@@ -169,7 +169,7 @@ def test_a_block_full_of_other_miners_steps_is_no_turn(report_attack: ReportAtta
         assert task.window_left_out == (phase == REVEAL)
     report_attack(
         "open 63 tasks beside an honest one and have all miners answer in all, in windows of 2 s",
-        "a block holds 512 answers, and the next one ends windows: the deposits of those that were"
+        "a block holds 256 answers, and the next one ends windows: the deposits of those that were"
         " left out burn",
         "a block that has no room for another answer is no turn, so that windows wait for the rest",
     )
