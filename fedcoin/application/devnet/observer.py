@@ -17,6 +17,11 @@ from fedcoin.application.devnet.results import (
     RoundResult,
 )
 from fedcoin.application.errors import ApplicationCode
+from fedcoin.application.rendering.task_remarks import (
+    explain_task,
+    has_frequent_answer,
+    read_evidence,
+)
 from fedcoin.data.crypto.addresses import parse_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.amounts import format_amount
@@ -26,10 +31,10 @@ from fedcoin.network.client.federated_client import FederatedClient
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1.block_pb2 import TaskPhase
+from fedcoin.v1.evidence_pb2 import Evidence
 from fedcoin.v1.federated_learning_service_pb2 import GetCampaignStatusResponse, RoundPhase
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from fedcoin.v1.task_pb2 import Schedule
-from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.views_pb2 import TaskView
 
 START_SECONDS = 60.0
@@ -222,11 +227,13 @@ class Observer:
         )
 
     async def _round_result(self, task: TaskView) -> RoundResult:
+        reply = await self._nodes[0].get_evidence(task.task_id, task.winner)
+        evidence = read_evidence(reply.transaction)
         return RoundResult(
             round=task.round,
             task_id=task.task_id,
             measure=TERMS[task.utility].name,
-            utility=await self._utility_of(task),
+            utility=evidence.grand_count / largest_utility(task.utility, task.evaluation_size),
             winner=task.winner,
             difficulty_nano=task.difficulty_nano,
             schedule=Schedule.Name(task.schedule).removeprefix("SCHEDULE_").lower(),
@@ -248,18 +255,21 @@ class Observer:
                 )
                 for miner in task.miners
             ),
+            note=await self._explain(task, evidence),
         )
 
     def _adversary_of(self, address: str) -> str:
         return self._plan.adversaries.get(parse_address(address), "")
 
-    async def _utility_of(self, task: TaskView) -> float:
-        """Read the aggregate's utility, 0 to 1, from the winner's evidence."""
-        reply = await self._nodes[0].get_evidence(task.task_id, task.winner)
-        body = TransactionBody.FromString(SignedTransaction.FromString(reply.transaction).body)
-        return body.reveal_shapley.evidence.grand_count / largest_utility(
-            task.utility, task.evaluation_size
-        )
+    async def _explain(self, task: TaskView, evidence: Evidence) -> str:
+        """Compare the base model with the most frequent label, where the node has the labels."""
+        if not has_frequent_answer(task.utility, evidence):
+            return ""
+        with suppress(RpcError, RefusalError):
+            # Nodes give the sets of private campaigns to their readers alone.
+            evaluation = await self._nodes[0].download_artifact(task.evaluation)
+            return await asyncio.to_thread(explain_task, evidence, evaluation)
+        return ""
 
 
 def client_results(task: TaskView, roles: Mapping[bytes, str]) -> tuple[ClientResult, ...]:

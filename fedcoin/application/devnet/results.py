@@ -76,6 +76,8 @@ class RoundResult:
     server: str
     clients: tuple[ClientResult, ...]
     miners: tuple[MinerResult, ...]
+    # What to know before reading the values (`explain_by_commonest`); empty for nothing.
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

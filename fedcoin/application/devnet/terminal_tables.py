@@ -42,6 +42,8 @@ def print_result(result: DevnetResult, console: Console | None = None) -> None:
     has_whole_addresses = console.width >= WHOLE_ADDRESS_WIDTH
     for round_result in result.rounds:
         console.print(_round_table(round_result, has_whole_addresses))
+        if round_result.note:
+            console.print(f"Note: {round_result.note}.", style="yellow", markup=False)
     console.print(_miner_table(result, has_whole_addresses))
     if result.rounds:
         terms = TERMS[NAMES[result.rounds[0].measure]]

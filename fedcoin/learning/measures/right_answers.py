@@ -62,10 +62,9 @@ def explain_by_commonest(labels: Targets, base_count: int) -> str:
         A sentence, or nothing when the base model is better, or classes are of similar size: an
         untrained model is hardly better than any one answer then.
     """
-    counts = np.bincount(labels.astype(np.int64))
-    commonest = int(counts.argmax())
-    count = int(counts[commonest])
-    num_classes = max(2, int(np.count_nonzero(counts)))
+    classes, counts = np.unique(labels, return_counts=True)
+    commonest, count = int(classes[counts.argmax()]), int(counts.max())
+    num_classes = max(2, len(classes))
     if count < base_count or count / len(labels) < 1 / num_classes + _FREQUENT:
         return ""
     part, base = 100 * count / len(labels), 100 * base_count / len(labels)

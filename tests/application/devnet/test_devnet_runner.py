@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.waiting import until
@@ -25,7 +26,7 @@ ROUND_KEYS = [
     "round", "task_id", "measure", "utility", "winner", "difficulty_nano", "schedule",
     "evaluations",
     "settle_seconds", "training_price", "aggregation_price", "mining_price",
-    "server", "clients", "miners",
+    "server", "clients", "miners", "note",
 ]  # fmt: skip
 
 
@@ -120,6 +121,29 @@ def test_clients_that_share_a_process(tmp_path: Path) -> None:
     for client in result["rounds"][0]["clients"]:
         assert f"({client['address']}): round 1: paid" in log
         assert f"{client['address']}       1" in log
+
+
+@pytest.mark.timeout(300)
+def test_a_frequent_label_that_explains_the_base_model_is_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    data = tmp_path / "rare.npz"
+    # Nine of ten examples are of class 0, and the inputs say nothing.
+    np.savez(
+        data,
+        x_train=random.normal(size=(200, 6)).astype(np.float32),
+        y_train=(np.arange(200) % 10 == 9).astype(np.int64),
+        x_test=random.normal(size=(100, 6)).astype(np.float32),
+        y_test=(np.arange(100) % 10 == 9).astype(np.int64),
+    )
+    result, _ = run_devnet(
+        "--miners", "1", "--clients", "1", "--rounds", "1", "--budget", "10fdc", "--no-explorer",
+        "--dataset", str(data), "--keep", str(tmp_path / "net"), seconds=250,
+    )  # fmt: skip
+    sentence = "always answering 0, the most frequent label, is right for 90.0 %"
+    assert sentence in result["rounds"][0]["note"]
+    assert sentence in (tmp_path / "net/report.html").read_text()
+    # The coordinator says it before the round's task is opened.
+    assert sentence in (tmp_path / "net/logs/coordinator.log").read_text()
 
 
 @pytest.mark.slow

@@ -84,6 +84,16 @@ def test_the_page_shows_disagreement_and_lost_coins(make_result: MakeResult) -> 
     assert ">changed<" in page
 
 
+def test_a_note_stands_in_its_round_alone(make_result: MakeResult) -> None:
+    result = make_result(2)
+    assert "Note:" not in render_report(result)
+    noted = replace(result.rounds[1], note="always answering 2 is right for 70.0 %")
+    page = render_report(replace(result, rounds=(result.rounds[0], noted)))
+    first, second = page.split("<h3>Round 2</h3>")
+    assert "Note:" not in first
+    assert "Note: always answering 2 is right for 70.0 %." in second
+
+
 def test_plots_are_well_formed_drawings(make_result: MakeResult) -> None:
     drawings = re.findall(r"<svg.*?</svg>", render_report(make_result()), flags=re.DOTALL)
     assert len(drawings) == 4

@@ -84,6 +84,16 @@ def test_names_of_clients_are_shown(make_result: MakeResult) -> None:
             assert (client.address in printed) == has_addresses
 
 
+def test_a_note_follows_its_round(make_result: MakeResult) -> None:
+    result = make_result(2)
+    assert "Note:" not in print_at(80, result)
+    noted = replace(result.rounds[0], note="always answering 2, [0], is right for 70.0 %")
+    printed = print_at(200, replace(result, rounds=(noted, result.rounds[1])))
+    first, second = printed.split("Round 2")
+    assert "Note: always answering 2, [0], is right for 70.0 %." in first
+    assert "Note:" not in second
+
+
 def test_wide_terminals_show_whole_addresses(make_result: MakeResult) -> None:
     result = largest(make_result())
     lines = print_at(110, result).splitlines()

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from fedcoin.application.explorer.reading.chain_source import ChainSource
 from fedcoin.application.explorer.reading.round_utilities import RoundUtilities
 from fedcoin.application.explorer.reading.table_pages import count_pages, cut_page
+from fedcoin.application.explorer.reading.task_notes import TaskNotes
 from fedcoin.application.explorer.reading.view_models import (
     CampaignDetail,
     CampaignList,
@@ -37,6 +38,7 @@ class CampaignPageReader:
     def __init__(self, source: ChainSource) -> None:
         self._source = source
         self._utilities = RoundUtilities(source)
+        self._notes = TaskNotes(source)
 
     async def read_campaigns(self, token: str) -> CampaignList:
         """Read a page of campaigns.
@@ -96,8 +98,11 @@ class CampaignPageReader:
             RpcError: TASK_NOT_FOUND when there is none.
         """
         task = await self._source.get_task(task_id)
-        payments, agreed, (utility,) = await asyncio.gather(
-            self._read_payments(task), self._read_agreed(task), self._utilities.read_all([task])
+        payments, agreed, (utility,), note = await asyncio.gather(
+            self._read_payments(task),
+            self._read_agreed(task),
+            self._utilities.read_all([task]),
+            self._notes.read(task),
         )
         paid = sum(client.payout for client in task.clients)
         num_pages, page = count_pages(len(task.clients), page)
@@ -110,6 +115,7 @@ class CampaignPageReader:
             payments=tuple(payments),
             paid_clients=paid,
             utility=utility,
+            note=note,
         )
 
     async def _read_payments(self, task: TaskView) -> Sequence[PaymentView]:

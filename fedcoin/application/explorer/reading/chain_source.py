@@ -21,7 +21,8 @@ from fedcoin.v1.views_pb2 import (
 class ChainSource(Protocol):
     """A chain that can be read and followed; `NodeClient` is one.
 
-    All hashes and addresses are text, amounts are in sap. Every failure is an `RpcError`.
+    All hashes and addresses are text, amounts are in sap. Every failure is an `RpcError`,
+    except where a method says otherwise.
     """
 
     async def get_status(self) -> node_service_pb2.GetStatusResponse:
@@ -188,6 +189,22 @@ class ChainSource(Protocol):
 
         Returns:
             The signed transaction and its block's height.
+        """
+        ...
+
+    async def download_artifact(self, artifact: str, *, max_bytes: int) -> bytes:
+        """Fetch an artifact that the node gives to everybody.
+
+        Args:
+            artifact: The artifact's id in hex.
+            max_bytes: The longest content that is accepted, in bytes.
+
+        Returns:
+            The content, whose hash is the artifact's id.
+
+        Raises:
+            RefusalError: TOO_LARGE when it is longer; BAD_ARTIFACT or BAD_CHUNK when the node sent
+                something else.
         """
         ...
 

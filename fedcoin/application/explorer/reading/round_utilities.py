@@ -9,10 +9,10 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from fedcoin.application.explorer.reading.chain_source import ChainSource
+from fedcoin.application.rendering.task_remarks import read_evidence
 from fedcoin.data.lru import LruDict
 from fedcoin.learning.measures.terms import TERMS, largest_utility
 from fedcoin.network.client.rpc_error import RpcError
-from fedcoin.v1.transaction_pb2 import SignedTransaction, TransactionBody
 from fedcoin.v1.views_pb2 import TaskView
 
 MAX_KEPT: Final = 10_000
@@ -80,6 +80,5 @@ def read_utility(transaction: bytes, task: TaskView) -> float:
     Raises:
         DecodeError: The bytes are no transaction.
     """
-    body = TransactionBody.FromString(SignedTransaction.FromString(transaction).body)
     largest = largest_utility(task.utility, task.evaluation_size)
-    return body.reveal_shapley.evidence.grand_count / max(largest, 1)
+    return read_evidence(transaction).grand_count / max(largest, 1)

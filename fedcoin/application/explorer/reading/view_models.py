@@ -179,6 +179,8 @@ class TaskDetail:
     paid_clients: int
     # The utility of the aggregate, 0 to 1; None before a miner has proved it.
     utility: float | None
+    # What to know before reading the values (`explain_by_commonest`); empty for nothing.
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
