@@ -22,6 +22,7 @@ from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.contract.state import records
 from fedcoin.contract.state.genesis_state import genesis_changes
 from fedcoin.data.crypto.keys import KeyPair
+from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, sign_transaction
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
 from fedcoin.data.storage.chain_store import ChainStore
@@ -35,13 +36,19 @@ from tests.support.keys import ALICE, BOB, key_of
 class LocalChain:
     """A node's chain whose blocks are made by `produce`."""
 
-    def __init__(self, folder: Path, miners: int = 3, **parameters: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        miners: int = 3,
+        open_store: Callable[[Path, Genesis], ChainStore] = ChainStore.open,
+        **parameters: Any,
+    ) -> None:
         self.miners = [key_of(f"miner {number}") for number in range(miners)]
         accounts = (*self.miners, ALICE, BOB)
         genesis = make_genesis(
             dict.fromkeys(self.miners, 10 * FDC), dict.fromkeys(accounts, 1000 * FDC), **parameters
         )
-        self.store = ChainStore.open(folder / "chain.sqlite", genesis)
+        self.store = open_store(folder / "chain.sqlite", genesis)
         self.store.initialise(genesis_changes(genesis))
         self.now_ms = GENESIS_MS
         self.chain = Chain(self.store, Ledger(self.store, genesis), self.clock)

@@ -1,8 +1,8 @@
 """The chain of one node: its store and its ledger, which always move together.
 
-Reads are cheap and may happen anywhere. Executing and storing a block runs in a thread, so that
-the event loop stays free, and for one block at a time, so that a block is stored on the state
-that it was checked against.
+Reads are cheap and may happen anywhere on the event loop. Executing and storing a block runs in a
+thread, so that the event loop stays free, and for one block at a time, so that a block is stored on
+the state that it was checked against. While it is stored, the ledger shows the state before it.
 
 Nothing that was decoded or verified is decoded or verified again. A transaction of a block that
 waits in the mempool, or was in another block of the same height, is found by its signed bytes
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fedcoin.application.node.snapshot_maker import restore_snapshot
+from fedcoin.application.node.snapshot_maker import refuse_chain, restore_snapshot
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.blocks.block_runs import ExecutedBlock, execute_run
@@ -290,6 +290,7 @@ class Chain:
                 return False
             execution = await self._execute(block, round)
             entry = ExecutedBlock(block, certificate, execution).entry()
+            self.ledger.hold([execution])
             await run_for_voting(self.store.append_all, [entry])
             self.ledger.adopt(execution)
             self._advance(block.header, execution.transactions)
@@ -308,6 +309,7 @@ class Chain:
             run = await run_for_voting(execute_run, fresh, self._header, self.ledger, *memory)
             done = run.blocks
             if done:
+                self.ledger.hold(one.execution for one in done)
                 await run_for_voting(self.store.append_all, [one.entry() for one in done])
                 for one in done:
                     self.ledger.adopt(one.execution)
@@ -320,8 +322,12 @@ class Chain:
     async def import_snapshot(self, path: Path) -> None:
         """Implement `Importer.import_snapshot`: start an empty chain from a snapshot."""
         async with self._lock:
-            await asyncio.to_thread(restore_snapshot, path, self.store, self.genesis)
-            self.ledger = await asyncio.to_thread(Ledger, self.store, self.genesis)
+            refuse_chain(self.store)
+            self.ledger.detach()
+            try:
+                await asyncio.to_thread(restore_snapshot, path, self.store, self.genesis)
+            finally:
+                self.ledger = await asyncio.to_thread(Ledger, self.store, self.genesis)
             header = self.store.header(self.store.height())
             assert header is not None, "a snapshot without its header"
             self._advance(header, ())

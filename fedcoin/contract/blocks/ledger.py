@@ -130,8 +130,9 @@ class PendingState:
 class Ledger:
     """The state after the latest block, and the execution of the next one.
 
-    `execute` and `build` change nothing. When the store has committed an execution's changes,
-    `adopt` takes it over. Several threads may use a ledger while none adopts.
+    `execute` and `build` change nothing. `hold` comes before the store commits an execution's
+    changes, and `adopt` after it: until then the ledger shows the state without them. Several
+    threads may use a ledger while none adopts.
 
     Args:
         reader: Shows the state after the latest block.
@@ -140,7 +141,8 @@ class Ledger:
 
     def __init__(self, reader: StateReader, genesis: Genesis) -> None:
         self.genesis = genesis
-        self._reader: CachedState | Overlay = CachedState(reader)
+        self._stored = CachedState(reader)
+        self._reader: CachedState | Overlay = self._stored
         self._tree = StateTree.load(reader.scan(b""))
         self._results = ResultCache()
         self._order = validators.read_proposer_order(reader)
@@ -238,6 +240,18 @@ class Ledger:
         twin._reader = Overlay(ScanMemory(self._reader))
         twin._tree = self._tree.copy()
         return twin
+
+    def hold(self, executions: Iterable[Execution]) -> None:
+        """Go on showing the present state while the store commits some blocks, until `adopt`.
+
+        Args:
+            executions: The results of executing the blocks that the store is about to commit.
+        """
+        self._stored.hold({key for execution in executions for key in execution.changes})
+
+    def detach(self) -> None:
+        """Go on showing the present state from memory, while the store gets another one."""
+        self._stored.detach()
 
     def adopt(self, execution: Execution) -> None:
         """Make an executed block the latest one, after its changes were written to the database.

@@ -1,17 +1,20 @@
-"""A memory of small entries of the state, so that an account is not read from disk again and again.
+"""The state after the latest block, whatever the database says while the next one is written.
 
 Between two blocks the same accounts are read when their transactions arrive, when a block is built
-or checked, and when it is final.
+or checked, and when it is final: small entries are kept in memory. A block is written in a thread,
+and what is read meanwhile must not come half from the block before it: entries that it changes are
+held in memory until it is the latest one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from threading import Lock
 from typing import Final
 
-from fedcoin.contract.state.overlay import StateReader
+from fedcoin.contract.state.overlay import MemoryState, StateReader
 
 _MAX_ENTRIES: Final = 32_768
 _MAX_BYTES: Final = 128
@@ -62,8 +65,8 @@ class ScanMemory:
 class CachedState:
     """Reads the state after the latest block; usable from several threads.
 
-    Implements `StateReader`. `apply` must be called with the changes of each block, once the state
-    below has them.
+    Implements `StateReader`. `hold` must be called before the state below gets the changes of some
+    blocks, and `apply` with the changes of each of them, once it has them.
     """
 
     def __init__(self, below: StateReader, max_entries: int = _MAX_ENTRIES) -> None:
@@ -76,6 +79,7 @@ class CachedState:
         self._below = below
         self._max_entries = max_entries
         self._values: dict[bytes, bytes | None] = {}
+        self._held: dict[bytes, bytes | None] = {}
         self._version = 0
         self._lock = Lock()
 
@@ -85,7 +89,9 @@ class CachedState:
             return self._values[key]
         except KeyError:
             pass
-        version = self._version
+        version, held = self._version, self._held
+        if key in held:
+            return held[key]
         value = self._below.get(key)
         if value is None or len(value) <= _MAX_BYTES:
             with self._lock:
@@ -97,8 +103,32 @@ class CachedState:
         return value
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Implement `StateReader.scan`: read entries from the state below."""
-        return self._below.scan(prefix)
+        """Implement `StateReader.scan`: read entries from the state below, or held ones."""
+        held = self._held
+        keys = list(held)
+        first = bisect_left(keys, prefix)
+        if first == len(keys) or not keys[first].startswith(prefix):
+            return self._below.scan(prefix)
+        entries: dict[bytes, bytes | None] = dict(self._below.scan(prefix))
+        entries.update((key, held[key]) for key in keys[first:] if key.startswith(prefix))
+        return ((key, value) for key in sorted(entries) if (value := entries[key]) is not None)
+
+    def hold(self, keys: Iterable[bytes]) -> None:
+        """Go on showing some entries as they are, until `apply`.
+
+        Args:
+            keys: The keys of all entries that are about to change in the state below.
+        """
+        # In order, so that a scan finds its part.
+        held = {key: self.get(key) for key in sorted(keys)}
+        with self._lock:
+            # A read that began before may show an entry as it will be, and must not keep it.
+            self._version += 1
+            self._held = held
+
+    def detach(self) -> None:
+        """Go on showing the whole state as it is, whatever the state below becomes."""
+        self._below = MemoryState(dict(self._below.scan(b"")))
 
     def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Follow a block.
@@ -115,3 +145,4 @@ class CachedState:
                     self._values[key] = value
                 else:
                     self._values.pop(key, None)
+            self._held = {}
