@@ -137,6 +137,10 @@ class ApplicationCode(str, Enum):
     Write the passphrase into a file of its own with mode 0600 (`chmod 600`)."""
 
     # Nodes and wallets.
+    PEERS_AWAY = "PEERS_AWAY"
+    """A validator that does not know what it has signed sees no peer, and may be behind.
+
+    It votes when a peer is connected that has no block either; check `peers.seeds`."""
     SIGNER_AWAY = "SIGNER_AWAY"
     """The process that holds a validator's key (`miner.signer`) cannot be reached, or answers
     nonsense.

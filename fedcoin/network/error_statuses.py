@@ -136,7 +136,7 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         StatusCode.NOT_FOUND: """
             NO_FILE NO_UPDATES NO_HOME NO_CHAIN NO_SNAPSHOT NO_KEY NOT_REGISTERED NO_RECEIPT
         """,
-        StatusCode.UNAVAILABLE: "SIGNER_AWAY",
+        StatusCode.UNAVAILABLE: "PEERS_AWAY SIGNER_AWAY",
         StatusCode.PERMISSION_DENIED: "SIGNER_REFUSED",
         StatusCode.ALREADY_EXISTS: """
             CHAIN_EXISTS HOME_EXISTS KEY_EXISTS ALREADY_SUBMITTED ALREADY_SIGNED

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.configuration.home import NODE_KEY
 from fedcoin.application.node.voting.signing_guard import LEASED_HEIGHTS
 from fedcoin.data.storage.chain_store import ChainStore
+from tests.conftest import ReportAttack
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, BOB
 from tests.support.programs import Stage
@@ -58,3 +60,33 @@ async def test_a_restored_validator_votes_again_when_the_chain_has_passed_its_vo
         voted = heights_voted(restored)
         assert not voted & set(range(3, LEASED_HEIGHTS + 1))
         assert max(voted) > LEASED_HEIGHTS
+
+
+@pytest.mark.attack
+async def test_a_validator_that_missed_the_first_blocks_keeps_the_network_going(
+    tmp_path: Path, report_attack: ReportAttack
+) -> None:
+    """It has no record of votes, as one whose disk was lost, but the note that it never voted."""
+    with Stage(tmp_path) as stage:
+        network = Network(stage, [BOND] * 4, BRISK, settings=IDLE_MINER)
+        *others, late = network.nodes
+        for node in others:
+            node.program.start()
+        for node in others:
+            await node.ready()
+        async with others[0].client() as client:
+            height = (await pay(client, ALICE, BOB.address, 1)).height
+            await late.start()
+            await late.caught_up(height)
+            others[2].program.kill()
+            # Three of four make this block, so that the late one has to vote.
+            paid = await pay(client, ALICE, BOB.address, 1)
+        await late.caught_up(paid.height)
+        late.program.stop()
+        assert paid.height in heights_voted(late)
+        assert not late.home.unused_key(NODE_KEY).path.exists()
+    report_attack(
+        "a validator of four starts after the first block, and another one dies at once",
+        "the late one is silent until the chain has moved on for 10 s, which it cannot: a halt",
+        "it knows that its key has signed nothing, and votes",
+    )

@@ -3,7 +3,8 @@
 config.toml       settings, each with a comment
 genesis.json      the genesis of the network
 keys/             NAME.key, mode 0600, encrypted when made with a passphrase; NAME-CHAIN.votes, what
-                  the key may have signed; NAME-CHAIN.signed, what a signer's process has signed
+                  the key may have signed; NAME-CHAIN.signed, what a signer's process has signed;
+                  NAME.unused, until the key signs its first vote
 tls/              certificate, private key and authority, when `fedcoin-node tls` made them
 chain.sqlite      blocks and state
 artifacts/        weights, models and evaluation sets
@@ -39,6 +40,7 @@ from fedcoin.data.crypto.key_files import KeyFileInfo, inspect_key, load_key, sa
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis, parse_genesis
+from fedcoin.data.storage.unused_key import UnusedKeyFile, read_boot_id
 
 NODE_KEY = "node"
 """The name of the key that a node signs its votes with."""
@@ -288,13 +290,27 @@ class Home:
             )
         return path
 
-    def add_key(self, name: str, key: KeyPair, passphrase: str | None = None) -> None:
+    def unused_key(self, name: str) -> UnusedKeyFile:
+        """Return the note that a key has signed nothing.
+
+        Args:
+            name: The key's name.
+
+        Returns:
+            The note's file, which may not exist.
+        """
+        return UnusedKeyFile(self.key_path(name), read_boot_id())
+
+    def add_key(
+        self, name: str, key: KeyPair, passphrase: str | None = None, *, is_unused: bool = False
+    ) -> None:
         """Write a new key. An existing one is never overwritten.
 
         Args:
             name: The new key's name.
             key: The key pair.
             passphrase: Encrypts the file; None leaves it in plain text.
+            is_unused: The key was made for this home, and has signed no vote of its network.
 
         Raises:
             RefusalError: KEY_EXISTS when there is one, BAD_ARGUMENT when `name` is malformed.
@@ -303,6 +319,8 @@ class Home:
         make_folder(self.root)
         make_folder(self.keys_path)
         save_key(path, key, passphrase)
+        if is_unused:
+            self.unused_key(name).write()
 
     def refuse_if_initialised(self) -> None:
         """Refuse to go on when this folder is a home.

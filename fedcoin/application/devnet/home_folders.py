@@ -85,7 +85,7 @@ class _Network:
 
     def write_home(self, name: str, settings: dict[str, object]) -> Home:
         home = Home(self.root / name)
-        home.add_key(NODE_KEY, self.key(name))
+        home.add_key(NODE_KEY, self.key(name), is_unused=True)
         home.write(self.genesis, settings)
         return home
 

@@ -10,7 +10,8 @@ the state mean, is decided by the contract layer.
 * `chain_store`: the facade that the node uses; `block_reader`: its part that reads blocks.
 * `block_index`: finds transactions, tasks and payments by hash, id and address.
 * `block_tables`, `state_table`: rows of blocks, receipts and the state.
-* `vote_log`: the validator's own signed votes; `vote_mark`: their high-water mark, beside the key.
+* `vote_log`: the validator's own signed votes; `vote_mark`: their high-water mark, beside the key;
+  `unused_key`: the note of a key that has signed none.
 * `trusted_headers`: headers below a snapshot; `state_view`: a read-only view of the state.
 * `snapshot_files`: snapshots as files, and the folder that holds them.
 """

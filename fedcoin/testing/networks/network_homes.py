@@ -150,7 +150,7 @@ def write_homes(network: PreparedNetwork, relays: Mapping[str, str]) -> None:
             # All nodes share the cores of one machine.
             "miner.processes": 1,
         }
-        home.home.add_key(NODE_KEY, home.key)
+        home.home.add_key(NODE_KEY, home.key, is_unused=True)
         home.home.write(network.genesis, settings)
         before.append(home)
     network.publisher.add_key(NODE_KEY, network_key(PUBLISHER))

@@ -166,9 +166,9 @@ def init(
         genesis = _new_genesis(key, funded, founding)
     parse_genesis(genesis)
     if fresh is not None:
-        home.add_key(NODE_KEY, fresh, chosen)
+        home.add_key(NODE_KEY, fresh, chosen, is_unused=True)
     for name, other in funded.items():
-        home.add_key(name, other, chosen)
+        home.add_key(name, other, chosen, is_unused=True)
     settings = {"peers.seeds": seed, "peers.listen": peers_listen, "api.listen": api_listen}
     home.write(genesis, {name: value for name, value in settings.items() if value})
     _show(home, genesis, {NODE_KEY: key, **funded}, as_json)

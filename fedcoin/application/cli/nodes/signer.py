@@ -95,6 +95,8 @@ def signer(
         record = SignedRecordFile.beside_key(home.keys_path, key_name, genesis_hash)
         limits = SigningLimits(max_fee, max_per_day, block_ms)
         policy = SigningPolicy(genesis_hash, record, limits, from_height, unix_ms)
+        # A node that has this key instead later must look at what the signer signed.
+        home.unused_key(key_name).consume()
 
         async def work(stop: asyncio.Event) -> None:
             async with SignerServer(key, policy).serve(path):

@@ -60,7 +60,7 @@ def new(name: str, home: Home, passphrase: str | None, encrypt: bool | None, as_
     """Make a key. NAME is "node" by default."""
     home.refuse_if_taken(name)
     key = KeyPair.generate()
-    home.add_key(name, key, choose_passphrase(passphrase, encrypt))
+    home.add_key(name, key, choose_passphrase(passphrase, encrypt), is_unused=True)
     _show_key(_describe(name, key), as_json)
 
 

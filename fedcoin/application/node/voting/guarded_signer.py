@@ -63,15 +63,18 @@ def open_signer(
         header = chain.store.header(bond.since_height - 1) if bond is not None else None
         return header.time_ms if header is not None else 0
 
-    def read_peers_height() -> int:
-        return max((peer.height for peer in peers()), default=0)
+    def read_peers_height() -> int | None:
+        return max((peer.height for peer in peers()), default=None)
 
+    bonds = dict(chain.genesis.validators)
+    is_alone = 3 * bonds.get(key.public_key, 0) > 2 * sum(bonds.values())
     guard = SigningGuard(
         VoteMarkFile.beside_key(home.keys_path, name, chain.genesis.hash),
         chain.store.votes,
         chain.genesis,
-        ChainSight(chain.header, read_peers_height, read_bonding_time),
+        ChainSight(chain.header, read_peers_height, read_bonding_time, is_alone),
         unix_ms(),
+        unused=None if config.signer else home.unused_key(config.key),
         override=config.vote_without_record,
     )
     return VoteSigner(key, chain.store, chain.genesis, guard)

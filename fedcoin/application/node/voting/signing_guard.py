@@ -5,10 +5,13 @@ after the copy. If the validator voted at once, it could contradict them and los
 
 * If the mark beside the key (`data.storage.vote_mark`) names a vote that the database lacks, the
   validator is silent below the height that the mark has leased.
-* If there is no mark, it is silent until a block is final that was made after the node started:
+* If there is no mark, but the note of an unused key (`data.storage.unused_key`), the key has
+  signed nothing, and the validator votes at any height. The first vote's mark ends the note.
+* If there is neither, it is silent until a block is final that was made after the node started:
   the key signed nothing above that block's height before the start. A key that was bonded after
   the start has signed nothing before.
-* At genesis, where nothing can have been signed, it needs no mark, unless a peer has blocks.
+* At genesis, where nothing can have been signed, it needs no mark, unless a peer has blocks. It
+  waits for a first peer to say so, unless the others cannot have made a block without it.
 
 The operator may override this, for a network in which all validators were restored.
 """
@@ -22,9 +25,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.contract.blocks.validation import compute_clock_bound
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.storage.unused_key import UnusedKeyFile
 from fedcoin.data.storage.vote_log import OwnVote, VoteLog
 from fedcoin.data.storage.vote_mark import VoteMark, VoteMarkFile
 from fedcoin.v1.block_pb2 import BlockHeader
@@ -46,10 +51,13 @@ class ChainSight:
 
     header: Callable[[], BlockHeader | None]
     """Returns the header of the latest final block; None before the first."""
-    peers_height: Callable[[], int]
-    """Returns the height of the highest connected peer, as it claims; 0 without peers."""
+    peers_height: Callable[[], int | None]
+    """Returns the height of the highest connected peer, as it claims; None without peers."""
     bonded_ms: Callable[[], int]
     """Returns the time of the block after which the key is a validator, Unix ms; 0 if unknown."""
+    is_alone: bool = False
+    """Whether the genesis gives the key more than 2/3 of the power, so that peers may be missing
+    for good."""
 
 
 class SigningGuard:
@@ -61,6 +69,7 @@ class SigningGuard:
         genesis: The network's genesis.
         sight: What the guard sees of chain and network.
         started_ms: When the node started, Unix ms.
+        unused: The note that the key has signed nothing; None when the key is elsewhere.
         override: Sign at once, whatever the database lacks.
     """
 
@@ -72,6 +81,7 @@ class SigningGuard:
         sight: ChainSight,
         started_ms: int,
         *,
+        unused: UnusedKeyFile | None = None,
         override: bool = False,
     ) -> None:
         self._file = file
@@ -87,8 +97,10 @@ class SigningGuard:
         self._writing = threading.Lock()
         self._renewal: Future[None] | None = None
         self._is_new = self._mark is None and not file.exists()
-        self._is_sure = override or self._holds_latest()
-        if override and not self._holds_latest():
+        self._unused = unused
+        is_unused = self._is_new and unused is not None and unused.holds()
+        self._is_sure = override or is_unused or self._holds_latest()
+        if override and not (is_unused or self._holds_latest()):
             log.warning("this validator votes although its record of votes may be incomplete")
 
     def may_sign(self, height: int) -> bool:
@@ -106,7 +118,7 @@ class SigningGuard:
             return height >= self._mark.leased
         header = self._sight.header()
         if header is None:
-            return self._is_new and self._sight.peers_height() == 0
+            return self._is_new and not self._sight.peers_height()
         if self._sight.bonded_ms() > self._started_ms:
             return True
         ahead_ms = 2 * compute_clock_bound(self._drift_ms, header.round)
@@ -132,10 +144,22 @@ class SigningGuard:
             height: The height that is being decided.
 
         Raises:
-            RefusalError: VOTES_MISSING when the key may not sign at this height.
+            RefusalError: VOTES_MISSING when the key may not sign at this height; PEERS_AWAY when
+                no peer has said whether the chain has blocks.
         """
         if not self.may_sign(height):
             raise RefusalError(DataCode.VOTES_MISSING, self.explain(), field="height")
+        if self._lacks_peers():
+            raise RefusalError(
+                ApplicationCode.PEERS_AWAY,
+                "no peer is connected that says whether the chain has blocks already, and nothing"
+                " says what this key has signed: it votes when a peer is connected",
+                field="height",
+            )
+        if self._unused is not None:
+            # Before the first vote: with the note, a mark that is lost would look like a new key.
+            self._unused.consume()
+            self._unused = None
         if height >= self._leased and self._renewal is not None:
             # If it failed, this raises what it raised.
             self._renewal.result()
@@ -175,6 +199,12 @@ class SigningGuard:
             self._file.note(self._mark)
         self._file.sync()
         self._leased = leased
+
+    def _lacks_peers(self) -> bool:
+        """Tell whether it only seems to be genesis since no peer is connected."""
+        if self._is_sure or self._mark is not None or self._sight.is_alone:
+            return False
+        return self._sight.header() is None and self._sight.peers_height() is None
 
     def _holds_latest(self) -> bool:
         mark = self._mark

@@ -33,6 +33,7 @@ _SILENCING: Final[frozenset[Enum]] = frozenset(
     {
         DataCode.CONFLICTING_VOTE,
         DataCode.VOTES_MISSING,
+        ApplicationCode.PEERS_AWAY,
         ApplicationCode.SIGNER_AWAY,
         ApplicationCode.SIGNER_REFUSED,
     }
@@ -45,7 +46,11 @@ KEPT_HEIGHTS = 100
 
 
 RETRY_S = 1.0
-"""The pause before a signer that cannot be reached is asked again, in seconds."""
+"""The pause before a signer that cannot be reached, or lacks peers, is asked again, in seconds."""
+
+_PASSING: Final[frozenset[Enum]] = frozenset(
+    {ApplicationCode.PEERS_AWAY, ApplicationCode.SIGNER_AWAY}
+)
 
 
 def note_silence(refusal: RefusalError) -> bool:
@@ -55,7 +60,7 @@ def note_silence(refusal: RefusalError) -> bool:
         refusal: What `VoteSigner.sign` raised.
 
     Returns:
-        True when it may be signed later, since only the key's process could not be reached.
+        True when it may be signed later, since only a peer or the key's process was away.
 
     Raises:
         RefusalError: The refusal itself, when it is a fault of this node.
@@ -63,7 +68,7 @@ def note_silence(refusal: RefusalError) -> bool:
     if refusal.code not in _SILENCING:
         raise refusal
     log.warning("kept silent: %s", refusal)
-    return refusal.code is ApplicationCode.SIGNER_AWAY
+    return refusal.code in _PASSING
 
 
 class VoteSigner:
@@ -125,8 +130,9 @@ class VoteSigner:
 
         Raises:
             RefusalError: CONFLICTING_VOTE when another one was signed for the same kind, height and
-                round, VOTES_MISSING when the key is silent, SIGNER_AWAY or SIGNER_REFUSED when the
-                process that holds the key gives no signature; then nothing may be sent.
+                round, VOTES_MISSING when the key is silent, PEERS_AWAY when it waits for a peer,
+                SIGNER_AWAY or SIGNER_REFUSED when the process that holds the key gives no
+                signature; then nothing may be sent.
         """
         if self._guard is not None:
             self._guard.prepare(height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.voting.signing_guard import LEASED_HEIGHTS, ChainSight, SigningGuard
-from fedcoin.application.node.voting.vote_signer import VoteSigner
+from fedcoin.application.node.voting.vote_signer import VoteSigner, note_silence
 from fedcoin.consensus.effects import CastVote
+from fedcoin.data.crypto.key_files import save_key
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.votes import PRECOMMIT, PREVOTE
 from fedcoin.data.storage.chain_store import ChainStore
+from fedcoin.data.storage.unused_key import UnusedKeyFile
 from fedcoin.data.storage.vote_mark import VoteMark, VoteMarkFile
 from fedcoin.v1.block_pb2 import BlockHeader
 from tests.conftest import ReportAttack
@@ -25,6 +29,7 @@ KEY = MINERS[0]
 GENESIS = make_genesis({KEY: 10**12}, {})
 STARTED_MS = GENESIS_MS + 1_000_000
 DRIFT_MS = GENESIS.parameters.max_clock_drift_ms
+BOOT = "the machine's present start"
 HASH, OTHER_HASH = b"h" * 32, b"o" * 32
 
 
@@ -34,20 +39,40 @@ class Site:
 
     folder: Path
     header: BlockHeader | None = None
-    peers_height: int = 0
+    peers_height: int | None = 0
     bonded_ms: int = 0
+    is_alone: bool = False
     stores: list[ChainStore] = field(default_factory=list)
 
     @property
     def mark(self) -> VoteMarkFile:
         return VoteMarkFile(self.folder / "node.votes")
 
+    @property
+    def unused(self) -> UnusedKeyFile:
+        return UnusedKeyFile(self.folder / "node.key", BOOT)
+
+    def make_key(self) -> None:
+        """Make the key as `fedcoin-node init` does."""
+        save_key(self.folder / "node.key", KEY)
+        self.unused.write()
+
     def start(self, database: str = "chain.sqlite", *, override: bool = False) -> VoteSigner:
         """Start the validator with one of its databases, which is made if it is missing."""
         store = ChainStore.open(self.folder / database, GENESIS)
         self.stores.append(store)
-        sight = ChainSight(lambda: self.header, lambda: self.peers_height, lambda: self.bonded_ms)
-        guard = SigningGuard(self.mark, store.votes, GENESIS, sight, STARTED_MS, override=override)
+        sight = ChainSight(
+            lambda: self.header, lambda: self.peers_height, lambda: self.bonded_ms, self.is_alone
+        )
+        guard = SigningGuard(
+            self.mark,
+            store.votes,
+            GENESIS,
+            sight,
+            STARTED_MS,
+            unused=self.unused,
+            override=override,
+        )
         return VoteSigner(KEY, store, GENESIS, guard)
 
     def final(self, height: int, time_ms: int) -> None:
@@ -140,6 +165,99 @@ def test_an_empty_database_is_no_genesis_when_peers_have_blocks(site: Site) -> N
     assert signer.may_sign(1)
     site.peers_height = 70
     assert is_silent(signer, 1)
+
+
+@pytest.mark.attack
+def test_at_genesis_without_a_record_it_waits_for_a_peer(
+    site: Site, report_attack: ReportAttack
+) -> None:
+    """A restored home that no peer has reached yet has an empty chain, too."""
+    site.peers_height = None
+    signer = site.start()
+    # The height may begin, and votes that cannot be signed yet are tried again.
+    assert signer.may_sign(1)
+    with pytest.raises(RefusalError) as caught:
+        vote(signer, 1)
+    assert caught.value.code is ApplicationCode.PEERS_AWAY
+    assert note_silence(caught.value)
+    site.peers_height = 70
+    assert is_silent(signer, 1)
+    report_attack(
+        "keep the peers of a validator that lost its disk away while it starts, and show its vote",
+        "it votes at height 1, where it voted before: its bond burns",
+        "PEERS_AWAY, then VOTES_MISSING: nothing is signed",
+    )
+    site.peers_height = 0
+    vote(signer, 1)
+
+
+def test_whoever_holds_more_than_two_thirds_waits_for_no_peer(site: Site) -> None:
+    site.peers_height, site.is_alone = None, True
+    vote(site.start(), 1)
+
+
+def test_a_key_that_signed_nothing_votes_at_any_height_and_without_peers(site: Site) -> None:
+    site.make_key()
+    site.final(70, STARTED_MS - 1)
+    site.peers_height = 71
+    signer = site.start()
+    assert not is_silent(signer, 71)
+    assert site.unused.holds()
+    vote(signer, 71)
+    assert not site.unused.path.exists()
+
+
+def test_a_new_key_votes_before_any_peer_is_there(site: Site) -> None:
+    site.make_key()
+    site.peers_height = None
+    vote(site.start(), 1)
+
+
+def test_the_note_is_gone_before_the_first_mark_is_written(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a mark that is lost later would make a key that voted look new."""
+
+    def cut(self: VoteMarkFile, mark: VoteMark) -> None:
+        raise OSError("power cut")
+
+    site.make_key()
+    site.final(70, STARTED_MS - 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(VoteMarkFile, "lease", cut)
+        with pytest.raises(OSError, match="power cut"):
+            vote(site.start(), 71)
+    assert is_silent(site.start(), 71)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("lost", ["record", "record and database"])
+def test_a_copy_of_a_new_home_is_silent_where_the_first_home_voted(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, lost: str, report_attack: ReportAttack
+) -> None:
+    site.make_key()
+    copied = Site(tmp_path_factory.mktemp("copies") / "home")
+    shutil.copytree(site.folder, copied.folder)
+    site.final(70, STARTED_MS - 1)
+    vote(site.start(), 71)
+    copied.final(70, STARTED_MS - 1)
+    assert copied.unused.path.exists()
+    assert is_silent(copied.start(), 71)
+    # And the home itself, when its record was deleted, or came back from the copy.
+    site.mark.path.unlink()
+    shutil.copy2(copied.unused.path, site.unused.path)
+    if lost == "record":
+        shutil.copy2(copied.folder / "node.key", site.folder / "node.key")
+    else:
+        shutil.rmtree(site.folder)
+        shutil.copytree(copied.folder, site.folder)
+    assert is_silent(site.start("other.sqlite"), 71)
+    report_attack(
+        "restore a validator's home from a copy made before its first vote",
+        "no more than now",
+        "VOTES_MISSING until a block is final that was made after the start",
+    )
+    copied.stores[-1].close()
 
 
 def test_the_operator_may_override_it(site: Site) -> None:
