@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from fedcoin.application.cli.failures import Failure, explain
+from fedcoin.application.cli.missing_parameters import name_all_missing
 from fedcoin.application.cli.root_command import cli
 
 
@@ -37,7 +38,8 @@ def run(
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = name_all_missing(error) if isinstance(error, click.MissingParameter) else error
+        shown.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

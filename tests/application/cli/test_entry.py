@@ -19,6 +19,28 @@ def test_wrong_usage(fedcoin: Any, arguments: tuple[str, ...]) -> None:
     assert not outcome.out
 
 
+def test_all_missing_parameters_are_named_at_once(
+    fedcoin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*arguments: str) -> str:
+        outcome = fedcoin(*arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        return str(outcome.err).splitlines()[-1]
+
+    everything = "'--model', '--base', '--updates', '--data'"
+    assert missing("shapley") == f"Error: Missing: {everything}. All of them are needed."
+    given = ("--base", "base.npz", "--data", "test.npz")
+    assert "Missing: '--model', '--updates'." in missing("shapley", *given)
+    assert missing("shapley", *given, "--model", "m") == "Error: Missing option '--updates'."
+    # Arguments, too, which click reads before the options that are not given.
+    keys = missing("keys", "policy", "create")
+    assert "'KEY...', '--threshold', '--out'" in keys
+    # What a variable gives is not missing.
+    assert "'--server'" in missing("train", "client")
+    monkeypatch.setenv("FEDCOIN_SERVER", "127.0.0.1:1")
+    assert "'--server'" not in missing("train", "client")
+
+
 def test_refusals_are_one_sentence_with_a_code(fedcoin: Any, tmp_path: Any) -> None:
     outcome = fedcoin("account", "--home", tmp_path)
     assert outcome.code == 1
