@@ -197,7 +197,7 @@ class NetworkCode(str, Enum):
     PORT_IN_USE = "PORT_IN_USE"
     """The address cannot be listened on.
 
-    Stop the program that uses it, or choose another port."""
+    Stop the program that uses it, or change the setting that the error names."""
     NOT_SECURE = "NOT_SECURE"
     """Peers on other machines, or the metrics, are to be reached in plaintext.
 

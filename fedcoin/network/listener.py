@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Listener:
         address: str,
         services: Sequence[Service],
         *,
+        setting: str = "listen",
         limits: CallLimits | None = None,
         guards: Sequence[CallGuard] = (),
         max_message_bytes: int = API_MESSAGE_BYTES,
@@ -67,12 +69,14 @@ class Listener:
         Args:
             address: `host:port`, where port 0 takes a free one, or `unix:/path`.
             services: The services; health and reflection are added to them.
+            setting: The setting that holds the address, such as `api.listen`, which refusals name.
             limits: The limits on calls; None takes the default limits.
             guards: Entered in this order around each call.
             max_message_bytes: The longest message that is sent or received, in bytes.
             credentials: TLS, or None for plaintext.
         """
         self._requested = address
+        self._setting = setting
         self._bound = ""
         self._services = tuple(services)
         self._credentials = credentials
@@ -166,7 +170,7 @@ class Listener:
             raise RefusalError(
                 NetworkCode.BAD_HOST,
                 f"{self._requested!r} is not host:port; write it like 127.0.0.1:7051",
-                field="listen",
+                field=self._setting,
             )
         return f"{host}:{self._add_port(self._requested)}"
 
@@ -176,7 +180,7 @@ class Listener:
                 NetworkCode.BAD_PATH,
                 f"the socket's path {path} has {len(os.fsencode(path))} bytes; the system allows "
                 f"{_MAX_SOCKET_PATH_BYTES}. Choose a shorter home folder.",
-                field="listen",
+                field=self._setting,
                 limit=str(_MAX_SOCKET_PATH_BYTES),
             )
         # With this mask the socket is never open to others, not even for a moment.
@@ -199,8 +203,39 @@ class Listener:
         except RuntimeError as error:
             raise RefusalError(
                 NetworkCode.PORT_IN_USE,
-                f"cannot listen on {address} ({error}): stop the program that uses it, or choose "
-                "another address",
-                field="listen",
+                f"cannot listen on {address} ({_reason(address) or error}): stop the program that "
+                f"uses it, or set {self._setting} to another address",
+                field=self._setting,
                 limit=address,
             ) from error
+
+
+def find_bind_error(host: str, port: int) -> str:
+    """Try whether a port can be listened on, and say why not.
+
+    Args:
+        host: An address of this machine, or its name; an IPv6 address without brackets.
+        port: The TCP port, 1 to 65535.
+
+    Returns:
+        The system's reason, such as `Address already in use`; empty when the port is free.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            # On Linux, only this refuses a port that another socket listens on.
+            probe.listen(1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _reason(address: str) -> str:
+    # gRPC says only that it failed.
+    if address.startswith("unix:"):
+        return ""
+    host, _, port = address.rpartition(":")
+    return find_bind_error(host.strip("[]"), int(port))

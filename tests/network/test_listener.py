@@ -25,11 +25,13 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-def made(address: str = "127.0.0.1:0", limits: CallLimits | None = None) -> Listener:
+def made(
+    address: str = "127.0.0.1:0", limits: CallLimits | None = None, setting: str = "listen"
+) -> Listener:
     def add(server: grpc.aio.Server) -> None:
         rpc.add_ArtifactServiceServicer_to_server(Probe(), server)
 
-    return Listener(address, [Service(SERVICE, add)], limits=limits)
+    return Listener(address, [Service(SERVICE, add)], limits=limits, setting=setting)
 
 
 @pytest.fixture
@@ -69,10 +71,14 @@ async def test_health_watchers_learn_of_the_stop(listener: Listener) -> None:
 
 
 async def test_a_taken_port_is_refused(listener: Listener) -> None:
-    second = made(listener.address)
+    second = made(listener.address, setting="api.listen")
     with pytest.raises(RefusalError, match=listener.address) as caught:
         await second.start()
-    assert caught.value.code is NetworkCode.PORT_IN_USE
+    refusal = caught.value
+    assert (refusal.code, refusal.field) == (NetworkCode.PORT_IN_USE, "api.listen")
+    # The system's reason, which gRPC does not tell, and the setting that is to be changed.
+    assert "(Address already in use)" in refusal.message
+    assert refusal.message.endswith("or set api.listen to another address")
     await second.stop(0)
 
 

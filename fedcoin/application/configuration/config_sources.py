@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -237,6 +238,34 @@ def refuse_exposed(name: str, listen: str, tls: TlsConfig) -> None:
         "of [tls], or allow plaintext with --insecure or tls.insecure = true",
         field=name,
     )
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Say in refusals of a listener's address where the address is set.
+
+    Args:
+        path: The `config.toml` of the node or coordinator that starts in the `with` block.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RefusalError: PORT_IN_USE of the block, with the file and the variable in its sentence.
+    """
+    try:
+        yield
+    except RefusalError as refusal:
+        table, _, name = refusal.field.partition(".")
+        if str(refusal.code.value) != ApplicationCode.PORT_IN_USE.value or table not in tables():
+            raise
+        raise RefusalError(
+            refusal.code,
+            f"{refusal.message}, in {path} (FEDCOIN_{table.upper()}_{name.upper()} and flags come "
+            "before the file)",
+            field=refusal.field,
+            limit=refusal.limit,
+        ) from refusal
 
 
 def _unknown(name: str, hint: str) -> RefusalError:

@@ -238,6 +238,7 @@ class Coordinator:
             coordinator_services(
                 self._round_service, self._store, self._clock_ms, self._admission()
             ),
+            setting="coordinator.listen",
             limits=self._limits,
             credentials=self._credentials,
         )

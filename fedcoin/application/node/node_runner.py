@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.config_sources import naming_file
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.settings_watch import SettingsWatch
 from fedcoin.application.node.components import NodeComponents
@@ -50,14 +51,15 @@ async def run_node(
         await run_node_campaign(config, home, api, node.artifacts, new=new_campaign)
         await stop.wait()
 
-    async with open_node(config, home, stop, components) as node:
-        node.failures.on_failure(on_failure)
-        if read_config is not None:
-            watch = SettingsWatch(home.config_path, read_config, node.apply_settings)
-            node.owner.keep_running(watch.run, name="settings")
-        if config.coordinator.enabled:
-            await run_until_first(until_stopped(), coordinate(node))
-        else:
-            await until_stopped()
+    with naming_file(home.config_path):
+        async with open_node(config, home, stop, components) as node:
+            node.failures.on_failure(on_failure)
+            if read_config is not None:
+                watch = SettingsWatch(home.config_path, read_config, node.apply_settings)
+                node.owner.keep_running(watch.run, name="settings")
+            if config.coordinator.enabled:
+                await run_until_first(until_stopped(), coordinate(node))
+            else:
+                await until_stopped()
     if node.failures.failure is not None:
         raise node.failures.failure

@@ -76,7 +76,12 @@ class ApiServer:
                 services = (*services, _admin_service(backend, FolderTargets(backups)))
         guards = [] if self._guard is None else [self._guard]
         self._api = Listener(
-            listen, services, limits=limits, credentials=credentials, guards=guards
+            listen,
+            services,
+            setting="api.listen",
+            limits=limits,
+            credentials=credentials,
+            guards=guards,
         )
         self._listeners = [self._api]
         if admin is not None:

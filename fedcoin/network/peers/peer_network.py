@@ -330,6 +330,7 @@ class PeerNetwork:
         return Listener(
             str(self._listen),
             services,
+            setting="peers.listen",
             limits=call_limits(self._options),
             max_message_bytes=PEER_MESSAGE_BYTES,
             credentials=self._security.server_credentials(),

@@ -105,8 +105,10 @@ def bind(endpoint: Endpoint) -> socket.socket:
         listener.close()
         raise RefusalError(
             NetworkCode.PORT_IN_USE,
-            f"--listen: cannot listen on {endpoint}: {error.strerror or error}",
+            f"cannot listen on {endpoint} ({error.strerror or error}): stop the program that uses "
+            "it, or give --listen another address",
             field="listen",
+            limit=str(endpoint),
         ) from error
     listener.setblocking(False)
     return listener

@@ -69,8 +69,10 @@ class MetricsServer:
         except OSError as error:
             raise RefusalError(
                 NetworkCode.PORT_IN_USE,
-                f"metrics.listen: cannot listen on {self._endpoint}: {error}",
+                f"cannot listen on {self._endpoint} ({error.strerror or error}): stop the program "
+                "that uses it, or set metrics.listen to another address",
                 field="metrics.listen",
+                limit=str(self._endpoint),
             ) from error
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         self.address = f"{host}:{self._server.server_port}"

@@ -48,6 +48,8 @@ def test_a_port_in_use_is_refused(live: Live, tmp_path: Path, listener: str) -> 
         assert process.wait(60) == 1
     assert "PORT_IN_USE" in log.read_text()
     assert taken in log.read_text()
+    setting = f"{listener[2:].replace('-', '.')} to another address, in {home.config_path}"
+    assert f"set {setting}" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 

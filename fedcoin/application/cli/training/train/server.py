@@ -33,6 +33,7 @@ from fedcoin.application.cli.shared.service import (
 )
 from fedcoin.application.cli.shared.settings_options import flags_of, set_option
 from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.config_sources import naming_file
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
 from fedcoin.learning.measures.terms import NAMES, TERMS
@@ -174,7 +175,8 @@ async def _run_server(
                     records.extend(coordinator.campaign.history)
                     _note_open(coordinator.campaign, config.coordinator.requester)
 
-        await unless_stopped(stop, campaign())
+        with naming_file(home.config_path):
+            await unless_stopped(stop, campaign())
 
 
 def _note_open(campaign: Campaign, requester: str) -> None:
