@@ -35,5 +35,10 @@ def choose_bounds(
     except NoSandboxError as error:
         raise refuse("miner.sandbox", miner.sandbox, str(error)) from error
     if sandbox is None and miner.sandbox != "off":
-        log.warning("worker processes run without a sandbox (%s)", phrase)
+        log.warning(
+            "worker processes run without a sandbox (%s): one that somebody's model takes over "
+            "could read this user's files, keys included. That will do for a trial; see "
+            "docs/OPERATIONS.md, The sandbox of workers",
+            phrase,
+        )
     return WorkerBounds(miner.worker_memory_bytes, sandbox), phrase

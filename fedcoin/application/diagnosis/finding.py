@@ -11,6 +11,8 @@ class Level(str, Enum):
 
     OK = "ok"
     """Nothing has to be done."""
+    NOTE = "note"
+    """Right for a network on one machine; the advice says what one of several machines needs."""
     WARNING = "warning"
     """The node works, but something will fail later or for others."""
     WRONG = "wrong"

@@ -9,7 +9,9 @@ from typing import Final
 from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.fields import dialable, endpoint_of
 from fedcoin.application.diagnosis.finding import Finding, Level
+from fedcoin.network.listener import find_bind_error
 from fedcoin.network.peers.connections.endpoints import Endpoint
+from fedcoin.network.peers.connections.node_addresses import parse_node_address
 
 CONNECT_SECONDS: Final = 2.0
 """How long a listener on this machine may take to accept a connection, in seconds."""
@@ -31,6 +33,21 @@ def check_ports(config: NodeConfig, *, is_running: bool) -> Iterator[Finding]:
     yield _check_advertised(config)
 
 
+def is_on_one_machine(config: NodeConfig) -> bool:
+    """Tell whether the settings are those of a network on one machine, such as for a trial.
+
+    Args:
+        config: The settings.
+
+    Returns:
+        True when peers are served on loopback alone, no other address is advertised, and each of
+        `peers.seeds` is on loopback.
+    """
+    if config.peers.advertise or not endpoint_of(config.peers.listen).loopback:
+        return False
+    return all(parse_node_address(seed).endpoint.loopback for seed in config.peers.seeds)
+
+
 def _listeners(config: NodeConfig) -> Iterator[tuple[str, str]]:
     yield "peers.listen", config.peers.listen
     yield "api.listen", config.api.listen
@@ -43,16 +60,9 @@ def _listeners(config: NodeConfig) -> Iterator[tuple[str, str]]:
 def _check_free(name: str, endpoint: Endpoint) -> Finding:
     if endpoint.port == 0:
         return Finding("ports", Level.OK, f"{name}: a free port is taken at the start")
-    try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        family, _, _, _, address = found[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            # On Linux, only this refuses a port that another socket listens on.
-            probe.listen(1)
-    except OSError as error:
-        text = f"{name}: cannot listen on {endpoint} ({error.strerror or error})"
+    reason = find_bind_error(endpoint.host, endpoint.port)
+    if reason:
+        text = f"{name}: cannot listen on {endpoint} ({reason})"
         advice = f"stop the program that uses it, or set {name} to another address"
         return Finding("ports", Level.WRONG, text, advice)
     return Finding("ports", Level.OK, f"{name}: {endpoint} is free")
@@ -74,6 +84,7 @@ def _check_running(name: str, endpoint: Endpoint) -> Finding:
 
 def _check_advertised(config: NodeConfig) -> Finding:
     listen, advertise = endpoint_of(config.peers.listen), config.peers.advertise
+    level = Level.NOTE if is_on_one_machine(config) else Level.WARNING
     if advertise:
         return Finding("address", Level.OK, f"peers dial {advertise} (peers.advertise)")
     if listen.loopback:
@@ -85,7 +96,7 @@ def _check_advertised(config: NodeConfig) -> Finding:
                 ", together with TLS files (`fedcoin-node tls issue`), or with tls.insecure on a"
                 " network that you trust"
             )
-        return Finding("address", Level.WARNING, text, advice)
+        return Finding("address", level, text, f"for a network of several machines, {advice}")
     if listen.wildcard:
         text = f"peers dial the host that they see connections from, port {listen.port}"
         advice = "behind a NAT or in a container, set peers.advertise to what others can dial"

@@ -9,6 +9,7 @@ from fedcoin.application.configuration.config import NodeConfig
 from fedcoin.application.configuration.home import NODE_KEY, Home
 from fedcoin.application.configuration.network_options import tls_files
 from fedcoin.application.diagnosis.finding import Finding, Level
+from fedcoin.application.diagnosis.port_checks import is_on_one_machine
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.network.errors import NetworkCode
@@ -46,7 +47,8 @@ async def check_seeds(home: Home, config: NodeConfig) -> list[Finding]:
     if not config.peers.seeds:
         text = "peers.seeds names no peer to dial"
         advice = "name a node of the network as key@host:port, unless the others dial this one"
-        return [Finding("seeds", Level.WARNING, text, advice)]
+        level = Level.NOTE if is_on_one_machine(config) else Level.WARNING
+        return [Finding("seeds", level, text, advice)]
     try:
         genesis, key = home.genesis(), home.key_info(NODE_KEY).public_key
         security = Security(tls_files(config), insecure=config.tls.insecure)

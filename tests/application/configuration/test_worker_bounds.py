@@ -17,9 +17,9 @@ def test_without_bubblewrap_a_node_says_so_or_does_not_start(
     bounds, phrase = choose_bounds(MinerConfig(), [tmp_path], [])
     assert bounds.sandbox is None
     assert phrase == "none: there is no program bwrap: install bubblewrap"
-    assert [record.getMessage() for record in caplog.records] == [
-        f"worker processes run without a sandbox ({phrase})"
-    ]
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message.startswith(f"worker processes run without a sandbox ({phrase}): ")
+    assert message.endswith("see docs/OPERATIONS.md, The sandbox of workers")
     caplog.clear()
     assert choose_bounds(MinerConfig(sandbox="off"), [tmp_path], [])[1] == "none: switched off"
     assert not caplog.records

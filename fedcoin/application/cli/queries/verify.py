@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,7 @@ def _verify_chain(home: Home, recompute: bool, as_json: bool, source: dict[str, 
     genesis, folder = home.genesis(), SnapshotFolder(home.snapshots_path)
     home.refuse_without_chain()
     again = None
-    with home.locked(), ChainStore.open(home.chain_path, genesis) as store:
+    with _held(home), ChainStore.open(home.chain_path, genesis) as store:
         with progress("blocks", store.height() - store.base_height()) as advance:
             found = replay(store, genesis, lambda height: advance(), folder)
         if recompute:
@@ -154,6 +155,23 @@ def _verify_chain(home: Home, recompute: bool, as_json: bool, source: dict[str, 
         click.echo("Everything else is valid.")
         return
     click.echo("Everything is valid." if not since else f"{_FROM_SNAPSHOT} Everything is valid.")
+
+
+@contextmanager
+def _held(home: Home) -> Iterator[None]:
+    try:
+        with home.locked():
+            yield
+    except RefusalError as refusal:
+        if refusal.code is not ApplicationCode.HOME_IN_USE:
+            raise
+        raise RefusalError(
+            ApplicationCode.HOME_IN_USE,
+            f"{home.root} is in use, probably by its node, and verify reads a chain that does not "
+            "grow meanwhile: stop the node, or verify a copy of its database (docs/OPERATIONS.md, "
+            "Checking a chain)",
+            field="home",
+        ) from None
 
 
 def _recomputed(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ def test_a_home_in_use_is_refused(fedcoin: Any, tmp_path: Path) -> None:
     with home.locked():
         outcome = fedcoin("verify", "--home", home.root)
     assert (outcome.code, "HOME_IN_USE" in outcome.err) == (1, True)
+    assert "stop the node, or verify a copy of its database" in outcome.err
+    # A copy needs the genesis and the database alone.
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    for path in (home.genesis_path, home.chain_path):
+        shutil.copy(path, copy)
+    outcome = fedcoin("verify", "--home", copy)
+    assert (outcome.code, "Everything is valid." in outcome.out) == (0, True), outcome.err
 
 
 def test_another_networks_chain(fedcoin: Any, tmp_path: Path) -> None:
