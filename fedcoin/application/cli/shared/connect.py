@@ -7,13 +7,15 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
 
 from fedcoin.application.cli.shared.api_token import find_token
 from fedcoin.application.cli.shared.options import DEFAULT_HOME
 from fedcoin.application.cli.shared.output import note
 from fedcoin.application.cli.shared.passphrases import find_passphrase
-from fedcoin.application.configuration.config import NodeConfig
+from fedcoin.application.configuration.config import NodeConfig, TlsConfig
 from fedcoin.application.configuration.fields import dialable
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.configuration.tls import client_credentials
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
     from fedcoin.application.wallet.wallet import Wallet
     from fedcoin.data.messages.chain_identity import ChainIdentity
     from fedcoin.network.client.node_client import NodeClient
+    from fedcoin.network.peers.connections.tls_files import TlsFiles
 
 T = TypeVar("T")
+
+_TLS_SOURCES: Final = "fedcoin.tls_sources"
+"""Where a command's context keeps the TLS files that it has opened, by their settings."""
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -82,10 +88,25 @@ async def node_client(home: Home, node: str | None) -> AsyncIterator[NodeClient]
 
     config = home.config(os.environ)
     target = node_address(home, node, config)
-    credentials, token = client_credentials(config.tls), find_token(config)
+    credentials, token = _caller_credentials(config.tls), find_token(config)
     client = NodeClient(target, credentials=credentials, token=token, proxy=config.api.proxy)
     async with client:
         yield client
+
+
+def _caller_credentials(tls: TlsConfig) -> TlsFiles | None:
+    """Open the TLS files, once for each run of a command.
+
+    A command that looks again and again (`--watch`) goes on with the files that it read before
+    while the new ones are half written. Those that are bad from the start end it.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return client_credentials(tls)
+    sources: dict[TlsConfig, TlsFiles | None] = context.meta.setdefault(_TLS_SOURCES, {})
+    if tls not in sources:
+        sources[tls] = client_credentials(tls)
+    return sources[tls]
 
 
 def server_key(client: NodeClient, given: str | None) -> bytes:
