@@ -105,6 +105,25 @@ class BlockReader:
         )
         return None if row is None else int(row[0])
 
+    def list_hashes_between(self, lowest: bytes, highest: bytes, limit: int) -> list[bytes]:
+        """List the hashes of blocks and trusted headers in a range, the lowest first.
+
+        Args:
+            lowest: 32 bytes.
+            highest: 32 bytes.
+            limit: The largest number of hashes.
+
+        Returns:
+            The hashes, 32 bytes each.
+        """
+        rows = self._database.rows(
+            "SELECT hash FROM blocks WHERE hash BETWEEN ? AND ?"
+            " UNION SELECT hash FROM trusted_headers WHERE hash BETWEEN ? AND ?"
+            " ORDER BY hash LIMIT ?",
+            (lowest, highest, lowest, highest, limit),
+        )
+        return [bytes(row[0]) for row in rows]
+
     def receipts(self, height: int) -> tuple[bytes, ...]:
         """Read the receipts of a block.
 

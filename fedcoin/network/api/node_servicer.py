@@ -23,10 +23,12 @@ from fedcoin.network.api.backend import NodeFacts
 from fedcoin.network.api.chain_watching import watch_heights
 from fedcoin.network.api.request_fields import (
     MAX_HEIGHT,
+    MAX_NAMED,
     check_height,
     choose_page_size,
     parse_address_field,
-    parse_hash,
+    parse_hash_range,
+    refuse_several,
 )
 from fedcoin.network.api.supply_count import SupplyCount
 from fedcoin.network.errors import NetworkCode
@@ -190,8 +192,8 @@ class NodeServicer(NodeServiceServicer):
 
         Raises:
             RefusalError: BAD_SELECTOR when the request names no block; MALFORMED when height or
-                hash is invalid; BLOCK_NOT_FOUND when the chain has no such block; HISTORY_NOT_KEPT
-                when the node no longer keeps the block.
+                hash is invalid, or several begin with its digits; BLOCK_NOT_FOUND when the chain
+                has no such block; HISTORY_NOT_KEPT when the node no longer keeps the block.
         """
         height = await self._selected_height(request)
         check_kept(self._chain.store, height, request.WhichOneof("selector") or "height")
@@ -313,11 +315,18 @@ class NodeServicer(NodeServiceServicer):
                 "the request names no block; give either height or hash",
                 field="selector",
             )
-        hash = parse_hash(request.hash, "hash")
-        height = await asyncio.to_thread(self._chain.store.block_height, hash)
+        lowest, highest = parse_hash_range(request.hash, "hash")
+        height = await asyncio.to_thread(self._find_height, request.hash, lowest, highest)
         if height is None:
-            raise _no_block(f"block {hash.hex()}", self._chain, field="hash")
+            raise _no_block(f"block {request.hash.lower()}", self._chain, field="hash")
         return height
+
+    def _find_height(self, digits: str, lowest: bytes, highest: bytes) -> int | None:
+        store = self._chain.store
+        found = store.list_hashes_between(lowest, highest, MAX_NAMED)
+        if len(found) > 1:
+            raise refuse_several("blocks", digits, found)
+        return store.block_height(found[0]) if found else None
 
     def _block(self, height: int) -> pb.GetBlockResponse | None:
         view = block_queries.get_block(self._chain.store, height)

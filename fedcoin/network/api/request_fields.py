@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fedcoin.data.crypto.addresses import parse_address
@@ -14,6 +15,9 @@ MAX_HEIGHT: Final = 2**63 - 1
 
 MIN_HASH_DIGITS: Final = 8
 """How many first digits can stand for a hash, where a method allows that, at least."""
+
+MAX_NAMED: Final = 5
+"""How many hashes are named at most where several begin with the same digits."""
 
 _MAX_SHOWN_CHARACTERS: Final = 70
 
@@ -66,6 +70,26 @@ def parse_hash_range(text: str, field: str) -> tuple[bytes, bytes]:
     return (
         parse_hash(text.ljust(digits, "0"), field),
         parse_hash(text.ljust(digits, "f"), field),
+    )
+
+
+def refuse_several(what: str, digits: str, found: Sequence[bytes]) -> RefusalError:
+    """Refuse the first digits of a hash that begin several ones.
+
+    Args:
+        what: What the hashes are of, in the plural.
+        digits: The first digits that were given.
+        found: Some of the hashes, 32 bytes each.
+
+    Returns:
+        The refusal, MALFORMED, which names them.
+    """
+    return RefusalError(
+        NetworkCode.MALFORMED,
+        f"hash is {digits}, and several {what} begin so; give more digits: "
+        + ", ".join(one.hex() for one in found),
+        field="hash",
+        limit="64",
     )
 
 

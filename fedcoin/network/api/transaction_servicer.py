@@ -12,7 +12,13 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.network.api import paging
 from fedcoin.network.api.chain_watching import watch_changes
-from fedcoin.network.api.request_fields import choose_page_size, parse_hash, parse_hash_range
+from fedcoin.network.api.request_fields import (
+    MAX_NAMED,
+    choose_page_size,
+    parse_hash,
+    parse_hash_range,
+    refuse_several,
+)
 from fedcoin.network.call_limits import CallLimits, SubmissionLimiter, check_batch
 from fedcoin.network.errors import NetworkCode
 from fedcoin.network.interceptors import CallContext
@@ -42,9 +48,6 @@ _NUM_REMEMBERED: Final = 8
 _SHORT_HASH_BYTES: Final = 8
 
 _LIST_NAME: Final = "pending"
-
-_MAX_NAMED: Final = 5
-"""How many transactions that begin with the same digits an error names."""
 
 
 class TransactionServicer(TransactionServiceServicer):
@@ -173,8 +176,8 @@ class TransactionServicer(TransactionServiceServicer):
         """Find the one transaction of the mempool and the chain whose hash begins with digits."""
         waiting = [one.hash for one in self._pool.pending() if lowest <= one.hash <= highest]
         list_hashes = self._chain.store.index.list_hashes
-        final = await asyncio.to_thread(list_hashes, lowest, highest, _MAX_NAMED)
-        found = sorted({*waiting, *final})[:_MAX_NAMED]
+        final = await asyncio.to_thread(list_hashes, lowest, highest, MAX_NAMED)
+        found = sorted({*waiting, *final})[:MAX_NAMED]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -183,13 +186,7 @@ class TransactionServicer(TransactionServiceServicer):
                 f"no transaction in the mempool or in the chain begins with {digits}",
                 field="hash",
             )
-        raise RefusalError(
-            NetworkCode.MALFORMED,
-            f"hash is {digits}, and several transactions begin so; give more digits: "
-            + ", ".join(one.hex() for one in found),
-            field="hash",
-            limit="64",
-        )
+        raise refuse_several("transactions", digits, found)
 
     async def _existing(self, hash: bytes) -> TransactionView:
         view = await self._view(hash)

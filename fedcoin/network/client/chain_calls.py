@@ -109,7 +109,7 @@ class ChainCalls(GrpcClient):
         """Ask for one block and the payments that it made.
 
         Args:
-            which: Its height, or its hash (32 bytes, or 64 hex digits).
+            which: Its height, or its hash (32 bytes, or at least the first 8 hex digits).
 
         Returns:
             The block, amounts in sap.

@@ -15,6 +15,7 @@ from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages import canonical
 from fedcoin.data.protocol import PROTOCOL_VERSION
+from fedcoin.network.api import request_fields
 from fedcoin.network.client.rpc_error import RpcError
 from fedcoin.v1 import node_service_pb2 as pb
 from fedcoin.v1 import node_service_pb2_grpc as rpc
@@ -163,6 +164,23 @@ async def test_a_block_by_height_and_by_hash(live: ServedApi) -> None:
     assert first != second
 
 
+async def test_the_first_digits_of_a_blocks_hash_are_enough(
+    live: ServedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(17):
+        pay(live)
+    blocks = live.chain.blocks
+    digits = blocks[4].hash.hex()
+    for text in (digits[:8], digits[:63].upper()):
+        assert (await live.node.get_block(text)).block.hash == digits
+    # Of 17 hashes, two begin with the same digit.
+    monkeypatch.setattr(request_fields, "MIN_HASH_DIGITS", 1)
+    by_digit = [[one for one in blocks if one.hash.hex()[0] == each] for each in "0123456789abcdef"]
+    shared = next(group for group in by_digit if len(group) > 1)
+    failure = await refused(live.node.get_block(shared[0].hash.hex()[0]), "MALFORMED", "hash")
+    assert all(one.hash.hex() in failure.message for one in shared[:5])
+
+
 async def test_blocks_that_are_not_there(live: ServedApi) -> None:
     pay(live)
     for which, field in ((2, "height"), (2**63 - 1, "height"), (bytes(32), "hash")):
@@ -171,7 +189,8 @@ async def test_blocks_that_are_not_there(live: ServedApi) -> None:
         assert failure.limit == "1"
     await refused(live.node.get_block(0), "MALFORMED", "height")
     await refused(live.node.get_block(2**64 - 1), "MALFORMED", "height")
-    for hash in ("", "ab", "g" * 64, "ab " * 32, "0" * 65):
+    await refused(live.node.get_block("0" * 8), "BLOCK_NOT_FOUND", "hash")
+    for hash in ("", "ab", "0" * 7, "g" * 64, "g" * 8, "ab " * 32, "0" * 65):
         await refused(live.node.get_block(hash), "MALFORMED", "hash")
     stub = rpc.NodeServiceStub(live.node.channel)
     call = live.node.call(stub.GetBlock, pb.GetBlockRequest())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from fedcoin.application.cli.shared.connect import ask
+from fedcoin.application.cli.shared.id_prefixes import HASH_PREFIX
 from fedcoin.application.cli.shared.ledger_output import print_payments
 from fedcoin.application.cli.shared.options import (
-    HASH,
     Parsed,
     example,
     home_option,
@@ -30,12 +30,12 @@ from fedcoin.data.plurals import format_count
 def _parse_block(value: str) -> int | str:
     if value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
-    found: str = HASH.parse(value)
+    found: str = HASH_PREFIX.parse(value)
     return found
 
 
 BLOCK = Parsed("height or hash", _parse_block)
-"""Reads an int for a height, or a str of 64 hex digits for a hash."""
+"""Reads an int for up to 19 decimal digits, a height; else the first digits of a hash, a str."""
 
 
 @click.command(
@@ -54,7 +54,10 @@ BLOCK = Parsed("height or hash", _parse_block)
 @json_option
 @watch_option
 def block(which: int | str | None, limit: int, home: Home, node: str | None, as_json: bool) -> None:
-    """Show one block and what it paid; without HEIGHT, the latest ones."""
+    """Show one block and what it paid; without HEIGHT, the latest ones.
+
+    The first 8 digits of a hash are enough, unless all are decimal: those are a height.
+    """
     if which is None:
         _latest_blocks(home, node, limit, as_json)
         return

@@ -39,6 +39,9 @@ def test_send_and_look(fedcoin: Any, live: Live) -> None:
     assert view["hash"] in block["block"]["transactions"]
     by_hash = fedcoin("block", block["block"]["hash"], "--home", home, "--json").json
     assert by_hash == block
+    # Up to 19 decimal digits would be a height.
+    start = f"{block['block']['hash'][:20]}…"
+    assert fedcoin("block", start, "--home", home, "--json").json == block
     assert view["hash"] in fedcoin("block", view["height"], "--home", home).out
     latest = fedcoin("block", "--limit", 1, "--home", home, "--json").json
     assert len(latest) == 1

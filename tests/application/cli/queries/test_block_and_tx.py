@@ -14,7 +14,8 @@ from tests.support.node_process import Live
     [
         (["tx", "ab" * 32], 1, "TRANSACTION_NOT_FOUND"),
         (["block", "999999"], 1, "NOT_FOUND"),
-        (["block", "x"], 2, "64 hex digits"),
+        (["block", "x"], 2, "64 hex digits, or at least the first 8"),
+        (["block", "abcdef12"], 1, "BLOCK_NOT_FOUND"),
     ],
 )
 def test_refusals(fedcoin: Any, live: Live, arguments: list[str], code: int, word: str) -> None:

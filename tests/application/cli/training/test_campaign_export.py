@@ -43,6 +43,18 @@ def test_an_export_is_checked_with_the_genesis_alone(fedcoin: Any, tmp_path: Pat
     assert (refused.code, "BAD_PROOF" in refused.err, refused.out) == (1, True, "")
 
 
+def test_the_first_digits_of_the_campaign_are_enough(fedcoin: Any, tmp_path: Path) -> None:
+    home, campaign = make_campaign_home(tmp_path / "a")
+    out = tmp_path / "campaign.json"
+    other = "0000" if campaign[:4] != "0000" else "ffff"
+    outcome = fedcoin("campaign", "export", other, "--home", home.root, "--out", out)
+    assert (outcome.code, "no id begins so [BAD_ARGUMENT]" in outcome.err) == (2, True)
+    assert not out.exists()
+    outcome = fedcoin("campaign", "export", campaign[:4], "--home", home.root, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(out.read_text())["campaign_id"] == campaign
+
+
 def test_what_cannot_be_exported(fedcoin: Any, tmp_path: Path) -> None:
     home, campaign = make_campaign_home(tmp_path / "a")
     out = tmp_path / "campaign.json"
