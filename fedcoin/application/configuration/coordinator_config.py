@@ -41,6 +41,12 @@ class CoordinatorConfig:
     model: str = setting(
         "mlp", text(False), "mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX."
     )
+    initial_weights: str = setting(
+        "",
+        text(),
+        "A file of the weights that round 1 starts from, such as an earlier campaign's average, in "
+        "any format of docs/FILES.md; none: the model's own.",
+    )
     trained: tuple[str, ...] = setting(
         (),
         many(text(False)),

@@ -16,6 +16,7 @@ FIXED: Final = (
     "dataset",
     "input_scale",
     "model",
+    "initial_weights",
     "trained",
     "evaluation_size",
     "evaluation_shards",

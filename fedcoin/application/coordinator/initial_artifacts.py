@@ -30,7 +30,7 @@ from fedcoin.learning.model.artifact_checks.evaluation_set_checks import check_s
 from fedcoin.learning.model.frozen_weights import freeze_weights
 from fedcoin.learning.model.keras_format import keras_import
 from fedcoin.learning.model.keras_format.named_models import MODEL_NAMES
-from fedcoin.learning.model.weight_files import read_weights_file
+from fedcoin.learning.model.weight_files import continue_from, read_weights_file
 from fedcoin.learning.training.datasets import EvaluationSet, load_evaluation_set
 from fedcoin.learning.workers.process import WorkerProcess
 from fedcoin.network.client.node_client import NodeClient
@@ -54,6 +54,8 @@ class InitialArtifacts:
     """What was changed in the architecture's file, each in a few words."""
     frozen: bytes = b""
     """The frozen weights, encoded; empty when all are trained."""
+    weights_changes: tuple[str, ...] = ()
+    """What was changed on reading a file of initial weights, each in a few words."""
 
     def describe(self) -> tuple[str, ...]:
         """Describe the evaluation set's inputs, and what was changed in the model.
@@ -61,7 +63,11 @@ class InitialArtifacts:
         Returns:
             Sentences for logs and reports.
         """
-        return (self.describe_inputs(), *(f"model: {change}" for change in self.model_changes))
+        return (
+            self.describe_inputs(),
+            *(f"model: {change}" for change in self.model_changes),
+            *(f"initial weights: {change}" for change in self.weights_changes),
+        )
 
     def describe_inputs(self) -> str:
         """Describe the evaluation set's inputs in a sentence for logs and reports.
@@ -85,6 +91,7 @@ async def build_initial_artifacts(
     scale: float = 0.0,
     utility: int = task_pb2.UTILITY_ACCURACY,
     trained: Sequence[str] = (),
+    initial_weights: str = "",
 ) -> InitialArtifacts:
     """Build a model and an evaluation set, in a process that may import TensorFlow and then ends.
 
@@ -98,6 +105,8 @@ async def build_initial_artifacts(
         scale: What to divide the inputs by, as in `datasets.load_dataset`.
         utility: What models are measured by, a value of the enum `Utility`.
         trained: Patterns of the names of weights to train (`freeze_weights`); none for all.
+        initial_weights: The path of a file of weights (`continue_from`) in place of the model's
+            own; empty for these.
 
     Returns:
         The contents of the artifacts.
@@ -107,7 +116,8 @@ async def build_initial_artifacts(
             `scale` is no divisor; BAD_SHARE when it has fewer examples than `evaluation_size` or
             `num_shards`; UNKNOWN_MODEL, NO_FILE or UNREADABLE_FILE when the model's file cannot be
             read; BAD_MODEL when it does not fit the data; MODEL_TOO_LARGE, FORBIDDEN_LAYER or
-            WRONG_DTYPE when it is not accepted; WRONG_SHAPE, NOT_FINITE, OUT_OF_RANGE,
+            WRONG_DTYPE when it is not accepted; WRONG_NAMES or WRONG_SHAPE when the file of
+            initial weights does not hold the model's; WRONG_SHAPE, NOT_FINITE, OUT_OF_RANGE,
             LABEL_OUT_OF_RANGE or UNFIT_MEASURE when the evaluation set fits neither model nor
             measure.
         WorkerError: The process died.
@@ -134,12 +144,20 @@ async def build_initial_artifacts(
             )  # fmt: skip
         if model.endswith(".keras"):
             weights = (await process.call(read_weights_file, Path(model), spec)).tensors
-        divided = await process.call(freeze_weights, spec, weights, tuple(trained))
+        remarks: tuple[str, ...] = ()
+        if initial_weights:
+            divided, remarks = await process.call(
+                continue_from, Path(initial_weights), spec, weights, tuple(trained)
+            )
+        else:
+            divided = await process.call(freeze_weights, spec, weights, tuple(trained))
         spec = divided.spec
         await process.call(check_shards, spec, evaluation.shards, utility)
     finally:
         await process.stop()
-    return InitialArtifacts(spec, divided.trained, evaluation, divisor, changes, divided.frozen)
+    return InitialArtifacts(
+        spec, divided.trained, evaluation, divisor, changes, divided.frozen, remarks
+    )
 
 
 async def prepare_campaign(
@@ -175,6 +193,7 @@ async def prepare_campaign(
         scale=config.input_scale,
         utility=NAMES[config.utility],
         trained=config.trained,
+        initial_weights=config.initial_weights,
     )
     for sentence in artifacts.describe():
         report(f"{config.dataset}: {sentence}")

@@ -72,6 +72,7 @@ async def simulate(
     scale: float = 0.0,
     utility: int = task_pb2.UTILITY_ACCURACY,
     trained: Sequence[str] = (),
+    initial_weights: str = "",
     processes: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> SimulationManifest:
@@ -92,6 +93,8 @@ async def simulate(
         scale: What to divide all inputs by, as in `datasets.load_dataset`.
         utility: What each client's model is measured by, a value of the enum `Utility`.
         trained: Patterns of the names of weights to train (`freeze_weights`); none for all.
+        initial_weights: The path of a file of the weights that all clients start from; empty for
+            the model's own.
         processes: How many clients train at a time, each in a process with its own TensorFlow. The
             weights do not depend on it.
         report: Takes one line of text about the inputs, and one for each client.
@@ -116,6 +119,7 @@ async def simulate(
         scale=scale,
         utility=utility,
         trained=trained,
+        initial_weights=initial_weights,
     )
     for sentence in artifacts.describe():
         report(f"{dataset}: {sentence}")

@@ -14,7 +14,7 @@ from fedcoin.data.errors import RefusalError
 UNUSED: Final = frozenset(
     {
         "enabled", "listen", "key", "clients", "join_seconds", "round_seconds",
-        "epochs", "batch_size", "learning_rate", "seed",
+        "epochs", "batch_size", "learning_rate", "seed", "initial_weights",
     }
 )  # fmt: skip
 """Settings of a coordinator that Flower decides in its place."""
@@ -39,7 +39,7 @@ def read_terms_of_campaign(campaign: Mapping[str, object]) -> CoordinatorConfig:
         raise RefusalError(
             ApplicationCode.BAD_CONFIG,
             f"the campaign sets {', '.join(unused)}, which has no effect here: Flower decides when"
-            " clients train, and how; leave it out",
+            " clients train, how, and from which weights; leave it out",
             field=f"campaign.{unused[0]}",
         )
     settings = {"receipt_seconds": 0, **campaign}

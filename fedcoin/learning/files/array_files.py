@@ -10,6 +10,7 @@ import numpy as np
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.artifact_format import open_artifact
 from fedcoin.learning.files.file_kinds import FileKind, identify_file
 from fedcoin.learning.files.hdf5_format import open_hdf5, open_keras
 from fedcoin.learning.files.npz_format import open_npz, write_npz
@@ -23,6 +24,7 @@ _FORMATS: dict[FileKind, ArrayFormat] = {
     FileKind.TORCH: open_torch,
     FileKind.KERAS: open_keras,
     FileKind.HDF5: open_hdf5,
+    FileKind.ARTIFACT: open_artifact,
 }
 _WRITERS: dict[str, Callable[[Path, dict[str, Array]], None]] = {
     ".npz": write_npz,
@@ -37,7 +39,7 @@ WRITTEN_SUFFIXES = tuple(_WRITERS)
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[StoredArrays]:
-    """Open a file of named arrays: npz, safetensors, PyTorch or Keras weights.
+    """Open a file of named arrays: npz, safetensors, PyTorch, Keras weights or an artifact.
 
     Args:
         path: The file. Its content decides, not its name.

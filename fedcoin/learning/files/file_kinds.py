@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.artifact_format import is_artifact
 from fedcoin.learning.files.stored_arrays import refusing_damage, unreadable
 
 
@@ -26,6 +27,8 @@ class FileKind(Enum):
     """Keras' archive of a model, `.keras`."""
     HDF5 = "HDF5"
     """Datasets by path, which Keras' `.h5` files are too."""
+    ARTIFACT = "FedCoin artifact"
+    """Named arrays as nodes store them, such as a campaign's averages."""
     CSV = "CSV"
     """A table as text, with commas, tabs or other separators."""
     PARQUET = "Parquet"
@@ -34,6 +37,11 @@ class FileKind(Enum):
 
 _HEAD_BYTES = 512
 _TORCH_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
+_STARTS = (
+    (b"\x89HDF\r\n\x1a\n", FileKind.HDF5),
+    (b"PAR1", FileKind.PARQUET),
+    (_TORCH_LEGACY, FileKind.TORCH),
+)
 _TABLES = {".csv": FileKind.CSV, ".tsv": FileKind.CSV, ".txt": FileKind.CSV}
 _SAVE_NUMBERS = "save numbers as .npz or .safetensors"
 _UNREAD = (
@@ -82,14 +90,13 @@ def identify_file(path: Path) -> FileKind:
         raise unreadable(path, "is empty; it was not written to its end")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _identify_zip(path)
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return FileKind.HDF5
-    if head.startswith(b"PAR1"):
-        return FileKind.PARQUET
-    if head.startswith(_TORCH_LEGACY):
-        return FileKind.TORCH
+    for start, kind in _STARTS:
+        if head.startswith(start):
+            return kind
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return FileKind.SAFETENSORS
+    if is_artifact(head):
+        return FileKind.ARTIFACT
     _refuse_known(path, head)
     if path.suffix.lower() in _TABLES and _is_text(head):
         return _TABLES[path.suffix.lower()]

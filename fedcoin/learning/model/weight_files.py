@@ -7,8 +7,9 @@ so it reads them into the model. All other files are read without TensorFlow.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fedcoin.learning.files.stored_arrays import StoredArrays, unreadable
 from fedcoin.learning.files.weight_names import NamedWeights, read_named_weights, to_float32
 from fedcoin.learning.model import keras_models
 from fedcoin.learning.model.aggregation import MAX_NUM_SAMPLES
+from fedcoin.learning.model.frozen_weights import PartlyTrainedModel, freeze_weights
 from fedcoin.learning.model.spec import is_onnx, parse_spec, trained_shapes, weight_shapes
 from fedcoin.v1 import artifact_pb2
 
@@ -96,6 +98,40 @@ def read_weights_file(path: Path, spec_raw: bytes, is_whole: bool = False) -> We
                 rest, weight_shapes(spec) if is_whole else trained_shapes(spec)
             )
     return WeightsFile(encode_tensors(named.arrays), samples, named.remarks)
+
+
+def continue_from(
+    path: Path, spec_raw: bytes, weights_raw: bytes, patterns: Sequence[str]
+) -> tuple[PartlyTrainedModel, tuple[str, ...]]:
+    """Replace a model's weights by those of a file, such as the average of an earlier campaign.
+
+    Args:
+        path: A file as `read_weights_file` reads, with all weights of the model; where `patterns`
+            are given, the trained ones alone are enough.
+        spec_raw: The serialised ModelSpec, which names no trained weights.
+        weights_raw: All weights of the model, encoded; of them the frozen ones stay where the file
+            does not hold them.
+        patterns: Names of weights to train (`freeze_weights`); none for all.
+
+    Returns:
+        The model with the file's weights; and what was changed on reading, a phrase each.
+
+    Raises:
+        RefusalError: A code of `read_weights_file`, such as WRONG_NAMES or WRONG_SHAPE, when the
+            file does not hold the model's weights; BAD_MODEL when a pattern fits no weight.
+    """
+    divided = freeze_weights(spec_raw, weights_raw, patterns)
+    try:
+        whole = read_weights_file(path, spec_raw, is_whole=True)
+    except RefusalError as refusal:
+        if refusal.code is not LearningCode.WRONG_NAMES or not divided.frozen:
+            raise
+        try:
+            part = read_weights_file(path, divided.spec)
+        except RefusalError:
+            raise refusal from None
+        return replace(divided, trained=part.tensors), part.remarks
+    return freeze_weights(spec_raw, whole.tensors, patterns), whole.remarks
 
 
 def _take_num_samples(stored: StoredArrays) -> tuple[int | None, StoredArrays]:

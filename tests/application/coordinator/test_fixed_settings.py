@@ -42,6 +42,7 @@ OTHER = {
     "dataset": "mnist",
     "input_scale": 255,
     "model": "cnn",
+    "initial_weights": "average",
     "trained": "*kernel*",
     "evaluation_size": 10,
     "evaluation_shards": 2,

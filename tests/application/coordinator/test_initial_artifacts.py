@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from fedcoin.application.coordinator.initial_artifacts import build_initial_artifacts
-from fedcoin.data.artifacts.tensors import decode_tensors
+from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
+from fedcoin.learning.files.array_files import write_arrays
 from fedcoin.v1 import task_pb2
 
 SCRIPT = """
@@ -70,3 +71,60 @@ async def test_a_trained_keras_model_begins_with_its_weights(tmp_path: Path) -> 
     assert "dense/kernel" in weights
     for array in weights.values():
         np.testing.assert_array_equal(array.ravel(), np.arange(array.size))
+
+
+async def test_a_file_of_weights_replaces_the_models_own(tmp_path: Path) -> None:
+    own = await build_initial_artifacts("digits", "mlp", 0)
+    weights = {name: array + 1 for name, array in decode_tensors(own.weights).items()}
+    average = tmp_path / "average"
+    average.write_bytes(encode_tensors(weights))
+    halves = {name: array.astype(np.float16) for name, array in weights.items()}
+    write_arrays(tmp_path / "half.npz", halves)
+    built = await build_initial_artifacts("digits", "mlp", 0, initial_weights=str(average))
+    assert (built.model, built.weights) == (own.model, average.read_bytes())
+    assert built.describe() == own.describe()
+    path = str(tmp_path / "half.npz")
+    built = await build_initial_artifacts("digits", "mlp", 0, initial_weights=path)
+    for name, array in decode_tensors(built.weights).items():
+        np.testing.assert_array_equal(array, halves[name].astype(np.float32))
+    assert "initial weights: float16 read as float32" in built.describe()
+
+
+async def test_trained_weights_alone_are_enough(tmp_path: Path) -> None:
+    own = await build_initial_artifacts("digits", "mlp", 0, trained=["*bias"])
+    assert own.frozen
+    trained = {name: array + 1 for name, array in decode_tensors(own.weights).items()}
+    whole = {**{name: array + 2 for name, array in decode_tensors(own.frozen).items()}, **trained}
+    for held, frozen in ((trained, decode_tensors(own.frozen)), (whole, whole)):
+        (tmp_path / "average").write_bytes(encode_tensors(held))
+        built = await build_initial_artifacts(
+            "digits", "mlp", 0, trained=["*bias"], initial_weights=str(tmp_path / "average")
+        )
+        assert decode_tensors(built.weights).keys() == trained.keys()
+        for name, array in decode_tensors(built.weights).items():
+            np.testing.assert_array_equal(array, trained[name])
+        for name, array in decode_tensors(built.frozen).items():
+            np.testing.assert_array_equal(array, frozen[name])
+
+
+async def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "average"
+    own = decode_tensors((await build_initial_artifacts("digits", "mlp", 0)).weights)
+    first = next(iter(own))
+    cases = (
+        ({**own, first: own[first][:1]}, LearningCode.WRONG_SHAPE),
+        ({**own, first: own[first] * np.nan}, LearningCode.NOT_FINITE),
+        ({"other": own[first]}, LearningCode.WRONG_NAMES),
+    )
+    for held, code in cases:
+        path.write_bytes(encode_tensors(held))
+        for trained in ((), ("*bias",)):
+            with pytest.raises(RefusalError) as caught:
+                await build_initial_artifacts(
+                    "digits", "mlp", 0, trained=trained, initial_weights=str(path)
+                )
+            assert caught.value.code is code
+            assert str(path) in caught.value.message
+    with pytest.raises(RefusalError) as caught:
+        await build_initial_artifacts("digits", "mlp", 0, initial_weights=str(tmp_path / "none"))
+    assert caught.value.code is LearningCode.NO_FILE

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
 from fedcoin.learning.files import stored_arrays
@@ -281,3 +282,26 @@ def test_other_endings_and_dtypes_are_not_written(tmp_path: Path) -> None:
             write_arrays(tmp_path / name, {"w": array})
         assert caught.value.code is code
         assert not (tmp_path / name).exists()
+
+
+def test_artifacts_as_nodes_store_them(tmp_path: Path) -> None:
+    path = tmp_path / "average"
+    arrays: dict[str, Any] = {
+        # Lengths of one byte and of two, of the tensor and of its name.
+        "b": np.arange(3, dtype=np.float32),
+        "n" * 256: NUMBERS,
+        "labels": np.arange(400, dtype=np.int64),
+    }
+    for names in (list(arrays), list(arrays)[::-1], [list(arrays)[1]]):
+        path.write_bytes(encode_tensors({name: arrays[name] for name in names}))
+        assert identify_file(path) is FileKind.ARTIFACT
+        found = read(path)
+        assert list(found) == names
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, arrays[name])
+            assert array.dtype == arrays[name].dtype
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "is a FedCoin artifact that is damaged" in refusal(path)
+    for text in ("\n", "\n\n\n", "\n\x05\n\x01x", "\n\x08\n\x02ab\n"):
+        path.write_text(text)
+        assert "FedCoin artifact that" not in refusal(path)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.files.array_files import open_arrays, write_arrays
 
@@ -34,6 +35,10 @@ def whole_file(kind: str) -> bytes:
         return buffer.getvalue()
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"a.{kind}"
+        if kind == "artifact":
+            whole = {name: np.asarray(array, np.float32) for name, array in ARRAYS.items()}
+            whole["count"] = whole["count"].reshape(1)
+            return encode_tensors(whole)
         if kind == "pt":
             import torch
 
@@ -72,7 +77,7 @@ def read_all(content: bytes, folder: str) -> int:
         return -1
 
 
-@pytest.mark.parametrize("kind", ["npz", "stored.npz", "safetensors", "pt"])
+@pytest.mark.parametrize("kind", ["npz", "stored.npz", "safetensors", "pt", "artifact"])
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

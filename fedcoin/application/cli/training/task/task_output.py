@@ -144,6 +144,7 @@ def print_task(view: TaskView) -> None:
             "offer": f"{format_count(view.offer, 'sap', 'sap')} for each million of at most "
             f"{view.work / 1e6:,.1f} million evaluations",
             "winner": view.winner or "-",
+            "average": view.aggregate or "-",
             **({"cannot take part": ", ".join(view.declined)} if view.declined else {}),
         }
     )

@@ -58,6 +58,7 @@ SETTINGS = {
     "dataset": "coordinator.dataset",
     "scale": "coordinator.input_scale",
     "model": "coordinator.model",
+    "initial_weights": "coordinator.initial_weights",
     "trained": "coordinator.trained",
     "epochs": "coordinator.epochs",
     "utility": "coordinator.utility",
@@ -93,6 +94,12 @@ SETTINGS = {
 @scale_option("the evaluation set's inputs")
 @click.option(
     "--model", help="mlp, cnn, or the path of a model: Keras' JSON, .keras or ONNX [mlp]."
+)
+@click.option(
+    "--initial-weights",
+    metavar="FILE",
+    help="The weights to start from, such as an earlier campaign's average, in any format that "
+    "convert reads [the model's own].",
 )
 @trained_option
 @click.option("--epochs", type=int, help="Passes over a client's data in each round [5].")

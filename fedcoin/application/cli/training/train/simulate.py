@@ -49,6 +49,12 @@ from fedcoin.learning.measures.terms import NAMES, TERMS, format_utility
 @click.option("--dataset", default="digits", show_default=True, metavar="digits|mnist|PATH")
 @scale_option("all inputs")
 @click.option("--model", default="mlp", show_default=True, metavar="mlp|cnn|PATH")
+@click.option(
+    "--initial-weights",
+    metavar="FILE",
+    help="The weights to start from, such as an earlier campaign's average, in any format that "
+    "convert reads [the model's own].",
+)
 @trained_option
 @click.option("--epochs", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
@@ -101,6 +107,7 @@ def simulate(folder: Path, as_json: bool, **given: Any) -> None:
             scale=given["scale"] or 0.0,
             utility=NAMES[given["utility"]],
             trained=split_list(given["trained"]),
+            initial_weights=given["initial_weights"] or "",
             processes=given["processes"] or count_usable_cpus(),
             report=note,
         )

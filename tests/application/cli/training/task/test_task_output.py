@@ -126,3 +126,11 @@ def test_miners_are_shown_while_they_work() -> None:
         ["fc1b", "25.0%", "-", "-", "computing"],
         ["fc1c", "cannot", "take", "part"],
     ]
+
+
+def test_the_average_that_a_later_campaign_may_start_from(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_task(TaskView(utility=UTILITY_ACCURACY, aggregate="ab" * 32))
+    lines = capsys.readouterr().out.splitlines()
+    assert ["average", "ab" * 32] in [line.split() for line in lines]
