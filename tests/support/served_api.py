@@ -35,6 +35,9 @@ from tests.support.ports import reserved_address
 
 NODE = MINERS[0]
 
+TLS_EXPIRY_MS = 1_800_000_000_000
+"""When the served node's certificate expires, in Unix ms."""
+
 
 class GrowingChain(LedgerChain):
     """A `LedgerChain` that tells its listeners about each new block."""
@@ -227,7 +230,7 @@ class FakeNodeFacts:
         return -250
 
     def tls_expiry_ms(self) -> int:
-        return 1_800_000_000_000
+        return TLS_EXPIRY_MS
 
     def own_votes(self) -> OwnVotes:
         return OwnVotes(last_height=7, last_ms=1_700_000_000_000, is_overdue=True)

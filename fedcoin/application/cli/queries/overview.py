@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fedcoin.application.cli.shared.output import coins, enum_name, size
+from fedcoin.application.cli.shared.waiting import certificate_warning
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -99,6 +100,9 @@ def _node(overview: NodeOverview, now_ms: int) -> Table:
         )
         if is_so
     ]
+    expiry = certificate_warning(status, now_ms)
+    if expiry:
+        marks.append(expiry)
     table = Table(box=None, show_header=False, pad_edge=False)
     for _ in range(4):
         table.add_column(overflow="fold")

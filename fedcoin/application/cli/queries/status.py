@@ -15,9 +15,14 @@ from fedcoin.application.cli.shared.output import (
     print_json,
     size,
 )
-from fedcoin.application.cli.shared.waiting import power_shortage, sync_progress
+from fedcoin.application.cli.shared.waiting import (
+    certificate_warning,
+    power_shortage,
+    sync_progress,
+)
 from fedcoin.application.cli.shared.watched import watch_option
 from fedcoin.application.configuration.home import Home
+from fedcoin.data.clock import unix_ms
 from fedcoin.data.plurals import format_count
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 
@@ -67,6 +72,9 @@ def status(home: Home, node: str | None, as_json: bool) -> None:
     shortage = power_shortage(reply)
     if shortage:
         note(f"Warning: transactions wait: {shortage}")
+    expiry = certificate_warning(reply, unix_ms())
+    if expiry:
+        note(f"Warning: {expiry}: renew it with `fedcoin-node tls renew`")
 
 
 def _last_vote(reply: GetStatusResponse) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from fedcoin.application.cli.shared.output import coins, note
+from fedcoin.application.node.watching.certificate_watch import DAY_MS, EARLY_DAYS
 from fedcoin.data.plurals import format_count
 
 if TYPE_CHECKING:
@@ -129,3 +130,21 @@ def power_shortage(status: GetStatusResponse) -> str:
         f"{coins(status.total_power)} are connected, and a block needs more than two thirds. "
         "Start the others (`fedcoin-node validators` lists them)."
     )
+
+
+def certificate_warning(status: GetStatusResponse, now_ms: int) -> str:
+    """Return a warning when a certificate of the node expires within 30 days, else "".
+
+    Args:
+        status: The node's answer to GetStatus.
+        now_ms: The present time in Unix ms.
+
+    Returns:
+        Such as "the node's certificate expires in 2.9 days", or an empty string.
+    """
+    left_ms = status.tls_expiry_ms - now_ms
+    if not status.tls_expiry_ms or left_ms > EARLY_DAYS * DAY_MS:
+        return ""
+    if left_ms <= 0:
+        return "the node's certificate has expired"
+    return f"the node's certificate expires in {left_ms / DAY_MS:.1f} days"

@@ -48,6 +48,7 @@ def test_rounds_campaigns_and_warnings_are_shown() -> None:
     status = GetStatusResponse(
         chain_id="c", height=7, connected_power=1, total_power=4, catching_up=True
     )
+    status.tls_expiry_ms = 5_000 + 86_400_000
     miners = [TaskMinerView(committed=True), TaskMinerView()]
     task = TaskView(
         task_id="ab" * 32, round=2, phase=TASK_PHASE_COMMIT, miners=miners, deadline_ms=12_000
@@ -60,7 +61,8 @@ def test_rounds_campaigns_and_warnings_are_shown() -> None:
         console = Console(width=150, record=True, file=nowhere)
         console.print(render(NodeOverview(status, [peer], [validator], [task], [campaign]), 5_000))
     text = console.export_text()
-    for part in ("catching up, too little power", "[red]x[/red]", "10.0.0.7:7050", "1 of 3"):
+    warnings = ("catching up, too little power", "certificate expires in 1.0 days")
+    for part in (*warnings, "[red]x[/red]", "10.0.0.7:7050", "1 of 3"):
         assert part in text
     row = next(line for line in text.splitlines() if "ab" * 8 in line)
     assert row.split() == ["ab" * 8, "2", "commit", "0", "1", "0", "7", "s"]

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from fedcoin.application.cli.shared import waiting
+from fedcoin.application.node.watching.certificate_watch import DAY_MS
 from fedcoin.data.messages.amounts import SAP_PER_FDC
 from fedcoin.v1.node_service_pb2 import GetStatusResponse
 from tests.support.waiting import until
@@ -83,3 +84,20 @@ async def test_a_short_wait_is_not_explained(capsys: pytest.CaptureFixture[str])
     async with waiting.explained_wait(client):
         await asyncio.sleep(0)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "warning"),
+    [
+        (None, ""),
+        (30.1, ""),
+        (29.9, "expires in 29.9 days"),
+        (2.5, "expires in 2.5 days"),
+        (0, "has expired"),
+    ],
+)
+def test_a_certificate_that_expires_soon_is_named(days: float | None, warning: str) -> None:
+    now_ms = 1_800_000_000_000
+    expiry_ms = 0 if days is None else now_ms + round(days * DAY_MS)
+    found = waiting.certificate_warning(status(1, 1, tls_expiry_ms=expiry_ms), now_ms)
+    assert found == (f"the node's certificate {warning}" if warning else "")
