@@ -43,6 +43,17 @@ def test_files_of_a_home_are_those_of_the_program() -> None:
     assert listed == set(described)
 
 
+def test_key_files_have_the_ending_that_homes_give_them() -> None:
+    examples = [*(ROOT / "examples").rglob("*.toml"), *(ROOT / "examples").rglob("*.py")]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (*pages, *examples))
+    named = re.findall(r'keys/[\w-]+(\.\w+)|fedcoin-key="[\w/-]+(\.\w+)"', text)
+    ending = home.Home(ROOT).key_path("node").suffix
+    assert len(named) > 3
+    # Beside a key lie the votes that were cast with it, and what it signed elsewhere.
+    assert {first or second for first, second in named} - {".votes", ".signed"} == {ending}
+
+
 def test_sections_of_the_protocol_that_sources_name_exist() -> None:
     named = set(re.findall(r"docs/PROTOCOL\.md,[\s/#]+section (\d+)", source()))
     assert len(named) > 5
