@@ -55,7 +55,7 @@ class InitialArtifacts:
     frozen: bytes = b""
     """The frozen weights, encoded; empty when all are trained."""
     weights_changes: tuple[str, ...] = ()
-    """What was changed on reading a file of initial weights, each in a few words."""
+    """Which file they were read from, and what was changed, each in a few words; none without."""
 
     def describe(self) -> tuple[str, ...]:
         """Describe the evaluation set's inputs, and what was changed in the model.
@@ -149,6 +149,7 @@ async def build_initial_artifacts(
             divided, remarks = await process.call(
                 continue_from, Path(initial_weights), spec, weights, tuple(trained)
             )
+            remarks = (f"read from {initial_weights}", *remarks)
         else:
             divided = await process.call(freeze_weights, spec, weights, tuple(trained))
         spec = divided.spec

@@ -82,7 +82,7 @@ async def test_a_file_of_weights_replaces_the_models_own(tmp_path: Path) -> None
     write_arrays(tmp_path / "half.npz", halves)
     built = await build_initial_artifacts("digits", "mlp", 0, initial_weights=str(average))
     assert (built.model, built.weights) == (own.model, average.read_bytes())
-    assert built.describe() == own.describe()
+    assert built.describe() == (*own.describe(), f"initial weights: read from {average}")
     path = str(tmp_path / "half.npz")
     built = await build_initial_artifacts("digits", "mlp", 0, initial_weights=path)
     for name, array in decode_tensors(built.weights).items():
