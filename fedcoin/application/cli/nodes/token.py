@@ -74,7 +74,10 @@ def create(name: str, role: str, out: Path | None, home: Home) -> None:
     else:
         _write_secret(out, text)
     if not home.tokens_path.exists():
-        note("This is the API's first token: from now on, each call needs one")
+        note(
+            "This is the API's first token: from now on, each call needs one, those of this home's"
+            " own commands too (--token-file, or api.token_file in config.toml)"
+        )
     api_tokens.write_tokens(home.tokens_path, [*kept, entry])
     if entry.role is ApiRole.ADMIN and not any(each.role is ApiRole.ADMIN for each in kept):
         note("The node serves AdminService at its API from its next start on")

@@ -24,6 +24,7 @@ def test_tokens_are_made_listed_and_revoked(home: Path, fedcoin: CommandLine) ->
     made = fedcoin(*create, "explorer", "--role", "read")
     assert made.out.startswith("fct_")
     assert "first token" in made.err
+    assert "api.token_file in config.toml" in made.err
     out = home / "wallet.token"
     assert fedcoin(*create, "wallet", "--role", "submit", "--out", out).code == 0
     assert out.stat().st_mode & 0o777 == 0o600
