@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from fedcoin.application.explorer.reading.chain_follower import ChainFollower
@@ -12,6 +13,8 @@ from fedcoin.application.explorer.reading.chain_source import ChainSource
 from fedcoin.application.explorer.reading.search_query import QueryKind, read_query
 from fedcoin.application.explorer.reading.view_models import SearchResults
 from fedcoin.network.client.rpc_error import RpcError
+
+T = TypeVar("T")
 
 MAX_FOUND: Final = 50
 """How many clients' names, campaigns and tasks are listed at most, each."""
@@ -51,7 +54,9 @@ class ChainSearch:
         if query.kind is QueryKind.HASH:
             return await self._find_hash(query.text)
         if query.kind is QueryKind.PART:
-            return await self._find_part(query.text)
+            found = await self._find_part(query.text)
+            is_empty = not (found.campaigns or found.tasks or found.names)
+            return (await self._find_start(query.text) if is_empty else None) or found
         return SearchResults(query.text)
 
     async def _find_hash(self, hash: str) -> str | SearchResults:
@@ -65,6 +70,22 @@ class ChainSearch:
         paths = (f"/{kind}/{hash}" for kind in ("campaign", "task", "tx", "block"))
         path = next((path for path, exists in zip(paths, found, strict=True) if exists), None)
         return path or SearchResults(hash, is_searched=True)
+
+    async def _find_start(self, text: str) -> str | None:
+        """Find the one transaction or block whose hash begins with some digits."""
+        digits = text.lower().removeprefix("0x").rstrip("….")  # tables shorten hashes so
+        if not re.fullmatch(r"[0-9a-f]{8,63}", digits):
+            return None
+        transaction, block = await asyncio.gather(
+            _find(self._source.get_transaction(digits)), _find(self._source.get_block(digits))
+        )
+        if block is not None and transaction is None:
+            return f"/block/{block.block.hash}"
+        if transaction is None or block is not None:
+            return None
+        # The hash of a transaction that opened a campaign or a task is its id, too.
+        found = await self._find_hash(transaction.hash)
+        return found if isinstance(found, str) else None
 
     async def _find_part(self, text: str) -> SearchResults:
         campaigns, tasks = await asyncio.gather(
@@ -81,11 +102,14 @@ class ChainSearch:
         )
 
 
-async def _exists(call: Awaitable[object]) -> bool:
+async def _find(call: Awaitable[T]) -> T | None:
     try:
-        await call
+        return await call
     except RpcError as error:
         if error.is_transient:
             raise
-        return False
-    return True
+        return None
+
+
+async def _exists(call: Awaitable[object]) -> bool:
+    return await _find(call) is not None

@@ -257,12 +257,19 @@ async def test_searching_leads_to_the_page(tmp_path: Path) -> None:
         await explored.caught_up()
         campaign, address = played.job.campaign_id.hex(), format_address(played.job.server.address)
         block = explored.live.chain.blocks[0].hash.hex()
+        transaction = explored.live.chain.sign(ALICE, transfer_to((ALICE.address, 1)))
+        explored.live.chain.produce(transaction)
+        await explored.caught_up()
+        payment = transaction.hash.hex()
         for query, path in {
             "%2312": "/block/12",
             campaign.upper(): f"/campaign/{campaign}",
             played.failed: f"/task/{played.failed}",
             address: f"/address/{address}",
             block: f"/block/{block}",
+            # Up to 19 decimal digits are a height.
+            f"{block[:20]}%E2%80%A6": f"/block/{block}",
+            f"0x{payment[:20]}": f"/tx/{payment}",
         }.items():
             answer = await explored.get(f"/search?q={query}")
             assert (answer.status, answer.headers["location"]) == (303, path)
