@@ -17,7 +17,8 @@ from google.protobuf.message import Message
 
 from fedcoin.consensus.certificates import make_certificate
 from fedcoin.contract.admission import min_fee
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validation import check_block, make_header
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import BlockContext

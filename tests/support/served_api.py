@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.pending.mempool import Mempool
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.errors import RefusalError

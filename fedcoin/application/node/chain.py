@@ -22,13 +22,9 @@ from fedcoin.application.node.snapshot_maker import refuse_chain, restore_snapsh
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.contract.blocks.block_runs import ExecutedBlock, execute_run
-from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
-from fedcoin.contract.blocks.validation import (
-    check_clock,
-    check_header,
-    execute_block,
-    make_header,
-)
+from fedcoin.contract.blocks.execution import BuiltBlock, Execution
+from fedcoin.contract.blocks.ledger import Ledger
+from fedcoin.contract.blocks.validation import check_clock, check_header, execute_block, make_header
 from fedcoin.contract.queries.artifact_readers import may_read
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.clock import Clock
@@ -289,11 +285,7 @@ class Chain:
             if block.header.height <= self._height:
                 return False
             execution = await self._execute(block, round)
-            entry = ExecutedBlock(block, certificate, execution).entry()
-            self.ledger.hold([execution])
-            await run_for_voting(self.store.append_all, [entry])
-            self.ledger.adopt(execution)
-            self._advance(block.header, execution.transactions)
+            await self._append([ExecutedBlock(block, certificate, execution)])
         self._tell(NewBlock(block, certificate, execution))
         return True
 
@@ -307,15 +299,11 @@ class Chain:
             fresh = [one for one in blocks if one[0].height > self._height]
             memory = self.transactions.find_or_decode, self.verified_votes
             run = await run_for_voting(execute_run, fresh, self._header, self.ledger, *memory)
-            done = run.blocks
-            if done:
-                self.ledger.hold(one.execution for one in done)
-                await run_for_voting(self.store.append_all, [one.entry() for one in done])
-                for one in done:
-                    self.ledger.adopt(one.execution)
-                self._advance(done[-1].block.header, done[-1].execution.transactions)
-        for one in done:
-            self._tell(NewBlock(one.block, one.certificate, one.execution, one is not done[-1]))
+            if run.blocks:
+                await self._append(run.blocks)
+        for one in run.blocks:
+            is_followed = one is not run.blocks[-1]
+            self._tell(NewBlock(one.block, one.certificate, one.execution, is_followed))
         if run.refusal is not None:
             raise run.refusal
 
@@ -334,6 +322,13 @@ class Chain:
         log.info("the chain starts from the snapshot of height %d", self._height)
         for listener in self._jump_listeners:
             listener()
+
+    async def _append(self, run: Sequence[ExecutedBlock]) -> None:
+        self.ledger.hold(one.execution for one in run)
+        await run_for_voting(self.store.append_all, [one.entry() for one in run])
+        for one in run:
+            self.ledger.adopt(one.execution)
+        self._advance(run[-1].block.header, run[-1].execution.transactions)
 
     def _tell(self, new: NewBlock) -> None:
         for listener in self._block_listeners:

@@ -16,7 +16,7 @@ from typing import Final
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.consensus.lock_record import decode_lock
 from fedcoin.consensus.validator_messages import decode_validators
-from fedcoin.contract.blocks.ledger import Execution
+from fedcoin.contract.blocks.execution import Execution
 from fedcoin.contract.blocks.validator_history import TrustPath
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.errors import RefusalError

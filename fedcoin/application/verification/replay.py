@@ -22,7 +22,8 @@ from fedcoin.application.verification.database_check import (
     check_trusted_headers,
 )
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validation import check_block
 from fedcoin.contract.snapshots.verifier import SnapshotVerifier, read_verified_entries
 from fedcoin.contract.state.genesis_state import genesis_changes

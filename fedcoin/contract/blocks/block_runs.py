@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validation import Decoder, check_block
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.blocks import Block

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 
 from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.admission import compute_byte_fee
+from fedcoin.contract.blocks.execution import BuiltBlock, Execution
 from fedcoin.contract.blocks.transition import (
     apply_transaction,
     begin_block,
@@ -21,7 +21,7 @@ from fedcoin.contract.state.block_room import BlockRoom, compute_max_entries
 from fedcoin.contract.state.cached_state import CachedState, ScanMemory
 from fedcoin.contract.state.execution_context import BlockContext, ExecutionContext, ResultCache
 from fedcoin.contract.state.overlay import Overlay, StateReader
-from fedcoin.contract.state.state_tree import EntryProof, StateTree, TreeUpdate
+from fedcoin.contract.state.state_tree import EntryProof, StateTree
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.closing import next_closing_ms
 from fedcoin.data.errors import RefusalError
@@ -36,45 +36,6 @@ _TAG_BYTES = 6
 
 _HEADER_BYTES = 512
 """An upper bound of a block's bytes without settlement, certificate and transactions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """The result of executing a block."""
-
-    transactions: tuple[Transaction, ...] = field(repr=False)
-    """The block's transactions."""
-    changes: dict[bytes, bytes | None] = field(repr=False)
-    """New values of the state by key; None for keys that are removed."""
-    receipts: tuple[bytes, ...] = field(repr=False)
-    """The serialised receipts, in order."""
-    receipts_root: bytes
-    """The Merkle root of the receipts, 32 bytes."""
-    app_hash: bytes
-    """The hash of the state after the block, 32 bytes."""
-    settlement: Settlement | None
-    """The settlement of a task, which the header must repeat; None when no task is settled."""
-    next_order: ProposerOrder
-    """The validators of the next height and the order of their turns."""
-    tree: TreeUpdate = field(repr=False)
-    """The update of the state tree."""
-
-    @property
-    def next_validators(self) -> ValidatorSet:
-        """The validator set of the next height."""
-        return self.next_order.validators
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltBlock:
-    """The content of a block, chosen from candidates."""
-
-    transactions: tuple[Transaction, ...]
-    """The candidates that apply and fit, in order."""
-    execution: Execution
-    """The result of executing these transactions."""
-    refused: tuple[tuple[Transaction, RefusalError], ...]
-    """The candidates that cannot be applied now, each with its refusal."""
 
 
 class PendingState:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from fedcoin.consensus.certificates import verify_certificate
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.crypto.addresses import format_address

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fedcoin.contract.blocks.ledger import Execution
+from fedcoin.contract.blocks.execution import Execution
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import StateReader
 from fedcoin.data.messages.blocks import Block

@@ -11,7 +11,8 @@ from fedcoin.application.node.disputed_transactions import (
 )
 from fedcoin.consensus.effects import Verdict
 from fedcoin.consensus.validators import Validator, ValidatorSet
-from fedcoin.contract.blocks.ledger import Execution, Ledger
+from fedcoin.contract.blocks.execution import Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.blocks.validation import (
     check_clock,
     check_header,

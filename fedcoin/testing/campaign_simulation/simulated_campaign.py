@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedcoin.consensus.effects import Equivocation
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.contract.blocks.ledger import Execution
+from fedcoin.contract.blocks.execution import Execution
 from fedcoin.testing.campaign_simulation.campaign_outcome import CampaignOutcome
 from fedcoin.testing.campaign_simulation.campaign_setting import (
     BOND,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fedcoin.application.node.chain import Chain, Draft
-from fedcoin.contract.blocks.ledger import BuiltBlock
+from fedcoin.contract.blocks.execution import BuiltBlock
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.messages.transactions import Transaction

@@ -11,7 +11,8 @@ from itertools import combinations, islice
 
 from fedcoin.consensus import posap
 from fedcoin.consensus.validators import ValidatorSet
-from fedcoin.contract.blocks.ledger import BuiltBlock, Execution, Ledger
+from fedcoin.contract.blocks.execution import BuiltBlock, Execution
+from fedcoin.contract.blocks.ledger import Ledger
 from fedcoin.contract.state import records
 from fedcoin.contract.state.execution_context import BlockContext
 from fedcoin.contract.state.overlay import Overlay
