@@ -20,6 +20,7 @@ from fedcoin.contract.tasks.task_pricing import (
     compute_work,
 )
 from fedcoin.contract.tasks.task_room import make_room
+from fedcoin.contract.tasks.window_turns import ENVELOPE_BYTES
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
@@ -43,9 +44,6 @@ MAX_ATTEMPTS: Final = 16
 """The largest number of attempts of a task."""
 _MAX_PATH: Final = 32
 """The largest number of hashes in the proof of an evaluation shard."""
-
-_ENVELOPE_BYTES: Final = 1024
-"""More than a reveal's transaction takes beside its evidence, in bytes."""
 
 _EMPTY: Final = (task_pb2.EMPTY_COALITION_BASE_MODEL, task_pb2.EMPTY_COALITION_ZERO)
 _AVERAGINGS: Final = (
@@ -262,7 +260,7 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> Samp
             limit=str(maximum),
         )
     plan = build_plan(terms, transaction.hash, transaction.public_key)
-    needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + _ENVELOPE_BYTES
+    needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + ENVELOPE_BYTES
     if needed > context.parameters.max_transaction_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,

@@ -8,6 +8,7 @@ know whether a task's artifacts are sound; voters check that elsewhere.
 * `ledger`: execute and build blocks on the latest state
 * `execution`: what comes of executing or building a block
 * `block_runs`: execute consecutive blocks before the first of them is stored
+* `step_bytes`: the bytes that miners' steps leave of a block
 * `transition`: what one block does: its beginning, its transactions, its end
 * `validator_history`: the validator set of each height, from blocks or from certificates
 """

@@ -9,6 +9,7 @@ from fedcoin.consensus.proposer_order import ProposerOrder
 from fedcoin.consensus.validators import Validator, ValidatorSet
 from fedcoin.contract.admission import compute_byte_fee
 from fedcoin.contract.blocks.execution import BuiltBlock, Execution
+from fedcoin.contract.blocks.step_bytes import TAG_BYTES, compute_room, count_step_bytes
 from fedcoin.contract.blocks.transition import (
     apply_transaction,
     begin_block,
@@ -30,12 +31,6 @@ from fedcoin.data.messages.receipts import receipts_root
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1.block_pb2 import Settlement
 from fedcoin.v1.state_pb2 import AccountState, LedgerState
-
-_TAG_BYTES = 6
-"""The largest number of bytes that a block adds to each transaction: a tag and a length."""
-
-_HEADER_BYTES = 512
-"""An upper bound of a block's bytes without settlement, certificate and transactions."""
 
 
 class PendingState:
@@ -165,10 +160,9 @@ class Ledger:
         settlement = begin_block(context)
         taken: list[Transaction] = []
         refused, left_out = list[tuple[Transaction, RefusalError]](), set[bytes]()
-        settled = settlement.ByteSize() if settlement is not None else 0
-        room = max_bytes - _HEADER_BYTES - settled - len(block.last_certificate)
+        room = compute_room(max_bytes, block.last_certificate, settlement)
         for transaction in candidates:
-            size = len(transaction.raw) + _TAG_BYTES
+            size = len(transaction.raw) + TAG_BYTES
             if size > room or transaction.sender in left_out:
                 # The sender's later transactions would have a gap in their nonces.
                 left_out.add(transaction.sender)
@@ -282,6 +276,10 @@ class Ledger:
         rules = self.genesis.parameters
         fees = sum(transaction.body.fee for transaction in transactions)
         burned = sum(compute_byte_fee(rules, len(t.body_bytes), t.policy) for t in transactions)
+        if context.room.has_steps:
+            certificate = context.block.last_certificate
+            room = compute_room(rules.max_block_bytes, certificate, settlement)
+            context.room.step_bytes = room - count_step_bytes(transactions)
         next_order = end_block(context, fees - burned, burned, self._order)
         changes = context.state.changes()
         check_conserved(context.state, changes)

@@ -13,8 +13,10 @@ def order_for_block(senders: Mapping[bytes, SenderQueue]) -> Iterator[Transactio
     """List the transactions that may go into the next block, the most urgent first.
 
     First come the miners' reserved steps: each miner's earliest, then each one's second, and so on.
-    Before a step come its sender's transactions with lower nonces. All others follow, those with
-    the highest fee for each byte first. The queues must not change while this is read.
+    Before a step come its sender's transactions with lower nonces; of two steps the one with fewer
+    bytes of them comes first, so that nobody's transfers keep the step of another miner out. All
+    others follow, those with the highest fee for each byte first. The queues must not change while
+    this is read.
 
     Args:
         senders: The waiting transactions by sender.
@@ -57,12 +59,15 @@ def _turns_of_steps(
     Returns:
         For each step its sender, and how many of the sender's transactions end with it.
     """
-    turns: list[tuple[int, int, bytes, int]] = []
+    turns: list[tuple[int, int, int, bytes, int]] = []
     for sender, entries in queues.items():
-        ends = [i + 1 for i, entry in enumerate(entries) if entry.step is not None]
-        if not ends:
+        if not any(entry.step for entry in entries):
             continue
-        protected = senders[sender].num_protected()
-        for turn, end in enumerate(end for end in ends if end <= protected):
-            turns.append((turn, entries[end - 1].arrival, sender, end))
-    return [(sender, end) for _, _, sender, end in sorted(turns)]
+        turn = other_bytes = 0
+        for end, entry in enumerate(entries[: senders[sender].num_protected()], 1):
+            if entry.step is None:
+                other_bytes += entry.num_bytes
+            else:
+                turns.append((turn, other_bytes, entry.arrival, sender, end))
+                turn += 1
+    return [(sender, end) for _, _, _, sender, end in sorted(turns)]

@@ -87,6 +87,14 @@ class BlockRoom:
         """The number of reports for which there is room."""
         self.lacked_entries = False
         """Whether there was too little room for entries."""
+        self.step_bytes: int | None = None
+        """At the end of a block with steps of miners: how many bytes were left for others. None
+        when they left room for any step."""
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the steps of miners have used up some of their room."""
+        return self.steps < MAX_STEPS
 
     def copy(self) -> BlockRoom:
         """Copy this room, for changes that may be dropped."""

@@ -278,6 +278,31 @@ def test_miners_take_turns_with_their_steps(chain: LedgerChain) -> None:
     assert list(pool.pool.candidates()) == [steps[key] for key in order]
 
 
+@pytest.mark.attack
+def test_transfers_before_a_step_keep_no_other_miners_step_out(
+    report_attack: ReportAttack,
+) -> None:
+    """Three of four miners have transfers before steps that came first, and fill the block."""
+    chain = LedgerChain.create(4, max_block_bytes=16_384, max_transaction_bytes=8_192)
+    job = mined(chain)
+    pool = Pool(chain)
+    *crowd, honest = chain.miners
+    for miner in crowd:
+        commitment = job.commit(miner, job.tree(miner, GAME)).body.commit_shapley
+        for ahead in range(50):
+            pool.add(pool.pay(miner, 20_000, ahead=ahead))
+        assert pool.add(chain.sign(miner, commitment, ahead=50))
+    step = job.commit(honest, job.tree(honest, GAME))
+    assert pool.add(step)
+    assert step in pool.produce()
+    report_attack(
+        "as miners, send 64 KiB of transfers before each step, so that honest proposers' blocks are"
+        " full before the steps of others",
+        "the others' steps wait, their windows end, and their deposits burn",
+        "steps come first that have fewer bytes before them",
+    )
+
+
 def test_reserved_room_is_bounded(chain: LedgerChain) -> None:
     job = mined(chain)
     first, second = chain.miners

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,11 @@ from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
+from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1.transaction_pb2 import Unbond
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
+from tests.support.keys import ALICE, key_of
 from tests.support.ledger_campaign import (
     CHALLENGE,
     COMMIT,
@@ -26,6 +29,7 @@ from tests.support.ledger_campaign import (
     additive,
 )
 from tests.support.ledger_chain import LedgerChain
+from tests.support.transfers import transfer_to
 
 GAME = additive(30, 20, 0)
 
@@ -173,3 +177,78 @@ def test_a_block_full_of_other_miners_steps_is_no_turn(report_attack: ReportAtta
         " left out burn",
         "a block that has no room for another answer is no turn, so that windows wait for the rest",
     )
+
+
+BYTES = {"max_block_bytes": 20_480, "max_transaction_bytes": 12_288}
+"""A block has room for four answers of the sampled tasks below, and not for five."""
+
+
+def answered(bonds: list[int], **parameters: Any) -> tuple[LedgerCampaign, list[Transaction]]:
+    """Play a sampled task up to its last window; give the answers that its miners then send."""
+    chain = LedgerChain.create(len(bonds), bonds=bonds, **parameters)
+    job = LedgerCampaign(chain)
+    job.open_campaign()
+    job.open_task(sampling=job.sampled(300))
+    trees = {miner: job.tree(miner, GAME, 300) for miner in chain.miners}
+    chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
+    chain.produce(*(job.open(miner, tree) for miner, tree in trees.items()))
+    return job, [job.reveal(miner, tree) for miner, tree in trees.items()]
+
+
+@pytest.mark.attack
+def test_a_block_whose_bytes_are_full_of_answers_is_no_turn(report_attack: ReportAttack) -> None:
+    """An honest proposer with more than a third of the power has no room for one of five."""
+    job, answers = answered([FDC] * 4 + [4 * FDC], **BYTES)
+    chain, before = job.chain, job.chain.ledger.totals().burned
+    late = chain.context(after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
+    built = chain.ledger.build(late, answers, BYTES["max_block_bytes"])
+    assert built.transactions == tuple(answers[:4])
+    chain.produce(*answers[:4], after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
+    assert (job.task.phase, job.task.window_left_out) == (REVEAL, 1)
+    chain.produce(answers[4])
+    assert job.task.phase == SETTLE
+    chain.produce()
+    assert chain.ledger.totals().burned - before < FDC // 100
+    report_attack(
+        "fill blocks with large answers of tasks of one's own while honest miners answer",
+        "the block counts as a turn, the window ends, and honest deposits burn",
+        "a block whose bytes steps have used up is no turn, for 32 blocks of a window",
+    )
+
+
+def test_transfers_that_fill_a_block_hold_no_window_open() -> None:
+    """Nobody can delay tasks by fees: steps would have come before these transfers."""
+    job, answers = answered([FDC] * 4 + [4 * FDC], **BYTES)
+    chain = job.chain
+    outputs = [(key_of("bob").address, 1)] * 200
+    paid = [chain.sign(ALICE, transfer_to(*outputs), ahead=i) for i in range(3)]
+    late = chain.context(after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
+    built = chain.ledger.build(late, [answers[0], *paid], BYTES["max_block_bytes"])
+    assert len(built.transactions) == 3
+    chain.produce(
+        *built.transactions, after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC)
+    )
+    assert job.task.phase != REVEAL
+
+
+def test_what_a_miner_sends_before_its_step_counts_with_it() -> None:
+    job, answers = answered([FDC] * 2 + [4 * FDC], **BYTES)
+    chain = job.chain
+    miner = chain.miners[0]
+    outputs = [(key_of("bob").address, 1)] * 200
+    ballast = [chain.sign(miner, transfer_to(*outputs), ahead=i) for i in range(2)]
+    step = chain.sign(miner, answers[0].body.reveal_shapley, ahead=2)
+    late = round_of(job, 4 * FDC)
+    chain.produce(*ballast, step, after_ms=job.terms.reveal_window_ms, round=late)
+    assert (job.task.phase, job.task.window_left_out) == (REVEAL, 1)
+
+
+def test_a_small_task_has_its_turn_where_a_large_step_had_no_room() -> None:
+    """The phase decides how large a step may be: an opening is far smaller than an answer."""
+    job, answers = answered([FDC] * 2 + [4 * FDC], **BYTES)
+    chain = job.chain
+    other = LedgerCampaign(chain, requester=job.requester, server=job.server)
+    other.open_campaign()
+    other.open_task()
+    chain.produce(*answers, after_ms=other.terms.commit_window_ms, round=round_of(job, 4 * FDC))
+    assert other.task.attempt == 1
