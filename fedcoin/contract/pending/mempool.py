@@ -135,7 +135,7 @@ class Mempool:
             self._drop(other, evicted_by(transaction))
         if replaced is not None:
             self._drop(replaced, replaced_by(transaction))
-        self._insert(entry)
+        self._insert(entry, ledger)
         queue = self._senders[transaction.sender]
         if is_last:
             queue.state = state
@@ -274,7 +274,7 @@ class Mempool:
         for transaction in applied:
             self._drop_reasons.discard(transaction.hash)
             self.remove(transaction.hash)
-        due = dict.fromkeys(self._rechecks.senders_due(height))
+        due = dict.fromkeys(self._rechecks.senders_due(height, ledger.reader))
         for sender in {transaction.sender for transaction in applied}.difference(due):
             queue = self._senders.get(sender)
             if queue is not None and not still_applies(queue, sender, ledger):
@@ -325,7 +325,7 @@ class Mempool:
                 entry.held_since = height
             entry.early = refusal
             self._usage.note_early(entry)
-            self._rechecks.note(entry)
+            self._rechecks.note(entry, ledger.reader)
         queue.state = state
         return dropped
 
@@ -362,7 +362,7 @@ class Mempool:
         is_free = step not in self._usage.steps
         return step if is_free and self._usage.has_reserved_room(len(transaction.raw)) else None
 
-    def _insert(self, entry: Entry) -> None:
+    def _insert(self, entry: Entry, ledger: Ledger) -> None:
         transaction = entry.transaction
         self._num_arrived += 1
         entry.arrival = self._num_arrived
@@ -371,7 +371,7 @@ class Mempool:
         queue = self._senders.setdefault(transaction.sender, SenderQueue())
         queue.entries[transaction.body.nonce] = entry
         self._usage.add(entry)
-        self._rechecks.add(entry)
+        self._rechecks.add(entry, ledger.reader)
         self._eviction.note_change(transaction.sender)
         self._drop_reasons.discard(transaction.hash)
 
