@@ -48,8 +48,11 @@ def register_receipt(context: ExecutionContext, transaction: Transaction) -> Non
             the time for this round's receipts has passed; CLIENT_NOT_LISTED or TOO_MANY_EXAMPLES
             when the list of clients does not allow the update; ALREADY_REGISTERED when the client
             has registered one for this round; TOO_MANY_CLIENTS when as many have as a task may have
-            clients; INSUFFICIENT_BALANCE when the sender cannot pay the deposit.
+            clients; INSUFFICIENT_BALANCE when the sender cannot pay the deposit; BLOCK_FULL before
+            all of these when the block has no room for the receipt's entry.
     """
+    # Before any signature is verified: a builder leaves those without room for a later block.
+    context.room.take_entries(1)
     action = transaction.body.register_receipt
     update = decode_update(action.update, context.genesis.hash)
     if update.address != transaction.sender:

@@ -23,7 +23,13 @@ from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.parameters import PARAMETER_RANGES, Parameters
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import PREVOTE, sign_vote
-from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Transfer, TransferOutput
+from fedcoin.v1.transaction_pb2 import (
+    Bond,
+    RegisterReceipt,
+    ReportEquivocation,
+    Transfer,
+    TransferOutput,
+)
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, key_of
@@ -35,6 +41,7 @@ from tests.support.ledger_campaign import (
     additive,
 )
 from tests.support.ledger_chain import LedgerChain, refused
+from tests.support.receipt_campaign import WINDOW, registering
 from tests.support.transfers import transfer_to
 
 SMALL: dict[str, Any] = {
@@ -168,6 +175,19 @@ def test_a_block_holds_a_limited_number_of_reports() -> None:
         apply_transaction(fork, chain.sign(BOB, ReportEquivocation()))
     # A fork that is dropped gives the room back.
     apply_transaction(context, report)
+
+
+def test_receipts_take_room_and_are_left_before_their_signatures_are_verified() -> None:
+    chain = LedgerChain.create(users=NAMES)
+    job = LedgerCampaign(chain, sorted(USERS[:3], key=lambda key: key.address))
+    job.open_campaign(receipt_window_ms=WINDOW)
+    context = chain.ledger.new_context(chain.context())
+    context.room.entries = 2
+    for client in job.clients[:2]:
+        apply_transaction(context, registering(job, client))
+    forged = chain.sign(job.clients[2], RegisterReceipt())
+    with refused(LedgerCode.BLOCK_FULL, "action"):
+        apply_transaction(context, forged)
 
 
 def test_a_block_holds_a_limited_number_of_steps() -> None:
