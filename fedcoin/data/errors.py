@@ -114,6 +114,10 @@ class DataCode(str, Enum):
     """The database holds a chain of another version of the protocol.
 
     Move it away and start a new chain, or use the program that wrote it."""
+    OTHER_LAYOUT = "OTHER_LAYOUT"
+    """The database or snapshot holds a state whose entries have another form.
+
+    Move it away and start a new chain, or use the program that wrote it."""
     BAD_SNAPSHOT = "BAD_SNAPSHOT"
     """A snapshot file is damaged or cut short.
 

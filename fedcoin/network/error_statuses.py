@@ -26,7 +26,8 @@ _TABLE: Final[Mapping[str, Mapping[StatusCode, str]]] = {
         """,
         StatusCode.NOT_FOUND: "UNKNOWN_ARTIFACT",
         StatusCode.RESOURCE_EXHAUSTED: "TOO_LARGE STORE_FULL",
-        StatusCode.FAILED_PRECONDITION: "NEWER_STORE OTHER_PROTOCOL VOTES_MISSING CONFLICTING_VOTE",
+        StatusCode.FAILED_PRECONDITION: "NEWER_STORE OTHER_LAYOUT OTHER_PROTOCOL VOTES_MISSING "
+        "CONFLICTING_VOTE",
         StatusCode.DATA_LOSS: "BAD_STORE",
     },
     "learning": {

@@ -19,6 +19,7 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages import canonical
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PRECOMMIT, sign_vote
+from fedcoin.data.protocol import STATE_LAYOUT
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.trusted_headers import SnapshotBase
 from fedcoin.v1.block_pb2 import BlockHeader
@@ -99,4 +100,5 @@ def head_of(state: dict[bytes, bytes], cutter: ChunkCutter) -> SnapshotHead:
         certificate=make_certificate([vote]),
         bucket_hashes=b"".join(cutter.bucket_hashes),
         genesis_hash=GENESIS.hash,
+        state_layout=STATE_LAYOUT,
     )

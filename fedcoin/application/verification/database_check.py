@@ -24,7 +24,7 @@ from fedcoin.data.messages.blocks import Block, decode_block
 from fedcoin.data.messages.canonical import decode
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.votes import PREVOTE, decode_proposal, decode_vote
-from fedcoin.data.protocol import PROTOCOL_VERSION
+from fedcoin.data.protocol import PROTOCOL_VERSION, STATE_LAYOUT
 from fedcoin.data.storage.block_index import write_index, write_snapshot_index
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.schema import PRIMARY_KEYS, migrate, select_all_rows
@@ -146,6 +146,7 @@ def check_meta(store: ChainStore, genesis: Genesis) -> None:
         "chain_id": genesis.chain_id.encode(),
         "genesis_hash": genesis.hash,
         "protocol_version": b"%d" % PROTOCOL_VERSION,
+        "state_layout": b"%d" % STATE_LAYOUT,
     }
     if store.height():
         wanted["initialised"] = b"1"

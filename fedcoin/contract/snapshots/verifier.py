@@ -26,6 +26,7 @@ from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.field_checks import check_length
 from fedcoin.data.messages.genesis import Genesis
+from fedcoin.data.protocol import STATE_LAYOUT
 from fedcoin.data.storage.block_index import SnapshotTask
 from fedcoin.data.storage.snapshot_files import read_parts, snapshot_error
 from fedcoin.data.storage.trusted_headers import SnapshotBase, TrustedHeader
@@ -209,6 +210,14 @@ class SnapshotVerifier:
                 f"{self._genesis.hash.hex()}",
                 field="genesis_hash",
                 limit=self._genesis.hash.hex(),
+            )
+        if head.state_layout != STATE_LAYOUT:
+            raise RefusalError(
+                DataCode.OTHER_LAYOUT,
+                f"the snapshot holds a state of layout {head.state_layout or 1}; this program "
+                f"reads layout {STATE_LAYOUT}: take one that this version of the program made",
+                field="state_layout",
+                limit=str(STATE_LAYOUT),
             )
         header = self._trust.check_certified(head.header, head.certificate)
         if header.height + 1 < self._trust.next_height:

@@ -12,6 +12,7 @@ from fedcoin.contract.snapshots.verifier import CHUNK_BYTES, EMPTY_BUCKET, Entry
 from fedcoin.contract.state.state_tree import NUM_BUCKETS, bucket_index, entry_hash
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
+from fedcoin.data.protocol import STATE_LAYOUT
 from fedcoin.data.storage.chain_store import ChainStore
 from fedcoin.data.storage.snapshot_files import SnapshotWriter, replace_part
 from fedcoin.data.storage.state_view import StateView
@@ -70,6 +71,7 @@ def write_snapshot(
             # Known at the end. The head comes first in the file, so zeros hold its place.
             bucket_hashes=bytes(HASH_BYTES * NUM_BUCKETS),
             genesis_hash=genesis_hash,
+            state_layout=STATE_LAYOUT,
         )
         head_position, cutter = writer.position, ChunkCutter()
         writer.add(SnapshotPart(head=head))

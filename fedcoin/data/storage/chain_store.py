@@ -21,7 +21,7 @@ from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages.blocks import Block
 from fedcoin.data.messages.genesis import Genesis
 from fedcoin.data.messages.transactions import Transaction, decode_stored_transaction
-from fedcoin.data.protocol import PROTOCOL_VERSION
+from fedcoin.data.protocol import PROTOCOL_VERSION, STATE_LAYOUT
 from fedcoin.data.storage.block_index import BlockIndex, write_index
 from fedcoin.data.storage.block_reader import BlockReader
 from fedcoin.data.storage.block_tables import BlockEntry, check_blocks, write_block
@@ -45,6 +45,7 @@ from fedcoin.data.storage.vote_log import VoteLog, prune_votes
 
 _INITIALISED: Final = "initialised"
 _PROTOCOL: Final = "protocol_version"
+_LAYOUT: Final = "state_layout"
 
 
 class ChainStore(BlockReader):
@@ -86,12 +87,13 @@ class ChainStore(BlockReader):
             RefusalError: BAD_STORE when the file is damaged or holds no chain, NEWER_STORE when
                 a later version of the program wrote it, WRONG_CHAIN when it holds the chain of
                 another genesis, OTHER_PROTOCOL when its chain follows another version of the
-                protocol.
+                protocol, OTHER_LAYOUT when its state has another layout.
         """
         meta = {
             "chain_id": genesis.chain_id.encode(),
             "genesis_hash": genesis.hash,
             _PROTOCOL: b"%d" % PROTOCOL_VERSION,
+            _LAYOUT: b"%d" % STATE_LAYOUT,
         }
         database = Database.open(path, meta)
         try:
@@ -107,6 +109,7 @@ class ChainStore(BlockReader):
                     limit=genesis.hash.hex(),
                 )
             _check_protocol(database, path)
+            _check_layout(database, path)
             check_blocks(database, path)
             return cls(database, genesis)
         except BaseException:
@@ -322,4 +325,17 @@ def _check_protocol(database: Database, path: Path) -> None:
             "new chain, or use the program that wrote it",
             field="store",
             limit=str(PROTOCOL_VERSION),
+        )
+
+
+def _check_layout(database: Database, path: Path) -> None:
+    # Databases of layout 1 have no such row.
+    layout = (database.meta(_LAYOUT) or b"1").decode(errors="replace")
+    if layout != str(STATE_LAYOUT):
+        raise RefusalError(
+            DataCode.OTHER_LAYOUT,
+            f"{path} holds a state of layout {layout}; this program reads layout {STATE_LAYOUT}: "
+            "move the file away and start a new chain, or use the program that wrote it",
+            field="store",
+            limit=str(STATE_LAYOUT),
         )

@@ -6,7 +6,8 @@ holds the version. A released migration is never changed: new ones are appended.
 The tables after all migrations:
 
 * `meta`: single values. "chain_id" and "genesis_hash" come from genesis, "protocol_version" is the
-  decimal version that the chain follows (1 when there is no such row), "initialised" is there once
+  decimal version that the chain follows (1 when there is no such row), "state_layout" the decimal
+  layout of the state (1 when there is no such row), "initialised" is there once
   the state of genesis or of a snapshot is written, and "votes_floor" (a decimal height) says below
   which height this validator never signs.
 * `state`: the ledger's state after the last block; `contract.state.records` defines its keys.

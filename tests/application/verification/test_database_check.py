@@ -106,6 +106,8 @@ def test_the_chain_is_sound(home: Home) -> None:
 
 # Columns that neither the chain nor a vote depends on may differ.
 HARMLESS = {("meta", "votes_floor")}
+# Rows that are looked at when the file is opened, with sentences of their own.
+OPENING = {"genesis_hash", "protocol_version", "state_layout"}
 
 
 @pytest.mark.parametrize("table", sorted(FILLED))
@@ -118,7 +120,7 @@ def test_each_column_of_each_table(home: Home, table: str) -> None:
             row = found[0]
         value = row[columns.index(column)]
         complaint = tampered(home, table, row, column, flipped(value, rng))
-        named_table = table not in {"blocks", "state"}
+        named_table = table not in {"blocks", "state"} and row[0] not in OPENING
         assert not named_table or table in complaint, complaint
     check(home)
 

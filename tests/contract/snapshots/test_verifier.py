@@ -117,6 +117,10 @@ def add_hashes_before(part: SnapshotPart, made: ChainSnapshot) -> None:
     part.chunk.before = bytes(32)
 
 
+def clear_layout(part: SnapshotPart, made: ChainSnapshot) -> None:
+    part.head.ClearField("state_layout")
+
+
 def replace_bucket_hash(part: SnapshotPart, made: ChainSnapshot) -> None:
     part.head.bucket_hashes = bytes(32) + part.head.bucket_hashes[32:]
 
@@ -161,6 +165,7 @@ FORGERIES = [
     Forgery("hashes before the first", LedgerCode.WRONG_CHUNK, in_first_chunk(add_hashes_before)),
     Forgery("an empty chunk", LedgerCode.WRONG_CHUNK, in_first_chunk(drop_entries)),
     Forgery("a key that is too long", LedgerCode.WRONG_CHUNK, in_first_chunk(add_long_key)),
+    Forgery("a state of an earlier layout", DataCode.OTHER_LAYOUT, in_head(clear_layout)),
     Forgery("another bucket", LedgerCode.WRONG_APP_HASH, in_head(replace_bucket_hash)),
     Forgery("too few buckets", DataCode.MALFORMED, in_head(drop_bucket_hash)),
     Forgery("another block's header", ConsensusCode.BAD_CERTIFICATE, in_head(use_earlier_header)),

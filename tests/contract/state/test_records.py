@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from google.protobuf.descriptor import Descriptor
+
 from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import MemoryState, Overlay
+from fedcoin.contract.state.records import Index, Table
+from fedcoin.data.crypto.hashing import sha256
+from fedcoin.data.protocol import STATE_LAYOUT
 from fedcoin.v1.state_pb2 import (
     AccountState,
     BondState,
@@ -13,6 +20,33 @@ from fedcoin.v1.state_pb2 import (
     TaskState,
     Unbonding,
 )
+
+LAYOUT = 2, "ab92f88742c0787b"
+"""A layout of the state, and the fingerprint of its prefixes and messages."""
+
+
+def describe_fields(message: Descriptor, known: set[str]) -> Iterator[str]:
+    """List the fields of a message and of those that it holds."""
+    if message.full_name in known:
+        return
+    known.add(message.full_name)
+    for field in message.fields:
+        yield f"{message.full_name} {field.number} {field.name} {field.type} {field.is_repeated}"
+        if field.message_type is not None:
+            yield from describe_fields(field.message_type, known)
+
+
+def test_a_state_of_another_form_has_another_layout() -> None:
+    """Where this fails, the state changed: raise `STATE_LAYOUT`, and write both down above."""
+    tables = [one for one in vars(records).values() if isinstance(one, (Table, Index))]
+    lines = sorted(repr(one.prefix) for one in tables)
+    known: set[str] = set()
+    for table in tables:
+        if isinstance(table, Table):
+            lines += describe_fields(table.record_type.DESCRIPTOR, known)
+    assert len(tables) > 10
+    fingerprint = sha256("\n".join(sorted(lines)).encode()).hex()[:16]
+    assert (STATE_LAYOUT, fingerprint) == LAYOUT
 
 
 def test_an_index_sorts_by_number_and_then_by_id() -> None:

@@ -32,6 +32,7 @@ def test_tables_whole(store: ChainStore) -> None:
         "genesis_hash",
         "initialised",
         "protocol_version",
+        "state_layout",
     }
     with pytest.raises(ValueError, match="no table"):
         store.table("sqlite_master")
@@ -168,6 +169,24 @@ def test_a_chain_of_another_protocol_version_is_refused(
     refusal = refused(path, genesis)
     assert refusal.code is DataCode.OTHER_PROTOCOL
     assert f"protocol version {(version or b'1').decode()}" in refusal.message
+    assert refusal.limit == "2"
+
+
+@pytest.mark.parametrize("layout", [None, b"1", b"3"])
+def test_a_state_of_another_layout_is_refused(
+    tmp_path: Path, genesis: Genesis, layout: bytes | None
+) -> None:
+    """Databases of layout 1 do not say their layout."""
+    path = tmp_path / "chain.sqlite"
+    ChainStore.open(path, genesis).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM meta WHERE name = 'state_layout'")
+        if layout:
+            connection.execute("INSERT INTO meta VALUES ('state_layout', ?)", (layout,))
+    connection.close()
+    refusal = refused(path, genesis)
+    assert refusal.code is DataCode.OTHER_LAYOUT
+    assert f"layout {(layout or b'1').decode()}" in refusal.message
     assert refusal.limit == "2"
 
 

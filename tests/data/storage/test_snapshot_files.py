@@ -235,6 +235,7 @@ def test_a_store_from_before_there_were_snapshots(tmp_path: Path, genesis: Genes
         migrate(connection, MIGRATIONS[:1])
         connection.execute("INSERT INTO meta VALUES ('genesis_hash', ?)", (genesis.hash,))
         connection.execute("INSERT INTO meta VALUES ('protocol_version', x'32')")
+        connection.execute("INSERT INTO meta VALUES ('state_layout', x'32')")
         connection.execute("INSERT INTO state VALUES (x'61', x'62')")
     with ChainStore.open(path, genesis) as store:
         assert (store.base_height(), store.height(), store.get(b"a")) == (0, 0, b"b")
@@ -247,6 +248,7 @@ def test_a_store_of_the_schema_before_keeps_its_rows(tmp_path: Path, genesis: Ge
         migrate(connection, MIGRATIONS[:2])
         connection.execute("INSERT INTO meta VALUES ('genesis_hash', ?)", (genesis.hash,))
         connection.execute("INSERT INTO meta VALUES ('protocol_version', x'32')")
+        connection.execute("INSERT INTO meta VALUES ('state_layout', x'32')")
         connection.execute("INSERT INTO past VALUES (9, ?, x'68', x'63', x'76')", (sha256(b"h"),))
         connection.execute("INSERT INTO transactions VALUES (x'74', 10, 3, x'73')")
         connection.execute("INSERT INTO payments VALUES (10, 4, x'61', x'78')")
