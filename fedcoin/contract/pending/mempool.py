@@ -359,8 +359,11 @@ class Mempool:
             return None
         if replaced is not None and step == replaced.step:
             return step
-        is_free = step not in self._usage.steps
-        return step if is_free and self._usage.has_reserved_room(len(transaction.raw)) else None
+        if step in self._usage.steps:
+            return None
+        max_miners = ledger.genesis.parameters.max_validators
+        num_bytes = len(transaction.raw)
+        return step if self._usage.has_reserved_room(step.miner, num_bytes, max_miners) else None
 
     def _insert(self, entry: Entry, ledger: Ledger) -> None:
         transaction = entry.transaction

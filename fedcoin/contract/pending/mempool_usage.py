@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fedcoin.contract.pending.fee_ranking import FeeRanking
@@ -17,7 +18,8 @@ class MempoolLimits:
     transactions: int = 10_000
     # Bytes of these transactions, serialised.
     bytes: int = 32 << 20
-    # Bytes of the reserved steps. What is more competes with the other transactions.
+    # Bytes of the reserved steps, beside which each miner has room for its share of as many bytes.
+    # What is more competes with the other transactions.
     reserved_bytes: int = 32 << 20
     # Transactions of one sender.
     per_sender: int = 64
@@ -43,6 +45,7 @@ class MempoolUsage:
         """The reserved steps."""
         self.reserved_bytes = 0
         """Bytes of the reserved steps."""
+        self._reserved_by: Counter[bytes] = Counter()
         self.ranking = FeeRanking()
         """The other transactions, by what they pay for each byte."""
         self.held: dict[bytes, Entry] = {}
@@ -60,6 +63,7 @@ class MempoolUsage:
         if entry.step is not None:
             self.steps.add(entry.step)
             self.reserved_bytes += entry.num_bytes
+            self._reserved_by[entry.step.miner] += entry.num_bytes
         else:
             self.ranking.add(entry)
         self.note_early(entry)
@@ -75,6 +79,9 @@ class MempoolUsage:
         if entry.step is not None:
             self.steps.remove(entry.step)
             self.reserved_bytes -= entry.num_bytes
+            self._reserved_by[entry.step.miner] -= entry.num_bytes
+            if not self._reserved_by[entry.step.miner]:
+                del self._reserved_by[entry.step.miner]
         else:
             self.ranking.remove(entry)
         self.held.pop(entry.transaction.hash, None)
@@ -105,16 +112,25 @@ class MempoolUsage:
         used = self.num_bytes - self.reserved_bytes - without_bytes
         return count < self.limits.transactions and used + num_bytes <= self.limits.bytes
 
-    def has_reserved_room(self, num_bytes: int) -> bool:
+    def has_reserved_room(self, miner: bytes, num_bytes: int, max_miners: int) -> bool:
         """Tell whether one more reserved step fits.
 
+        Miners that answer in many tasks could fill all of the room, and the steps of others would
+        have to pay as much as other transactions do. So each miner has a share of its own.
+
         Args:
+            miner: The miner's address, 20 bytes.
             num_bytes: The size of the signed transaction, in bytes.
+            max_miners: The largest number of validators.
 
         Returns:
-            True when all reserved steps then stay within `reserved_bytes`.
+            True when all reserved steps then stay within `reserved_bytes`, or this miner's within
+            as many bytes divided by the number of validators.
         """
-        return self.reserved_bytes + num_bytes <= self.limits.reserved_bytes
+        if self.reserved_bytes + num_bytes <= self.limits.reserved_bytes:
+            return True
+        share = self.limits.reserved_bytes // max_miners
+        return self._reserved_by[miner] + num_bytes <= share
 
     def is_full_of_held(self) -> bool:
         """Tell whether no further transaction fits that is too early."""

@@ -303,7 +303,39 @@ def test_transfers_before_a_step_keep_no_other_miners_step_out(
     )
 
 
-def test_reserved_room_is_bounded(chain: LedgerChain) -> None:
+@pytest.mark.attack
+def test_miners_in_many_tasks_leave_each_other_miner_its_share(
+    report_attack: ReportAttack,
+) -> None:
+    """The first miner's steps in six tasks would fill all of the reserved room."""
+    chain = LedgerChain.create(4, users=("alice", "bob", *USERS), max_validators=4)
+    jobs = [mined(chain) for _ in range(6)]
+    crowd, honest, *_ = chain.miners
+
+    def commit(job: LedgerCampaign, miner: KeyPair, ahead: int = 0) -> Transaction:
+        action = job.commit(miner, job.tree(miner, GAME)).body.commit_shapley
+        return chain.sign(miner, action, ahead=ahead)
+
+    size = len(commit(jobs[0], crowd).raw)
+    pool = Pool(chain, transactions=1, reserved_bytes=5 * size + 20)
+    pool.add(pool.pay(ALICE, FDC))
+    for ahead, job in enumerate(jobs[:5]):
+        assert pool.add(commit(job, crowd, ahead))
+    with refused(LedgerCode.POOL_FULL):
+        pool.add(commit(jobs[5], crowd, 5))
+    assert pool.add(commit(jobs[0], honest))
+    # The share has room for one such step.
+    with refused(LedgerCode.POOL_FULL):
+        pool.add(commit(jobs[1], honest, 1))
+    report_attack(
+        "as some miners, answer in 64 tasks of one's own, so that 32 MiB of steps wait everywhere",
+        "steps of other miners have no room of their own: they pay as others do, or come too late",
+        "each miner has its share of as much room: one answer for 128 clients",
+    )
+
+
+def test_reserved_room_is_bounded() -> None:
+    chain = LedgerChain.create(2, users=("alice", "bob", *USERS), max_validators=10)
     job = mined(chain)
     first, second = chain.miners
     step = job.commit(first, job.tree(first, GAME))
