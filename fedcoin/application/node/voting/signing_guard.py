@@ -10,8 +10,9 @@ after the copy. If the validator voted at once, it could contradict them and los
 * If there is neither, it is silent until a block is final that was made after the node started:
   the key signed nothing above that block's height before the start. A key that was bonded after
   the start has signed nothing before.
-* At genesis, where nothing can have been signed, it needs no mark, unless a peer has blocks. It
-  waits for a first peer to say so, unless the others cannot have made a block without it.
+* At genesis, where nothing can have been signed, it needs no mark. It waits for a first peer,
+  unless the others cannot have made a block without it, and while a peer claims to have blocks:
+  either they come, or the peer is banned for a claim that it cannot prove.
 
 The operator may override this, for a network in which all validators were restored.
 """
@@ -118,7 +119,7 @@ class SigningGuard:
             return height >= self._mark.leased
         header = self._sight.header()
         if header is None:
-            return self._is_new and not self._sight.peers_height()
+            return self._is_new
         if self._sight.bonded_ms() > self._started_ms:
             return True
         ahead_ms = 2 * compute_clock_bound(self._drift_ms, header.round)
@@ -145,15 +146,17 @@ class SigningGuard:
 
         Raises:
             RefusalError: VOTES_MISSING when the key may not sign at this height; PEERS_AWAY when
-                no peer has said whether the chain has blocks.
+                the chain may have blocks that this node has not.
         """
         if not self.may_sign(height):
             raise RefusalError(DataCode.VOTES_MISSING, self.explain(), field="height")
-        if self._lacks_peers():
+        if self._may_be_behind():
+            claimed = self._sight.peers_height()
+            seen = f"a peer claims {claimed} blocks" if claimed else "no peer is connected"
             raise RefusalError(
                 ApplicationCode.PEERS_AWAY,
-                "no peer is connected that says whether the chain has blocks already, and nothing"
-                " says what this key has signed: it votes when a peer is connected",
+                f"this node has no block, {seen}, and nothing says what this key has signed: it"
+                " votes when a peer is connected and none claims blocks, or the blocks have come",
                 field="height",
             )
         if self._unused is not None:
@@ -200,11 +203,12 @@ class SigningGuard:
         self._file.sync()
         self._leased = leased
 
-    def _lacks_peers(self) -> bool:
-        """Tell whether it only seems to be genesis since no peer is connected."""
-        if self._is_sure or self._mark is not None or self._sight.is_alone:
+    def _may_be_behind(self) -> bool:
+        """Tell whether the chain may have blocks although this node has none."""
+        if self._is_sure or self._mark is not None or self._sight.header() is not None:
             return False
-        return self._sight.header() is None and self._sight.peers_height() is None
+        claimed = self._sight.peers_height()
+        return not self._sight.is_alone if claimed is None else claimed > 0
 
     def _holds_latest(self) -> bool:
         mark = self._mark

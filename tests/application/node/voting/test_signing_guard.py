@@ -160,11 +160,32 @@ def test_a_key_that_was_bonded_after_the_start_has_signed_nothing(site: Site) ->
     vote(signer, 71)
 
 
-def test_an_empty_database_is_no_genesis_when_peers_have_blocks(site: Site) -> None:
-    signer = site.start()
-    assert signer.may_sign(1)
+@pytest.mark.attack
+def test_a_peer_that_claims_blocks_silences_a_network_at_genesis_only_while_it_is_there(
+    site: Site, report_attack: ReportAttack
+) -> None:
     site.peers_height = 70
-    assert is_silent(signer, 1)
+    signer = site.start()
+    # The voting on the first height begins with the key: it is set up once.
+    assert signer.may_sign(1)
+    with pytest.raises(RefusalError) as caught:
+        vote(signer, 1)
+    assert caught.value.code is ApplicationCode.PEERS_AWAY
+    assert "claims 70 blocks" in caught.value.message
+    site.peers_height = 0
+    vote(signer, 1)
+    report_attack(
+        "claim a great height to the validators of a network that starts, with keys made elsewhere",
+        "they are silent at height 1 until they are started again",
+        "they vote when the peer is banned or gone; with keys of `init` at once",
+    )
+
+
+def test_an_empty_database_is_no_genesis_when_the_peers_blocks_come(site: Site) -> None:
+    site.peers_height = 70
+    signer = site.start()
+    site.final(1, GENESIS_MS + 1)
+    assert is_silent(signer, 2)
 
 
 @pytest.mark.attack
@@ -181,11 +202,13 @@ def test_at_genesis_without_a_record_it_waits_for_a_peer(
     assert caught.value.code is ApplicationCode.PEERS_AWAY
     assert note_silence(caught.value)
     site.peers_height = 70
-    assert is_silent(signer, 1)
+    with pytest.raises(RefusalError) as caught:
+        vote(signer, 1)
+    assert caught.value.code is ApplicationCode.PEERS_AWAY
     report_attack(
         "keep the peers of a validator that lost its disk away while it starts, and show its vote",
         "it votes at height 1, where it voted before: its bond burns",
-        "PEERS_AWAY, then VOTES_MISSING: nothing is signed",
+        "PEERS_AWAY: nothing is signed",
     )
     site.peers_height = 0
     vote(signer, 1)
