@@ -19,7 +19,7 @@ from fedcoin.testing.networks.log_alarms import find_alarms
 from tests.support.e2e.learners import prepared, prepared_within
 from tests.support.e2e.network import BOND, BRISK, FDC, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, BOB, key_of
-from tests.support.programs import Program, Stage
+from tests.support.programs import Program, Stage, attempted
 from tests.support.waiting import until
 
 
@@ -63,11 +63,20 @@ def refused(program: Program, *words: str) -> None:
     assert not list(find_alarms(program.said())), program.said()
 
 
-def test_a_home_in_use_is_refused(network: Network, first: Node) -> None:
-    again = network.stage.program("again", "start", "--home", first.home.root)
-    refused(again, "[HOME_IN_USE]", str(first.home.root))
-    verify = network.stage.program("verify", "verify", "--home", first.home.root)
-    refused(verify, "[HOME_IN_USE]", str(first.home.root))
+def refused_here(home: Home, *words: str, command: str = "start") -> None:
+    """Check that a command, run in this process, ends as `refused` demands."""
+    code, out, err = attempted(command, "--home", home.root)
+    said = err.strip().splitlines()
+    assert (code, out) == (1, "")
+    assert [line for line in said if line.startswith("Error: ")] == said[-1:]
+    for word in words:
+        assert word in said[-1]
+    assert not list(find_alarms(err)), err
+
+
+def test_a_home_in_use_is_refused(first: Node) -> None:
+    refused_here(first.home, "[HOME_IN_USE]", str(first.home.root))
+    refused_here(first.home, "[HOME_IN_USE]", str(first.home.root), command="verify")
 
 
 @pytest.mark.parametrize("listener", [pytest.param("peers", marks=pytest.mark.slow), "api"])
@@ -138,59 +147,57 @@ async def test_a_node_with_a_missing_database_fetches_the_chain(first: Node, nod
     node.program.stop()
 
 
-async def test_a_truncated_database_is_refused(first: Node, node: Node) -> None:
+def test_a_truncated_database_is_refused(first: Node, node: Node) -> None:
     with database(node) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     size = node.home.chain_path.stat().st_size
     with node.home.chain_path.open("r+b") as file:
         file.truncate(size // 2)
-    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+    refused_here(node.home, "[BAD_STORE]", str(node.home.chain_path))
     with node.home.chain_path.open("r+b") as file:
         file.truncate(100)
-    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+    refused_here(node.home, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_file_that_is_no_database_is_refused(first: Node, node: Node) -> None:
+def test_a_file_that_is_no_database_is_refused(first: Node, node: Node) -> None:
     for path in node.home.root.glob("chain.sqlite*"):
         path.unlink()
     node.home.chain_path.write_bytes(b"this is not a database at all\n" * 1000)
-    refused(node.program, "[BAD_STORE]", str(node.home.chain_path))
+    refused_here(node.home, "[BAD_STORE]", str(node.home.chain_path))
 
 
-async def test_a_newer_database_is_refused_unchanged(first: Node, node: Node) -> None:
+def test_a_newer_database_is_refused_unchanged(first: Node, node: Node) -> None:
     with database(node) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         assert version >= 1
         connection.execute(f"PRAGMA user_version = {version + 1}")
     connection.close()
-    refused(node.program, "[NEWER_STORE]", str(node.home.chain_path))
+    refused_here(node.home, "[NEWER_STORE]", str(node.home.chain_path))
     # The refused database is unchanged, so a program that knows its version can open it.
     with database(node) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (version + 1,)
         connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
-    await node.start()
+    asyncio.run(node.start())
     node.program.stop()
 
 
-async def test_a_database_of_another_genesis_is_refused(
+def test_a_database_of_another_genesis_is_refused(
     network: Network, first: Node, node: Node
 ) -> None:
     other = Network(Stage(network.stage.root / "other"), [BOND], chain_id="fedcoin-other")
     node.home.genesis_path.write_bytes(other.raw_genesis)
-    refused(node.program, "[WRONG_CHAIN]", "fedcoin-e2e", "fedcoin-other")
+    refused_here(node.home, "[WRONG_CHAIN]", "fedcoin-e2e", "fedcoin-other")
 
 
 def test_a_missing_home_and_a_missing_key_are_refused(
     network: Network, first: Node, tmp_path: Path
 ) -> None:
-    nowhere = network.stage.program("nowhere", "start", "--home", tmp_path / "nowhere")
-    refused(nowhere, "[NO_HOME]", "fedcoin-node init")
+    refused_here(Home(tmp_path / "nowhere"), "[NO_HOME]", "fedcoin-node init")
     home = Home(tmp_path / "keyless")
     home.write(network.raw_genesis, {})
-    keyless = network.stage.program("keyless", "start", "--home", home.root)
-    refused(keyless, "[NO_KEY]", "fedcoin-node keys new")
+    refused_here(home, "[NO_KEY]", "fedcoin-node keys new")
 
 
 async def test_a_dead_seed_is_a_warning(network: Network, first: Node) -> None:

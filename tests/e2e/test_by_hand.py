@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.ports import reserve_ports
-from tests.support.programs import PROGRAM, Program, Stage
+from tests.support.programs import PROGRAM, Program, Stage, fedcoin
 from tests.support.waiting import LOADED_SECONDS, WAIT_SECONDS, until
 
 README = ROOT / "README.md"
@@ -83,8 +84,14 @@ class Desk:
         return done.stdout
 
     def asks(self, line: str) -> Any:
-        """Run a command with `--json`; returns its result."""
-        return json.loads(self.types(f"{line} --json"))
+        """Run a command of the program with `--json`, in this process; returns its result."""
+        words = shlex.split(self.moved(line).removeprefix("fedcoin-node "))
+        home = words.index("--home") + 1
+        words[home] = str(self.folder / words[home])
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.variables(line).items():
+                patch.setenv(name, value)
+            return json.loads(fedcoin(*words, "--json"))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from fedcoin.v1.task_pb2 import ClientUpdate, SignedUpdate
 from fedcoin.v1.views_pb2 import CampaignView
 from tests.support.e2e.learners import CoordinatorProcess, Learner, learning, prepared
 from tests.support.e2e.network import BOND, BRISK, FDC, SERVER, Network, serving
-from tests.support.programs import attempted, fedcoin
+from tests.support.programs import fedcoin, spawned
 from tests.support.waiting import LOADED_SECONDS, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -98,7 +98,7 @@ async def test_a_coordinator_changes_its_key(network: Network) -> None:
         await command("send", address, "20fdc", "--key", "node", "--home", home, *node)
         assert (await client.get_account(SERVER.address)).balance < rest - 20 * FDC
 
-        code, _, complaint = attempted(
+        code, _, complaint = spawned(
             "train", "server", "--key", "next", "--home", home, *node, seconds=90
         )
         assert (code, "begin another with --new-campaign" in complaint) == (1, True), complaint

@@ -26,7 +26,7 @@ from fedcoin.network.client.admin_client import AdminClient
 from tests.support.e2e.network import BOND, FDC, IDLE_MINER, Network, Node, check_word
 from tests.support.installed_wheel import check_complete, install_wheel
 from tests.support.ports import reserve_addresses
-from tests.support.programs import COMMAND, Stage
+from tests.support.programs import Stage, attempted, fedcoin
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
@@ -42,11 +42,7 @@ RULES = {
 
 def command(*arguments: object) -> str:
     """Run a command that must succeed; returns its output."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=90, check=False
-    )
-    assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    return fedcoin(*arguments, seconds=90)
 
 
 def asked(name: str, node: Node, *arguments: object) -> Any:
@@ -58,14 +54,8 @@ async def grown(node: Node, blocks: int = 3) -> int:
     """Wait until a node has so many more blocks; returns its height."""
 
     def height() -> int:
-        done = subprocess.run(
-            [*COMMAND, "status", "--home", str(node.home.root), "--json"],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        return int(json.loads(done.stdout)["height"]) if done.returncode == 0 else 0
+        code, out, _ = attempted("status", "--home", node.home.root, "--json")
+        return int(json.loads(out)["height"]) if code == 0 else 0
 
     async def first_height() -> int | None:
         return height() or None

@@ -16,7 +16,7 @@ import pytest
 from fedcoin.learning.training.datasets import load_dataset
 from tests.support.paths import ROOT
 from tests.support.ports import reserve_addresses
-from tests.support.programs import PROGRAM, Program, Stage, attempted, fedcoin
+from tests.support.programs import PROGRAM, Program, Stage, fedcoin, spawned
 from tests.support.waiting import LOADED_SECONDS
 
 pytestmark = [
@@ -84,7 +84,7 @@ async def test_a_private_program_is_paid_and_its_claim_is_on_the_chain(tmp_path:
             "silent", "--claim-privacy", "--command", command("train_numpy.py", private_data)
         )
         plain = here.client("plain", "--command", command("train_numpy.py", plain_data))
-        code, _, said = attempted(*silent, seconds=LOADED_SECONDS)
+        code, _, said = spawned(*silent, seconds=LOADED_SECONDS)
         assert (code, "[PROGRAM_FAILED]" in said, "wrote no privacy.json" in said) == (
             1,
             True,

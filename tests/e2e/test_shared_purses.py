@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from fedcoin.network.client.node_client import NodeClient
 from tests.support.e2e.learners import CoordinatorProcess, Learner, learning, prepared
 from tests.support.e2e.network import BOND, BRISK, FDC, Network, serving
 from tests.support.keys import ALICE
-from tests.support.programs import COMMAND
+from tests.support.programs import attempted
 from tests.support.transfers import transfer_to
 from tests.support.waiting import LOADED_SECONDS, until
 
@@ -35,13 +34,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 async def fedcoin(*arguments: object, code: int = 0) -> Any:
-    """Run a command in a process of its own; returns its JSON, or its errors."""
-    command = [*COMMAND, *(str(argument) for argument in arguments), "--json"]
-    done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == code, (command, done.stderr)
-    return json.loads(done.stdout) if code == 0 else done.stderr
+    """Run a command; returns its JSON, or its errors."""
+    found, out, err = await asyncio.to_thread(attempted, *arguments, "--json", seconds=120)
+    assert found == code, (arguments, err)
+    return json.loads(out) if code == 0 else err
 
 
 async def make_purse(folder: Path) -> Path:

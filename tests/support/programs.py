@@ -7,15 +7,19 @@ log then fails the test, unless the test announced it with `Stage.expect`.
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fedcoin.application.cli.entry import run
 from fedcoin.application.devnet.child_processes import child_environment
 from fedcoin.testing.networks.log_alarms import find_alarms
 from tests.support.waiting import WAIT_SECONDS, until
@@ -225,7 +229,44 @@ def fedcoin(*arguments: object, seconds: float = WAIT_SECONDS) -> str:
 
 
 def attempted(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, str, str]:
-    """Run a command; returns its exit code, output and error output."""
+    """Run a command; returns its exit code, output and error output.
+
+    It runs in this process, which need not import the program again: that takes the processor half
+    a second and more. Under an event loop it runs in a thread, where commands that handle signals
+    cannot run: these need `spawned`.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    line = [str(argument) for argument in arguments]
+    with quiet_logging(), redirect_stdout(out), redirect_stderr(err):
+        if not _in_event_loop():
+            code = run(line)
+        else:
+            with ThreadPoolExecutor(1) as thread:
+                code = thread.submit(run, line).result(seconds)
+    return code, out.getvalue(), err.getvalue()
+
+
+def _in_event_loop() -> bool:
+    with suppress(RuntimeError):
+        return bool(asyncio.get_running_loop())
+    return False
+
+
+@contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Undo a command's logging setup, which is meant for its own process."""
+    loggers = [logging.getLogger(), logging.getLogger("fedcoin")]
+    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    try:
+        yield
+    finally:
+        for logger, handlers, level in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+
+def spawned(*arguments: object, seconds: float = WAIT_SECONDS) -> tuple[int, str, str]:
+    """Run a command as a process; returns its exit code, output and error output."""
     done = subprocess.run(
         [*COMMAND, *(str(argument) for argument in arguments)],
         check=False,

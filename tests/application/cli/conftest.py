@@ -15,6 +15,7 @@ from fedcoin.application.cli.entry import run
 from fedcoin.application.configuration.home import Home
 from tests.support.node_process import Live, started, wait_ready
 from tests.support.ports import reserve_addresses
+from tests.support.programs import quiet_logging
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,11 @@ class Outcome:
 CommandLine = Callable[..., Outcome]
 
 
-@pytest.fixture
-def quiet_logging() -> Iterator[None]:
+@pytest.fixture(name="quiet_logging")
+def undo_logging() -> Iterator[None]:
     """Undo a command's logging setup, which is meant for its own process."""
-    loggers = [logging.getLogger(), logging.getLogger("fedcoin")]
-    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
-    yield
-    for logger, handlers, level in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+    with quiet_logging():
+        yield
 
 
 @pytest.fixture
