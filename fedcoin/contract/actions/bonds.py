@@ -22,8 +22,8 @@ from fedcoin.v1.block_pb2 import PaymentReceipt
 from fedcoin.v1.state_pb2 import BondState, Unbonding
 
 MAX_RELEASES: Final = 512
-"""The largest number of validators' releases in a block: of a release time and an address. The
-next blocks return the rest. They take 40 ms, while 15,000 took a second."""
+"""The largest number of releases in a block. One release returns all coins of one address that have
+one release time. Later blocks return the rest. 512 releases take 40 ms; 15,000 took a second."""
 MAX_UNBONDINGS: Final = 16
 """The largest number of parts of one bond that are unbonding at a time."""
 
@@ -114,8 +114,7 @@ def unbond(context: ExecutionContext, transaction: Transaction) -> None:
 def release_due(context: ExecutionContext) -> None:
     """Return coins whose unbonding period is over to their owners' balances, the earliest first.
 
-    A block returns those of `MAX_RELEASES` release times and addresses. Until its coins return, a
-    bond can be slashed.
+    A block makes at most `MAX_RELEASES` releases. Until its coins return, a bond can be slashed.
 
     Args:
         context: The execution of the block.
@@ -178,8 +177,8 @@ def _start_unbonding(
 def _make_room(context: ExecutionContext, amount: int) -> None:
     """Displace the smallest bond by a larger one when there is no room for both.
 
-    Of equal bonds, the latest comer leaves. All of its coins unbond, so that it stays slashable
-    for its votes meanwhile.
+    Of equal bonds, the validator that joined last leaves. All of its coins unbond, so that it can
+    be slashed for its votes meanwhile.
     """
     maximum = context.parameters.max_validators
     if len(context.standing_bonds()) < maximum:

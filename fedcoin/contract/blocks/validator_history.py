@@ -63,7 +63,7 @@ class TrustPath:
             height: The height, from 1.
 
         Returns:
-            The set, as far as changes were followed.
+            The set after the last change below this height that was followed.
         """
         return next(found for since, found in reversed(self._sets) if since <= height)
 
@@ -125,7 +125,7 @@ class TrustPath:
 
         Args:
             header: A header whose height the followed set decided.
-            validators: The set to check; None checks the set that was followed to.
+            validators: The set to check; None checks the set that the followed changes give.
 
         Raises:
             RefusalError: WRONG_VALIDATORS_HASH when the header commits to another set.

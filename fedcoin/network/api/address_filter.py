@@ -16,7 +16,8 @@ MAX_ADDRESSES = 16
 """The largest number of addresses of one stream."""
 
 BOOKMARK_BLOCKS = 100
-"""Blocks at multiples of this height are sent in any case, as a place to continue from."""
+"""Blocks at multiples of this height are always sent, so that a watcher whose addresses are quiet
+knows a recent height from which to continue."""
 
 
 class AddressFilter:

@@ -58,9 +58,10 @@ class ApiServer:
             admin: The path of the operator's Unix socket; None opens none.
             credentials: The API's TLS, or None for plaintext.
             limits: The limits on calls of the API; None takes the default limits.
-            tokens: The file of the API's tokens, which may be missing; None asks for none.
+            tokens: The file of the API's tokens, which may be missing; with None, calls need no
+                token.
             backups: The folder for backups that bearers of an admin's token ask for; None allows
-                none. The operator's socket may name any path.
+                none. Callers of the operator's socket may name any path.
 
         Raises:
             OSError: The file of tokens cannot be read.
@@ -94,7 +95,7 @@ class ApiServer:
 
     @property
     def own_token(self) -> str:
-        """A token for callers in this process; empty when no file of tokens is looked at."""
+        """A token for callers in this process; empty when calls need no token."""
         return "" if self._guard is None else self._guard.own_token
 
     def on_failure(self, listener: FailureListener) -> None:

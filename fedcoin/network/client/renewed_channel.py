@@ -21,18 +21,18 @@ CHECK_INTERVAL_S: Final = 1.0
 
 
 class CredentialsSource(Protocol):
-    """Gives a caller's TLS credentials of now."""
+    """Gives the current TLS credentials of a caller."""
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Return the present credentials: the same object until they change."""
+        """Return the current credentials: the same object until they change."""
 
 
 Credentials: TypeAlias = grpc.ChannelCredentials | CredentialsSource
-"""TLS credentials that stay as they are, or a source of those of now."""
+"""TLS credentials that stay as they are, or a source of the current ones."""
 
 
 class RenewedChannel(grpc.aio.Channel):
-    """A channel that begins each call with the credentials of now.
+    """A channel that begins each call with the current credentials.
 
     It has the interface of `grpc.aio.Channel`. Use it in one event loop.
     """
@@ -207,7 +207,7 @@ class _CountedChannel:
 
 
 class _RenewedMethod:
-    """A method of a service, which is called on the channel of now."""
+    """A method of a service, which is called on the current channel."""
 
     def __init__(
         self, channel: RenewedChannel, bind: Callable[[grpc.aio.Channel], Callable[..., Any]]

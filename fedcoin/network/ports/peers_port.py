@@ -38,23 +38,23 @@ class PeerInfo:
 
 @dataclass(frozen=True, slots=True)
 class SyncProgress:
-    """How far a node is that fetches blocks which its peers have and it lacks."""
+    """The progress of a node that fetches the blocks which its peers have and it lacks."""
 
     target_height: int
-    """The height that it fetches up to: the median of what the peers that are ahead report."""
+    """The height up to which it fetches: the median of the heights of the peers that are ahead."""
 
     blocks_per_second: float
-    """How many blocks it appended a second lately; 0 when that is not known yet."""
+    """How many blocks a second it appended recently; 0 when that is not known yet."""
 
     seconds_left: float | None
-    """The time that the other blocks take at this rate; None when the rate is not known."""
+    """The time that the remaining blocks take at this rate; None when the rate is not known."""
 
 
 class Peers(Protocol):
     """The peers of this node, for the API and the operator."""
 
     def sync_progress(self) -> SyncProgress | None:
-        """Say how far fetching blocks from peers is; None while none are fetched."""
+        """Return the progress of fetching blocks from peers; None while none are fetched."""
         ...
 
     @property

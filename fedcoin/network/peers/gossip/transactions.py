@@ -1,10 +1,11 @@
 """Relay transactions so that each peer gets the bytes of each one once.
 
-What this node's users submit is sent to every peer within milliseconds: no other node can have it.
-Of what came from a peer only the hashes are sent, a little later, and a peer that lacks one of
-these transactions asks for it in its reply; hashes for a peer that lacked none wait longer. While a
-call to a peer runs, further transactions for that peer wait and go with the next call, so that many
-transactions need few calls; hashes of transactions that are final by then are not sent at all.
+Transactions that this node's users submit are sent to every peer within milliseconds, since no
+other node has them. Of transactions that came from a peer only the hashes are sent, a little later:
+a peer that lacks one of them asks for it in its reply. A peer that lacked none of the last hashes
+gets the next ones later. While a call to a peer runs, further transactions for that peer wait for
+the next call, so that many transactions need few calls. Hashes of transactions that are final by
+then are not sent.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ MIN_BUSY_ITEMS = 32
 CALL_S = 10.0
 """The deadline of one batch, in seconds."""
 MAX_RELAYED_DIGESTS = 16_384
-"""The number of digests that are remembered in order to decode each transaction once: two of each
-relayed one, of its bytes and its hash. Peers offer a transaction within a second of its relay, so
-that these are enough for several seconds of a full load."""
+"""The number of digests that are remembered in order to decode each transaction once. Each relayed
+transaction has two: the digest of its signed bytes, and its hash. Peers offer a transaction within
+a second of its relay, and this number is enough for several seconds of full load."""
 YIELD_EVERY = 8
 """After this many transactions of a batch, other tasks get a turn on the event loop."""
 
@@ -124,11 +125,11 @@ class TransactionRelay:
         """
         check_batch(raws)
         accepted = 0
-        # Of a peer that sends many batches one waits here, so that others are not behind all.
+        # One batch of each peer at a time, so that a peer with many does not delay the others.
         async with self._outbox(peer).verifying:
             new = self._new(peer, raws)
-            # To verify signatures is what most of a transaction costs until it is admitted. Who
-            # relays many is not to blame: users, of any number of nodes, pay for them.
+            # Signatures are most of the cost of admitting a transaction. A peer that relays many
+            # waits and is not punished: users of any number of nodes made and pay for them.
             num_signatures = sum(map(estimate_signatures, new))
             now = self._peers.now()
             await asyncio.sleep(peer.meter.reserve("SignedTransaction", now, num_signatures))
@@ -148,7 +149,8 @@ class TransactionRelay:
             hashes: Hashes of transactions, 32 bytes each.
 
         Returns:
-            Those of transactions that neither wait here nor were relayed, unless they were dropped.
+            The hashes of transactions that neither wait here nor were relayed, or that were
+            dropped since.
 
         Raises:
             RefusalError: TOO_LARGE when there are more than `MAX_HASHES`; MALFORMED when one does
@@ -165,7 +167,7 @@ class TransactionRelay:
         return wanted
 
     def _new(self, peer: Peer, raws: Sequence[bytes]) -> list[bytes]:
-        """List what neither waits here nor was relayed, and note what the peer has."""
+        """List the transactions that neither wait here nor were relayed; note what the peer has."""
         new = []
         for raw in raws:
             waiting = self._pool.find(raw)
@@ -214,7 +216,7 @@ class TransactionRelay:
         if peer.link is None:
             return
         outbox = self._outbox(peer)
-        # Also one that the peer had: a user submits again what the mempools have dropped.
+        # Also where the peer had it before: users submit again what the mempools have dropped.
         outbox.known.add(transaction.hash)
         self._put(outbox, transaction)
 

@@ -17,7 +17,7 @@ MAX_BANS = 1000
 first."""
 
 MAX_BANNED_KEYS_OF_HOST = 3
-"""The number of a host's node keys, banned at the same time, with which it is banned itself."""
+"""A host is banned itself when this number of its node keys are banned at the same time."""
 
 
 @dataclass(frozen=True, slots=True)

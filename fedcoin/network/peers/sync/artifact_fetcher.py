@@ -36,11 +36,11 @@ MAX_WANTED = 1024
 """The number of artifacts that may be waited for; a request for more fails at once."""
 
 SLOW_S = 10.0
-"""A peer that has been sending one artifact for so long, in seconds, when nobody waits for it any
-more, counts as one that does not answer."""
+"""A transfer that is cancelled after this time or later, in seconds, counts as a peer that does not
+answer. A transfer is cancelled when no caller waits for the artifact any more."""
 
 EARLY_S = 1.0
-"""When no chunk comes for so long, in seconds, a further peer is asked as well."""
+"""When no chunk comes for this long, in seconds, a further peer is asked as well."""
 
 MAX_ASKED = 3
 """The number of peers that are asked for one artifact at once: on a slow line all that they send
@@ -111,7 +111,7 @@ class ArtifactFetcher:
                 default. When callers with different limits wait for one artifact, the largest
                 limit holds.
             campaign_id: The private campaign for which they are fetched, into its room, 32 bytes;
-                empty to ask for what everybody may have.
+                empty for artifacts that are not private.
 
         Returns:
             True when the store holds all of them.
@@ -215,8 +215,8 @@ class ArtifactFetcher:
         link = peer.link
         if link is None:
             return False
-        # Never with a proof for what everybody may have: a peer would send what it holds for a
-        # private campaign, and this node would pass it on to everybody.
+        # No proof for artifacts that are not private: with one, a peer would send what it holds for
+        # a private campaign, and this node would pass it on to everybody.
         prove = partial(self._reader.prove, peer.key, campaign_id) if campaign_id else None
         began = self._peers.now()
         try:
@@ -224,7 +224,7 @@ class ArtifactFetcher:
             store = self._store.room(campaign_id)
             chunks = await link.artifacts.download_into(store, id, limit, prove)
         except asyncio.CancelledError:
-            # Its time was over. Else who sends a chunk now and then would be asked first again.
+            # A peer that sends a chunk now and then must not be asked first again.
             if self._peers.now() - began >= SLOW_S:
                 self._pace.note_silence(peer.key)
             raise

@@ -1,8 +1,9 @@
 """How often peers are asked for artifacts: less often than they allow, however many are missing.
 
-A peer bans who calls more often than its limits allow. Anybody who can pay for a campaign can have
-all validators look for artifacts that nobody has. And a peer that does not answer must not keep
-what others have: few calls to it wait, and after one in vain it is left out for a time.
+A peer bans callers that exceed its limits, and whoever pays for a campaign can have all validators
+look for artifacts that no node has. A peer that does not answer must not delay artifacts that
+others have: at most `_MAX_CALLS` calls to it run at a time, and after one without an answer it is
+not asked for a time.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _MAX_PEERS: Final = 1_024
 _MAX_CALLS: Final = 4
 """How many artifacts are fetched from one peer at once."""
 _FIRST_SILENCE_S, _MAX_SILENCE_S = 30.0, 3_600.0
-"""For how long a peer is left out that did not answer, or asked last that was late, in seconds: at
-first, and at most."""
+"""How long a peer that did not answer is not asked, and a peer that was late is asked last, in
+seconds: the first time, and at most."""
 
 
 class ArtifactPace:
@@ -69,7 +70,7 @@ class ArtifactPace:
             del self._running[peer]
 
     def note_silence(self, peer: bytes) -> None:
-        """Leave a peer out that did not answer in time, each time for twice as long.
+        """Do not ask a peer that did not answer in time, each time for twice as long.
 
         Args:
             peer: The peer's key, 32 bytes.
@@ -77,7 +78,7 @@ class ArtifactPace:
         self._extend(self._silences, peer)
 
     def note_late(self, peer: bytes) -> None:
-        """Have a peer asked after all others that let the node wait, each time for twice as long.
+        """Have a peer that was late asked after all others, each time for twice as long.
 
         Args:
             peer: The peer's key, 32 bytes.

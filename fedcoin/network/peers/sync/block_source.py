@@ -41,7 +41,8 @@ BLOCK_S = 10.0
 STALL_S = 0.5
 """When the next block does not come for this long, another peer is asked too, in seconds."""
 MAX_RANGE_S = 3.0
-"""The same when the range of the next block takes this long, though each block comes in time."""
+"""When the range with the next block takes this long, another peer is asked too, in seconds: also
+where each of its blocks comes within `STALL_S`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +108,16 @@ class BlockSource:
         """The number of peers that blocks are fetched from, without benched ones."""
         return sum(not pace.is_benched for pace in self._paces)
 
-    def leave_slow_peers(self, places: int) -> None:
+    def leave_slow_peers(self, max_active: int) -> None:
         """Bench the peers that hold the others up; see `source_pace.bench_slow`.
 
         A benched peer's range is free for others at once; it is asked again only for what another
         peer does not send at all.
 
         Args:
-            places: The largest number of peers to go on with, once all were tried.
+            max_active: The largest number of peers that are not benched, once all were tried.
         """
-        bench_slow(self._paces, places, self._peers.now())
+        bench_slow(self._paces, max_active, self._peers.now())
         self._notify()
 
     def extend(self, wanted: Sequence[ChainTip]) -> None:
@@ -202,8 +203,8 @@ class BlockSource:
             is_slow = claim.progressed <= now - STALL_S
             if not pace.is_benched:
                 is_slow |= claim.began <= now - MAX_RANGE_S or claim.pace.is_benched
-            # The range of the next block, which all wait for. A worker that doubles another one and
-            # stalls is doubled in its turn.
+            # Only the range with the next block, which all wait for. When the second worker on a
+            # range stalls as well, a third one fetches it.
             is_next = bool(claim.span) and claim.span[0].height == self._next
             if is_next and is_slow and not claim.is_doubled:
                 claim.is_doubled = True

@@ -71,18 +71,19 @@ class SourcePace:
         return self._waited_s + (0.0 if self._since is None else now - self._since)
 
 
-def bench_slow(paces: Sequence[SourcePace], places: int, now: float) -> None:
-    """Bench the peers that only hold the others up, and bring back those that would not any more.
+def bench_slow(paces: Sequence[SourcePace], max_active: int, now: float) -> None:
+    """Bench the peers that are too slow, and bring back benched ones that are fast enough now.
 
-    Those are the ones that are `MAX_LAG` times slower than the fastest one; and the slowest one,
-    when all were tried and there are more than places. So a faster newcomer takes its place. As
-    soon as no peer is that much faster any more, and there is a place, a benched one is asked
-    again: no peer becomes the only source by being fast at first.
+    A peer is benched when it is `MAX_LAG` times slower than the fastest one. The slowest one is
+    benched, too, when all were tried and more than `max_active` are not benched, so that a faster
+    newcomer takes its place. A benched peer is asked again as soon as no peer is that much faster
+    and fewer than `max_active` are not benched. So no peer becomes the only source because it was
+    fast at first.
 
     Args:
         paces: The paces of the peers that blocks are fetched from; some are benched or brought
             back.
-        places: The largest number of peers to go on with.
+        max_active: The largest number of peers that are not benched.
         now: The present time in seconds, on the monotonic clock.
     """
     active = [pace for pace in paces if not pace.is_benched]
@@ -91,9 +92,9 @@ def bench_slow(paces: Sequence[SourcePace], places: int, now: float) -> None:
     best = tried[0][0] if tried else 0.0
     for rate, pace in tried:
         pace.is_benched = rate * MAX_LAG < best
-    if len(active) > places and len(tried) == len(active):
+    if len(active) > max_active and len(tried) == len(active):
         tried[-1][1].is_benched = True
-    room = places - sum(not pace.is_benched for pace in active)
+    room = max_active - sum(not pace.is_benched for pace in active)
     for rate, pace in resting[: max(0, room)]:
         pace.is_benched = rate * MAX_LAG < best
 
