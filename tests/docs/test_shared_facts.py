@@ -50,8 +50,10 @@ def test_key_files_have_the_ending_that_homes_give_them() -> None:
     named = re.findall(r'keys/[\w-]+(\.\w+)|fedcoin-key="[\w/-]+(\.\w+)"', text)
     ending = home.Home(ROOT).key_path("node").suffix
     assert len(named) > 3
-    # Beside a key lie the votes that were cast with it, and what it signed elsewhere.
-    assert {first or second for first, second in named} - {".votes", ".signed"} == {ending}
+    # Beside a key lie the votes that were cast with it, what it signed elsewhere, and the note that
+    # it has signed nothing.
+    beside = {".votes", ".signed", ".unused"}
+    assert {first or second for first, second in named} - beside == {ending}
 
 
 def test_sections_of_the_protocol_that_sources_name_exist() -> None:
