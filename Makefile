@@ -191,6 +191,7 @@ bench-estimators: $(RUNTIME) ## Compare the Shapley estimators with other librar
 	$(ESTIMATORS)/venv/bin/python -m scripts.benchmarks.bench_estimators --write \
 		$(if $(FEDCOIN_MNIST),--crowd $(ESTIMATORS)/crowd.npz)
 
+# Podman and buildah write OCI images by default, whose format has no health check: the variable is theirs.
 docker: ## Build the container image
 	@engine="$(ENGINE)"; \
 	for candidate in $(if $(ENGINE),,$(ENGINES)); do \
@@ -204,7 +205,7 @@ docker: ## Build the container image
 	else echo "make docker: there is no image.lock, so that the base image is what its tag names" \
 		"today; make lock-image writes one" >&2; fi; \
 	echo "$$engine $$build $$base --tag fedcoin ."; \
-	"$$engine" "$$build" $$base --tag fedcoin .
+	BUILDAH_FORMAT=docker "$$engine" "$$build" $$base --tag fedcoin .
 
 clean: ## Remove everything that was made, the environment and the README's homes included
 	rm -rf $(VENV) build dist *.egg-info fedcoin/v1 demo network .tools .coverage*

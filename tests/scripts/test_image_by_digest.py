@@ -1,7 +1,9 @@
-"""The Dockerfile's base image may be pinned by its digest, and no other image is taken for it."""
+"""What the real buildah makes of the Dockerfile: base images by digest, and the health check."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,11 +19,16 @@ pytestmark = [
 ]
 
 
-def buildah(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def buildah(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run buildah with images of its own, below a folder."""
     own = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
     return subprocess.run(
-        ["buildah", *own, *arguments], capture_output=True, text=True, timeout=120, check=False
+        ["buildah", *own, *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -43,3 +50,16 @@ def test_the_image_is_built_on_the_digest_alone(tmp_path: Path) -> None:
         base = f"PYTHON_IMAGE=localhost/base:1@{pinned}"
         done = buildah(tmp_path, "build", "--pull=never", "--build-arg", base, str(tmp_path))
         assert (done.returncode == 0) == is_built, done.stderr
+
+
+def test_the_image_has_the_health_check_in_the_format_that_make_asks_for(tmp_path: Path) -> None:
+    (variable,) = re.findall(r"BUILDAH_FORMAT=(\w+)", (ROOT / "Makefile").read_text())
+    (check,) = re.findall(r"^HEALTHCHECK .*\\\n.*$", (ROOT / "Dockerfile").read_text(), re.M)
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\n{check}\n")
+    done = buildah(tmp_path, "build", "--tag", "checked", str(tmp_path), BUILDAH_FORMAT=variable)
+    if "permitted" in done.stderr:
+        pytest.skip("buildah makes no containers here")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(buildah(tmp_path, "inspect", "--type", "image", "checked").stdout)
+    found = shown["Docker"]["config"]["Healthcheck"]["Test"]
+    assert found == ["CMD", "fedcoin-node", "health", "--timeout", "10"]
