@@ -4,12 +4,15 @@ A validator without a record of its votes cannot tell whether it never voted or 
 note makes the difference, so that a new validator votes at once. It must not come back with a
 backup. So it names the key's file as the file system knows it (device, inode, and the time at which
 it was last changed), and the start of the machine in which the key was made: a copy of the folder,
-a restored backup and an image of the disk do not match. It is deleted before the key's first vote.
+a restored backup and an image of the disk do not match. It is deleted before the key's first vote,
+and the key's file changed: a backup that restores the note may leave the key in place.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,15 +60,29 @@ class UnusedKeyFile:
         """Tell whether the key was made by this machine since its start and has signed nothing.
 
         Returns:
-            False as well when the note is missing, or was made for another file of this name.
+            False as well when the note is missing, was made for another file of this name, or could
+            not be made void, since the key's file belongs to another user.
         """
         try:
-            return bool(self.boot_id) and self.path.read_bytes() == self._describe()
+            is_noted = bool(self.boot_id) and self.path.read_bytes() == self._describe()
+            return is_noted and self.key_path.stat().st_uid == os.geteuid()
         except OSError:
             return False
 
     def consume(self) -> None:
-        """Delete the note; call it before the key signs. It is gone from the disk on return."""
+        """Delete the note and make its copies void; call it before the key signs.
+
+        The note is gone from the disk on return.
+
+        Raises:
+            OSError: The note holds, and cannot be made void.
+        """
+        try:
+            # The same permissions again, so that the system notes a new time of change.
+            self.key_path.chmod(stat.S_IMODE(self.key_path.stat().st_mode))
+        except OSError:
+            if self.holds():
+                raise
         try:
             self.path.unlink()
         except FileNotFoundError:

@@ -42,6 +42,28 @@ def test_a_copy_does_not_hold(note: UnusedKeyFile) -> None:
     assert note.holds()
 
 
+def test_a_note_that_a_backup_brings_back_does_not_hold(note: UnusedKeyFile) -> None:
+    """`rsync -a --delete` restores the note and deletes the record, and leaves the key in place."""
+    before = note.path.read_bytes()
+    note.consume()
+    note.path.write_bytes(before)
+    assert not note.holds()
+
+
+def test_a_note_that_was_not_there_does_not_come_either(note: UnusedKeyFile) -> None:
+    before = note.path.read_bytes()
+    note.path.unlink()
+    note.consume()
+    note.path.write_bytes(before)
+    assert not note.holds()
+
+
+def test_a_note_without_its_key_is_deleted(note: UnusedKeyFile) -> None:
+    note.key_path.unlink()
+    note.consume()
+    assert not note.path.exists()
+
+
 def test_a_hard_link_to_the_key_ends_it(note: UnusedKeyFile) -> None:
     os.link(note.key_path, note.key_path.with_name("other.key"))
     assert not note.holds()
