@@ -1,8 +1,9 @@
 """Which waiting transactions a block may affect although their senders did nothing in it.
 
 Most are transfers, which depend on their sender's account alone. Reports of conflicting votes, of
-which any number may wait and whose check verifies two signatures, depend on the record of the
-reported bond as well. So a block costs the mempool as much as it changes, and not as much as waits.
+which any number may wait and whose check verifies two signatures, depend on whether the
+reported bond can be slashed as well, and not on its amount, which its owner can raise in each
+block. So a block costs the mempool as much as it changes, and not as much as waits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from fedcoin.contract.pending.sender_queue import Entry
+from fedcoin.contract.state import records
 from fedcoin.contract.state.overlay import StateReader
+from fedcoin.v1.state_pb2 import BondState
 
 
 class Rechecks:
@@ -19,10 +22,10 @@ class Rechecks:
     def __init__(self) -> None:
         """Begin with none."""
         self._unstable: dict[bytes, Entry] = {}
-        # By the state's key on which they depend, and by hash.
-        self._watching: dict[bytes, dict[bytes, Entry]] = {}
-        # What these keys held when what watches them was last checked.
-        self._seen: dict[bytes, bytes | None] = {}
+        # Reports by the reported address, and by hash.
+        self._reports: dict[bytes, dict[bytes, Entry]] = {}
+        # What was at stake at these addresses when their reports were last checked.
+        self._stakes: dict[bytes, tuple[bool, bool, int]] = {}
         # By expiry height and hash.
         self._expiring: defaultdict[int, dict[bytes, Entry]] = defaultdict(dict)
 
@@ -46,14 +49,14 @@ class Rechecks:
         self._forget(entry)
         if entry.depends_on_sender_alone:
             return
-        key = entry.watched_key
-        if key is None or entry.early is not None:
+        address = entry.reported
+        if address is None or entry.early is not None:
             self._unstable[entry.transaction.hash] = entry
             return
-        if key not in self._watching:
-            self._watching[key] = {}
-            self._seen[key] = state.get(key)
-        self._watching[key][entry.transaction.hash] = entry
+        if address not in self._reports:
+            self._reports[address] = {}
+            self._stakes[address] = _read_stake(state, address)
+        self._reports[address][entry.transaction.hash] = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget a transaction that has left the mempool.
@@ -79,10 +82,10 @@ class Rechecks:
             Addresses, 20 bytes each.
         """
         due = list(self._unstable.values())
-        for key, waiting in self._watching.items():
-            value = state.get(key)
-            if value != self._seen[key]:
-                self._seen[key] = value
+        for address, waiting in self._reports.items():
+            stake = _read_stake(state, address)
+            if stake != self._stakes[address]:
+                self._stakes[address] = stake
                 due += waiting.values()
         for expiry in self._expiring:
             if expiry <= height:
@@ -92,10 +95,16 @@ class Rechecks:
     def _forget(self, entry: Entry) -> None:
         """Take a transaction from where its dependence is followed."""
         self._unstable.pop(entry.transaction.hash, None)
-        key = entry.watched_key
-        waiting = self._watching.get(key) if key is not None else None
-        if key is None or waiting is None:
+        address = entry.reported
+        waiting = self._reports.get(address) if address is not None else None
+        if address is None or waiting is None:
             return
         waiting.pop(entry.transaction.hash, None)
         if not waiting:
-            del self._watching[key], self._seen[key]
+            del self._reports[address], self._stakes[address]
+
+
+def _read_stake(state: StateReader, address: bytes) -> tuple[bool, bool, int]:
+    """Read whether a report can burn a bond: is it slashed, has it coins, since which height."""
+    bond = records.BONDS.get(state, address) or BondState()
+    return bond.slashed, bool(bond.bond or bond.unbonding), bond.since_height

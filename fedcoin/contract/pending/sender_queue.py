@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 from fedcoin.contract.blocks.ledger import Ledger, PendingState
 from fedcoin.contract.pending.reserved_steps import Step
-from fedcoin.contract.state import records
 from fedcoin.data.crypto.addresses import derive_address
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
@@ -51,9 +50,9 @@ class Entry:
     sender's own acts, and its expiry, can keep it from being applied; None if not."""
     held_rank: tuple[bool, bool, int] = (False, False, 0)
     """While it is too early: it makes room for what has a higher rank."""
-    watched_key: bytes | None = field(init=False)
-    """The key of the state on which a report of conflicting votes depends: the reported bond. None
-    for other transactions."""
+    reported: bytes | None = field(init=False)
+    """The address of the validator that a report of conflicting votes names, 20 bytes. None for
+    other transactions."""
     num_bytes: int = field(init=False)
     """The bytes of the signed transaction."""
     fee_rate: int = field(init=False)
@@ -71,15 +70,15 @@ class Entry:
         """Compute what the mempool asks for again and again."""
         self.num_bytes = len(self.transaction.raw)
         self.fee_rate = compute_fee_rate(self.transaction.body.fee, self.num_bytes)
-        self.watched_key = _find_reported_bond(self.transaction)
+        self.reported = _find_reported(self.transaction)
 
 
-def _find_reported_bond(transaction: Transaction) -> bytes | None:
-    """Find the key of the bond that a report would burn."""
+def _find_reported(transaction: Transaction) -> bytes | None:
+    """Find the owner of the bond that a report would burn."""
     body = transaction.body
     if not body.HasField("report_equivocation"):
         return None
-    return records.BONDS.prefix + derive_address(body.report_equivocation.first.public_key)
+    return derive_address(body.report_equivocation.first.public_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.data.messages.votes import PREVOTE, Vote, decode_vote, sign_vote
-from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation
+from fedcoin.v1.transaction_pb2 import Bond, ReportEquivocation, Unbond
 from fedcoin.v1.vote_pb2 import SignedVote
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
@@ -43,10 +43,10 @@ class Reported:
     def offender(self) -> KeyPair:
         return self.chain.miners[0]
 
-    def produce(self, *transactions: Transaction) -> set[object]:
+    def produce(self, *transactions: Transaction, after_ms: int = 10) -> set[object]:
         """Make a block; give the codes of the transactions that it made impossible."""
         chain = self.chain
-        done = chain.produce(*transactions).transactions
+        done = chain.produce(*transactions, after_ms=after_ms).transactions
         dropped = self.pool.after_block(done, chain.ledger, chain.height, chain.time_ms + 1)
         return {drop.reason.code for drop in dropped}
 
@@ -75,19 +75,17 @@ def test_reports_that_wait_cost_a_block_nothing_unless_the_bond_changes(
     for _ in range(3):
         made.produce(chain.sign(ALICE, transfer_to((BOB.address, 1))))
     assert not verified
-    # Another validator's bond does not matter; that of the reported one does, once.
+    # Another validator's bond does not matter, nor does it how large the reported one is.
     made.produce(chain.sign(chain.miners[1], Bond(amount=FDC)))
-    assert not verified
     made.produce(chain.sign(chain.miners[0], Bond(amount=FDC)))
-    assert len(verified) == 2 * len(REPORTERS)
-    made.produce()
-    assert len(verified) == 2 * len(REPORTERS)
+    made.produce(chain.sign(chain.miners[0], Unbond(amount=FDC)))
+    assert not verified
     assert made.produce(made.reports[0]) == {LedgerCode.ALREADY_SLASHED}
     assert len(made.pool) == 0
     report_attack(
         "have 10,000 reports of one validator wait, with fees too low for the blocks of now",
-        "each node checks all of them after each block: 7 s",
-        "they are checked again when the bond changes, and dropped when it burns",
+        "each node checks all of them after each block, or each that raises the bond: 7 s",
+        "they are checked again when the bond is no longer at stake, and dropped when it burns",
     )
 
 
@@ -100,9 +98,17 @@ def test_reports_that_came_after_a_change_are_followed_too(verified: list[bytes]
     made.pool.add(made.reports[0], chain.ledger, chain.height, chain.time_ms + 1)
     made.produce()
     assert len(verified) == 2
-    made.produce(chain.sign(chain.miners[0], Bond(amount=FDC)))
-    assert len(verified) == 2 + 2 * len(REPORTERS)
-    for transaction in made.reports:
-        made.pool.remove(transaction.hash)
-    made.produce(made.reports[0])
+    assert made.produce(made.reports[1]) == {LedgerCode.ALREADY_SLASHED}
+    assert len(made.pool) == 0
+
+
+def test_reports_leave_when_the_reported_bond_has_returned() -> None:
+    made = Reported()
+    chain = made.chain
+    bond = chain.ledger.validators().by_address(made.offender.address)
+    assert bond is not None
+    assert made.produce(chain.sign(made.offender, Unbond(amount=bond.power))) == set()
+    assert len(made.pool) == len(REPORTERS)
+    unbonding_ms = chain.genesis.parameters.unbonding_ms
+    assert made.produce(after_ms=unbonding_ms) == {LedgerCode.NOT_SLASHABLE}
     assert len(made.pool) == 0
