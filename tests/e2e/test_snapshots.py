@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from fedcoin.v1.transaction_pb2 import Bond
 from fedcoin.v1.views_pb2 import TaskView
 from tests.support.e2e.campaigns import Campaign, check_paid, phase, reached
 from tests.support.e2e.materials import Round
-from tests.support.e2e.network import BOND, BRISK, Network, Node, act, pay
+from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, act, pay
 from tests.support.keys import ALICE, BOB, key_of
 from tests.support.programs import Stage, fedcoin
 from tests.support.waiting import until
@@ -28,14 +29,27 @@ EVERY = 5
 LATE = key_of("late")
 
 
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Three validators that make snapshots."""
-    with Stage(tmp_path) as stage:
-        network = Network(stage, [BOND] * 3, BRISK)
+@asynccontextmanager
+async def snapshotting(folder: Path, **settings: object) -> AsyncIterator[Network]:
+    """Run three validators that make snapshots."""
+    with Stage(folder) as stage:
+        network = Network(stage, [BOND] * 3, BRISK, settings=settings)
         for node in network.nodes:
             node.program.also("--set", f"snapshots.every={EVERY}")
         await network.start()
+        yield network
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> AsyncIterator[Network]:
+    async with snapshotting(tmp_path) as network:
+        yield network
+
+
+@pytest.fixture
+async def idle_network(tmp_path: Path) -> AsyncIterator[Network]:
+    """The same network for a test without tasks."""
+    async with snapshotting(tmp_path, **IDLE_MINER) as network:
         yield network
 
 
@@ -141,8 +155,11 @@ async def test_a_validator_joins_votes_mines_and_is_paid(network: Network) -> No
     verify_databases(network, {late.name: base + 1})
 
 
-async def test_a_home_restored_from_a_file_catches_up(network: Network, tmp_path: Path) -> None:
+async def test_a_home_restored_from_a_file_catches_up(
+    idle_network: Network, tmp_path: Path
+) -> None:
     """An operator restores a snapshot file, so the node asks no peer for a snapshot."""
+    network = idle_network
     first = network.nodes[0]
     async with first.client() as client:
         for _ in range(3):
