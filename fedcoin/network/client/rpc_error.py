@@ -28,6 +28,9 @@ _EXPLANATIONS: Final = {
     ),
 }
 
+_REASON_SIGN: Final = "Failed to connect to remote host: "
+"""What gRPC writes before the system's reason when a connection fails."""
+
 _TRANSIENT_STATUSES: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
 _TRANSIENT_CODES: Final = frozenset(
     code.name
@@ -138,6 +141,8 @@ def _explain(status: StatusCode, message: str) -> str:
     found = (words for sign, words in _TLS_EXPLANATIONS if sign in message)
     explanation = next(found, None)
     if explanation is None and status is StatusCode.UNAVAILABLE:
+        # The system's reason, without the addresses and layers that gRPC names before it.
+        message = message.rpartition(_REASON_SIGN)[2]
         return f"{_EXPLANATIONS[status]} ({message}): compare the address, and see that it runs"
     return f"{explanation or _EXPLANATIONS[status]} ({message})"
 

@@ -136,7 +136,7 @@ async def test_no_server() -> None:
         )
     assert error.status is StatusCode.UNAVAILABLE
     assert error.is_lost
-    assert str(error).startswith("127.0.0.1:1: cannot be reached (")
+    assert str(error).startswith("127.0.0.1:1: cannot be reached (Connection refused)")
 
 
 async def test_streams_of_requests() -> None:

@@ -31,9 +31,13 @@ def test_a_refusal_keeps_what_the_server_said() -> None:
 
 
 def test_a_bare_status_is_explained() -> None:
-    error = rpc_error_of(raised(StatusCode.UNAVAILABLE, "connection refused"), "a:1")
+    said = (
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to "
+        "connect to remote host: Connection refused"
+    )
+    error = rpc_error_of(raised(StatusCode.UNAVAILABLE, said), "a:1")
     assert str(error) == (
-        "a:1: cannot be reached (connection refused): compare the address, and see that it runs"
+        "a:1: cannot be reached (Connection refused): compare the address, and see that it runs"
         " [UNAVAILABLE]"
     )
     error = rpc_error_of(raised(StatusCode.DATA_LOSS, None), "a:1")
