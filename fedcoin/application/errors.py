@@ -138,9 +138,9 @@ class ApplicationCode(str, Enum):
 
     # Nodes and wallets.
     PEERS_AWAY = "PEERS_AWAY"
-    """A validator that has no block does not know what it has signed, and may be behind its peers.
+    """A validator without a record of its votes may be behind its peers, and signs nothing yet.
 
-    It votes when a peer is connected and none claims to have blocks; check `peers.seeds`."""
+    It votes when a peer is connected and none claims to have more blocks; check `peers.seeds`."""
     SIGNER_AWAY = "SIGNER_AWAY"
     """The process that holds a validator's key (`miner.signer`) cannot be reached, or answers
     nonsense.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.conftest import ReportAttack
 from tests.support.e2e.network import BOND, BRISK, IDLE_MINER, Network, Node, pay
 from tests.support.keys import ALICE, BOB
 from tests.support.programs import Stage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -21,6 +24,13 @@ pytestmark = pytest.mark.timeout(300)
 def heights_voted(node: Node) -> set[int]:
     with ChainStore.open(node.home.chain_path, node.home.genesis()) as store:
         return {h for h in range(1, store.height() + 2) if store.votes.list_at(h)}
+
+
+def is_in_certificates(public_key: bytes, database: Path) -> bool:
+    """Tell whether a certificate of a running node's last blocks holds a vote of a key."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT certificate FROM blocks ORDER BY height DESC LIMIT 9")
+        return any(public_key in certificate for (certificate,) in rows)
 
 
 async def test_a_restored_validator_votes_again_when_the_chain_has_passed_its_votes(
@@ -90,3 +100,33 @@ async def test_a_validator_that_missed_the_first_blocks_keeps_the_network_going(
         "the late one is silent until the chain has moved on for 10 s, which it cannot: a halt",
         "it knows that its key has signed nothing, and votes",
     )
+
+
+async def test_a_key_that_voted_elsewhere_is_not_unused_where_it_was_made(tmp_path: Path) -> None:
+    """The note beside it holds: file and start of the machine are those of then."""
+    with Stage(tmp_path) as stage:
+        brisk = {**BRISK, "max_clock_drift_ms": 500}
+        network = Network(stage, [BOND] * 4, brisk, settings=IDLE_MINER)
+        *others, first = network.nodes
+        moved = tmp_path / "moved"
+        shutil.copytree(first.home.root, moved)
+        elsewhere = stage.program("moved", "start", "--home", moved, "--mine")
+        for node in others:
+            node.program.start()
+        elsewhere.start()
+        await first.ready()
+        async with others[0].client() as client:
+
+            async def make_block() -> int:
+                return (await pay(client, ALICE, BOB.address, 1)).height
+
+            async def has_voted() -> bool:
+                await make_block()
+                return is_in_certificates(first.key.public_key, others[0].home.chain_path)
+
+            await until(has_voted, "a certificate holds a vote from elsewhere", seconds=60)
+            elsewhere.stop()
+            assert first.home.unused_key(NODE_KEY).holds()
+            await first.start()
+            await first.caught_up(await make_block())
+        assert "is silent at height" in first.program.said()

@@ -80,7 +80,7 @@ def node_home(root: Path, *, silent_bond: int = 0, **parameters: int) -> Home:
     With `silent_bond` there is another one, of which no node runs.
     """
     home = Home(root)
-    home.add_key("node", MINER, is_unused=True)
+    home.add_key("node", MINER)
     genesis = write_genesis(
         CHAIN_ID,
         unix_ms() - 1000,

@@ -24,7 +24,7 @@ from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.late_votes import LateVotes
-from fedcoin.application.node.voting.vote_signer import RETRY_S, VoteSigner, note_silence
+from fedcoin.application.node.voting.vote_signer import VoteSigner, note_silence
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
     BuildBlock,
@@ -325,9 +325,10 @@ class ConsensusDriver:
         try:
             message = await run_for_voting(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
-            if note_silence(refusal):
+            pause_s = note_silence(refusal)
+            if pause_s is not None:
                 again = partial(self._effects.put_nowait, (voting, effect))
-                self._owner.call_later(RETRY_S, again, "signer")
+                self._owner.call_later(pause_s, again, "signer")
             return
         if voting is not self._voting or self._outlet is None:
             return

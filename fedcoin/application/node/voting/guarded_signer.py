@@ -20,6 +20,9 @@ from fedcoin.network.ports.peers_port import PeerInfo
 REMOTE_NAME: Final = "signer"
 """The name, in place of a key's, of the marks of a key that another process holds."""
 
+_LATE_BLOCKS: Final = 100
+"""In the certificates of how many blocks a vote of a key is looked for that may be unused."""
+
 
 def open_miner_key(config: MinerConfig, home: Home) -> SigningKey:
     """Open the key that votes, and signs what a miner submits.
@@ -66,13 +69,19 @@ def open_signer(
     def read_peers_height() -> int | None:
         return max((peer.height for peer in peers()), default=None)
 
+    def has_signed() -> bool:
+        top = chain.store.height()
+        late = range(max(1, top - _LATE_BLOCKS + 1), top + 1)
+        # Public keys stand in certificates as they are.
+        return any(key.public_key in (chain.store.certificate(h) or b"") for h in late)
+
     bonds = dict(chain.genesis.validators)
     is_alone = 3 * bonds.get(key.public_key, 0) > 2 * sum(bonds.values())
     guard = SigningGuard(
         VoteMarkFile.beside_key(home.keys_path, name, chain.genesis.hash),
         chain.store.votes,
         chain.genesis,
-        ChainSight(chain.header, read_peers_height, read_bonding_time, is_alone),
+        ChainSight(chain.header, read_peers_height, read_bonding_time, is_alone, has_signed),
         unix_ms(),
         unused=None if config.signer else home.unused_key(config.key),
         override=config.vote_without_record,

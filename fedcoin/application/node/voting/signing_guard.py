@@ -6,7 +6,8 @@ after the copy. If the validator voted at once, it could contradict them and los
 * If the mark beside the key (`data.storage.vote_mark`) names a vote that the database lacks, the
   validator is silent below the height that the mark has leased.
 * If there is no mark, but the note of an unused key (`data.storage.unused_key`), the key has
-  signed nothing, and the validator votes at any height. The first vote's mark ends the note.
+  signed nothing, unless a copy of it has: where no late certificate holds a vote of the key, the
+  validator votes as soon as it is as far as its peers. The first vote's mark ends the note.
 * If there is neither, it is silent until a block is final that was made after the node started:
   the key signed nothing above that block's height before the start. A key that was bonded after
   the start has signed nothing before.
@@ -59,6 +60,8 @@ class ChainSight:
     is_alone: bool = False
     """Whether the genesis gives the key more than 2/3 of the power, so that peers may be missing
     for good."""
+    has_signed: Callable[[], bool] = lambda: False
+    """Returns whether a certificate of a late block holds a vote of the key."""
 
 
 class SigningGuard:
@@ -99,9 +102,8 @@ class SigningGuard:
         self._renewal: Future[None] | None = None
         self._is_new = self._mark is None and not file.exists()
         self._unused = unused
-        is_unused = self._is_new and unused is not None and unused.holds()
-        self._is_sure = override or is_unused or self._holds_latest()
-        if override and not (is_unused or self._holds_latest()):
+        self._is_sure = override or self._holds_latest()
+        if override and not self._holds_latest():
             log.warning("this validator votes although its record of votes may be incomplete")
 
     def may_sign(self, height: int) -> bool:
@@ -120,10 +122,7 @@ class SigningGuard:
         header = self._sight.header()
         if header is None:
             return self._is_new
-        if self._sight.bonded_ms() > self._started_ms:
-            return True
-        ahead_ms = 2 * compute_clock_bound(self._drift_ms, header.round)
-        return height > header.height and header.time_ms > self._started_ms + ahead_ms
+        return self._has_passed(height, header) or self._has_signed_nothing()
 
     def explain(self) -> str:
         """Explain in a sentence why the validator is silent, and until when."""
@@ -150,13 +149,13 @@ class SigningGuard:
         """
         if not self.may_sign(height):
             raise RefusalError(DataCode.VOTES_MISSING, self.explain(), field="height")
-        if self._may_be_behind():
+        if self._may_be_behind(height):
             claimed = self._sight.peers_height()
-            seen = f"a peer claims {claimed} blocks" if claimed else "no peer is connected"
+            seen = "no peer is connected" if claimed is None else f"a peer claims {claimed} blocks"
             raise RefusalError(
                 ApplicationCode.PEERS_AWAY,
-                f"this node has no block, {seen}, and nothing says what this key has signed: it"
-                " votes when a peer is connected and none claims blocks, or the blocks have come",
+                f"this node has {height - 1} blocks, {seen}, and no record says what this key has"
+                " signed: it votes when a peer is connected and none claims more blocks",
                 field="height",
             )
         if self._unused is not None:
@@ -203,12 +202,26 @@ class SigningGuard:
         self._file.sync()
         self._leased = leased
 
-    def _may_be_behind(self) -> bool:
-        """Tell whether the chain may have blocks although this node has none."""
-        if self._is_sure or self._mark is not None or self._sight.header() is not None:
+    def _has_passed(self, height: int, header: BlockHeader) -> bool:
+        """Tell whether the chain has passed everything that the key can have signed before."""
+        if self._sight.bonded_ms() > self._started_ms:
+            return True
+        ahead_ms = 2 * compute_clock_bound(self._drift_ms, header.round)
+        return height > header.height and header.time_ms > self._started_ms + ahead_ms
+
+    def _has_signed_nothing(self) -> bool:
+        is_unused = self._is_new and self._unused is not None and self._unused.holds()
+        return is_unused and not self._sight.has_signed()
+
+    def _may_be_behind(self, height: int) -> bool:
+        """Tell whether the chain may have further blocks, where the key may have signed."""
+        if self._is_sure or self._mark is not None:
+            return False
+        header = self._sight.header()
+        if header is not None and self._has_passed(height, header):
             return False
         claimed = self._sight.peers_height()
-        return not self._sight.is_alone if claimed is None else claimed > 0
+        return not self._sight.is_alone if claimed is None else claimed >= height
 
     def _holds_latest(self) -> bool:
         mark = self._mark

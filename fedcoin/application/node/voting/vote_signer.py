@@ -6,7 +6,9 @@ So a restart cannot make this validator vote twice, or vote against a block that
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from fedcoin.application.errors import ApplicationCode
@@ -45,22 +47,22 @@ KEPT_HEIGHTS = 100
 """The number of heights whose own votes are kept; older ones are deleted regularly."""
 
 
-RETRY_S = 1.0
-"""The pause before a signer that cannot be reached, or lacks peers, is asked again, in seconds."""
-
-_PASSING: Final[frozenset[Enum]] = frozenset(
-    {ApplicationCode.PEERS_AWAY, ApplicationCode.SIGNER_AWAY}
+_PAUSES_S: Final[Mapping[Enum, float]] = MappingProxyType(
+    {ApplicationCode.PEERS_AWAY: 0.2, ApplicationCode.SIGNER_AWAY: 1.0}
 )
+"""The pause before a vote is tried again for which peers or the key's process were away, in
+seconds."""
 
 
-def note_silence(refusal: RefusalError) -> bool:
+def note_silence(refusal: RefusalError) -> float | None:
     """Log why a vote was not signed.
 
     Args:
         refusal: What `VoteSigner.sign` raised.
 
     Returns:
-        True when it may be signed later, since only a peer or the key's process was away.
+        After which pause, in seconds, it may be tried again, when only peers or the key's process
+        were away; None when it may not be signed.
 
     Raises:
         RefusalError: The refusal itself, when it is a fault of this node.
@@ -68,7 +70,7 @@ def note_silence(refusal: RefusalError) -> bool:
     if refusal.code not in _SILENCING:
         raise refusal
     log.warning("kept silent: %s", refusal)
-    return refusal.code in _PASSING
+    return _PAUSES_S.get(refusal.code)
 
 
 class VoteSigner:

@@ -42,6 +42,7 @@ class Site:
     peers_height: int | None = 0
     bonded_ms: int = 0
     is_alone: bool = False
+    has_signed: bool = False
     stores: list[ChainStore] = field(default_factory=list)
 
     @property
@@ -62,7 +63,11 @@ class Site:
         store = ChainStore.open(self.folder / database, GENESIS)
         self.stores.append(store)
         sight = ChainSight(
-            lambda: self.header, lambda: self.peers_height, lambda: self.bonded_ms, self.is_alone
+            lambda: self.header,
+            lambda: self.peers_height,
+            lambda: self.bonded_ms,
+            self.is_alone,
+            lambda: self.has_signed,
         )
         guard = SigningGuard(
             self.mark,
@@ -200,7 +205,7 @@ def test_at_genesis_without_a_record_it_waits_for_a_peer(
     with pytest.raises(RefusalError) as caught:
         vote(signer, 1)
     assert caught.value.code is ApplicationCode.PEERS_AWAY
-    assert note_silence(caught.value)
+    assert note_silence(caught.value) is not None
     site.peers_height = 70
     with pytest.raises(RefusalError) as caught:
         vote(signer, 1)
@@ -219,10 +224,10 @@ def test_whoever_holds_more_than_two_thirds_waits_for_no_peer(site: Site) -> Non
     vote(site.start(), 1)
 
 
-def test_a_key_that_signed_nothing_votes_at_any_height_and_without_peers(site: Site) -> None:
+def test_a_key_that_signed_nothing_votes_at_any_height(site: Site) -> None:
     site.make_key()
     site.final(70, STARTED_MS - 1)
-    site.peers_height = 71
+    site.peers_height = 70
     signer = site.start()
     assert not is_silent(signer, 71)
     assert site.unused.holds()
@@ -230,10 +235,35 @@ def test_a_key_that_signed_nothing_votes_at_any_height_and_without_peers(site: S
     assert not site.unused.path.exists()
 
 
-def test_a_new_key_votes_before_any_peer_is_there(site: Site) -> None:
+@pytest.mark.attack
+@pytest.mark.parametrize(("height", "peers"), [(0, None), (0, 70), (69, 70), (70, None)])
+def test_a_note_says_nothing_until_the_node_is_as_far_as_its_peers(
+    site: Site, height: int, peers: int | None, report_attack: ReportAttack
+) -> None:
+    """A copy of the key may have signed these heights on another machine."""
     site.make_key()
-    site.peers_height = None
-    vote(site.start(), 1)
+    if height:
+        site.final(height, STARTED_MS - 1)
+    site.peers_height = peers
+    with pytest.raises(RefusalError) as caught:
+        vote(site.start(), height + 1)
+    assert caught.value.code is ApplicationCode.PEERS_AWAY
+    assert site.unused.holds()
+    report_attack(
+        "move a validator's key to another machine, and start it later where it was made",
+        "no more than now",
+        "a note counts at the peers' height, and where no late certificate holds a vote of the key",
+    )
+
+
+def test_a_note_is_void_where_the_chain_shows_a_vote_of_the_key(site: Site) -> None:
+    site.make_key()
+    site.final(70, STARTED_MS - 1)
+    site.peers_height, site.has_signed = 70, True
+    signer = site.start()
+    assert is_silent(signer, 71)
+    site.final(71, STARTED_MS + 2 * DRIFT_MS + 1)
+    vote(signer, 72)
 
 
 def test_the_note_is_gone_before_the_first_mark_is_written(
@@ -248,6 +278,7 @@ def test_the_note_is_gone_before_the_first_mark_is_written(
     site.final(70, STARTED_MS - 1)
     with monkeypatch.context() as patched:
         patched.setattr(VoteMarkFile, "lease", cut)
+        site.peers_height = 70
         with pytest.raises(OSError, match="power cut"):
             vote(site.start(), 71)
     assert is_silent(site.start(), 71)

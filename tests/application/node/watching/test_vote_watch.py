@@ -160,7 +160,8 @@ async def test_a_validator_that_restarts_while_others_are_silent_owes_nothing(
     monkeypatch.setattr(vote_watch, "CHECK_SECONDS", 0.02)
     monkeypatch.setattr(node_module, "longest_vote_ms", lambda parameters: 300)
     home = node_home(tmp_path, silent_bond=10**10, max_block_interval_ms=200)
-    config = home.config({}, {"miner.warm": False})
+    # No peer comes that could say that the chain has no blocks.
+    config = home.config({}, {"miner.warm": False, "miner.vote_without_record": True})
 
     async with open_node(config, home, asyncio.Event()) as node:
         await until(lambda: node.votes.own_votes().last_height == 1, "it votes on the first block")
