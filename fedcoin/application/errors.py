@@ -140,7 +140,9 @@ class ApplicationCode(str, Enum):
     PEERS_AWAY = "PEERS_AWAY"
     """A validator without a record of its votes may be behind its peers, and signs nothing yet.
 
-    It votes when a peer is connected and none claims to have more blocks; check `peers.seeds`."""
+    It votes when a peer is connected and none claims to have more blocks, or when validators that
+    have no more are connected and hold more than 2/3 of the power with it; check `peers.seeds`, and
+    list a peer that lies in `peers.refused_keys`."""
     SIGNER_AWAY = "SIGNER_AWAY"
     """The process that holds a validator's key (`miner.signer`) cannot be reached, or answers
     nonsense.

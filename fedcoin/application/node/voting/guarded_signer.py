@@ -11,6 +11,7 @@ from fedcoin.application.node.chain import Chain
 from fedcoin.application.node.voting.signing_guard import ChainSight, SigningGuard
 from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.application.signing.remote_key import RemoteKey
+from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.keys import SigningKey
@@ -67,7 +68,9 @@ def open_signer(
         return header.time_ms if header is not None else 0
 
     def read_peers_height() -> int | None:
-        return max((peer.height for peer in peers()), default=None)
+        return weigh_claims(
+            peers(), chain.ledger.validators(), key.public_key, chain.store.height()
+        )
 
     def has_signed() -> bool:
         top = chain.store.height()
@@ -87,3 +90,30 @@ def open_signer(
         override=config.vote_without_record,
     )
     return VoteSigner(key, chain.store, chain.genesis, guard)
+
+
+def weigh_claims(
+    peers: Sequence[PeerInfo], validators: ValidatorSet, own_key: bytes, own_height: int
+) -> int | None:
+    """Tell which height to take for the chain's, of those that peers claim.
+
+    Anybody may claim a height, and need not prove it: honest nodes that began from a snapshot say
+    as well that they have no early blocks. So no claim counts against validators of more than 2/3
+    of the power that have no further block.
+
+    Args:
+        peers: The connected peers. A peer is a validator where it proved a validator's key.
+        validators: The validators of the next height, as far as this node knows.
+        own_key: This validator's key, 32 bytes.
+        own_height: The height of this node's latest block; 0 without one.
+
+    Returns:
+        The greatest height; `own_height` when so many validators have no further block; None
+        without peers.
+    """
+    claimed = max((peer.height for peer in peers), default=None)
+    if claimed is None or claimed <= own_height:
+        return claimed
+    behind = {peer.node_key for peer in peers if peer.height <= own_height} | {own_key}
+    members = [member for member in map(validators.by_key, behind) if member is not None]
+    return own_height if validators.has_quorum(sum(m.power for m in members)) else claimed

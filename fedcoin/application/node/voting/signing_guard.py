@@ -13,7 +13,8 @@ after the copy. If the validator voted at once, it could contradict them and los
   the start has signed nothing before.
 * At genesis, where nothing can have been signed, it needs no mark. It waits for a first peer,
   unless the others cannot have made a block without it, and while a peer claims to have blocks:
-  either they come, or the peer is banned for a claim that it cannot prove.
+  either they come, or the peer leaves, or enough validators are there that have none
+  (`guarded_signer.weigh_claims`).
 
 The operator may override this, for a network in which all validators were restored.
 """
@@ -54,7 +55,7 @@ class ChainSight:
     header: Callable[[], BlockHeader | None]
     """Returns the header of the latest final block; None before the first."""
     peers_height: Callable[[], int | None]
-    """Returns the height of the highest connected peer, as it claims; None without peers."""
+    """Returns the chain's height, as connected peers claim it; None without peers."""
     bonded_ms: Callable[[], int]
     """Returns the time of the block after which the key is a validator, Unix ms; 0 if unknown."""
     is_alone: bool = False
