@@ -26,9 +26,10 @@ from fedcoin.incentive.proof.sampling_plan import build_plan
 from fedcoin.v1.block_pb2 import TASK_PHASE_CHALLENGE, TASK_PHASE_REVEAL
 from fedcoin.v1.state_pb2 import TaskState
 
-MAX_LEFT_OUT: Final = 32
+MAX_LEFT_OUT: Final = 64
 """How many blocks of one window that had to leave steps out do not count as turns. Without a
-limit, validators that differ on one reveal for good would keep its task open for good."""
+limit, validators that differ on one reveal for good would keep its task open for good. Dishonest
+proposers may use up less than a third of them; the others hold as many steps as a mempool does."""
 
 ENVELOPE_BYTES: Final = 1024
 """An upper bound of a reveal transaction's bytes without its evidence, and of a commitment's."""

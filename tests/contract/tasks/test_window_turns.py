@@ -9,12 +9,14 @@ import pytest
 
 from fedcoin.contract.blocks.transition import apply_transaction
 from fedcoin.contract.blocks.validation import make_header
+from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state import records
 from fedcoin.contract.state.block_room import STEPS_PER_ANSWER
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
+from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1.transaction_pb2 import Unbond
 from tests.conftest import ReportAttack
@@ -212,7 +214,7 @@ def test_a_block_whose_bytes_are_full_of_answers_is_no_turn(report_attack: Repor
     report_attack(
         "fill blocks with large answers of tasks of one's own while honest miners answer",
         "the block counts as a turn, the window ends, and honest deposits burn",
-        "a block whose bytes steps have used up is no turn, for 32 blocks of a window",
+        "a block whose bytes steps have used up is no turn, for 64 blocks of a window",
     )
 
 
@@ -252,3 +254,22 @@ def test_a_small_task_has_its_turn_where_a_large_step_had_no_room() -> None:
     other.open_task()
     chain.produce(*answers, after_ms=other.terms.commit_window_ms, round=round_of(job, 4 * FDC))
     assert other.task.attempt == 1
+
+
+@pytest.mark.attack
+def test_honest_blocks_that_are_no_turns_hold_all_steps_that_can_wait(
+    report_attack: ReportAttack,
+) -> None:
+    """Blocks of dishonest proposers, less than a third, count among them and hold nothing."""
+    rules, reserved = Parameters(), MempoolLimits().reserved_bytes
+    share = reserved // rules.max_validators
+    waiting = reserved + rules.max_validators * share
+    num_honest = 2 * MAX_LEFT_OUT // 3
+    # A full block leaves less than the largest answer for 128 clients takes, which is a share.
+    assert num_honest * (rules.max_block_bytes - share) >= waiting
+    report_attack(
+        "fill the mempool's room for steps, and say in one's own empty blocks that they left"
+        " reveals out",
+        "after 32 blocks, 21 of them honest, windows end with 30 MB still waiting: deposits burn",
+        "windows end after 64 such blocks, of which the honest ones hold all 64 MiB that can wait",
+    )
