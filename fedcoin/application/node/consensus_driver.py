@@ -24,7 +24,7 @@ from fedcoin.application.node.transaction_intake import TransactionIntake
 from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.late_votes import LateVotes
-from fedcoin.application.node.voting.vote_signer import VoteSigner, note_silence
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.application.node.voting_threads import run_for_voting
 from fedcoin.consensus.effects import (
     BuildBlock,
@@ -325,7 +325,7 @@ class ConsensusDriver:
         try:
             message = await run_for_voting(self._signer.sign, voting.height, effect)
         except RefusalError as refusal:
-            pause_s = note_silence(refusal)
+            pause_s = self._signer.note_silence(voting.height, refusal)
             if pause_s is not None:
                 again = partial(self._effects.put_nowait, (voting, effect))
                 self._owner.call_later(pause_s, again, "signer")

@@ -54,25 +54,6 @@ _PAUSES_S: Final[Mapping[Enum, float]] = MappingProxyType(
 seconds."""
 
 
-def note_silence(refusal: RefusalError) -> float | None:
-    """Log why a vote was not signed.
-
-    Args:
-        refusal: What `VoteSigner.sign` raised.
-
-    Returns:
-        After which pause, in seconds, it may be tried again, when only peers or the key's process
-        were away; None when it may not be signed.
-
-    Raises:
-        RefusalError: The refusal itself, when it is a fault of this node.
-    """
-    if refusal.code not in _SILENCING:
-        raise refusal
-    log.warning("kept silent: %s", refusal)
-    return _PAUSES_S.get(refusal.code)
-
-
 class VoteSigner:
     """Signs votes and proposals with one key. Its methods block; a thread may call them.
 
@@ -93,6 +74,8 @@ class VoteSigner:
         self._key = key
         self._store = store
         self._guard = guard
+        # Why the latest vote was not signed, and at which height.
+        self._silence: tuple[int, Enum] | None = None
         self._genesis_hash = genesis.hash
         self._max_block_bytes = genesis.parameters.max_block_bytes
 
@@ -119,6 +102,28 @@ class VoteSigner:
             return True
         log.warning("this validator is silent at height %d: %s", height, self._guard.explain())
         return False
+
+    def note_silence(self, height: int, refusal: RefusalError) -> float | None:
+        """Log why a vote was not signed: once for each reason at a height, since it is tried again.
+
+        Args:
+            height: The height that is being decided.
+            refusal: What `sign` raised.
+
+        Returns:
+            After which pause, in seconds, it may be tried again, when only peers or the key's
+            process were away; None when it may not be signed.
+
+        Raises:
+            RefusalError: The refusal itself, when it is a fault of this node.
+        """
+        if refusal.code not in _SILENCING:
+            raise refusal
+        pause_s = _PAUSES_S.get(refusal.code)
+        is_repeated = pause_s is not None and self._silence == (height, refusal.code)
+        log.log(logging.DEBUG if is_repeated else logging.WARNING, "kept silent: %s", refusal)
+        self._silence = height, refusal.code
+        return pause_s
 
     def sign(self, height: int, effect: SendProposal | CastVote) -> Message:
         """Sign a proposal or vote and store it.

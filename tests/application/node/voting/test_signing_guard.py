@@ -12,7 +12,7 @@ import pytest
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.node.voting.signing_guard import LEASED_HEIGHTS, ChainSight, SigningGuard
-from fedcoin.application.node.voting.vote_signer import VoteSigner, note_silence
+from fedcoin.application.node.voting.vote_signer import VoteSigner
 from fedcoin.consensus.effects import CastVote
 from fedcoin.data.crypto.key_files import save_key
 from fedcoin.data.errors import DataCode, RefusalError
@@ -186,6 +186,25 @@ def test_a_peer_that_claims_blocks_silences_a_network_at_genesis_only_while_it_i
     )
 
 
+def test_a_wait_for_peers_is_logged_once_at_a_height(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again five times a second, for days where the others start later."""
+    site.peers_height = None
+    signer = site.start()
+    away = RefusalError(ApplicationCode.SIGNER_AWAY, "it is away", field="signer")
+    for _ in range(3):
+        with pytest.raises(RefusalError) as caught:
+            vote(signer, 1)
+        assert signer.note_silence(1, caught.value) == pytest.approx(0.2)
+    said = [record.levelname for record in caplog.records if "no peer" in record.message]
+    assert said.count("WARNING") == 1
+    for height in (1, 1, 2):
+        signer.note_silence(height, away)
+    said = [record.levelname for record in caplog.records if "it is away" in record.message]
+    assert said.count("WARNING") == 2
+
+
 def test_an_empty_database_is_no_genesis_when_the_peers_blocks_come(site: Site) -> None:
     site.peers_height = 70
     signer = site.start()
@@ -205,7 +224,7 @@ def test_at_genesis_without_a_record_it_waits_for_a_peer(
     with pytest.raises(RefusalError) as caught:
         vote(signer, 1)
     assert caught.value.code is ApplicationCode.PEERS_AWAY
-    assert note_silence(caught.value) is not None
+    assert signer.note_silence(1, caught.value) is not None
     site.peers_height = 70
     with pytest.raises(RefusalError) as caught:
         vote(signer, 1)
