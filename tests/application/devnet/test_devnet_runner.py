@@ -153,8 +153,11 @@ def test_the_default_devnet() -> None:
     check(result, miners=4, clients=5, rounds=3, budget=300 * 10**8)
     accuracies = [turn["utility"] for turn in result["rounds"]]
     assert accuracies[-1] > 0.8
-    last = {client["role"]: client for client in result["rounds"][-1]["clients"]}
-    assert last["honest"]["payout"] > 10 * last["mislabelled"]["payout"]
+    paid: dict[str, list[int]] = {"honest": [], "mislabelled": [], "free rider": []}
+    for turns in zip(*(turn["clients"] for turn in result["rounds"]), strict=True):
+        paid[turns[0]["role"]].append(sum(client["payout"] for client in turns))
+    assert 0 < 3 * paid["mislabelled"][0] < 2 * min(paid["honest"])
+    assert paid["free rider"] == [0]
     for turn in result["rounds"]:
         assert turn["settle_seconds"] < 5
 
