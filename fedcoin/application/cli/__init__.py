@@ -5,7 +5,8 @@ reads its options, calls another folder of `application`, and shows the result. 
 standard output; progress, warnings and error sentences go to standard error. Exit codes: 0 done,
 1 failed, 2 wrong usage, 3 a running node could not go on.
 
-* `entry`: run a command and report its failure; `failures`: from exceptions to error sentences
+* `entry`: run a command and report its failure; `failures`: from exceptions to error sentences;
+  `missing_parameters`: all that a command line lacks, in one error
 * `root_command`: the table of all commands, in the sections of the help. A command's module is
   imported when the command is called, so that `--help` and the reading commands stay fast.
 * `nodes`, `queries`, `payments`, `training`: the commands of the sections Run, Look, Pay and Train.
