@@ -149,7 +149,7 @@ async def test_a_client_changes_its_key(network: Network) -> None:
         rounds=3,
         clients=2,
         budget="30fdc",
-        round_seconds=30,
+        round_seconds=120,
         clients_file=str(listed),
     )
     learner = Learner(coordinator, 0, 2)
