@@ -14,9 +14,17 @@ TORCHVISION: dict[str, dict[str, Any]] = {
     "efficientnet_b0": {},
     "densenet121": {},
     "swin_t": {},
+    "VisionTransformer": {
+        "image_size": 32,
+        "patch_size": 8,
+        "num_layers": 4,
+        "num_heads": 4,
+        "hidden_dim": 64,
+        "mlp_dim": 128,
+    },
 }
-"""Functions of `torchvision.models`, and what they are given beside the number of classes. `side`
-is that of the images."""
+"""Functions and classes of `torchvision.models`, and what they are given beside the number of
+classes. `side` is that of the images."""
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "fcn_resnet50": ({"weights_backbone": None}, "one output for each example and class"),

@@ -14,7 +14,7 @@ _APPLICATIONS = {
     "EfficientNetB0": {}, "EfficientNetV2B0": {}, "ResNet50": {}, "ResNet50V2": {}, "VGG16": {},
     "DenseNet121": {}, "ConvNeXtTiny": {}, "NASNetMobile": {}, "Xception": {}, "InceptionV3": {},
     "InceptionResNetV2": {}, "MobileNetV3Large": {}, "VGG19": {}, "ResNet101": {},
-    "EfficientNetV2S": {},
+    "EfficientNetV2S": {}, "DenseNet169": {}, "ResNet101V2": {},
 }  # fmt: skip
 # In deep networks, as much noise as weights makes values overflow. With a tenth, the last digits of
 # this one's weights decide answers, in Keras as well.
