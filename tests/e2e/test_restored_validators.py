@@ -114,7 +114,9 @@ async def test_a_key_that_voted_elsewhere_is_not_unused_where_it_was_made(tmp_pa
         for node in others:
             node.program.start()
         elsewhere.start()
-        await first.ready()
+        # The copy serves at the addresses of the home that it was copied from.
+        for node in network.nodes:
+            await node.ready()
         async with others[0].client() as client:
 
             async def make_block() -> int:
