@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from grpc import StatusCode
@@ -28,8 +29,11 @@ _EXPLANATIONS: Final = {
     ),
 }
 
-_REASON_SIGN: Final = "Failed to connect to remote host: "
-"""What gRPC writes before the system's reason when a connection fails."""
+_SYSTEM_REASON: Final = re.compile(
+    r"Failed to connect to remote host: (?:connect: )?(.+?)(?: \(\d+\))?$"
+)
+"""The system's reason for a failed connection in what gRPC writes. grpcio 1.72.1 puts the name of
+the system's call before it and the error's number after it; 1.85.3 does not."""
 
 _TRANSIENT_STATUSES: Final = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
 _TRANSIENT_CODES: Final = frozenset(
@@ -142,7 +146,8 @@ def _explain(status: StatusCode, message: str) -> str:
     explanation = next(found, None)
     if explanation is None and status is StatusCode.UNAVAILABLE:
         # The system's reason, without the addresses and layers that gRPC names before it.
-        message = message.rpartition(_REASON_SIGN)[2]
+        found_reason = _SYSTEM_REASON.search(message)
+        message = found_reason[1] if found_reason is not None else message
         return f"{_EXPLANATIONS[status]} ({message}): compare the address, and see that it runs"
     return f"{explanation or _EXPLANATIONS[status]} ({message})"
 

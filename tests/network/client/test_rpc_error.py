@@ -30,16 +30,21 @@ def test_a_refusal_keeps_what_the_server_said() -> None:
     assert str(error) == "a:1: pay more [FEE_TOO_LOW]"
 
 
-def test_a_bare_status_is_explained() -> None:
+@pytest.mark.parametrize("reason", ["Connection refused", "connect: Connection refused (111)"])
+def test_the_systems_reason_is_given_without_layers(reason: str) -> None:
+    """As grpcio 1.85.3 words it, and as 1.72.1 does."""
     said = (
         "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to "
-        "connect to remote host: Connection refused"
+        f"connect to remote host: {reason}"
     )
     error = rpc_error_of(raised(StatusCode.UNAVAILABLE, said), "a:1")
     assert str(error) == (
         "a:1: cannot be reached (Connection refused): compare the address, and see that it runs"
         " [UNAVAILABLE]"
     )
+
+
+def test_a_bare_status_is_explained() -> None:
     error = rpc_error_of(raised(StatusCode.DATA_LOSS, None), "a:1")
     assert str(error) == "a:1: data loss [DATA_LOSS]"
 
