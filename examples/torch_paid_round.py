@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fedcoin.application.offline.simulation_folder import (
@@ -91,7 +92,7 @@ def main(folder: Path) -> None:
     x, y = digits.x_train.astype(np.float32), digits.y_train.astype(np.int64)
     network = build_network()
     exported = export(network, torch.from_numpy(x[:2]))
-    test: dict[str, np.ndarray] = {"x": digits.x_test, "y": digits.y_test}
+    test: dict[str, NDArray[Any]] = {"x": digits.x_test, "y": digits.y_test}
     files = {
         MODEL: exported.spec,
         BASE: encode_tensors(exported.weights),

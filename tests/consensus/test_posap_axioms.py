@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.consensus.posap import Outcome, Reveal, compute_outcome
 from fedcoin.incentive.payout import split_training_price
@@ -36,7 +38,7 @@ TABLES = st.integers(1, 5).flatmap(
 MINERS = 4
 
 
-def settled(table: np.ndarray, schedule: int) -> Outcome:
+def settled(table: NDArray[Any], schedule: int) -> Outcome:
     """Settle a game among honest miners; `table` (2^n,) holds coalitions' worth by bit mask."""
     n = int(np.log2(len(table)))
     grand, empty = int(table[-1]), int(table[0])
@@ -126,7 +128,7 @@ SAMPLES = (30, 20, 20, 40, 10)
 TWINS, IDLE = (1, 2), 4
 
 
-def averaged(averaging: int, samples: tuple[int, ...] = SAMPLES) -> np.ndarray:
+def averaged(averaging: int, samples: tuple[int, ...] = SAMPLES) -> NDArray[Any]:
     """Evaluate all coalitions of five clients: two sent the same update, one sent the base."""
     spec = mlp_spec(hidden=(8,))
     layers = read_layers(spec)

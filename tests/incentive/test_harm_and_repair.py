@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import permutations
 from math import factorial
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 Utility = Callable[[frozenset[int]], float]
 
 
-def shapley_values(utility: Utility, n: int) -> np.ndarray:
+def shapley_values(utility: Utility, n: int) -> NDArray[Any]:
     """Compute exact Shapley values over all orders, shape (n,)."""
     values = np.zeros(n)
     for order in permutations(range(n)):

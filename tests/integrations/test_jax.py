@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("jax2onnx", reason="needs jax2onnx: make test-integrations")
 
@@ -63,7 +64,7 @@ def exported(network: Network, path: Path) -> dict[str, Any]:
     return {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
 
 
-def moved(network: Network, seed: int) -> list[np.ndarray]:
+def moved(network: Network, seed: int) -> list[NDArray[Any]]:
     """Return the network's arrays as a client would train them: with noise."""
     rng = np.random.default_rng(seed)
     return [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.configuration.home import Home
 from fedcoin.application.offline.client_keys import open_client_key
@@ -79,7 +81,7 @@ async def test_state_dicts_of_torch(tmp_path: Path) -> None:
     await check(tmp_path, "model.onnx", "base.pt", expected)
 
 
-async def check(folder: Path, model: str, base: str, expected: list[np.ndarray]) -> None:
+async def check(folder: Path, model: str, base: str, expected: list[NDArray[Any]]) -> None:
     """Prepare the files, and compare each client's first tensor with what was trained."""
     files = UpdateFiles(
         folder / model,

@@ -63,7 +63,7 @@ def test_airport_and_glove_games() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 16, 17, 64, 65, 500])
 def test_additive_games_are_exact_by_every_method(n: int) -> None:
-    worth = np.linspace(-1, 2, n)
+    worth = np.linspace(-1, 2, n, dtype=np.float64)
     methods = ["auto", *SAMPLED] + (["exact"] if n <= 17 else [])
     for method in methods:
         budget = None if method == "exact" else 4 * n + 8

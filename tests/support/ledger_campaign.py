@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import sha256
@@ -47,7 +48,7 @@ SETTLED = block_pb2.TASK_PHASE_SETTLED
 FAILED = block_pb2.TASK_PHASE_FAILED
 GAVE_WAY = block_pb2.TASK_PHASE_GAVE_WAY
 
-Game = Callable[[np.ndarray], np.ndarray]
+Game = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps coalitions, bool (m, n), to their right answers, int64 (m,)."""
 
 SHARDS = tuple(sha256(b"shard", bytes([i])) for i in range(3))

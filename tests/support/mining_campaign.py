@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.store import ArtifactStore
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
@@ -104,7 +105,7 @@ class MiningCampaign:
         return self.store.put(divided.frozen)
 
     @staticmethod
-    def _weights(kernel: np.ndarray) -> dict[str, np.ndarray]:
+    def _weights(kernel: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {
             "kernel": kernel.astype(np.float32),
             "bias": np.zeros(CLASSES, dtype=np.float32),

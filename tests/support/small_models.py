@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
@@ -126,7 +127,7 @@ def read_layers(spec: artifact_pb2.ModelSpec) -> tuple[Layer, ...] | None:
     return None if graph is None else sequential_layers(graph)
 
 
-def random_weights(spec: artifact_pb2.ModelSpec, seed: int) -> dict[str, np.ndarray]:
+def random_weights(spec: artifact_pb2.ModelSpec, seed: int) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(seed)
     weights = {
         weight.name: generator.standard_normal(tuple(weight.shape)).astype(np.float32)
@@ -137,7 +138,7 @@ def random_weights(spec: artifact_pb2.ModelSpec, seed: int) -> dict[str, np.ndar
 
 def evaluation(
     spec: artifact_pb2.ModelSpec, examples: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((examples, *spec.input_shape)).astype(np.float32)
     return x, generator.integers(0, spec.num_classes, examples)
@@ -146,10 +147,10 @@ def evaluation(
 def write_job(
     folder: Path,
     spec: artifact_pb2.ModelSpec,
-    base: dict[str, np.ndarray],
-    updates: Sequence[dict[str, np.ndarray]],
-    x: np.ndarray,
-    y: np.ndarray,
+    base: dict[str, NDArray[Any]],
+    updates: Sequence[dict[str, NDArray[Any]]],
+    x: NDArray[Any],
+    y: NDArray[Any],
     num_samples: Sequence[int] = (),
     averaging: int = task_pb2.AVERAGING_RENORMALISED,
     empty: int = task_pb2.EMPTY_COALITION_BASE_MODEL,
@@ -174,6 +175,6 @@ def write_job(
     )
 
 
-def all_coalitions(clients: int) -> np.ndarray:
+def all_coalitions(clients: int) -> NDArray[Any]:
     masks = np.arange(1 << clients)[:, None]
     return (masks >> np.arange(clients) & 1).astype(np.bool_)

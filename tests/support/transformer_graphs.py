@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from fedcoin.v1 import artifact_pb2
@@ -127,10 +128,10 @@ class Transformer:
         yield block.make("MatMul", ".g5 .f2.w", ".f3")
         yield block.make("Add", ".f3 .sum", after)
 
-    def weights(self, seed: int) -> dict[str, np.ndarray]:
+    def weights(self, seed: int) -> dict[str, NDArray[Any]]:
         """Draw weights that keep the size of values from block to block."""
         generator = np.random.default_rng(seed)
-        found = {}
+        found: dict[str, NDArray[Any]] = {}
         for weight in self.spec().weights:
             shape = tuple(weight.shape)
             if len(shape) == 1:

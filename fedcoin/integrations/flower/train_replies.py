@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
+from numpy.typing import NDArray
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.integrations.coalition_models import check_arrays
@@ -87,7 +88,7 @@ def count_examples(content: RecordDict, key: str = EXAMPLES_KEY) -> int:
     return int(number)
 
 
-def check_same_arrays(arrays: ArrayRecord, base: ArrayRecord) -> Mapping[str, np.ndarray]:
+def check_same_arrays(arrays: ArrayRecord, base: ArrayRecord) -> Mapping[str, NDArray[Any]]:
     """Check that a client's arrays have the keys and shapes of the global model's.
 
     Args:

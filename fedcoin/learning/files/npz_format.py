@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib import format as npy_format
 
 from fedcoin.learning.files.stored_arrays import (
     BFLOAT16,
@@ -24,6 +24,9 @@ from fedcoin.learning.files.stored_arrays import (
 )
 
 _KIND = "an .npz file"
+
+# NumPy 2.2, the last one for Python 3.10, gives these functions no types.
+_npy: Any = npy_format
 
 # NumPy writes arrays of ml_dtypes' bfloat16 as two raw bytes for each number.
 _RAW_BFLOAT16 = np.dtype("V2")
@@ -71,7 +74,7 @@ def write_npz(path: Path, arrays: dict[str, Array]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, np.asarray(array), allow_pickle=False)
+                _npy.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def _describe(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> StoredArray:
@@ -111,12 +114,14 @@ def _describe(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> St
 def _read_header(
     path: Path, name: str, member: IO[bytes]
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(member)
-    if version == (1, 0):
-        return npy.read_array_header_1_0(member)
-    if version == (2, 0):
-        return npy.read_array_header_2_0(member)
-    raise unreadable(path, f"has {name[:64]} in version {version} of NumPy's format; save it again")
+    readers = {(1, 0): _npy.read_array_header_1_0, (2, 0): _npy.read_array_header_2_0}
+    version = _npy.read_magic(member)
+    if version not in readers:
+        raise unreadable(
+            path, f"has {name[:64]} in version {version} of NumPy's format; save it again"
+        )
+    shape, is_fortran, dtype = readers[version](member)
+    return shape, is_fortran, dtype
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:

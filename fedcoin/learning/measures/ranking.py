@@ -108,7 +108,8 @@ def _find_bins(scores: Scores) -> npt.NDArray[np.int64]:
     """Find each score's bin, int64 (m, examples), 0 to NUM_BINS - 1."""
     low = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     shifted = np.floor((np.clip(low, -SCORE_CLIP, SCORE_CLIP) + SCORE_CLIP) * BINS_PER_UNIT)
-    return np.minimum(shifted, NUM_BINS - 1).astype(np.int64)
+    bins: npt.NDArray[np.int64] = np.minimum(shifted, NUM_BINS - 1).astype(np.int64)
+    return bins
 
 
 def _count_bins(bins: npt.NDArray[np.int64]) -> Statistics:

@@ -173,6 +173,7 @@ def _fit_keras(
     known = {**frozen, **base}
     keras_models.set_weights(model, {name: known[name] for name in weight_shapes(spec)})
     keras_models.freeze_variables(model, spec, frozen)
+    targets: npt.NDArray[np.generic]
     if kind is TargetKind.NUMBERS:
         loss, targets = keras.losses.MeanSquaredError(), y.reshape(len(y), -1)
     else:

@@ -154,7 +154,8 @@ def _reflect_sizes(sizes: Floats) -> Floats:
     columns: Floats = sizes / np.sqrt(counts)
     columns[sizes.argmax(axis=0), np.arange(len(counts))] -= 1
     norms = np.sqrt((columns**2).sum(axis=0))
-    return columns / np.where(counts > 1, norms, 1)
+    scaled: Floats = columns / np.where(counts > 1, norms, 1)
+    return scaled
 
 
 def _rotate(matrix: Floats, reflections: Floats) -> Floats:

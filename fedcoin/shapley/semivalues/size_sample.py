@@ -289,7 +289,7 @@ def _fit_additive(sample: _Sample, clusters: Ints) -> tuple[Floats, Floats]:
         products[fold], moments[fold] = weighted @ centred, weighted @ sample.worth[rows]
     best: tuple[float, Floats, Floats] | None = None
     for ridge in _RIDGES:
-        thetas = np.zeros((_FOLDS, n))
+        thetas: Floats = np.zeros((_FOLDS, n))
         if math.isfinite(ridge):
             thetas = _solve_without_each(products, moments, ridge)
         # The sum of theta is 0, so that memberships need not be centred.

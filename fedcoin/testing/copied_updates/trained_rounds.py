@@ -100,7 +100,7 @@ class TrainedFederation:
         partition = replace(parse_partition(PARTITIONS[name]), max_examples=MAX_EXAMPLES)
         labels = self._data.y_train
         # The clients' network has no first layer that divides, as the evaluated one has.
-        flat = self._data.x_train.reshape(len(labels), -1)
-        flat = flat / np.float32(self._data.inputs.model_divisor)
+        scaled = self._data.x_train / np.float32(self._data.inputs.model_divisor)
+        flat = scaled.reshape(len(labels), -1).astype(np.float32, copy=False)
         shares = draw_partition(labels, clients, seed, partition)
         return [(flat[rows], labels[rows]) for rows in shares]

@@ -202,8 +202,8 @@ class _TrainedCampaigns:
     def _split_data(self, seed: int) -> list[TrainingData]:
         order = np.random.default_rng(seed).permutation(len(self._data.y_train))
         # The clients' network has no first layer that divides, as the evaluated one has.
-        flat = self._data.x_train.reshape(len(self._data.y_train), -1)
-        flat = flat / np.float32(self._data.inputs.model_divisor)
+        scaled = self._data.x_train / np.float32(self._data.inputs.model_divisor)
+        flat = scaled.reshape(len(self._data.y_train), -1).astype(np.float32, copy=False)
         size = min(MAX_EXAMPLES, len(order) // CLIENTS)
         chosen = [order[i * size : (i + 1) * size] for i in range(CLIENTS)]
         return [(flat[rows], self._data.y_train[rows]) for rows in chosen]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.coordinator.chain_messages import compute_max_harm
 from fedcoin.application.coordinator.participation import (
@@ -117,7 +119,7 @@ def test_sinking_the_model_and_raising_it_again_makes_up_for_nothing() -> None:
     assert balance(*rounds)[BOB] == -500_000_000
 
 
-def play_noise(seed: int, rounds: int) -> tuple[HarmBalance, np.ndarray]:
+def play_noise(seed: int, rounds: int) -> tuple[HarmBalance, NDArray[Any]]:
     """Play a campaign of five honest clients whose values are noise once the model is good.
 
     Returns:

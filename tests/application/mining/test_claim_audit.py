@@ -10,9 +10,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.mining import rounding_spread
 from fedcoin.application.mining.claim_audit import SPREADS, audit_claims
@@ -36,7 +38,7 @@ TOLERANCE = 1
 """The answers by which honest machines may differ, of so many examples."""
 ALONE = 1
 """The row of the hostile client's coalition."""
-Weights = dict[str, np.ndarray]
+Weights = dict[str, NDArray[Any]]
 DIGITS = load_dataset("digits")
 X = (np.concatenate([DIGITS.x_train, DIGITS.x_test]).reshape(-1, 64) / 16).astype(np.float32)
 Y = np.concatenate([DIGITS.y_train, DIGITS.y_test]).astype(np.int64)
@@ -104,7 +106,7 @@ def write(folder: Path, bad: Weights, order: Callable[[Weights], Weights] = dict
     return write_job(folder, SPEC, base, updates, X, Y, averaging=averaging, job_id=b"a")
 
 
-def claims_of(counts: np.ndarray) -> EvidenceClaims:
+def claims_of(counts: NDArray[Any]) -> EvidenceClaims:
     """Return claims of all coalitions; which leaves show them is of no importance here."""
     rows = np.arange(len(counts))
     return EvidenceClaims(all_coalitions(CLIENTS), counts, rows, rows)

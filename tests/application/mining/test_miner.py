@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin import shapley
 from fedcoin.application.mining import miner as mining
@@ -38,7 +39,7 @@ PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 
 
-async def exact_values(site: MiningSite, task_id: bytes, terms: task_pb2.OpenTask) -> np.ndarray:
+async def exact_values(site: MiningSite, task_id: bytes, terms: task_pb2.OpenTask) -> NDArray[Any]:
     """Return the exact values in nano-utility, from the same worker."""
     from fedcoin.application.mining.task_evaluator import Assignment
 
@@ -92,7 +93,7 @@ async def test_a_task_whose_model_is_an_onnx_graph_is_mined_and_settled(
 ) -> None:
     """onnxruntime evaluates it for mining and for the audits of voters."""
     here = site()
-    values: list[np.ndarray] = []
+    values: list[NDArray[Any]] = []
     for spec in (mining_campaign.linear_spec(), onnx_graphs.linear_spec(PIXELS, CLASSES)):
         here.job.model_id = here.store.put(spec.SerializeToString(deterministic=True))
         terms = here.job.terms()

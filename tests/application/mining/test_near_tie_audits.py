@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.mining.claim_audit import audit_claims
 from fedcoin.application.mining.task_evaluator import TaskUtility
@@ -37,7 +39,7 @@ def spec_of(end: str, *, by_numpy: bool) -> artifact_pb2.ModelSpec:
     return graph_spec(nodes, (30,), shapes, CLASSES)
 
 
-def owners(kind: str) -> list[dict[str, np.ndarray]]:
+def owners(kind: str) -> list[dict[str, NDArray[Any]]]:
     rng = np.random.default_rng(2)
     found = []
     for _ in range(CLIENTS + 1):

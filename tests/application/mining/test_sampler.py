@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.mining.progress import Progress
 from fedcoin.application.mining.sampler import Samples, gather
@@ -68,7 +69,7 @@ class Evaluator:
         return self.now_ms
 
 
-def direct(plan: SamplingPlan, count: int) -> np.ndarray:
+def direct(plan: SamplingPlan, count: int) -> NDArray[Any]:
     """Evaluate the same samples one coalition after another."""
     rows = np.stack([counts_of(plan.coalitions(leaf)) for leaf in range(count)])
     ends = counts_of(np.array([[True] * plan.clients, [False] * plan.clients]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.mining import task_evaluator
@@ -179,7 +180,7 @@ async def test_other_transactions_are_none_of_its_business(site: OpenMiningSite)
     await here.auditor.check_block(await in_block(here, transfer))
 
 
-def changed(weights: Mapping[str, np.ndarray], **arrays: np.ndarray) -> dict[str, np.ndarray]:
+def changed(weights: Mapping[str, NDArray[Any]], **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {**weights, **arrays}
 
 
@@ -188,7 +189,7 @@ async def unsound_task(here: MiningSite, what: str) -> Transaction:
     job, terms = here.job, {}
     good = job.weights[0]
     nan = np.full((6, 3), np.nan, dtype=np.float32)
-    updates: dict[str, dict[str, np.ndarray]] = {
+    updates: dict[str, dict[str, NDArray[Any]]] = {
         "nan": changed(good, kernel=nan),
         "shape": changed(good, kernel=good["kernel"][:-1]),
         "dtype": changed(good, kernel=good["kernel"].astype(np.int32)),
@@ -355,7 +356,7 @@ class Round:
         self.here, self.terms, self.task_id = here, terms, task_id
         self.trees: dict[bytes, EvidenceTree] = {}
 
-    async def samples(self, miner: KeyPair, count: int) -> tuple[np.ndarray, int, int]:
+    async def samples(self, miner: KeyPair, count: int) -> tuple[NDArray[Any], int, int]:
         plan = build_plan(self.terms, self.task_id, miner.public_key)
         assignment = Assignment(self.task_id, self.terms, self.here.job.model_id)
         n = plan.clients
@@ -364,7 +365,7 @@ class Round:
             rows = [await utility(plan.coalitions(leaf)) for leaf in range(count)]
         return np.stack(rows), int(ends[0]), int(ends[1])
 
-    async def commit(self, miner: KeyPair, utilities: np.ndarray, grand: int, empty: int) -> None:
+    async def commit(self, miner: KeyPair, utilities: NDArray[Any], grand: int, empty: int) -> None:
         plan = build_plan(self.terms, self.task_id, miner.public_key)
         tree = build_evidence_tree(plan, utilities, grand, empty)
         self.trees[miner.address] = tree
@@ -396,7 +397,7 @@ class Round:
 
 
 async def revealing(
-    site: OpenMiningSite, forge: Callable[[np.ndarray, int, int], tuple[np.ndarray, int, int]]
+    site: OpenMiningSite, forge: Callable[[NDArray[Any], int, int], tuple[NDArray[Any], int, int]]
 ) -> tuple[MiningSite, Round, KeyPair]:
     """Let three miners commit; the first commits to what `forge` makes of its samples."""
     here = site(schedule=PERMUTATION)
@@ -444,8 +445,8 @@ async def test_a_validator_whose_workers_were_too_busy_says_that_it_cannot_audit
 
 
 def raise_first_prefixes(
-    utilities: np.ndarray, grand: int, empty: int
-) -> tuple[np.ndarray, int, int]:
+    utilities: NDArray[Any], grand: int, empty: int
+) -> tuple[NDArray[Any], int, int]:
     utilities[:, 0] = np.minimum(utilities[:, 0] + 10, 120)
     return utilities, grand, empty
 
@@ -515,7 +516,9 @@ async def test_what_cannot_be_audited_does_not_hide_a_forged_reveal(
 
 
 async def test_counts_within_the_tolerance_pass(site: OpenMiningSite) -> None:
-    def off_by_one(utilities: np.ndarray, grand: int, empty: int) -> tuple[np.ndarray, int, int]:
+    def off_by_one(
+        utilities: NDArray[Any], grand: int, empty: int
+    ) -> tuple[NDArray[Any], int, int]:
         # 120 examples at 2 in 10,000: a tolerance of one right answer, rounded up.
         return np.maximum(utilities - 1, 0), grand, empty
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.application.errors import ApplicationCode
 from fedcoin.application.offline.publication import publish_folder
@@ -138,7 +140,7 @@ async def test_impossible_clients(tmp_path: Path, clients: int, roles: list[str]
     assert not (tmp_path / "new").exists()
 
 
-def write_network(path: Path) -> dict[str, np.ndarray]:
+def write_network(path: Path) -> dict[str, NDArray[Any]]:
     """Write a small ONNX network for the digits; returns its weights."""
     rng = np.random.default_rng(4)
     weights = {

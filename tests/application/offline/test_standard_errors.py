@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin import shapley
 from fedcoin.application.offline.standard_errors import StandardErrorTracker
@@ -17,12 +20,12 @@ def test_the_error_so_far_is_that_of_a_smaller_budget(method: str) -> None:
     known: dict[bytes, float] = {}
     seen = []
 
-    def recall(coalitions: np.ndarray) -> np.ndarray:
+    def recall(coalitions: NDArray[Any]) -> NDArray[Any]:
         return np.array([known[row.tobytes()] for row in coalitions])
 
     tracker = StandardErrorTracker(method, 200, 3, n, recall, lambda: now)
 
-    def utility(coalitions: np.ndarray) -> np.ndarray:
+    def utility(coalitions: NDArray[Any]) -> NDArray[Any]:
         for row in coalitions:  # One by one.
             known[row.tobytes()] = worths[(row << np.arange(n)).sum()]
             tracker.add(1)

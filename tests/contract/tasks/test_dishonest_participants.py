@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.data.crypto.hashing import sha256
@@ -149,12 +151,12 @@ def test_a_free_rider_earns_nothing(job: LedgerCampaign, report_attack: ReportAt
     )
 
 
-def learnt(parts: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def learnt(parts: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Makes a utility: the mean share of each piece of knowledge that a coalition holds."""
     return lambda coalitions: np.minimum(coalitions @ parts, 1.0).mean(axis=1)
 
 
-def shares(parts: np.ndarray) -> list[float]:
+def shares(parts: NDArray[Any]) -> list[float]:
     """Returns each client's share of the payouts for its exact value."""
     values = estimate(learnt(parts), len(parts), method="exact").values
     paid, _ = split_training_price([round(value * 1e9) for value in values], 10**9)

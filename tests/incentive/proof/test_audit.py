@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.incentive.errors import IncentiveCode
@@ -111,7 +113,7 @@ def test_tolerance_is_rounded_up() -> None:
     assert compute_tolerance(360, 0) == 0
 
 
-def is_caught(mined: Mined, forged: np.ndarray, trial: int, q: int) -> bool:
+def is_caught(mined: Mined, forged: NDArray[Any], trial: int, q: int) -> bool:
     """Tell whether the audit catches a miner that replaced the utilities of some leaves."""
     plan, samples = mined.plan, len(mined.utilities)
     rows = mined.utilities.copy()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.incentive.proof.stopping import compute_standard_error_nano, has_enough_samples
 from fedcoin.v1 import task_pb2
@@ -16,7 +18,7 @@ PERMUTATION = task_pb2.SCHEDULE_PERMUTATION
 ANTITHETIC = task_pb2.SCHEDULE_ANTITHETIC
 
 
-def vectors_of(mined: Mined) -> np.ndarray:
+def vectors_of(mined: Mined) -> NDArray[Any]:
     rows = mined.utilities
     return mined.plan.contributions(range(len(rows)), rows, mined.grand, mined.empty)
 

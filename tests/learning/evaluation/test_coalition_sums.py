@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.learning.evaluation import coalition_sums
 from fedcoin.learning.evaluation.coalition_sums import (
@@ -21,7 +22,7 @@ from tests.support.small_models import all_coalitions
 SIZE = 7
 
 
-def compute(plan: Any, contributions: np.ndarray, max_rows: int) -> np.ndarray:
+def compute(plan: Any, contributions: NDArray[Any], max_rows: int) -> NDArray[Any]:
     """Return all rows' sums in the request's order, and check each tile."""
     answers = np.full((np.count_nonzero(plan.targets >= 0), SIZE), np.nan)
     tile = np.empty((max_rows, SIZE), np.float32)
@@ -39,7 +40,7 @@ def compute(plan: Any, contributions: np.ndarray, max_rows: int) -> np.ndarray:
     return answers
 
 
-def check(membership: np.ndarray, max_rows: int, kind: Any = None) -> None:
+def check(membership: NDArray[Any], max_rows: int, kind: Any = None) -> None:
     """Check a plan's kind, and that its sums are exact for several batches."""
     plan = coalition_sums.plan_sums(membership, max_rows)
     assert kind is None or isinstance(plan, kind)
@@ -50,7 +51,7 @@ def check(membership: np.ndarray, max_rows: int, kind: Any = None) -> None:
         np.testing.assert_array_equal(answers, membership.astype(np.float32) @ contributions)
 
 
-def random_prefixes(num_players: int, num_walks: int) -> np.ndarray:
+def random_prefixes(num_players: int, num_walks: int) -> NDArray[Any]:
     generator = np.random.default_rng(0)
     triangle = np.tri(num_players, dtype=np.bool_)
     return np.concatenate(

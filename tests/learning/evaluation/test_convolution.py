@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.learning.evaluation import graph_evaluator as graph_module
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
@@ -60,7 +61,7 @@ def two_convolutions() -> artifact_pb2.ModelSpec:
     return spec_of(model, (9, 7), 3, shapes)
 
 
-def plain_conv(step: Conv, maps: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
+def plain_conv(step: Conv, maps: NDArray[Any], weights: dict[str, NDArray[Any]]) -> NDArray[Any]:
     """Convolve maps (m, height, width, channels), one sum for each position."""
     kernel = weights[step.kernel].astype(np.float64)
     tall, wide = step.kernel_size
@@ -84,7 +85,7 @@ def plain_conv(step: Conv, maps: np.ndarray, weights: dict[str, np.ndarray]) -> 
 
 
 def plain_count(
-    spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+    spec: artifact_pb2.ModelSpec, weights: dict[str, NDArray[Any]], x: NDArray[Any], y: NDArray[Any]
 ) -> int:
     values = x.astype(np.float64)
     for step in read_layers(spec) or ():

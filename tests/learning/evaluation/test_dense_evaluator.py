@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.learning.evaluation import dense_evaluator as dense_module
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
@@ -47,7 +48,7 @@ def job_of(clients: int, averaging: int = RENORMALISED, empty: int = BASE) -> Ut
     )
 
 
-def activate(name: str, values: np.ndarray) -> np.ndarray:
+def activate(name: str, values: NDArray[Any]) -> NDArray[Any]:
     if name == "relu":
         return np.maximum(values, 0)
     if name == "tanh":
@@ -65,9 +66,9 @@ def dense_evaluator(spec: artifact_pb2.ModelSpec, *rest: Any) -> DenseEvaluator:
 
 
 def plain_count(
-    spec: artifact_pb2.ModelSpec, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+    spec: artifact_pb2.ModelSpec, weights: dict[str, NDArray[Any]], x: NDArray[Any], y: NDArray[Any]
 ) -> int:
-    values = x.reshape(len(x), -1).astype(np.float64)
+    values: NDArray[Any] = x.reshape(len(x), -1).astype(np.float64)
     for step in read_layers(spec) or ():
         if isinstance(step, Scale):
             values = values * step.factor + step.offset
@@ -176,7 +177,7 @@ def test_the_result_does_not_depend_on_the_cuts(
     assert abs(before - after).max() <= 1
 
 
-def constant_model(bias: list[float]) -> tuple[Any, dict[str, np.ndarray]]:
+def constant_model(bias: list[float]) -> tuple[Any, dict[str, NDArray[Any]]]:
     spec = mlp_spec(hidden=())
     weights = {"w0": np.zeros((16, 3), np.float32), "w1": np.array(bias, np.float32)}
     return read_layers(spec), weights

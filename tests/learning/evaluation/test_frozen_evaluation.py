@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.learning.evaluation import convolution, graph_evaluator, onnx_evaluator
 from fedcoin.learning.evaluation.graph_evaluator import GraphEvaluator
@@ -67,8 +68,8 @@ def adapted_blocks() -> artifact_pb2.ModelSpec:
     return graph_spec(nodes, (2, 4), {**weights, "head": (8, 3)}, 3)
 
 
-def counts(job: UtilityJob) -> np.ndarray:
-    found: np.ndarray = load_evaluator(job).evaluate(all_coalitions(CLIENTS))
+def counts(job: UtilityJob) -> NDArray[Any]:
+    found: NDArray[Any] = load_evaluator(job).evaluate(all_coalitions(CLIENTS))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.learning.evaluation import graph_evaluator as graph_module
@@ -31,7 +32,7 @@ def job_for(folder: Path, model: Any) -> UtilityJob:
     spec = parse_spec(keras_models.spec_from_model(model))
     generator = np.random.default_rng(5)
 
-    def weights() -> dict[str, np.ndarray]:
+    def weights() -> dict[str, NDArray[Any]]:
         found = {}
         for weight in spec.weights:
             fan = max(1, int(np.prod(weight.shape[:-1])))
@@ -43,7 +44,7 @@ def job_for(folder: Path, model: Any) -> UtilityJob:
     return write_job(folder, spec, base, updates, *evaluation(spec, EXAMPLES))
 
 
-def keras_counts(job: UtilityJob, coalitions: np.ndarray) -> np.ndarray:
+def keras_counts(job: UtilityJob, coalitions: NDArray[Any]) -> NDArray[Any]:
     """Return the counts of a model whose weights are set to the average."""
     model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]

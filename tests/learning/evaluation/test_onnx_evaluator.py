@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
@@ -125,7 +126,7 @@ def job_for(folder: Path, spec: artifact_pb2.ModelSpec) -> UtilityJob:
     check_spec(spec)
     generator = np.random.default_rng(3)
 
-    def weights() -> dict[str, np.ndarray]:
+    def weights() -> dict[str, NDArray[Any]]:
         found = {}
         for weight in spec.weights:
             array = generator.standard_normal(tuple(weight.shape)) / np.sqrt(weight.shape[-1])
@@ -139,7 +140,7 @@ def job_for(folder: Path, spec: artifact_pb2.ModelSpec) -> UtilityJob:
     return write_job(folder, spec, base, updates, x, y)
 
 
-def reference_counts(job: UtilityJob, coalitions: np.ndarray) -> np.ndarray:
+def reference_counts(job: UtilityJob, coalitions: NDArray[Any]) -> NDArray[Any]:
     spec = parse_spec(job.model.read_bytes())
     model = onnx.ModelProto.FromString(spec.onnx)
     evaluator = ReferenceEvaluator(model)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.learning.evaluation import keras_evaluator
@@ -32,7 +33,7 @@ LARGE_BATCHES = Device("/CPU:0", 256 << 20, 16_384)
 """The batches of a GPU, on the processor."""
 
 
-def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
+def plain_counts(job: UtilityJob, coalitions: NDArray[Any]) -> list[int]:
     """Set the averaged weights and count right answers, coalition by coalition."""
     return [
         int((np.asarray(model(x)).argmax(axis=1) == y).sum())
@@ -40,7 +41,7 @@ def plain_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
     ]
 
 
-def evaluated_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
+def evaluated_counts(job: UtilityJob, coalitions: NDArray[Any]) -> list[int]:
     """Set the averaged weights and have Keras measure the accuracy, coalition by coalition."""
     counts = []
     for model, x, y in plain_models(job, coalitions):
@@ -52,8 +53,8 @@ def evaluated_counts(job: UtilityJob, coalitions: np.ndarray) -> list[int]:
 
 
 def plain_models(
-    job: UtilityJob, coalitions: np.ndarray
-) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    job: UtilityJob, coalitions: NDArray[Any]
+) -> Iterator[tuple[Any, NDArray[Any], NDArray[Any]]]:
     """Yield for each coalition the model with the averaged weights, the inputs and the labels."""
     model = keras_models.model_from_spec(job.model.read_bytes())
     owners = [decode_tensors(path.read_bytes()) for path in (*job.updates, job.base)]
@@ -72,7 +73,7 @@ def job_for(folder: Path, name: str, dataset: datasets.Dataset, clients: int, **
     base = decode_tensors(weights)
     generator = np.random.default_rng(2)
 
-    def changed(key: str, array: np.ndarray, much: float) -> np.ndarray:
+    def changed(key: str, array: NDArray[Any], much: float) -> NDArray[Any]:
         moved = array + generator.standard_normal(array.shape) * much
         return (abs(moved) if "variance" in key else moved).astype(np.float32)
 

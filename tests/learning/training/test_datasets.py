@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
@@ -20,7 +21,7 @@ def save(path: Path, **arrays: Any) -> str:
     return str(path)
 
 
-def arrays(count: int = 6) -> dict[str, np.ndarray]:
+def arrays(count: int = 6) -> dict[str, NDArray[Any]]:
     x = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2)
     y = np.arange(count) % 3
     return {"x_train": x, "y_train": y, "x_test": x[:3], "y_test": y[:3]}
@@ -82,7 +83,7 @@ def test_the_same_numbers_are_the_same_data_in_every_dtype(tmp_path: Path, dtype
         (np.array([[0, 255]], np.uint8), 255.0),
     ],
 )
-def test_built_in_models_divide_whole_numbers_from_0(x: np.ndarray, divisor: float) -> None:
+def test_built_in_models_divide_whole_numbers_from_0(x: NDArray[Any], divisor: float) -> None:
     assert input_range.measure_inputs([x, x[:0]]).model_divisor == divisor
 
 

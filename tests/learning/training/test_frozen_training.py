@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.evaluation.keras_evaluator import KerasEvaluator
@@ -30,7 +31,7 @@ SPEC = mlp_spec()
 X, Y = evaluation(SPEC, 40)
 
 
-def train_partly(patterns: list[str], *, allow_numpy: bool) -> dict[str, np.ndarray]:
+def train_partly(patterns: list[str], *, allow_numpy: bool) -> dict[str, NDArray[Any]]:
     whole = random_weights(SPEC, 0)
     divided = freeze_weights(SPEC.SerializeToString(), encode_tensors(whole), patterns)
     base, frozen = decode_tensors(divided.trained), decode_tensors(divided.frozen)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode
@@ -76,11 +79,11 @@ def test_sizes() -> None:
     assert deviation == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(2000))
 
 
-def class_shares(text: str, clients: int, seed: int = 3) -> np.ndarray:
+def class_shares(text: str, clients: int, seed: int = 3) -> NDArray[Any]:
     """Return how often each client has each class, (clients, classes), as parts of its share."""
     shares = draw_partition(LABELS, clients, seed, parse_partition(text))
     counts = np.array([np.bincount(LABELS[share], minlength=10) for share in shares])
-    parts: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
+    parts: NDArray[Any] = counts / counts.sum(axis=1, keepdims=True)
     return parts
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors
 from fedcoin.data.errors import RefusalError
@@ -25,7 +28,7 @@ def test_training_learns_and_repeats() -> None:
     base = decode_tensors(weights)
     plan = TrainingPlan(epochs=3, batch_size=32, learning_rate=0.1)
 
-    def train_by_keras(examples: slice, seed: int) -> dict[str, np.ndarray]:
+    def train_by_keras(examples: slice, seed: int) -> dict[str, NDArray[Any]]:
         x, y = digits.x_train[examples], digits.y_train[examples]
         return train(raw, base, x, y, plan, seed, allow_numpy=False)
 
@@ -109,7 +112,8 @@ def test_bad_plans() -> None:
 def test_bad_data_and_divergence() -> None:
     spec = mlp_spec()
     raw, base = spec.SerializeToString(), random_weights(spec, 0)
-    x, y = np.ones((8, 4, 4), np.float32), np.zeros(8, np.int64)
+    x: NDArray[Any] = np.ones((8, 4, 4), np.float32)
+    y = np.zeros(8, np.int64)
     for arguments, code in (
         ((base, x[:, :2], y), LearningCode.WRONG_SHAPE),
         ((base, x, y + 3), LearningCode.LABEL_OUT_OF_RANGE),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.learning.evaluation.job import UtilityJob
@@ -27,7 +29,7 @@ ALL_BLOCKS, LAST_BLOCKS = ["*lora*", "head*"], ["block[45].lora*", "head*"]
 CLIENTS, EXAMPLES = 8, 32
 
 
-def texts(network: Transformer, examples: int) -> tuple[np.ndarray, np.ndarray]:
+def texts(network: Transformer, examples: int) -> tuple[NDArray[Any], NDArray[Any]]:
     generator = np.random.default_rng(4)
     x = generator.integers(0, network.vocabulary, (examples, network.length)).astype(np.int32)
     return x, generator.integers(0, network.classes, examples)

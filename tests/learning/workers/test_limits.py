@@ -6,9 +6,11 @@ import asyncio
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.errors import RefusalError
 from fedcoin.learning.errors import LearningCode, WorkerError
@@ -135,7 +137,7 @@ async def test_an_audit_comes_before_the_next_batches_of_mining(tmp_path: Path) 
         await pool.stop()
 
 
-async def _evaluate_one_by_one(pool: WorkerPool, job: UtilityJob, rows: np.ndarray) -> None:
+async def _evaluate_one_by_one(pool: WorkerPool, job: UtilityJob, rows: NDArray[Any]) -> None:
     for row in rows:
         await pool.evaluate(job.job_id, row[None])
 

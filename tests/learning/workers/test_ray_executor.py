@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import RefusalError
@@ -73,7 +73,7 @@ async def remote(cluster: Any) -> AsyncIterator[WorkerPool]:
     await worker.stop()
 
 
-async def local_counts(job: UtilityJob, rows: np.ndarray) -> np.ndarray:
+async def local_counts(job: UtilityJob, rows: NDArray[Any]) -> NDArray[Any]:
     worker = WorkerPool(executor=LocalExecutor(2))
     await worker.start()
     try:
@@ -105,10 +105,10 @@ class TestWithRay:
         assert remote.pids != first
 
     async def again_and_again(
-        self, worker: WorkerPool, job: UtilityJob, rows: np.ndarray
-    ) -> list[np.ndarray]:
+        self, worker: WorkerPool, job: UtilityJob, rows: NDArray[Any]
+    ) -> list[NDArray[Any]]:
         pids = worker.pids
-        found: list[np.ndarray] = []
+        found: list[NDArray[Any]] = []
         while worker.pids == pids and len(found) < 300:
             # Else the pool would remember the counts, and ask no worker.
             await worker.forget_job(job.job_id)

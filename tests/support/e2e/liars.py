@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from fedcoin.data.crypto.addresses import format_address
 from fedcoin.data.crypto.keys import KeyPair
@@ -30,7 +32,7 @@ SAMPLES = 60
 """How many samples each miner evaluates."""
 SALT = b"s" * 32
 
-Utility = Callable[[np.ndarray], np.ndarray]
+Utility = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 async def real_utility(folder: Path, work: Round) -> Utility:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 CLASSES = 4
 """Classes of the models that have no other number."""
@@ -46,10 +47,10 @@ class Entry:
 
 def draw_inputs(
     kind: str, shape: tuple[int, ...], examples: int, rng: np.random.Generator
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Draw an entry's inputs, float32 (examples, *shape)."""
     size = (examples, *shape)
-    drawn: np.ndarray
+    drawn: NDArray[Any]
     if kind == "unit":
         drawn = rng.random(size)
     elif kind == "table":

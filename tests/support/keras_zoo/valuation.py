@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcoin.learning.evaluation.coefficients import coalition_coefficients
 from fedcoin.learning.evaluation.job import UtilityJob
@@ -24,11 +25,11 @@ CLIENTS = 4
 class Outcome:
     """The counts of right answers of all coalitions."""
 
-    counts: np.ndarray
+    counts: NDArray[Any]
     """By the product."""
-    own: np.ndarray
+    own: NDArray[Any]
     """By Keras, of the model as the user has it."""
-    near_ties: np.ndarray
+    near_ties: NDArray[Any]
     """For each coalition, the examples whose two highest outputs are within rounding."""
     engine: str
     """The evaluator that the product chose."""
@@ -79,7 +80,7 @@ def value_entry(keras: Any, entry: Entry, folder: Path) -> Outcome:
     )
 
 
-def _moved(array: np.ndarray, path: str, noise: float, rng: np.random.Generator) -> np.ndarray:
+def _moved(array: NDArray[Any], path: str, noise: float, rng: np.random.Generator) -> NDArray[Any]:
     if array.dtype.kind != "f":
         return array
     scale = noise * max(0.05, float(array.std()) if array.size else 0.0)
@@ -88,8 +89,12 @@ def _moved(array: np.ndarray, path: str, noise: float, rng: np.random.Generator)
 
 
 def _own_outputs(
-    user: Any, owners: list[list[np.ndarray]], x: np.ndarray, job: UtilityJob, rows: np.ndarray
-) -> np.ndarray:
+    user: Any,
+    owners: list[list[NDArray[Any]]],
+    x: NDArray[Any],
+    job: UtilityJob,
+    rows: NDArray[Any],
+) -> NDArray[Any]:
     outputs = []
     for row in coalition_coefficients(rows, job.num_samples, job.averaging):
         averages = [
@@ -105,13 +110,13 @@ def _own_outputs(
     return np.stack(outputs)
 
 
-def _classes(outputs: np.ndarray, entry: Entry) -> np.ndarray:
+def _classes(outputs: NDArray[Any], entry: Entry) -> NDArray[Any]:
     if outputs.shape[-1] > 1:
         return outputs.argmax(axis=-1)
     return (outputs[..., 0] > (0.5 if "above 0.5" in entry.changes else 0.0)).astype(np.int64)
 
 
-def _near_ties(outputs: np.ndarray) -> np.ndarray:
+def _near_ties(outputs: NDArray[Any]) -> NDArray[Any]:
     if outputs.shape[-1] == 1:
         middle = np.minimum(abs(outputs[..., 0]), abs(outputs[..., 0] - 0.5))
         return (middle < 1e-5).sum(axis=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.errors import DataCode, RefusalError
@@ -51,8 +52,8 @@ def test_no_clients() -> None:
     assert code_of({**task(), "updates": []}) is LearningCode.NO_CLIENTS
 
 
-def poison(value: float) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    def change(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def poison(value: float) -> Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]:
+    def change(weights: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         array = weights["w2"].copy()
         array.flat[5] = value
         return {**weights, "w2": array}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from fedcoin.data.errors import RefusalError
@@ -51,7 +52,7 @@ def add_external(model: Any) -> None:
     model.graph.initializer.append(tensor)
 
 
-def add_constant(array: np.ndarray) -> Callable[[Any], None]:
+def add_constant(array: NDArray[Any]) -> Callable[[Any], None]:
     return lambda model: model.graph.initializer.append(numpy_helper.from_array(array, "c"))
 
 
