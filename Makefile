@@ -116,10 +116,8 @@ test-explorer: $(DEVELOPMENT) ## Run the explorer's tests in a real browser, aga
 	PYTHONPATH=$(BROWSER) $(BIN)/python -m pytest tests/e2e/test_explorer_in_browser.py \
 		tests/application/explorer --timeout 900
 
-# The oldest Python that can be checked against: from 3.12 on the lock's NumPy has type stubs that
-# need the Python they are installed for.
-CHECKED_PYTHON = $$($(BIN)/python -c \
-	'import sys; v = sys.version_info; print("3.10" if v < (3, 12) else f"3.{v.minor}")')
+# The Python of the environment: the types of each NumPy in the lock need the Python it is installed for.
+CHECKED_PYTHON = $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # What the .proto files must stay compatible with: the last release, or a later intended break.
 BASELINE := proto/baseline.binpb
 lint: $(DEVELOPMENT) ## Check style, types, wire format, layers, dead code and docstrings
