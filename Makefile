@@ -116,15 +116,13 @@ test-explorer: $(DEVELOPMENT) ## Run the explorer's tests in a real browser, aga
 	PYTHONPATH=$(BROWSER) $(BIN)/python -m pytest tests/e2e/test_explorer_in_browser.py \
 		tests/application/explorer --timeout 900
 
-# The Python of the environment: the types of each NumPy in the lock need the Python it is installed for.
-CHECKED_PYTHON = $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # What the .proto files must stay compatible with: the last release, or a later intended break.
 BASELINE := proto/baseline.binpb
 lint: $(DEVELOPMENT) ## Check style, types, wire format, layers, dead code and docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --python-version $(CHECKED_PYTHON)
-	$(BIN)/mypy --python-version $(CHECKED_PYTHON) examples/*.py
+	$(BIN)/mypy
+	$(BIN)/mypy examples/*.py
 	$(BIN)/buf lint proto
 	$(BIN)/buf breaking proto --against $(BASELINE)
 	$(BIN)/lint-imports
