@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import click
 from click.core import ParameterSource
 
+from fedcoin.application.cli.shared.options import AlternativeOption
+
 
 def name_all_missing(error: click.MissingParameter) -> click.UsageError:
     """Extend click's error about one missing parameter to all that the command line lacks.
@@ -27,17 +29,23 @@ def name_all_missing(error: click.MissingParameter) -> click.UsageError:
     missing = list(_missing(context, first))
     if len(missing) < 2:
         return error
-    names = ", ".join(parameter.get_error_hint(context) for parameter in missing)
-    return click.UsageError(f"Missing: {names}. All of them are needed.", context)
+    return click.UsageError(f"Missing: {', '.join(missing)}. All of them are needed.", context)
 
 
-def _missing(context: click.Context, first: click.Parameter) -> Iterator[click.Parameter]:
-    for parameter in context.command.get_params(context):
-        if parameter is first:
-            yield parameter
-        elif parameter.required and parameter.name is not None:
-            # click reads what is on the command line first: without a source, it was not there.
-            is_unread = context.get_parameter_source(parameter.name) is None
-            _, source = parameter.consume_value(context, {})
-            if is_unread and source is ParameterSource.DEFAULT:
-                yield parameter
+def _missing(context: click.Context, first: click.Parameter) -> Iterator[str]:
+    parameters = {parameter.name: parameter for parameter in context.command.get_params(context)}
+    for parameter in parameters.values():
+        hint = parameter.get_error_hint(context)
+        if parameter is first or (parameter.required and _is_absent(parameter, context)):
+            yield hint
+        elif isinstance(parameter, AlternativeOption):
+            other = parameters[parameter.alternative]
+            if _is_absent(parameter, context) and _is_absent(other, context):
+                yield f"either {other.get_error_hint(context)} or {hint}"
+
+
+def _is_absent(parameter: click.Parameter, context: click.Context) -> bool:
+    # click reads what is on the command line first: without a source, it was not there.
+    is_unread = parameter.name is None or context.get_parameter_source(parameter.name) is None
+    _, source = parameter.consume_value(context, {})
+    return is_unread and source is ParameterSource.DEFAULT

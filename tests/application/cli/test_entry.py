@@ -35,8 +35,11 @@ def test_all_missing_parameters_are_named_at_once(
     # Arguments, too, which click reads before the options that are not given.
     keys = missing("keys", "policy", "create")
     assert "'KEY...', '--threshold', '--out'" in keys
+    # One of two is needed, and neither is there.
+    assert "'--server', either '--data' or '--command'." in missing("train", "client")
+    assert "'--server'." in missing("train", "client", "--data", "digits")
+    assert "'CAMPAIGN', either '[FILE]' or '--anybody'" in missing("task", "clients", "set")
     # What a variable gives is not missing.
-    assert "'--server'" in missing("train", "client")
     monkeypatch.setenv("FEDCOIN_SERVER", "127.0.0.1:1")
     assert "'--server'" not in missing("train", "client")
 

@@ -67,6 +67,25 @@ class Parsed(_AnyParamType):
             self.fail(f"{value!r} {error} [{ApplicationCode.BAD_ARGUMENT.value}]", param, ctx)
 
 
+class AlternativeOption(click.Option):
+    """An option of a command that needs this one or another parameter; the command checks which.
+
+    Attributes:
+        alternative: The other parameter's name.
+    """
+
+    def __init__(self, *declarations: Any, alternative: str, **attributes: Any) -> None:
+        """Describe the option.
+
+        Args:
+            declarations: As of `click.Option`.
+            alternative: The name of the parameter that may be given in its place.
+            attributes: As of `click.Option`.
+        """
+        super().__init__(*declarations, **attributes)
+        self.alternative = alternative
+
+
 def _parse_amount(value: str) -> int:
     from fedcoin.data.messages.amounts import parse_amount as parse
 

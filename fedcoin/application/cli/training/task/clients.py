@@ -13,6 +13,7 @@ from fedcoin.application.cli.shared.id_prefixes import (
     require_campaign_id,
 )
 from fedcoin.application.cli.shared.options import (
+    AlternativeOption,
     example,
     home_option,
     json_option,
@@ -51,7 +52,13 @@ def clients() -> None:
 )
 @click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @click.argument("file", type=click.Path(), required=False, metavar="[FILE]")
-@click.option("--anybody", is_flag=True, help="Remove the list: anybody may take part.")
+@click.option(
+    "--anybody",
+    cls=AlternativeOption,
+    alternative="file",
+    is_flag=True,
+    help="Remove the list: anybody may take part.",
+)
 @signing_options
 @click.pass_context
 def set_list(

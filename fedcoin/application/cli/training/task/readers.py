@@ -14,6 +14,7 @@ from fedcoin.application.cli.shared.id_prefixes import (
 )
 from fedcoin.application.cli.shared.options import (
     ADDRESS,
+    AlternativeOption,
     example,
     home_option,
     json_option,
@@ -51,7 +52,13 @@ def readers() -> None:
 )
 @click.argument("campaign_id", type=ID_PREFIX, metavar="CAMPAIGN")
 @click.argument("addresses", type=ADDRESS, nargs=-1, metavar="[ADDRESS]...")
-@click.option("--nobody", is_flag=True, help="Name no reader.")
+@click.option(
+    "--nobody",
+    cls=AlternativeOption,
+    alternative="addresses",
+    is_flag=True,
+    help="Name no reader.",
+)
 @signing_options
 @click.pass_context
 def set_readers(

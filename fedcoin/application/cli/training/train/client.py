@@ -15,6 +15,7 @@ from fedcoin.application.cli.shared.connect import node_client
 from fedcoin.application.cli.shared.log_output import configure_logging
 from fedcoin.application.cli.shared.options import (
     ENDPOINT,
+    AlternativeOption,
     Parsed,
     example,
     genesis_option,
@@ -107,6 +108,8 @@ NAME = Parsed("name", _parse_name)
 )
 @click.option(
     "--command",
+    cls=AlternativeOption,
+    alternative="data",
     metavar="COMMAND",
     help="Train by this program instead, such as 'python train.py': see docs/OPERATIONS.md.",
 )
