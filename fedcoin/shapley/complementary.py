@@ -53,10 +53,13 @@ def estimate_complementary(game: Game, budget: int, rng: np.random.Generator) ->
     counts = allocate(min(budget // 2, sum(capacities)), capacities, shares=[1.0] * len(capacities))
     values = np.full(n, (game.grand - game.empty) / n)
     variances = np.zeros(n)
-    for size, pairs, count in zip(sizes, capacities, counts, strict=True):
-        coalitions = draw_coalitions(n, size, count, rng)
-        worth = game.values(np.concatenate([coalitions, ~coalitions]))
-        terms = _terms(coalitions, worth[:count] - worth[count:], size, pairs)
+    drawn = [
+        draw_coalitions(n, size, count, rng) for size, count in zip(sizes, counts, strict=True)
+    ]
+    worths = game.pair_values(drawn)
+    for size, pairs, coalitions, worth in zip(sizes, capacities, drawn, worths, strict=True):
+        count = len(coalitions)
+        terms = _terms(coalitions, worth[0] - worth[1], size, pairs)
         values += terms.mean(axis=0) / n
         if count < pairs:
             freedom = count - 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,8 @@ Utility = Callable[[Bools], ArrayLike]
 
 _MAX_EXPONENT = 300
 """Utilities above 2^300 units, or all below 2^-300 units, need another unit."""
+_MAX_CALL_PAIRS = 1 << 13
+"""The most pairs for which the utility is asked at once, to bound the memory of a call."""
 _ROUNDING_UNITS = 8
 """Rounding errors to expect of a utility function, in units of its largest answer's last place."""
 
@@ -109,6 +111,34 @@ class Game:
             raise UnitError
         relative: Floats = np.ldexp(answers, -self.exponent) - self._origin
         return relative
+
+    def pair_values(self, strata: Sequence[Bools]) -> list[Floats]:
+        """Return the utilities of coalitions and of their complements, in as few calls as possible.
+
+        Many coalitions at once cost a utility less than the same ones in parts: it may share work
+        among them, or spread them over processes.
+
+        Args:
+            strata: Coalitions of each stratum, bool (q, n), with a q of its own for each.
+
+        Returns:
+            For each stratum float64 (2, q), as of `values`: of the coalitions and of their
+            complements.
+
+        Raises:
+            RefusalError: BAD_GAME when the utility does not answer with one finite number for each
+                coalition.
+            UnitError: A utility is too large for the unit.
+        """
+        if not strata:
+            return []
+        rows = np.concatenate(strata)
+        worth = np.empty((2, len(rows)))
+        for start in range(0, len(rows), _MAX_CALL_PAIRS):
+            part = rows[start : start + _MAX_CALL_PAIRS]
+            answers = self.values(np.concatenate([part, ~part]))
+            worth[:, start : start + len(part)] = answers.reshape(2, -1)
+        return np.split(worth, np.cumsum([len(stratum) for stratum in strata])[:-1], axis=1)
 
     def _set_exponent(self, exponent: int) -> None:
         self.exponent = exponent

@@ -86,7 +86,7 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
         # Without single players and their complements, veto players go unnoticed.
         first = [n, *allocate(pairs // 2 - n, pilot_caps[1:], [1.0] * (len(sizes) - 1))]
     samples = orders.draw(first)
-    worths = [_evaluate_pairs(game, rows) for rows in samples]
+    worths = game.pair_values(samples)
     spreads = np.array(
         [
             float((worth[0] - worth[1]).std()) / math.sqrt(size * (n - size)) if worth.size else 0.0
@@ -104,10 +104,10 @@ def evaluate_sample(game: Game, budget: int, rng: np.random.Generator) -> tuple[
     rest = _allocate_by_spread(pairs, first, second, left, spreads)
     second = [count + more for count, more in zip(second, rest, strict=True)]
     samples = orders.draw([count + more for count, more in zip(first, second, strict=True)])
-    for i, (rows, start) in enumerate(zip(samples, first, strict=True)):
-        worths[i] = np.concatenate([worths[i], _evaluate_pairs(game, rows[start:])], axis=1)
+    added = game.pair_values([rows[start:] for rows, start in zip(samples, first, strict=True)])
+    parts = [part for both in zip(worths, added, strict=True) for part in both]
     coalitions = np.concatenate(samples)
-    worth = np.concatenate(worths, axis=1).reshape(-1)
+    worth = np.concatenate(parts, axis=1).reshape(-1)
     return np.concatenate([coalitions, ~coalitions]), worth
 
 
@@ -174,8 +174,3 @@ def _allocate_by_spread(
     wanted = shrunk * available / shrunk[is_open].sum()
     shares = np.where(is_open, np.maximum(wanted - counts, 1e-9), 0.0)
     return allocate(pairs - sum(first) - sum(second), room, shares.tolist())
-
-
-def _evaluate_pairs(game: Game, coalitions: Bools) -> Floats:
-    """Evaluate coalitions (q, n) and their complements: utilities (2, q)."""
-    return game.values(np.concatenate([coalitions, ~coalitions])).reshape(2, -1)
