@@ -88,7 +88,8 @@ def summarise(
         counts: What the subscribers counted.
 
     Returns:
-        Numbers by name.
+        Numbers by name. `retried` counts calls that a busy node or a deadline ended, and that were
+        made again; `refused` counts transfers that a node did not take.
     """
     early, late = memory[min(_SETTLING_S, len(memory) // 2)], memory[-1]
     return {
@@ -96,6 +97,7 @@ def summarise(
         "finality_p50_seconds": quantile(load["finality"], 0.50),
         "finality_p99_seconds": quantile(load["finality"], 0.99),
         "refused": float(sum(load["refusals"].values())),
+        "retried": float(sum(load["retries"].values())),
         "events": float(counts["events"]),
         "gaps": float(counts["gaps"] + counts["lost"]),
         "memory_growth": late / early - 1,

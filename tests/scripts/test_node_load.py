@@ -39,8 +39,15 @@ def test_the_median_of_several_runs_counts(count: int) -> None:
 
 def test_a_soak_compares_the_memory_after_a_sixth_of_the_time_with_the_end() -> None:
     memory = [100.0] * 59 + [150.0, *[150.0] * 299, 165.0]
-    load = {"final": 600, "seconds": 60.0, "finality": [0.1, 0.2], "refusals": {}}
+    load = {
+        "final": 600,
+        "seconds": 60.0,
+        "finality": [0.1, 0.2],
+        "refusals": {},
+        "retries": {"BUSY": 2},
+    }
     found = summarise(memory, load, {"events": 5, "gaps": 1, "lost": 2})
     assert found["memory_growth"] == pytest.approx(0.1)
     assert found["memory_mb"] == [100.0, 150.0, 150.0, 150.0, 150.0, 150.0, 165.0]
     assert found["gaps"] == 3
+    assert (found["refused"], found["retried"]) == (0, 2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from typing import Any
 
 import grpc
 
+from fedcoin.network.error_details import read_error_details
 from fedcoin.v1 import node_service_pb2 as node_pb
 from fedcoin.v1 import shapley_task_service_pb2 as task_pb
 from fedcoin.v1 import transaction_service_pb2 as pb
@@ -37,6 +39,14 @@ _TRAINING_START_S = 240.0
 _SENDERS_OF_BATCH = 80
 _BATCH_WORKERS, _SINGLE_WORKERS = 8, 48
 _ACCEPTED_ALREADY = frozenset({"ALREADY_PENDING", "NONCE_TOO_LOW"})
+_TRY_AGAIN = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+"""How a busy node answers. The transfer of a call that met its deadline may have been taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class Counts:
     # Seconds from submission to final, and of each GetStatus.
     finality: list[float] = field(default_factory=list)
     status: list[float] = field(default_factory=list)
+    # Calls that were made again, and transfers that a node refused for good.
+    retries: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
 
 
@@ -233,6 +245,7 @@ class Load:
             "finality": self._counts.finality,
             "status": self._counts.status,
             "tasks": await self._nodes[0].num_tasks(),
+            "retries": dict(self._counts.retries),
             "refusals": dict(self._counts.refusals),
         }
 
@@ -263,26 +276,57 @@ class Load:
 
     async def _send_paced(self, began: float) -> None:
         sending = []
+        turns = [asyncio.Lock() for _ in range(self._settings.senders)]
         for index, raw in enumerate(self._transfers):
             due = began + index / self._settings.rate
             if due > self._end:
                 break
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             # The transfers of one sender go to one node, in the order of their nonces.
-            node = self._nodes[index % self._settings.senders % len(self._nodes)]
-            sending.append(asyncio.create_task(self._send_and_wait(node, raw)))
+            sender = index % self._settings.senders
+            node = self._nodes[sender % len(self._nodes)]
+            sending.append(asyncio.create_task(self._send_and_wait(node, raw, turns[sender])))
         await asyncio.gather(*sending)
 
-    async def _send_and_wait(self, node: Node, raw: bytes) -> None:
+    async def _send_and_wait(self, node: Node, raw: bytes, turn: asyncio.Lock) -> None:
         began = time.monotonic()
         try:
-            hash = await node.submit(raw)
-            self._counts.submitted += 1
-            await node.wait_until_final(hash)
+            async with turn:
+                hash = await self._submit_until_taken(node, raw)
+            if hash:
+                await self._watch_until_final(node, hash)
+                self._counts.finality.append(time.monotonic() - began)
         except grpc.aio.AioRpcError as error:
             self._counts.refusals[_code_of(error)] += 1
-        else:
-            self._counts.finality.append(time.monotonic() - began)
+
+    async def _submit_until_taken(self, node: Node, raw: bytes) -> str:
+        """Submit a transfer; return its hash, or nothing where an earlier call had it taken."""
+        while True:
+            try:
+                hash = await node.submit(raw)
+            except grpc.aio.AioRpcError as error:
+                if read_error_details(error).reason in _ACCEPTED_ALREADY:
+                    return ""
+                await self._before_retry(error)
+            else:
+                self._counts.submitted += 1
+                return hash
+
+    async def _watch_until_final(self, node: Node, hash: str) -> None:
+        while True:
+            try:
+                await node.wait_until_final(hash)
+            except grpc.aio.AioRpcError as error:
+                await self._before_retry(error)
+            else:
+                return
+
+    async def _before_retry(self, error: grpc.aio.AioRpcError) -> None:
+        """Wait, or raise the error where no further call may help or the phase is over."""
+        if error.code() not in _TRY_AGAIN or time.monotonic() > self._end + _DEADLINE_S:
+            raise error
+        self._counts.retries[_code_of(error)] += 1
+        await asyncio.sleep(_RETRY_S)
 
     async def _flood(self, takes_many: bool) -> None:
         workers = _BATCH_WORKERS if takes_many else _SINGLE_WORKERS
@@ -331,7 +375,7 @@ class Load:
             try:
                 await node.submit(raw)
             except grpc.aio.AioRpcError as error:
-                if not self._is_taken(_code_of(error)):
+                if not self._is_taken(read_error_details(error).reason or _code_of(error)):
                     return batch[index:]
             else:
                 self._counts.submitted += 1
@@ -362,8 +406,8 @@ def read_transfers(path: Path) -> list[bytes]:
 
 
 def _code_of(error: grpc.aio.AioRpcError) -> str:
-    """Name a failure by its details, which begin with the catalogue's code, or by its status."""
-    return f"{error.code().name}: {(error.details() or '')[:60]}"
+    """Name a kind of failure by its status and what it says, without numbers."""
+    return f"{error.code().name}: {re.sub('[0-9]+', 'N', error.details() or '')[:60]}"
 
 
 def main() -> None:

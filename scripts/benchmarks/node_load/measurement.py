@@ -213,8 +213,9 @@ def load_network(
         cwd=ROOT,
     )
     result: dict[str, Any] = json.loads(done.stdout)
-    if result["refusals"]:
-        print(f"{file}: {result['refusals']}", file=sys.stderr)
+    for kind in ("refusals", "retries"):
+        if result[kind]:
+            print(f"{file}: {kind} {result[kind]}", file=sys.stderr)
     return result
 
 
