@@ -13,18 +13,20 @@ import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from fedcoin.data.artifacts.tensors import (
+    DATA_TAG,
     DTYPES,
     MAX_DIMENSIONS,
     MAX_NAME_CHARS,
     MAX_TENSORS,
+    TENSOR_TAG,
     Array,
     decode_tensors,
 )
 from fedcoin.data.messages import canonical
 from fedcoin.v1.artifact_pb2 import Tensor
 
-_TENSOR, _NAME, _DTYPE, _SHAPE, _DATA = 0x0A, 0x0A, 0x10, 0x1A, 0x22
-"""Protobuf field tags: of a tensor in a TensorFile, and of the fields of a Tensor."""
+_NAME, _DTYPE, _SHAPE = 0x0A, 0x10, 0x1A
+"""The protobuf tags of a Tensor's fields before its data."""
 
 
 class MappedArray:
@@ -107,7 +109,7 @@ def _map_arrays(mapping: mmap.mmap) -> dict[str, MappedArray | Array]:
     arrays: dict[str, MappedArray | Array] = {}
     offset = 0
     while offset < len(mapping):
-        start, size = _read_length(mapping, offset, _TENSOR)
+        start, size = _read_length(mapping, offset, TENSOR_TAG)
         header, data_start, data_size = _read_header(mapping, start)
         offset = start + size
         dtype = DTYPES.get(header.dtype)
@@ -135,7 +137,7 @@ def _read_header(mapping: mmap.mmap, start: int) -> tuple[Tensor, int, int]:
     header = Tensor.FromString(raw)
     if canonical.encode(header) != raw or len(header.name) > MAX_NAME_CHARS:
         raise _UnexpectedEncodingError
-    return header, *_read_length(mapping, offset, _DATA)
+    return header, *_read_length(mapping, offset, DATA_TAG)
 
 
 def _read_length(mapping: mmap.mmap, offset: int, tag: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from fedcoin.data.artifacts.tensors import decode_tensors, encode_tensors
 from fedcoin.data.errors import DataCode, RefusalError
 from fedcoin.data.messages import canonical
-from fedcoin.v1.artifact_pb2 import TENSOR_DTYPE_FLOAT32, Tensor, TensorFile
+from fedcoin.v1.artifact_pb2 import TENSOR_DTYPE_FLOAT32, TENSOR_DTYPE_UINT8, Tensor, TensorFile
 from tests.support.paths import read_vectors
 
 
@@ -55,6 +56,26 @@ def test_layout_and_byte_order_of_the_input_do_not_matter() -> None:
     assert encode_tensors({"w": np.asfortranarray(array)}) == plain
     assert encode_tensors({"w": array.astype(">f4")}) == plain
     assert encode_tensors({"w": np.repeat(array, 2, axis=0)[::2]}) == plain
+
+
+@pytest.mark.parametrize("size", [1, 100, 127, 128, 16_383, 16_384, 2_097_152])
+def test_arrays_of_any_length_are_encoded_as_protobuf_does(size: int) -> None:
+    array = np.arange(size, dtype=np.uint8)
+    tensor = Tensor(name="x" * 9, dtype=TENSOR_DTYPE_UINT8, shape=[size], data=array.tobytes())
+    scalar = Tensor(name="y", dtype=TENSOR_DTYPE_UINT8, data=b"\0")
+    expected = canonical.encode(TensorFile(tensors=[tensor, scalar]))
+    assert encode_tensors({"x" * 9: array, "y": np.array(0, np.uint8)}) == expected
+
+
+def test_encoding_copies_the_numbers_once() -> None:
+    arrays = {"w": np.zeros((512, 512), np.float32)}
+    tracemalloc.start()
+    try:
+        raw = encode_tensors(arrays)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * len(raw)
 
 
 def test_not_a_number_is_none_of_this_layers_business() -> None:
