@@ -166,11 +166,13 @@ class ArtifactStore(CompleteArtifacts):
     def _complete_bytes(self) -> int:
         return sum(sum(one._sizes.values()) for one in self._family)
 
-    def put(self, data: bytes | Path) -> bytes:
+    def put(self, data: bytes | Path, manifest: ArtifactManifest | None = None) -> bytes:
         """Store an artifact.
 
         Args:
             data: The artifact's bytes, or a file to copy.
+            manifest: What `build_manifest` returned for the data, which is then not hashed again;
+                None builds it.
 
         Returns:
             The artifact's id, 32 bytes.
@@ -180,12 +182,16 @@ class ArtifactStore(CompleteArtifacts):
                 limit on one artifact, STORE_FULL when there is no room for it, or BAD_CHUNK when
                 the file changes meanwhile.
         """
-        manifest = build_manifest(data)
+        if manifest is None:
+            manifest = build_manifest(data)
         self.begin(manifest)
         for index, chunk in enumerate(iterate_chunks(data)):
-            if self.has(manifest.id):
+            upload = self._find_upload(manifest.id)
+            if upload is None:
                 break
-            self.add_chunk(manifest.id, index, chunk)
+            if isinstance(data, Path):  # bytes do not change after they were hashed
+                check_chunk(manifest, index, chunk)
+            self._add(upload, index, chunk)
         return manifest.id
 
     def remove(self, id: bytes) -> bool:
@@ -283,11 +289,16 @@ class ArtifactStore(CompleteArtifacts):
                 room; BAD_CHUNK when size, hash or order of the chunk is wrong; STORE_FULL when the
                 store has no room for it. The chunks before it are kept.
         """
-        if self.has(id):
-            return self.next_chunk(id)
         upload = self._find_upload(id)
+        if upload is None:
+            return self.next_chunk(id)
         # Hash the chunk without holding the lock.
         check_chunk(upload.manifest, index, data)
+        return self._add(upload, index, data)
+
+    def _add(self, upload: Upload, index: int, data: bytes) -> int:
+        """Add a checked chunk; returns the index of the next one wanted."""
+        id = upload.manifest.id
         with self._lock:
             if self._uploads.is_receiving(upload):
                 self._uploads.mark_used(upload)
@@ -304,8 +315,11 @@ class ArtifactStore(CompleteArtifacts):
             self._finish(upload)
         return self._wait_for(id, upload)
 
-    def _find_upload(self, id: bytes) -> Upload:
+    def _find_upload(self, id: bytes) -> Upload | None:
+        """Return the upload of an artifact; None when the artifact is complete."""
         with self._lock:
+            if self.has(id):
+                return None
             upload = self._uploads.find(id)
         if upload is None:
             raise unknown_artifact(id)

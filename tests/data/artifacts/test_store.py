@@ -10,6 +10,7 @@ import pytest
 from fedcoin.data.artifacts import upload_set
 from fedcoin.data.artifacts.manifest import CHUNK_BYTES, build_manifest, iterate_chunks
 from fedcoin.data.artifacts.store import ArtifactStore
+from fedcoin.data.crypto import merkle
 from fedcoin.data.errors import DataCode, RefusalError
 
 MB = 1 << 20
@@ -56,6 +57,24 @@ def test_a_stored_artifact_is_there(store: ArtifactStore, root: Path) -> None:
     assert store.ids() == (id,)
     assert store.put(data) == id
     assert ArtifactStore(root, 10 * MB).read(id) == data
+
+
+@pytest.mark.parametrize("has_manifest", [False, True])
+def test_bytes_are_hashed_once(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, has_manifest: bool
+) -> None:
+    hashed: list[bytes] = []
+    data, leaf_hash = content(1), merkle.leaf_hash
+
+    def count(chunk: bytes) -> bytes:
+        hashed.append(chunk)
+        return leaf_hash(chunk)
+
+    monkeypatch.setattr(merkle, "leaf_hash", count)
+    id = store.put(data, build_manifest(data)) if has_manifest else store.put(data)
+    assert len(hashed) == 3
+    assert store.read(id) == data
+    assert store.manifest(id) == build_manifest(data)
 
 
 def test_a_file_is_copied(store: ArtifactStore, tmp_path: Path) -> None:
