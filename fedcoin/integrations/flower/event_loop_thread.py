@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -35,6 +36,17 @@ class EventLoopThread:
         self._thread.join()
         self._loop.close()
 
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the loop, and do not wait.
+
+        Args:
+            coroutine: The coroutine. Coroutines start in the order of these calls.
+
+        Returns:
+            Its result, once there is one.
+        """
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop, and wait for its result.
 
@@ -44,7 +56,7 @@ class EventLoopThread:
         Returns:
             The result of the coroutine.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = self.begin(coroutine)
         try:
             return future.result()
         except BaseException:

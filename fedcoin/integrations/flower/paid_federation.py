@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from fedcoin.application.configuration.pinned_genesis import parse_genesis_argument
 from fedcoin.application.coordinator.round_record import RoundRecord
 from fedcoin.application.errors import ApplicationCode
-from fedcoin.data.artifacts.manifest import compute_artifact_id
+from fedcoin.data.artifacts.manifest import build_manifest, compute_artifact_id
 from fedcoin.data.artifacts.tensors import encode_tensors
 from fedcoin.data.clock import unix_ms
 from fedcoin.data.crypto.addresses import format_address
@@ -288,33 +289,34 @@ class PaidFederation(WrappedStrategy):
         logger.info("%d of %d clients keep a receipt", len(answers) - len(failed), len(messages))
 
     def _accept(self, replies: Iterable[Message]) -> list[tuple[Message, Update]]:
-        """Submit the replies' updates to the campaign; returns those accepted, by address."""
-        read: list[tuple[Message, Update, bytes]] = []
+        """Take the replies' updates into the round; returns those accepted, by address."""
+        submitted: list[tuple[Message, Update, Future[None]]] = []
         for reply in replies:
             try:
-                read.append((reply, *self._early.take(reply)))
+                submitted.append((reply, *self._early.take(reply)))
             except RefusalError as refusal:
                 _leave_out(reply, refusal)
-        # In the order of addresses, so that the order of replies changes no rounding.
-        read.sort(key=lambda one: one[1].address)
-        pairs = [(update, weights) for _, update, weights in read]
         accepted: list[tuple[Message, Update]] = []
-        for (reply, update, _), refused in zip(
-            read, self._running().call(self._rounds.submit(pairs)), strict=True
-        ):
-            if refused is None:
-                accepted.append((reply, update))
+        for reply, update, submission in submitted:
+            try:
+                submission.result()
+            except RefusalError as refusal:
+                _leave_out(reply, refusal)
             else:
-                _leave_out(reply, refused)
+                accepted.append((reply, update))
+        # In the order of addresses, so that the order of replies changes no rounding.
+        accepted.sort(key=lambda one: one[1].address)
+        self._running().call(self._rounds.accept(update for _, update in accepted))
         return accepted
 
-    def _read(self, reply: Message) -> tuple[Update, bytes]:
-        """Check a reply's signed update against its arrays and its number of examples."""
+    def _read(self, reply: Message) -> tuple[Update, Future[None]]:
+        """Check a reply's signed update against its arrays and examples, and submit it."""
         update = decode_update(take_update(reply.content), self._genesis_hash)
         client = format_address(update.address)
         tensors = self._layout.read(read_arrays(reply.content))
         weights = encode_tensors(tensors)
-        if compute_artifact_id(weights) != update.update:
+        manifest = build_manifest(weights)
+        if manifest.id != update.update:
             raise RefusalError(
                 DataCode.BAD_SIGNATURE,
                 f"{client} signed other arrays than the reply holds; SigningMod must be the first"
@@ -329,7 +331,8 @@ class PaidFederation(WrappedStrategy):
                 field=self._examples_key,
             )
         check_weights(self._spec, tensors, f"the update of {client}")
-        return update, weights
+        # The next reply is checked while this one is written to the disk.
+        return update, self._running().begin(self._rounds.submit(update, weights, manifest))
 
     def _check_rounds(self, num_rounds: int | None) -> int:
         left = self._rounds.count_left()

@@ -7,8 +7,9 @@ All methods are coroutines of one event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -35,12 +36,14 @@ from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.chain_identity import ChainIdentity
 from fedcoin.data.messages.updates import Update
 from fedcoin.integrations.flower.campaign_terms import one_round_of
+from fedcoin.learning.errors import WorkerError
 from fedcoin.learning.measures.terms import NAMES
 from fedcoin.learning.model.spec import parse_spec
 from fedcoin.learning.workers.pool import WorkerPool
+from fedcoin.network.background_tasks import BackgroundTasks
 from fedcoin.network.client.node_client import NodeClient
 from fedcoin.network.client.renewed_channel import Credentials
-from fedcoin.v1.artifact_pb2 import ModelSpec
+from fedcoin.v1.artifact_pb2 import ArtifactManifest, ModelSpec
 from fedcoin.v1.transaction_pb2 import CloseCampaign
 
 _STORE_BYTES: Final = 8 << 30
@@ -51,7 +54,7 @@ _ARCHIVE: Final = "round-*.json"
 
 
 class PaidRounds:
-    """Runs the campaign. `open` it, `choose` its kind; each round is `begin`, `submit`, `end`.
+    """Runs the campaign: `open`, `choose`; then for each round `begin`, `submit`, `accept`, `end`.
 
     Args:
         config: The campaign's settings.
@@ -84,6 +87,8 @@ class PaidRounds:
         self._is_round_each = False
         self._model = self._frozen = b""
         self._shards: tuple[EvaluationShard, ...] = ()
+        self._submitted: set[bytes] = set()
+        """The addresses whose updates were submitted in the present round."""
 
     @property
     def campaign(self) -> Campaign:
@@ -113,6 +118,7 @@ class PaidRounds:
         self._resources.enter_context(lock_folder(self._folder))
         client = NodeClient(self._target, credentials=self._credentials)
         self._node = await self._resources.enter_async_context(client)
+        self._background = await self._resources.enter_async_context(BackgroundTasks("paid rounds"))
         self._resources.push_async_callback(self._workers.stop)
         status = await self._node.get_status()
         check_network(self._genesis_hash, status, self._target)
@@ -228,51 +234,53 @@ class PaidRounds:
         )
         # Updates of a run that was killed: their clients train again.
         campaign.updates, campaign.announced = {}, {}
+        self._submitted = set()
         campaign.begin_training(unix_ms() + _MAX_ROUND_MS)
         if changed:
             # A round that only trains need not be on the disk: it begins anew after a restart.
             await self._file.save(campaign)
+        self._background.start(self._start_workers(), "workers")
 
-    async def submit(self, updates: Sequence[tuple[Update, bytes]]) -> list[RefusalError | None]:
-        """Accept clients' updates for the present round.
+    async def _start_workers(self) -> None:
+        """Start the worker process while clients train, so that the valuation need not wait."""
+        # The first call that needs the worker tries again, and says what is wrong.
+        with contextlib.suppress(WorkerError):
+            await self._workers.start()
+
+    async def submit(self, update: Update, weights: bytes, manifest: ArtifactManifest) -> None:
+        """Check whether a client may hand in an update in the present round, and store its weights.
 
         Args:
-            updates: The updates, each with the encoded tensors whose artifact id it names;
-                signatures and weights were checked.
+            update: The update; its signature and its weights were checked.
+            weights: The encoded tensors whose artifact id it names.
+            manifest: What `build_manifest` returned for the weights.
 
-        Returns:
-            For each update None, or why it is not accepted: ALREADY_SUBMITTED when its client has
-            an update in this round; NOT_LISTED, LEFT_OUT, CAMPAIGN_FULL or CAMPAIGN_FINISHED when
-            the client may not take part; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was
-            signed for another one; HARMFUL_UPDATE when it ruins the model by itself; STORE_FULL
-            when the store has no room for its weights.
+        Raises:
+            RefusalError: ALREADY_SUBMITTED when its client has submitted an update in this round;
+                NOT_LISTED, LEFT_OUT, CAMPAIGN_FULL or CAMPAIGN_FINISHED when the client may not
+                take part; WRONG_CAMPAIGN, WRONG_ROUND or WRONG_BASE when it was signed for another
+                one; HARMFUL_UPDATE when it ruins the model by itself; STORE_FULL when the store has
+                no room for its weights.
+            WorkerError: The worker process died twice.
         """
-        taken: set[bytes] = set()
-        writing: list[Awaitable[RefusalError | None]] = []
-        for update, weights in updates:
-            writing.append(self._submit(update, weights, update.address in taken))
-            taken.add(update.address)
-        # Together, as each waits for the disk.
-        return list(await asyncio.gather(*writing))
-
-    async def _submit(self, update: Update, weights: bytes, is_taken: bool) -> RefusalError | None:
-        try:
-            await self._accept(update, weights, is_taken=is_taken)
-        except RefusalError as refusal:
-            return refusal
-        return None
-
-    async def _accept(self, update: Update, weights: bytes, *, is_taken: bool) -> None:
-        """Accept one update; refuses with the codes that `submit` names."""
         campaign = self.campaign
         campaign.register(update.public_key)
-        if is_taken or update.address in campaign.updates:
+        if update.address in self._submitted:
             what = f"this client has submitted an update for round {campaign.round} already"
             raise RefusalError(ApplicationCode.ALREADY_SUBMITTED, what, field="update.address")
         campaign.announce(update)
-        await asyncio.to_thread(self._store.put, weights)
+        self._submitted.add(update.address)
+        await asyncio.to_thread(self._store.put, weights, manifest)
         await check_harm_alone(self._config, campaign, self._store, self._workers, update.update)
-        campaign.accept_update(update)
+
+    async def accept(self, updates: Iterable[Update]) -> None:
+        """Take updates into the present round.
+
+        Args:
+            updates: Updates that `submit` did not refuse.
+        """
+        for update in updates:
+            self.campaign.accept_update(update)
 
     async def end_training(self) -> None:
         """Take no more updates in the present round; a restart goes on with those there are."""

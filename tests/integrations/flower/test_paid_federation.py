@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,39 @@ async def test_rounds_are_valued_and_paid(paid: PaidSite) -> None:
         assert np.allclose(bare.arrays[name].numpy(), result.arrays[name].numpy(), atol=1e-5)
     with pytest.raises(RefusalError, match="has 0 rounds left"):
         await paid.run(paid.federation(), paid.grid(*trains))
+
+
+class OneByOne(LocalGrid):
+    """Hands each reply over by itself, and waits until `folder` holds one file more."""
+
+    def __init__(self, apps: Mapping[int, Any], folder: Path) -> None:
+        super().__init__(apps)
+        self.folder = folder
+        self.arrived: list[Message] = []
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return [self.arrived.pop()]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        received: list[Message] = []
+        for reply in super().send_and_receive(messages, timeout=timeout):
+            before = len(list(self.folder.glob("*.data")))
+            self.arrived.append(reply)
+            received += self.pull_messages(())
+            deadline = time.monotonic() + 60
+            while len(list(self.folder.glob("*.data"))) == before:
+                assert time.monotonic() < deadline, "the reply was not stored"
+                time.sleep(0.01)
+        return received
+
+
+async def test_each_reply_is_stored_while_others_are_awaited(paid: PaidSite) -> None:
+    federation = paid.federation(FedAvg(fraction_evaluate=0.0), rounds=1)
+    apps = paid.grid(fitting(0, 50), fitting(1, 60), fitting(2, 70)).apps
+    await paid.run(federation, OneByOne(apps, paid.here.root / "campaign" / "artifacts"))
+    assert len(federation.records[0].clients) == 3
 
 
 async def test_replies_that_cannot_be_paid_are_left_out(
