@@ -14,9 +14,10 @@ in nano-utility.
 2. The inliers: miners whose vector is within D of the median in L2 norm, and that proved at least
    `min_samples_percent` of the median of n_m, also weighted by power. They must hold more than half
    of the power that revealed; otherwise there is no outcome.
-3. The agreed vector (S-bar): the mean of the inliers' vectors, weighted by n_m, rounded to whole
+3. The agreed vector (S-bar): the mean of the inliers' vectors, weighted by w_m, rounded to whole
    nano-utility by largest remainder. So its sum is the rounded mean of the inliers' sums
-   (efficiency), and no coordinate leaves the range of the inliers' values.
+   (efficiency), and no coordinate leaves the range of the inliers' values. The weight
+   w_m = p_m min(n_m, median of n_m) is also what miners are paid by (`weigh_work`).
 4. The winner: the inlier whose vector is closest to the unrounded mean; of several, the one with
    the highest score (`draw_scores`), which is drawn from the challenge and weighted by power. Under
    SCHEDULE_EXACT all inliers computed the same sums, and what differs is floating point on their
@@ -28,11 +29,17 @@ too, and a miner may stop at any number that suits it. Miners with less than hal
 raise the bar no higher than that share of the largest honest number, and lower it no lower than
 that share of the smallest. A vector below the bar still counts in both medians: power votes there,
 not work, and without it the remaining miners could have another majority.
+
+Why no more samples than the median count: a miner that goes on when the others stop would be paid
+for work that nobody needs, and where there are few clients it has evaluated all coalitions after a
+while, so that further samples cost it nothing. Why power counts beside samples: any number of keys
+can prove as many samples as one, and an owner could let those alone commit whose vectors suit it
+(docs/adr/0078).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -107,7 +114,8 @@ def compute_outcome(
     ]
     if 2 * sum(r.power for r in inliers) <= sum(r.power for r in ordered):
         return None
-    sums, weight = _weighted_sums(inliers)
+    weights = weigh_work({r.miner: (r.power, r.samples) for r in ordered})
+    sums, weight = _weighted_sums(inliers, weights)
     best = inliers if is_drawn else _closest(inliers, sums, weight)
     # No two miners have the same address, so that the last key decides every tie.
     winner = min(best, key=lambda r: (-compute_score(challenge, r.miner, r.power), r.miner))
@@ -117,6 +125,21 @@ def compute_outcome(
         winner_shapley_nano=winner.shapley_nano,
         inliers=tuple(r.miner for r in inliers),
     )
+
+
+def weigh_work(proved: Mapping[bytes, tuple[int, int]]) -> dict[bytes, int]:
+    """Weigh what miners proved, for the agreed vector and for their pay.
+
+    Args:
+        proved: Power in sap and number of samples, both at least 1, of each miner that revealed, by
+            address.
+
+    Returns:
+        By address, the power times the number of samples, of which no more count than the lower
+        median of all numbers, weighted by power.
+    """
+    median = _median_samples(*zip(*proved.values(), strict=True)) if proved else 0
+    return {miner: power * min(samples, median) for miner, (power, samples) in proved.items()}
 
 
 def retarget(
@@ -166,9 +189,13 @@ def _min_samples(reveals: Sequence[Reveal], percent: int) -> int:
     """
     if not reveals:
         return 0
-    powers = [reveal.power for reveal in reveals]
-    lower, _ = _medians([reveal.samples for reveal in reveals], powers)
-    return -(-percent * lower // 100)
+    powers, samples = [r.power for r in reveals], [r.samples for r in reveals]
+    return -(-percent * _median_samples(powers, samples) // 100)
+
+
+def _median_samples(powers: Sequence[int], samples: Sequence[int]) -> int:
+    """Return the lowest number of samples at which half of the power is reached."""
+    return _medians(samples, powers)[0]
 
 
 def _doubled_median(reveals: Sequence[Reveal]) -> tuple[int, ...]:
@@ -196,10 +223,12 @@ def _is_within(vector: Sequence[int], doubled_median: Sequence[int], distance: i
     return sum(squares) <= (2 * distance) ** 2
 
 
-def _weighted_sums(inliers: Sequence[Reveal]) -> tuple[tuple[int, ...], int]:
+def _weighted_sums(
+    inliers: Sequence[Reveal], weights: Mapping[bytes, int]
+) -> tuple[tuple[int, ...], int]:
     """Compute the weighted mean as a fraction: numerators, and their common denominator."""
-    weight = sum(reveal.samples for reveal in inliers)
-    rows = [[reveal.samples * value for value in reveal.shapley_nano] for reveal in inliers]
+    weight = sum(weights[reveal.miner] for reveal in inliers)
+    rows = [[weights[reveal.miner] * value for value in reveal.shapley_nano] for reveal in inliers]
     return tuple(sum(column) for column in zip(*rows, strict=True)), weight
 
 

@@ -55,9 +55,20 @@ def test_no_reveals_give_no_outcome() -> None:
     assert decide([], D, CHALLENGE, exact=False) is None
 
 
-def test_the_mean_weighs_by_samples() -> None:
-    found = outcome(reveal(1, 0, samples=1), reveal(2, 400, samples=3))
-    assert found.mean_shapley_nano == (300,)
+def test_the_mean_weighs_by_power_times_samples() -> None:
+    found = outcome(reveal(1, 0, samples=1), reveal(2, 400, power=3, samples=3))
+    assert found.mean_shapley_nano == (360,)
+
+
+def test_no_more_samples_count_than_the_median_number() -> None:
+    found = outcome(reveal(1, 0, samples=2), reveal(2, 0, samples=2), reveal(3, 300, samples=900))
+    assert found.mean_shapley_nano == (100,)
+    assert posap.weigh_work({b"a": (2, 5), b"b": (3, 7), b"c": (4, 3)}) == {
+        b"a": 10,
+        b"b": 15,
+        b"c": 12,
+    }
+    assert posap.weigh_work({}) == {}
 
 
 def test_the_winner_is_the_closest_to_the_mean() -> None:
@@ -271,12 +282,27 @@ def test_what_an_outcome_is(reveals: list[Reveal], exact: bool, percent: int) ->
     assert found.inliers == tuple(sorted(found.inliers))
     assert 2 * sum(r.power for r in inliers) > sum(r.power for r in reveals)
     assert (found.winner, found.winner_shapley_nano) in [(r.miner, r.shapley_nano) for r in inliers]
-    for k, mean in enumerate(found.mean_shapley_nano):
+    for k, (mean, true) in enumerate(
+        zip(found.mean_shapley_nano, unrounded_mean(reveals, inliers), strict=True)
+    ):
         column = [r.shapley_nano[k] for r in inliers]
         assert min(column) <= mean <= max(column)
-        weight = sum(r.samples for r in inliers)
-        true = Fraction(sum(r.samples * r.shapley_nano[k] for r in inliers), weight)
         assert abs(mean - true) < 1
+
+
+def unrounded_mean(reveals: list[Reveal], inliers: list[Reveal]) -> list[Fraction]:
+    half = sum(r.power for r in reveals) / 2
+    enough = min(
+        r.samples
+        for r in reveals
+        if sum(other.power for other in reveals if other.samples <= r.samples) >= half
+    )
+    weights = [r.power * min(r.samples, enough) for r in inliers]
+    return [
+        Fraction(sum(w * r.shapley_nano[k] for w, r in zip(weights, inliers, strict=True)))
+        / sum(weights)
+        for k in range(len(inliers[0].shapley_nano))
+    ]
 
 
 @given(many_reveals())
@@ -285,11 +311,7 @@ def test_the_winner_is_the_closest_inlier(reveals: list[Reveal]) -> None:
     assume(found is not None)
     assert found is not None
     inliers = [r for r in reveals if r.miner in found.inliers]
-    weight = sum(r.samples for r in inliers)
-    mean = [
-        Fraction(sum(r.samples * r.shapley_nano[k] for r in inliers), weight)
-        for k in range(len(found.mean_shapley_nano))
-    ]
+    mean = unrounded_mean(reveals, inliers)
 
     def distance(r: Reveal) -> Fraction:
         return sum(((v - m) ** 2 for v, m in zip(r.shapley_nano, mean, strict=True)), Fraction(0))

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fedcoin.consensus.posap import Reveal, compute_outcome
+from fedcoin.consensus.posap import Reveal, compute_outcome, weigh_work
 from fedcoin.contract.state import records
 from fedcoin.data.crypto.hashing import sha256
 from fedcoin.data.crypto.keys import KeyPair
@@ -43,7 +43,10 @@ LATE_BOND = 10 * SAP_PER_FDC
 """What the owner bonds when the challenge is known, in sap."""
 
 SAMPLES = 60
-"""The number of samples of each miner under sampled schedules."""
+"""The number of samples of each honest miner under sampled schedules."""
+
+MAX_SAMPLES = 50 * SAMPLES
+"""The largest number of samples that a miner may prove."""
 
 _COMMIT = block_pb2.TASK_PHASE_COMMIT
 _CHALLENGE = block_pb2.TASK_PHASE_CHALLENGE
@@ -63,6 +66,8 @@ class Reply:
     skipped: int = 0
     # Whether it bonds more when the challenge is known.
     bonds_late: bool = False
+    # How many times as many samples as the others it proves, where samples are drawn.
+    diligence: int = 1
     # Whether it opens when it knows the others' salts; else it withholds without knowing them.
     opens_last: bool = True
 
@@ -115,7 +120,7 @@ class CoalitionPlay:
         )
         self._game = SaturatingGame(3, seed=seed)
         setting = CampaignSetting(
-            game=self._game, rounds=tasks, schedule=schedule, reward=reward, max_samples=SAMPLES
+            game=self._game, rounds=tasks, schedule=schedule, reward=reward, max_samples=MAX_SAMPLES
         )
         self._coordinator = SimulatedCoordinator(self._game.clients, setting)
         powers = [HONEST_BOND] * HONEST_MINERS + [HONEST_BOND // reply.keys] * reply.keys
@@ -167,7 +172,8 @@ class CoalitionPlay:
 
     def _mine(self, key: KeyPair, task_id: bytes, terms: OpenTask) -> _Mined:
         plan = build_plan(terms, task_id, key.public_key)
-        samples = plan.fixed_samples or SAMPLES
+        diligence = self._reply.diligence if key in self._own else 1
+        samples = plan.fixed_samples or diligence * SAMPLES
         ends = self._game(np.array([[True] * plan.clients, [False] * plan.clients]))
         coalitions = np.concatenate([plan.coalitions(leaf) for leaf in range(samples)])
         rows = self._game(coalitions).reshape(samples, plan.leaf_length)
@@ -276,19 +282,19 @@ class CoalitionPlay:
         burned = len(hidden) * self._deposit
         own = {key.address for key in self._own}
         if outcome is None:
-            return self._share({reveal.miner: active[reveal.miner] for reveal in reveals}) - burned
+            return self._share(reveals, [reveal.miner for reveal in reveals]) - burned
         if self._takes_all:
             scores = {
                 a: compute_score(challenge, a, active[a].power) for a in (*outcome.inliers, *hidden)
             }
             drawn = max(scores, key=lambda a: scores[a])
             return self._price * (drawn == outcome.winner and drawn in own) - burned
-        return self._share({a: active[a] for a in outcome.inliers}) - burned
+        return self._share(reveals, outcome.inliers) - burned
 
-    def _share(self, paid: Mapping[bytes, _Mined]) -> int:
+    def _share(self, reveals: Sequence[Reveal], paid: Sequence[bytes]) -> int:
         own = {key.address for key in self._own}
-        weights = [miner.power * miner.tree.samples for miner in paid.values()]
-        shares = zip(paid, split(self._price, weights), strict=True)
+        weights = weigh_work({reveal.miner: (reveal.power, reveal.samples) for reveal in reveals})
+        shares = zip(paid, split(self._price, [weights[a] for a in paid]), strict=True)
         return sum(share for address, share in shares if address in own)
 
     @property

@@ -191,6 +191,7 @@ REPLIES: dict[str, Reply] = {
         keys=5, max_salts=1, opens_last=False
     ),
     "commits with 4 of 5 keys": Reply(keys=5, skipped=1),
+    "proves 50 times as many samples": Reply(diligence=50),
     "bonds more when the challenge is known": Reply(bonds_late=True),
 }
 """The replies of the study's table, by what the owner does."""

@@ -15,12 +15,15 @@ from fedcoin.data.errors import DataCode
 from fedcoin.data.messages.updates import sign_update
 from fedcoin.incentive.payout import split_training_price
 from fedcoin.shapley import estimate
+from fedcoin.v1 import block_pb2
 from fedcoin.v1.task_pb2 import ClientUpdate, OpenTask
 from tests.conftest import ReportAttack
-from tests.support.genesis import OTHER_GENESIS_HASH
-from tests.support.keys import ALICE
+from tests.support.genesis import FDC, OTHER_GENESIS_HASH
+from tests.support.keys import ALICE, key_of
 from tests.support.ledger_campaign import LedgerCampaign, additive
 from tests.support.ledger_chain import LedgerChain
+
+TRAINING = block_pb2.PAYMENT_KIND_TRAINING
 
 
 @pytest.fixture
@@ -200,3 +203,38 @@ def test_a_sybil_gains_where_its_parts_overlap_with_others(report_attack: Report
         "no more than now",
         "two thirds in place of a half: nothing stops that",
     )
+
+
+@pytest.mark.attack
+def test_many_small_keys_whose_owner_picks_vectors_pay_no_client_more(
+    report_attack: ReportAttack,
+) -> None:
+    """Their vectors are honest: those keys alone commit whose samples favour the first client."""
+    bonds = [1_000 * FDC] * 4 + [FDC] * 48
+    fair, picked = (pay_first_client(bonds, num_picked) for num_picked in (0, 16))
+    gain = picked / fair - 1
+    assert abs(gain) < 0.001
+    report_attack(
+        "of 48 keys with 1 % of the power, 16 commit: those whose samples favour one client",
+        "7 % more pay for the client",
+        f"{100 * gain:.2f} % more",
+    )
+
+
+def pay_first_client(bonds: list[int], num_picked: int) -> int:
+    job = LedgerCampaign(LedgerChain.create(len(bonds), bonds=bonds))
+    job.open_campaign()
+    job.open_task(sampling=job.sampled(64))
+    keys = [key_of(f"miner {i}") for i in range(len(bonds))]
+    rich, small = keys[:4], keys[4:]
+    totals = {m: job.tree(m, saturating, 64).total[0] for m in small}
+    favourable = sorted(small, key=lambda m: totals[m])[len(small) - num_picked :]
+    miners = [*rich, *favourable]
+    job.settle(dict.fromkeys(miners, saturating), samples=dict.fromkeys(miners, 64))
+    pays = {p.address: p.amount for p in job.chain.payments() if p.kind == TRAINING}
+    return pays[job.clients[0].address]
+
+
+def saturating(coalitions: NDArray[Any]) -> NDArray[Any]:
+    """Return the game in which the first client of a coalition adds the most."""
+    return np.array([10, 21, 25, 26])[coalitions.sum(axis=-1)]

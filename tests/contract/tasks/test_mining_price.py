@@ -84,10 +84,10 @@ def test_sampled_tasks_pay_for_power_and_samples_and_not_for_heads(
     price = job.terms.prices.mining
     earned = sum(paid(job)[m.address] for m in dust)
     assert abs(earned - price // 4) <= len(dust)
-    more = begun([1_000 * FDC] * 3 + [100 * FDC] * 10, is_sampled=True)
-    samples = dict.fromkeys(more.chain.miners, 100) | dict.fromkeys(dust, 300)
-    more.settle(dict.fromkeys(more.chain.miners, GAME), samples=samples)
-    assert abs(sum(paid(more)[m.address] for m in dust) - price // 2) <= len(dust)
+    less = begun([1_000 * FDC] * 3 + [100 * FDC] * 10, is_sampled=True)
+    samples = dict.fromkeys(less.chain.miners, 300) | dict.fromkeys(dust, 100)
+    less.settle(dict.fromkeys(less.chain.miners, GAME), samples=samples)
+    assert abs(sum(paid(less)[m.address] for m in dust) - price // 10) <= len(dust)
     report_attack(
         "a quarter of the power, split over ten bonds, proves samples of few coalitions, which it"
         " computes once for all of them",
@@ -111,10 +111,34 @@ def test_a_withheld_reveal_lowers_the_pay_of_the_one_who_withholds() -> None:
 def test_sampled_tasks_pay_power_times_samples_however_a_bond_is_split(parts: int) -> None:
     job = begun([60 * FDC, *[20 * FDC // parts] * parts], is_sampled=True)
     rich, *split = (key_of(f"miner {i}") for i in range(1 + parts))
-    samples = {rich: 100, **dict.fromkeys(split, 300)}
+    samples = {rich: 300, **dict.fromkeys(split, 100)}
     job.settle(dict.fromkeys(job.chain.miners, GAME), samples=samples)
-    assert paid(job)[rich.address] == FDC // 2
-    assert sum(paid(job)[m.address] for m in split) == FDC // 2
+    assert paid(job)[rich.address] == FDC * 9 // 10
+    assert sum(paid(job)[m.address] for m in split) == FDC // 10
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("fails", [False, True])
+def test_samples_beyond_the_median_number_are_not_paid(
+    report_attack: ReportAttack, fails: bool
+) -> None:
+    """Its coalitions are few, so that a miner computes them once and looks further ones up."""
+    job = begun([90 * FDC] * 9 + [90 * FDC], is_sampled=True, attempts=1)
+    *honest, eager = (key_of(f"miner {i}") for i in range(10))
+    samples = {**dict.fromkeys(honest, 8), eager: 400}
+    games = dict.fromkeys(job.chain.miners, GAME)
+    if fails:
+        job.run(games | dict.fromkeys(honest[:5], APART), samples=samples)
+        assert job.task.phase == FAILED
+    else:
+        job.settle(games, samples=samples)
+    share = paid(job)[eager.address] / job.terms.prices.mining
+    assert share == pytest.approx(0.1)
+    report_attack(
+        "a tenth of the power proves 400 samples in a sampled task whose other miners stop at 8",
+        "85 % of the mining price",
+        f"{100 * share:.0f} %, its share of the power",
+    )
 
 
 # WINNER
@@ -219,12 +243,12 @@ def test_a_task_that_fails_after_valid_reveals_pays_its_mining_price(reward: int
     # Both count with half of the distance between them, which is beyond D.
     assert job.task.phase == FAILED
     price = job.terms.prices.mining
-    assert paid(job) == {first.address: price // 4, second.address: price - price // 4}
+    assert paid(job) == {first.address: price // 2, second.address: price // 2}
     prices = job.terms.prices
     assert chain.balance(job.requester) == requester + prices.training + prices.aggregation
     record = chain.miner(job.task_id, first)
     assert record is not None
-    assert record.reward == price // 4
+    assert record.reward == price // 2
 
 
 @pytest.mark.attack

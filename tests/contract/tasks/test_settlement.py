@@ -131,7 +131,7 @@ def test_the_tie_of_an_exact_task_is_drawn_from_the_challenge() -> None:
     assert outcome.winner == job.task.settlement.winner
 
 
-def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
+def test_the_inliers_share_by_samples_up_to_the_median_where_the_campaign_says_so() -> None:
     job = LedgerCampaign(LedgerChain.create())
     job.open_campaign(mining_reward=task_pb2.MINING_REWARD_PRO_RATA)
     job.open_task(sampling=job.sampled(1_000))
@@ -142,9 +142,9 @@ def test_the_inliers_share_by_samples_where_the_campaign_says_so() -> None:
     job.settle({m: outlier if m is miners[3] else game for m in miners}, samples=amounts)
     sap = job.terms.prices.mining
     assert [(p.address, p.amount) for p in paid(job, SAP)] == [
-        (miners[0].address, -(-sap // 6)),
-        (miners[1].address, sap // 3),
-        (miners[2].address, sap // 2),
+        (miners[0].address, sap // 5),
+        (miners[1].address, 2 * sap // 5),
+        (miners[2].address, 2 * sap // 5),
     ]
     inliers = [job.chain.miner(job.task_id, m) for m in miners]
     assert [m is not None and m.inlier for m in inliers] == [True, True, True, False]

@@ -20,6 +20,7 @@ REPLIES = [
     Reply(keys=5, max_salts=1, opens_last=False),
     Reply(keys=5, skipped=2),
     Reply(keys=2, max_leaves=1, bonds_late=True),
+    Reply(keys=2, diligence=10),
 ]
 
 
