@@ -11,6 +11,7 @@ from fedcoin.contract.actions.client_receipts import check_opener, check_receipt
 from fedcoin.contract.actions.update_groups import check_groups
 from fedcoin.contract.errors import LedgerCode
 from fedcoin.contract.state import records
+from fedcoin.contract.state.block_room import compute_max_step_bytes
 from fedcoin.contract.state.execution_context import ExecutionContext
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.registered_receipts import find_base
@@ -20,7 +21,6 @@ from fedcoin.contract.tasks.task_pricing import (
     compute_work,
 )
 from fedcoin.contract.tasks.task_room import make_room
-from fedcoin.contract.tasks.window_turns import ENVELOPE_BYTES
 from fedcoin.data.crypto import merkle
 from fedcoin.data.crypto.hashing import HASH_BYTES
 from fedcoin.data.errors import DataCode, RefusalError
@@ -42,6 +42,8 @@ TASK_ENTRIES: Final = 2
 """Entries of the state that a task is charged for, beside one for each client and miner."""
 MAX_ATTEMPTS: Final = 16
 """The largest number of attempts of a task."""
+_ENVELOPE_BYTES: Final = 1024
+"""An upper bound of a reveal transaction's bytes without its evidence."""
 _MAX_PATH: Final = 32
 """The largest number of hashes in the proof of an evaluation shard."""
 
@@ -260,14 +262,15 @@ def _check_sampling(context: ExecutionContext, transaction: Transaction) -> Samp
             limit=str(maximum),
         )
     plan = build_plan(terms, transaction.hash, transaction.public_key)
-    needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + ENVELOPE_BYTES
-    if needed > context.parameters.max_transaction_bytes:
+    needed = compute_max_evidence_bytes(plan, context.parameters.challenge_leaves) + _ENVELOPE_BYTES
+    max_bytes = compute_max_step_bytes(context.parameters)
+    if needed > max_bytes:
         raise RefusalError(
             DataCode.TOO_LARGE,
-            f"a miner's reveal may take {needed} bytes; a transaction has at most"
-            f" {context.parameters.max_transaction_bytes}: use fewer clients or max_samples",
+            f"a miner's reveal may take {needed} bytes; it has room for {max_bytes}: use fewer"
+            " clients or max_samples",
             field="sampling",
-            limit=str(context.parameters.max_transaction_bytes),
+            limit=str(max_bytes),
         )
     return plan
 

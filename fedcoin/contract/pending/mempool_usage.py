@@ -18,8 +18,8 @@ class MempoolLimits:
     transactions: int = 10_000
     # Bytes of these transactions, serialised.
     bytes: int = 32 << 20
-    # Bytes of the reserved steps, beside which each miner has room for its share of as many bytes.
-    # What is more competes with the other transactions.
+    # Bytes of the reserved steps, beside which each miner has room for its share of as many bytes,
+    # and for one step in any case. What is more competes with the other transactions.
     reserved_bytes: int = 32 << 20
     # Transactions of one sender.
     per_sender: int = 64
@@ -116,7 +116,8 @@ class MempoolUsage:
         """Tell whether one more reserved step fits.
 
         Miners that answer in many tasks could fill all of the room, and the steps of others would
-        have to pay as much as other transactions do. So each miner has a share of its own.
+        have to pay as much as other transactions do. So each miner has a share of its own, and room
+        for one step where that is larger.
 
         Args:
             miner: The miner's address, 20 bytes.
@@ -125,9 +126,11 @@ class MempoolUsage:
 
         Returns:
             True when all reserved steps then stay within `reserved_bytes`, or this miner's within
-            as many bytes divided by the number of validators.
+            as many bytes divided by the number of validators, or when this miner has no other one.
         """
         if self.reserved_bytes + num_bytes <= self.limits.reserved_bytes:
+            return True
+        if miner not in self._reserved_by:
             return True
         share = self.limits.reserved_bytes // max_miners
         return self._reserved_by[miner] + num_bytes <= share

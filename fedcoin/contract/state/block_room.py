@@ -68,6 +68,19 @@ def compute_max_entries(rules: Parameters) -> int:
     return max(by_bytes, _MIN_ENTRIES, opened + displaced)
 
 
+def compute_max_step_bytes(rules: Parameters) -> int:
+    """Compute how large the transaction of a miner's step may be.
+
+    Args:
+        rules: The network's parameters.
+
+    Returns:
+        Bytes: those of the largest transaction, but at most half of the largest block. So steps
+        that keep another one out of a block fill about half of it or more.
+    """
+    return min(rules.max_transaction_bytes, rules.max_block_bytes // 2)
+
+
 class BlockRoom:
     """The room that is left in a block which is being executed."""
 

@@ -9,7 +9,9 @@ An honest proposer says when it leaves out reveals on which validators may diffe
 not audit them or because a block with them failed. Such a block is no turn: the window is stretched
 until the reveals had their chance, by `MAX_LEFT_OUT` blocks at most. Nor is a block a turn that
 was full of the steps of miners, so that further ones had to wait: by number, or by bytes, where
-the steps left fewer than the largest one of the window's phase takes.
+the steps left fewer than the largest step may have. A small step may wait as well then, behind a
+large one of its sender for another task. Such blocks stretch a window without a limit: they come to
+an end with the steps, each of which miners send once and pay for.
 """
 
 from __future__ import annotations
@@ -18,24 +20,14 @@ from typing import Final
 
 from fedcoin.consensus.validators import ValidatorSet
 from fedcoin.contract.state import records
-from fedcoin.contract.state.block_room import STEPS_PER_ANSWER
+from fedcoin.contract.state.block_room import STEPS_PER_ANSWER, compute_max_step_bytes
 from fedcoin.contract.state.execution_context import ExecutionContext
-from fedcoin.data.crypto.keys import PUBLIC_KEY_BYTES
-from fedcoin.incentive.proof.evidence import compute_max_evidence_bytes
-from fedcoin.incentive.proof.sampling_plan import build_plan
-from fedcoin.v1.block_pb2 import TASK_PHASE_CHALLENGE, TASK_PHASE_REVEAL
+from fedcoin.v1.block_pb2 import TASK_PHASE_REVEAL
 from fedcoin.v1.state_pb2 import TaskState
 
 MAX_LEFT_OUT: Final = 64
-"""How many blocks of one window that had to leave steps out do not count as turns. Without a
-limit, validators that differ on one reveal for good would keep its task open for good. Dishonest
-proposers may use up less than a third of them; the others hold as many steps as a mempool does."""
-
-ENVELOPE_BYTES: Final = 1024
-"""An upper bound of a reveal transaction's bytes without its evidence, and of a commitment's."""
-
-_BYTES_PER_SUM: Final = 10
-"""An upper bound of the bytes of each number of an opening's vector."""
+"""How many blocks of one window whose proposers left disputed reveals out do not count as turns.
+Without a limit, validators that differ on one reveal for good would keep its task open for good."""
 
 
 def record_turn(
@@ -56,9 +48,10 @@ def record_turn(
     proposer = context.block.proposer
     if context.block.height <= task.phase_height or had_enough_turns(task, validators):
         return
+    if _is_full_of_steps(context):
+        return
     are_disputed = context.block.left_out_reveals and task.phase == TASK_PHASE_REVEAL
-    is_full = _is_full_of_steps(context, task_id, task)
-    if (are_disputed or is_full) and task.window_left_out < MAX_LEFT_OUT:
+    if are_disputed and task.window_left_out < MAX_LEFT_OUT:
         task.window_left_out += 1
         records.TASKS.put(context.state, task_id, record=task)
         return
@@ -71,26 +64,12 @@ def record_turn(
         records.TASKS.put(context.state, task_id, record=task)
 
 
-def _is_full_of_steps(context: ExecutionContext, task_id: bytes, task: TaskState) -> bool:
-    """Tell whether the block's steps may have kept one of this task out."""
-    if context.room.steps < STEPS_PER_ANSWER:
-        return True
+def _is_full_of_steps(context: ExecutionContext) -> bool:
+    """Tell whether the block's steps may have kept another one out."""
     left = context.room.step_bytes
-    if left is None or left >= context.parameters.max_transaction_bytes:
-        return False
-    return left < _compute_largest_step(context, task_id, task)
-
-
-def _compute_largest_step(context: ExecutionContext, task_id: bytes, task: TaskState) -> int:
-    """Bound the bytes of one miner's step in the present phase."""
-    terms = records.TERMS.get(context.state, task_id)
-    assert terms is not None, "an open task without terms"
-    if task.phase == TASK_PHASE_REVEAL:
-        plan = build_plan(terms, task_id, bytes(PUBLIC_KEY_BYTES))
-        challenged = context.parameters.challenge_leaves
-        return compute_max_evidence_bytes(plan, challenged) + ENVELOPE_BYTES
-    is_opening = task.phase == TASK_PHASE_CHALLENGE
-    return ENVELOPE_BYTES + (_BYTES_PER_SUM * len(terms.updates) if is_opening else 0)
+    return context.room.steps < STEPS_PER_ANSWER or (
+        left is not None and left < compute_max_step_bytes(context.parameters)
+    )
 
 
 def had_enough_turns(task: TaskState, validators: ValidatorSet) -> bool:

@@ -16,6 +16,8 @@ from fedcoin.contract.pending.sender_queue import MAX_BYTES_BEFORE_STEP
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.errors import RefusalError
 from fedcoin.data.messages.transactions import Transaction
+from fedcoin.v1.evidence_pb2 import Evidence, EvidenceLeaf
+from fedcoin.v1.transaction_pb2 import RevealShapley
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB, CAROL, key_of
@@ -335,15 +337,52 @@ def test_miners_in_many_tasks_leave_each_other_miner_its_share(
 
 
 def test_reserved_room_is_bounded() -> None:
+    """When it is full, each other miner has room for one step, and for its share."""
     chain = LedgerChain.create(2, users=("alice", "bob", *USERS), max_validators=10)
-    job = mined(chain)
+    jobs = [mined(chain) for _ in range(2)]
     first, second = chain.miners
-    step = job.commit(first, job.tree(first, GAME))
+    step = jobs[0].commit(first, jobs[0].tree(first, GAME))
     pool = Pool(chain, transactions=1, reserved_bytes=len(step.raw) + 20)
     pool.add(pool.pay(ALICE, FDC))
     assert pool.add(step)
-    with refused(LedgerCode.POOL_FULL):
-        pool.add(job.commit(second, job.tree(second, GAME)))
+    assert pool.add(jobs[0].commit(second, jobs[0].tree(second, GAME)))
+    for miner in (first, second):
+        action = jobs[1].commit(miner, jobs[1].tree(miner, GAME)).body.commit_shapley
+        with refused(LedgerCode.POOL_FULL):
+            pool.add(chain.sign(miner, action, ahead=1))
+
+
+@pytest.mark.attack
+def test_one_miner_cannot_hold_all_room_for_steps_with_what_is_too_early(
+    report_attack: ReportAttack,
+) -> None:
+    """Its answers come before their time and are no answers: they wait, and cost nothing."""
+    rules: dict[str, Any] = {"max_validators": 1_000, "max_transaction_bytes": 65_536}
+    chain = LedgerChain.create(4, users=("alice", "bob", *USERS), **rules)
+    crowd, honest, *_ = chain.miners
+    jobs = [mined(chain) for _ in range(3)]
+    leaves = [EvidenceLeaf(utilities=[1 << 31] * 6_000)]
+    evidence = Evidence(leaves=leaves)
+    junk = [
+        chain.sign(crowd, RevealShapley(task_id=job.task_id, evidence=evidence), ahead=ahead)
+        for ahead, job in enumerate(jobs)
+    ]
+    num_bytes = sum(len(transaction.raw) for transaction in junk)
+    pool = Pool(chain, transactions=1, reserved_bytes=num_bytes + 20)
+    pool.add(pool.pay(ALICE, FDC))
+    for transaction in junk:
+        with suppress(RefusalError):
+            pool.add(transaction, hold=True)
+    assert len(pool.pool) == 4
+    commitment = jobs[0].commit(honest, jobs[0].tree(honest, GAME))
+    # Far more than the share, 90 bytes.
+    assert pool.add(commitment)
+    report_attack(
+        "as one of 1,000 validators, have answers of 1 MiB that come too early wait in the"
+        " mempool's room for steps, and fill the rest with dear transfers",
+        "answers of more than 33 KB are refused (`POOL_FULL`), and deposits burn",
+        "each miner has room for one step, however large",
+    )
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,14 +9,12 @@ import pytest
 
 from fedcoin.contract.blocks.transition import apply_transaction
 from fedcoin.contract.blocks.validation import make_header
-from fedcoin.contract.pending.mempool_usage import MempoolLimits
 from fedcoin.contract.state import records
 from fedcoin.contract.state.block_room import STEPS_PER_ANSWER
 from fedcoin.contract.tasks import lifecycle
 from fedcoin.contract.tasks.window_turns import MAX_LEFT_OUT
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.blocks import build_block
-from fedcoin.data.messages.parameters import Parameters
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1.transaction_pb2 import Unbond
 from tests.conftest import ReportAttack
@@ -172,7 +170,7 @@ def test_a_block_full_of_other_miners_steps_is_no_turn(report_attack: ReportAtta
         task = records.TASKS.get(context.state, job.task_id)
         assert task is not None
         assert task.phase == phase
-        assert task.window_left_out == (phase == REVEAL)
+        assert not task.window_left_out
     report_attack(
         "open 63 tasks beside an honest one and have all miners answer in all, in windows of 2 s",
         "a block holds 256 answers, and the next one ends windows: the deposits of those that were"
@@ -181,7 +179,7 @@ def test_a_block_full_of_other_miners_steps_is_no_turn(report_attack: ReportAtta
     )
 
 
-BYTES = {"max_block_bytes": 20_480, "max_transaction_bytes": 12_288}
+BYTES = {"max_block_bytes": 24_576, "max_transaction_bytes": 12_288}
 """A block has room for four answers of the sampled tasks below, and not for five."""
 
 
@@ -190,7 +188,7 @@ def answered(bonds: list[int], **parameters: Any) -> tuple[LedgerCampaign, list[
     chain = LedgerChain.create(len(bonds), bonds=bonds, **parameters)
     job = LedgerCampaign(chain)
     job.open_campaign()
-    job.open_task(sampling=job.sampled(300))
+    job.open_task(sampling=job.sampled(300), reveal_window_ms=20_000)
     trees = {miner: job.tree(miner, GAME, 300) for miner in chain.miners}
     chain.produce(*(job.commit(miner, tree) for miner, tree in trees.items()))
     chain.produce(*(job.open(miner, tree) for miner, tree in trees.items()))
@@ -206,7 +204,7 @@ def test_a_block_whose_bytes_are_full_of_answers_is_no_turn(report_attack: Repor
     built = chain.ledger.build(late, answers, BYTES["max_block_bytes"])
     assert built.transactions == tuple(answers[:4])
     chain.produce(*answers[:4], after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
-    assert (job.task.phase, job.task.window_left_out) == (REVEAL, 1)
+    assert job.task.phase == REVEAL
     chain.produce(answers[4])
     assert job.task.phase == SETTLE
     chain.produce()
@@ -214,7 +212,7 @@ def test_a_block_whose_bytes_are_full_of_answers_is_no_turn(report_attack: Repor
     report_attack(
         "fill blocks with large answers of tasks of one's own while honest miners answer",
         "the block counts as a turn, the window ends, and honest deposits burn",
-        "a block whose bytes steps have used up is no turn, for 64 blocks of a window",
+        "a block whose bytes steps have used up is no turn",
     )
 
 
@@ -223,10 +221,10 @@ def test_transfers_that_fill_a_block_hold_no_window_open() -> None:
     job, answers = answered([FDC] * 4 + [4 * FDC], **BYTES)
     chain = job.chain
     outputs = [(key_of("bob").address, 1)] * 200
-    paid = [chain.sign(ALICE, transfer_to(*outputs), ahead=i) for i in range(3)]
+    paid = [chain.sign(ALICE, transfer_to(*outputs), ahead=i) for i in range(4)]
     late = chain.context(after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
     built = chain.ledger.build(late, [answers[0], *paid], BYTES["max_block_bytes"])
-    assert len(built.transactions) == 3
+    assert len(built.transactions) == 4
     chain.produce(
         *built.transactions, after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC)
     )
@@ -242,34 +240,68 @@ def test_what_a_miner_sends_before_its_step_counts_with_it() -> None:
     step = chain.sign(miner, answers[0].body.reveal_shapley, ahead=2)
     late = round_of(job, 4 * FDC)
     chain.produce(*ballast, step, after_ms=job.terms.reveal_window_ms, round=late)
-    assert (job.task.phase, job.task.window_left_out) == (REVEAL, 1)
+    assert job.task.phase == REVEAL
 
 
-def test_a_small_task_has_its_turn_where_a_large_step_had_no_room() -> None:
-    """The phase decides how large a step may be: an opening is far smaller than an answer."""
-    job, answers = answered([FDC] * 2 + [4 * FDC], **BYTES)
+@pytest.mark.attack
+def test_an_opening_waits_behind_its_miners_answer_in_another_task(
+    report_attack: ReportAttack,
+) -> None:
+    """The block has room for the opening, but not for what its miner has sent before."""
+    job, answers = answered([FDC] * 4 + [4 * FDC], **BYTES)
     chain = job.chain
     other = LedgerCampaign(chain, requester=job.requester, server=job.server)
     other.open_campaign()
     other.open_task()
-    chain.produce(*answers, after_ms=other.terms.commit_window_ms, round=round_of(job, 4 * FDC))
-    assert other.task.attempt == 1
+    trees = {miner: other.tree(miner, GAME) for miner in chain.miners}
+    chain.produce(*(other.commit(miner, tree) for miner, tree in trees.items()))
+    assert (job.task.phase, other.task.phase) == (REVEAL, CHALLENGE)
+    answers = [chain.sign(m, a.body.reveal_shapley) for m, a in zip(trees, answers, strict=True)]
+    opened = [other.open(m, tree).body.reveal_shapley for m, tree in trees.items()]
+    openings = [chain.sign(m, action, ahead=1) for m, action in zip(trees, opened, strict=True)]
+    late = {"after_ms": other.terms.reveal_window_ms, "round": round_of(job, 4 * FDC)}
+    built = chain.ledger.build(
+        chain.context(**late), [*answers, *openings], BYTES["max_block_bytes"]
+    )
+    assert built.transactions == (*answers[:4], *openings[:4])
+    chain.produce(*built.transactions, **late)
+    assert other.task.phase == CHALLENGE
+    chain.produce(answers[4], openings[4])
+    assert (job.task.phase, other.task.phase) == (SETTLE, REVEAL)
+    chain.produce(*(other.reveal(m, tree) for m, tree in trees.items()))
+    chain.produce()
+    assert chain.penalties == 0
+    report_attack(
+        "open a task with large answers beside one whose miners open their commitments",
+        "an opening waits behind its miner's answer, the block counts as a turn for it, and its"
+        " deposit burns: 28 of 80 honest ones in 20 tasks with blocks of 20 KB",
+        "a block that leaves no room for the largest step is no turn for any task",
+    )
 
 
 @pytest.mark.attack
-def test_honest_blocks_that_are_no_turns_hold_all_steps_that_can_wait(
+def test_full_blocks_stretch_a_window_for_as_long_as_steps_come(
     report_attack: ReportAttack,
 ) -> None:
-    """Blocks of dishonest proposers, less than a third, count among them and hold nothing."""
-    rules, reserved = Parameters(), MempoolLimits().reserved_bytes
-    share = reserved // rules.max_validators
-    waiting = reserved + rules.max_validators * share
-    num_honest = 2 * MAX_LEFT_OUT // 3
-    # A full block leaves less than the largest answer for 128 clients takes, which is a share.
-    assert num_honest * (rules.max_block_bytes - share) >= waiting
+    """With 100 miners in 64 tasks 6,400 answers may wait, of which a block holds 8 to 200."""
+    job, answers = answered([FDC] * 4 + [4 * FDC], **BYTES)
+    chain = job.chain
+    late = chain.context(after_ms=job.terms.reveal_window_ms, round=round_of(job, 4 * FDC))
+    for size, phase in ((BYTES["max_block_bytes"] // 2, REVEAL), (0, SETTLE)):
+        context = chain.ledger.new_context(late)
+        task = records.TASKS.get(context.state, job.task_id)
+        assert task is not None
+        task.window_left_out = MAX_LEFT_OUT
+        records.TASKS.put(context.state, job.task_id, record=task)
+        for answer in answers[:4]:
+            apply_transaction(context, answer)
+        context.room.step_bytes = BYTES["max_block_bytes"] - 1 - size
+        lifecycle.end_block(context, chain.ledger.validators())
+        task = records.TASKS.get(context.state, job.task_id)
+        assert task is not None
+        assert task.phase == phase
     report_attack(
-        "fill the mempool's room for steps, and say in one's own empty blocks that they left"
-        " reveals out",
-        "after 32 blocks, 21 of them honest, windows end with 30 MB still waiting: deposits burn",
-        "windows end after 64 such blocks, of which the honest ones hold all 64 MiB that can wait",
+        "have all miners answer in dozens of tasks at once, more than 64 blocks can hold",
+        "windows end after 64 full blocks: in blocks of 20 KB, 5 of 400 honest deposits burn",
+        "windows stay open as long as steps fill half of each block",
     )
