@@ -88,7 +88,8 @@ def charge_left_out(
     campaign.escrow -= amount
     if not campaign.open_task_id:
         campaign.training_fund = min(campaign.training_fund, campaign.escrow)
-    campaign.left_out_debt += share - amount
+    # No more than this can ever be burned, and the sum over tasks may exceed all coins.
+    campaign.left_out_debt = min(campaign.left_out_debt + share - amount, campaign.escrow)
     campaign.left_out = True
     now_ms = context.block.time_ms
     if not campaign.closing_ms or campaign.closing_ms > now_ms:

@@ -12,11 +12,13 @@ from fedcoin.contract.tasks import room_rent
 from fedcoin.data.crypto.keys import KeyPair
 from fedcoin.data.messages.transactions import Transaction
 from fedcoin.v1 import block_pb2, task_pb2
+from fedcoin.v1.task_pb2 import PriceSplit
 from fedcoin.v1.transaction_pb2 import RegisterReceipt
 from tests.conftest import ReportAttack
 from tests.support.genesis import FDC
 from tests.support.keys import ALICE, BOB
 from tests.support.ledger_campaign import FAILED, GAVE_WAY, SETTLED, LedgerCampaign, additive
+from tests.support.ledger_chain import LedgerChain
 from tests.support.receipt_campaign import (
     FAIR,
     WINDOW,
@@ -29,6 +31,7 @@ from tests.support.receipt_campaign import (
     registering,
     settle,
 )
+from tests.support.transfers import transfer_to
 
 TRAINING = 7 * FDC // 2
 BURNED = block_pb2.PAYMENT_KIND_TRAINING_BURNED
@@ -276,3 +279,43 @@ def test_only_the_client_may_show_its_receipt() -> None:
     action = RegisterReceipt(update=update, receipt=receipt_of(job, update), task_id=job.task_id)
     job.chain.refuses(LedgerCode.NOT_THE_CLIENT, job.chain.sign(ALICE, action))
     job.chain.refuses(LedgerCode.TASK_STILL_OPEN, registering(job, job.clients[0]))
+
+
+@pytest.mark.attack
+def test_the_debt_of_the_largest_budget_has_a_record(report_attack: ReportAttack) -> None:
+    """Each of a round's tasks owes the training price, here half of nearly all coins."""
+    job = with_nearly_all_coins()
+    chain, left_out = job.chain, job.clients[0]
+    register(job, job.clients[1])
+    owing = []
+    for _ in range(5):
+        open_without(job, left_out)
+        owing.append(job.task_id)
+        while job.task.phase != FAILED:
+            chain.produce(after_ms=max(10, job.task.deadline_ms - chain.time_ms))
+    open_without(job, left_out)
+    owing.append(job.task_id)
+    claims = [claim(job, left_out, task_id).body.register_receipt for task_id in owing]
+    settle_some(job)
+    escrow = chain.campaign(job.campaign_id).escrow
+    chain.produce(*(chain.sign(left_out, each, ahead=i) for i, each in enumerate(claims)))
+    assert amounts(job, BURNED) == [escrow]
+    assert chain.campaign(job.campaign_id).left_out_debt == 0
+    chain.produce()
+    assert chain.campaign(job.campaign_id).closed
+    report_attack(
+        "with 2^62 sap, open six tasks of a round, five of which fail, and show each a receipt for"
+        " an update that it lacks",
+        "what is owed exceeds 64 bits: no validator can execute the block, and the chain stands",
+        "no more is owed than is in escrow",
+    )
+
+
+def with_nearly_all_coins() -> LedgerCampaign:
+    """Open a campaign of two rounds with nearly all coins of the largest supply."""
+    chain = LedgerChain.create(3, balance=18 * 10**17)
+    amount = 18 * 10**17 - 10 * FDC
+    owners = (BOB, *chain.miners)
+    chain.produce(*(chain.sign(owner, transfer_to((ALICE.address, amount))) for owner in owners))
+    terms = {"budget": 89 * 10**17, "split": PriceSplit(training=1)}
+    return campaign(chain, receipt_window_ms=7 * 24 * WINDOW, **terms)
