@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,16 @@ def _count_network() -> None:
 
 
 def _count_blocks() -> None:
+    from fedcoin.data.storage.block_tables import BlockEntry
     from fedcoin.data.storage.chain_store import ChainStore
 
-    append = ChainStore.append
-    setattr(ChainStore, "append", _counted(append, "blocks"))  # noqa: B010
+    append_all = ChainStore.append_all
+
+    def counted_append(self: ChainStore, blocks: Sequence[BlockEntry]) -> None:
+        counts["blocks"] += len(blocks)
+        append_all(self, blocks)
+
+    setattr(ChainStore, "append_all", counted_append)  # noqa: B010
 
 
 def _write_counts(path: Path) -> None:
