@@ -12,8 +12,8 @@ from typing import Final
 from fedcoin.network.connection_shares.own_connections import (
     Connection,
     OwnSockets,
-    count_descriptors,
     find_own_sockets,
+    list_descriptors,
     shut_down,
 )
 from fedcoin.network.connection_shares.source_filter import MAX_PASSING, MAX_SOURCES, keep_out
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 0.5
 """The pause between two looks, in seconds."""
 
+FULL_LOOK_S: Final = 5.0
+"""For how long the same descriptors are taken for the same connections, in seconds."""
+
 KEPT_OUT_S: Final = 60.0
 """For how long a host that took too much gets no new connection, in seconds."""
 
@@ -31,7 +34,8 @@ KEPT_OUT_S: Final = 60.0
 class ConnectionWatch:
     """Closes what a host has beyond its share, the latest first, and keeps it out for a time.
 
-    A host may take all connections for the time between two looks. Where the system has no filters
+    A host may take all connections for the time between two looks, and those that others close for
+    up to `FULL_LOOK_S`. Where the system has no filters
     at sockets, hosts are not kept out, and what they have too much is closed at each look.
 
     Args:
@@ -59,6 +63,9 @@ class ConnectionWatch:
         self._filtered: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         # The connections that were cut a moment ago, and until when they count as such.
         self._cut: dict[str, float] = {}
+        # The descriptors that the last full look found, and when the next one is due.
+        self._known: frozenset[str] = frozenset()
+        self._due = 0.0
 
     @property
     def kept_out(self) -> tuple[str, ...]:
@@ -102,10 +109,15 @@ class ConnectionWatch:
         self._filter(found)
 
     def look(self) -> None:
-        """Close what hosts have beyond their share, and change who is kept out. Takes 2 ms."""
-        if not self._kept_out and count_descriptors() <= self._share:
+        """Close what hosts have beyond their share, and change who is kept out.
+
+        A full look takes 2 ms; it is left out while no descriptor is new.
+        """
+        now, descriptors = self._clock(), list_descriptors()
+        is_known = now < self._due and descriptors <= self._known
+        if not self._kept_out and (is_known or len(descriptors) <= self._share):
             return
-        now = self._clock()
+        self._known, self._due = descriptors, now + FULL_LOOK_S
         found = find_own_sockets(self._port)
         for group, connections in self._by_group(found.connections).items():
             if len(connections) > self._share:

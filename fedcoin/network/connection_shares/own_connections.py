@@ -41,12 +41,12 @@ class OwnSockets:
     """What was accepted."""
 
 
-def count_descriptors() -> int:
-    """Count the file descriptors of this process; 0 where the system does not list them."""
+def list_descriptors() -> frozenset[str]:
+    """List the file descriptors of this process; none where the system does not list them."""
     try:
-        return len(os.listdir(DESCRIPTORS))
+        return frozenset(os.listdir(DESCRIPTORS))
     except OSError:
-        return 0
+        return frozenset()
 
 
 def find_own_sockets(port: int) -> OwnSockets:

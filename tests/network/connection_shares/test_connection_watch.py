@@ -13,8 +13,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcoin.network.call_limits import CallLimits
-from fedcoin.network.connection_shares.connection_watch import KEPT_OUT_S, ConnectionWatch
-from fedcoin.network.connection_shares.own_connections import find_own_sockets
+from fedcoin.network.connection_shares import connection_watch
+from fedcoin.network.connection_shares.connection_watch import (
+    FULL_LOOK_S,
+    KEPT_OUT_S,
+    ConnectionWatch,
+)
+from fedcoin.network.connection_shares.own_connections import OwnSockets, find_own_sockets
 from fedcoin.network.host_groups import LOOPBACK, HostGroups
 from fedcoin.network.listener import Listener
 from tests.conftest import ReportAttack
@@ -77,6 +82,49 @@ def test_the_latest_connections_beyond_the_share_are_closed(site: Site) -> None:
     watch.look()
     assert not watch.kept_out
     assert not is_over(site.connect("127.0.0.2"))
+
+
+def test_nobody_is_looked_at_while_no_descriptor_is_new(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def note(port: int) -> OwnSockets:
+        looks.append(port)
+        return find_own_sockets(port)
+
+    monkeypatch.setattr(connection_watch, "find_own_sockets", note)
+    watch = site.watch(1)
+    came = [site.connect(f"127.0.0.{host}") for host in range(2, 8)]
+    for _ in range(3):
+        watch.look()
+    assert len(looks) == 1
+    came.pop().close()
+    watch.look()
+    assert len(looks) == 1, "a connection that ended takes nothing"
+    came += [site.connect("127.0.0.8") for _ in range(2)]
+    watch.look()
+    assert len(looks) == 2, "one more than before"
+    assert watch.kept_out == ("127.0.0.8",)
+
+
+@LINUX
+def test_a_descriptor_that_went_to_another_host_is_looked_at_in_time(site: Site) -> None:
+    watch = site.watch(2)
+    greedy = [site.connect("127.0.0.2") for _ in range(2)]
+    end_of_caller, other = os.dup(site.server.fileno()), site.connect("127.0.0.3")
+    watch.look()
+    number = other.fileno()
+    os.close(end_of_caller)
+    other.close()
+    greedy.append(site.connect("127.0.0.2"))
+    assert greedy[-1].fileno() == number
+    watch.look()
+    assert not watch.kept_out
+    site.now += FULL_LOOK_S
+    watch.look()
+    assert [is_over(one) for one in greedy] == [False, False, True]
+    assert watch.kept_out == ("127.0.0.2",)
 
 
 def test_exempt_hosts_have_no_share(site: Site) -> None:
