@@ -341,8 +341,9 @@ class ConsensusExchange:
             why = "status.height is 0; it must be at least 1"
             raise RefusalError(NetworkCode.MALFORMED, why, field="status.height")
         self._peers.update_height(conversation.peer, position.height - 1)
-        conversation.moved(position)
-        for message in self._agreement.messages_for(position.height):
+        messages = self._agreement.messages_for(position.height)
+        conversation.moved(position, is_voting=bool(messages))
+        for message in messages:
             raw, digest = self._encodings.encode(message)
             if digest in conversation.known:
                 continue

@@ -32,7 +32,8 @@ class Conversation:
         wants: Digests of messages that the peer is asked for with the next hints.
         position: The peer's height and round; None before it has sent them.
         is_quiet: Whether nothing was sent since this was set.
-        is_waiting: Whether the peer has sent the same height and round several times in a row.
+        is_waiting: Whether the peer has sent the same height and round several times in a row since
+            this node has messages of that height.
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -106,14 +107,16 @@ class Conversation:
         self._told = direct
         return encode_hints(offers, wants, news)
 
-    def moved(self, position: Position) -> None:
+    def moved(self, position: Position, *, is_voting: bool) -> None:
         """Record the peer's position, where it may need messages that it could not use before.
 
         Args:
             position: The height and round that the peer says it decides.
+            is_voting: Whether this node has messages of that height. A peer that repeats its
+                position between blocks lacks nothing.
         """
         before, self.position = self.position, position
-        self._repeated = self._repeated + 1 if position == before else 0
+        self._repeated = self._repeated + 1 if position == before and is_voting else 0
         self.is_waiting = self._repeated >= MIN_EQUAL_STATUSES
         grown = 0 if before is None else position.height - before.height
         is_next = 1 <= grown <= EARLY_HEIGHTS and position.round == 0

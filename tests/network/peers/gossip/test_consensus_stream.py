@@ -199,6 +199,26 @@ async def test_a_peer_that_repeats_its_status_lacks_messages(node: PeerNode) -> 
         assert (await stream.next_content()).vote == vote(1).envelope
 
 
+async def test_a_peer_that_repeats_its_status_between_blocks_lacks_nothing(node: PeerNode) -> None:
+    async with visiting(node) as link, visiting(node, OTHER) as other_link:
+        stream, other = Stream(link), Stream(other_link)
+        await stream.next()
+        await other.next()
+        await other.send(encode_hints([], [], [MINERS[1].public_key]))
+        for _ in range(4):
+            await other.send(encode_status(Position(1, 0)))
+        # The node has read the statuses when it passes on what came behind them.
+        await other.send(encode(vote(3)))
+        await stream.next_content()
+        await stream.send(encode(vote(1)))
+        await until(lambda: len(node.agreement.messages_for(1)) == 2)
+        await other.send(encode_status(Position(1, 0)))
+        offered = [digest_of(encode(vote(1)))]
+        assert (await other.next_hints()).offers == offered, "it gets the vote from its signer"
+        with pytest.raises(asyncio.TimeoutError):
+            await other.next_content(0.3)
+
+
 async def test_heights_are_learnt(node: PeerNode) -> None:
     async with visiting(node) as link:
         stream = Stream(link)
