@@ -21,6 +21,7 @@ from fedcoin.application.node.block_auditor import TRANSIENT_CODES, BlockAudit
 from fedcoin.application.node.chain import Chain, NewBlock
 from fedcoin.application.node.disputed_transactions import leave_out_disputed, leaves_out_reveals
 from fedcoin.application.node.transaction_intake import TransactionIntake
+from fedcoin.application.node.voting.awaited_answers import AnswerWait
 from fedcoin.application.node.voting.block_pace import BlockPace
 from fedcoin.application.node.voting.early_messages import EarlyMessages
 from fedcoin.application.node.voting.late_votes import LateVotes
@@ -90,6 +91,7 @@ class ConsensusDriver:
         self._vote_listeners: list[Callable[[Vote], None]] = []
         self._own_vote_listeners: list[Callable[[Vote], None]] = []
         self._pace = BlockPace()
+        self._answers = AnswerWait(2 * parameters.propose_timeout_ms)
         self._is_pausing = False
         self._voting = self._next_voting()
         self._late = LateVotes()
@@ -223,6 +225,7 @@ class ConsensusDriver:
 
     def _after_jump(self) -> None:
         self._cancel_timers()
+        self._answers.end_height()
         self._late.end_height(self._voting)
         self._voting = self._next_voting()
         early = self._early.take(self._voting.height)
@@ -255,15 +258,25 @@ class ConsensusDriver:
             return
         if self._pool.has_ready():
             pause_ms = self._pace.pause_left_ms(now)
+            self._is_pausing = pause_ms > 0
+            pause_ms = max(pause_ms, self._answer_wait_left_ms(now))
             if not pause_ms:
                 self._begin()
                 return
             due = min(due, now + pause_ms)
-            self._is_pausing = True
         if self._wake is not None:
             self._wake.cancel()
         delay_s = (due - now) / 1000
         self._wake = self._owner.call_later(delay_s, self._consider, "wake")
+
+    def _answer_wait_left_ms(self, now_ms: int) -> int:
+        ledger, signer = self._chain.ledger, self._signer
+        return self._answers.compute_left_ms(
+            now_ms,
+            self._pool.iterate_ready(),
+            ledger.waiting_miners(),
+            is_proposer=signer is not None and signer.public_key == ledger.proposer(0).public_key,
+        )
 
     def _begin(self) -> None:
         if not self._voting.is_started:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import Final, Protocol
 
@@ -230,13 +230,21 @@ class TransactionIntake:
         """
         return list(self._mempool.candidates())
 
+    def iterate_ready(self) -> Iterator[Transaction]:
+        """Go through what `ready` lists, without putting it in order first.
+
+        Returns:
+            The transactions; the mempool must not change meanwhile.
+        """
+        return filter(self._is_sound, self._mempool.unordered_candidates())
+
     def has_ready(self) -> bool:
         """Tell whether any transaction is ready for a block.
 
         Returns:
             True when `ready` would not be empty.
         """
-        return any(map(self._is_sound, self._mempool.unordered_candidates()))
+        return any(True for _ in self.iterate_ready())
 
     def reconsider(self, refused: Iterable[Transaction]) -> None:
         """Check again the senders of transactions that could not be applied to a new block.

@@ -351,10 +351,18 @@ class Ledger:
             times.append(closing_ms)
         return min(times, default=None)
 
+    def waiting_miners(self) -> dict[bytes, int]:
+        """Count the miners for which the present window of each open task waits.
+
+        Returns:
+            The counts by the tasks' ids; 0 for a task that waits for a block alone.
+        """
+        return {task_id: task.waiting for task_id, task in lifecycle.open_tasks(self._reader)}
+
     def needs_block(self) -> bool:
         """Return True when a task waits only for a block that settles it or closes its window."""
         # The latest block leaves a window open that is over when it has closed enough others.
-        return any(not task.waiting for _, task in lifecycle.open_tasks(self._reader))
+        return not all(self.waiting_miners().values())
 
     def prove(self, key: bytes) -> EntryProof | None:
         """Prove an entry of the state against `app_hash`.

@@ -8,5 +8,6 @@ is signed is decided by the engine (`consensus`).
 * `equivocation_reporter`: reports validators that contradict themselves.
 * `early_messages`: votes and proposals that arrive before their height begins; `late_votes`: votes
   that arrive after its end.
-* `block_pace`: how long a height waits for more transactions.
+* `block_pace`: how long a height waits for more transactions; `awaited_answers`: and for the
+  answers of further miners.
 """
