@@ -16,6 +16,7 @@ from fedcoin.application.explorer.reading.chain_search import ChainSearch
 from fedcoin.application.explorer.reading.chain_source import ChainSource
 from fedcoin.application.explorer.reading.payment_index import PaymentIndex
 from fedcoin.application.explorer.serving.event_stream import EventStreams
+from fedcoin.application.explorer.serving.patient_protocol import make_patient_protocol
 from fedcoin.application.explorer.serving.request_guard import AnsweredHosts
 from fedcoin.application.explorer.serving.web_app import ExplorerApp
 from fedcoin.data.errors import RefusalError
@@ -135,7 +136,7 @@ async def _serve(
             """Do nothing: uvicorn below 0.29 calls this one."""
 
     settings: dict[str, Any] = {
-        "http": "h11",
+        "http": make_patient_protocol(),
         "ws": "none",
         "lifespan": "off",
         "log_config": None,
