@@ -18,7 +18,7 @@ RANGE_LIMIT = LIMITS["BlockGossipService/StreamBlocks"]
 
 SILENT_S = 2.7
 """How long a peer may say nothing before it counts as gone, until it says something, in seconds:
-each end of a connection says something more than once a second."""
+each end of a connection says something at least every 1.4 s."""
 
 MAX_TIME_MS = 1 << 53
 """Times of peers from here on are not believed, in Unix ms: JSON's numbers end here."""

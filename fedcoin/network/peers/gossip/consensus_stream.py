@@ -48,7 +48,8 @@ from fedcoin.network.peers.gossip.consensus_messages import (
 from fedcoin.network.peers.gossip.conversation import Conversation
 from fedcoin.network.peers.gossip.hint_exchange import HintExchange
 from fedcoin.network.peers.gossip.relayed_messages import (
-    HEARTBEAT_S,
+    QUIET_LOOK_S,
+    QUIET_LOOKS,
     SEEN_MESSAGES,
     STATUS_S,
 )
@@ -188,13 +189,13 @@ class ConsensusExchange:
             self._send_status()
 
     async def keep_talking(self) -> None:
-        """Say something to each peer more than once a second. Runs until cancelled."""
+        """Say something to each peer at least every 1.4 s. Runs until cancelled."""
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(QUIET_LOOK_S)
             for conversation in tuple(self._conversations.values()):
-                if conversation.is_quiet:
+                if conversation.quiet_looks == QUIET_LOOKS:
                     self._send(conversation, HEARTBEAT)
-                conversation.is_quiet = True
+                conversation.quiet_looks += 1
 
     async def _hold(
         self,

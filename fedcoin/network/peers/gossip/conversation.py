@@ -31,7 +31,7 @@ class Conversation:
         offers: Digests of messages that are offered to the peer with the next hints.
         wants: Digests of messages that the peer is asked for with the next hints.
         position: The peer's height and round; None before it has sent them.
-        is_quiet: Whether nothing was sent since this was set.
+        quiet_looks: How often its owner looked at it since anything was sent.
         is_waiting: Whether the peer has sent the same height and round several times in a row since
             this node has messages of that height.
     """
@@ -50,7 +50,7 @@ class Conversation:
         self.offers: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.wants: LruSet[bytes] = LruSet(KNOWN_TO_PEER)
         self.position: Position | None = None
-        self.is_quiet = False
+        self.quiet_looks = 0
         self.is_waiting = False
         self._repeated = 0
         self._told: frozenset[bytes] = frozenset()
@@ -64,7 +64,7 @@ class Conversation:
         Returns:
             False when the queue is full.
         """
-        self.is_quiet = False
+        self.quiet_looks = 0
         return not self.queues or self.queues[0].put(raw)
 
     def send_message(self, raw: bytes, digest: bytes, height: int) -> bool:

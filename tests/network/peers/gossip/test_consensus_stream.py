@@ -95,10 +95,10 @@ async def test_the_node_sends_its_status(node: PeerNode) -> None:
             assert message.WhichOneof("kind") == "status"
 
 
-async def test_the_node_says_something_more_than_once_a_second(
+async def test_the_node_says_something_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consensus_stream, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(consensus_stream, "QUIET_LOOK_S", 0.02)
     made = PeerNode(
         tmp_path / "node", GENESIS, MINERS[0], votes=False, options=replace(FAST, **SLOW)
     )
@@ -114,6 +114,23 @@ async def test_the_node_says_something_more_than_once_a_second(
         await stream.send(HEARTBEAT)
         await until(made.network.peers)
         assert made.peer(STRANGER) is peer
+
+
+async def test_the_node_says_nothing_more_after_another_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consensus_stream, "QUIET_LOOK_S", 0.1)
+    made = PeerNode(
+        tmp_path / "node",
+        GENESIS,
+        MINERS[0],
+        votes=False,
+        options=replace(FAST, ping_interval_s=60.0, status_interval_s=0.2),
+    )
+    async with running(made), visiting(made) as link:
+        stream = Stream(link)
+        kinds = [(await stream.next()).WhichOneof("kind") for _ in range(6)]
+    assert set(kinds) == {"status"}
 
 
 async def test_a_vote_reaches_the_others_once_and_does_not_come_back(node: PeerNode) -> None:
