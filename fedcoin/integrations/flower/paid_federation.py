@@ -38,6 +38,7 @@ from fedcoin.integrations.flower.tensor_layout import TensorLayout, match_layout
 from fedcoin.integrations.flower.train_replies import (
     EXAMPLES_KEY,
     count_examples,
+    order_arrays,
     read_arrays,
     split_replies,
 )
@@ -258,6 +259,8 @@ class PaidFederation(WrappedStrategy):
             self._running().call(self._rounds.end_training())
             self._hand_out_receipts(pairs)
         accepted = [reply for reply, _ in pairs]
+        for reply in accepted:
+            order_arrays(reply.content, self._sent)
         arrays, metrics = super().aggregate_train(server_round, [*accepted, *failed])
         began = time.monotonic()
         record = self._running().call(self._rounds.end())

@@ -104,3 +104,17 @@ def check_same_arrays(arrays: ArrayRecord, base: ArrayRecord) -> Mapping[str, ND
     """
     shapes = {key: tuple(array.shape) for key, array in base.items()}
     return check_arrays({key: array.numpy() for key, array in arrays.items()}, shapes)
+
+
+def order_arrays(content: RecordDict, base: ArrayRecord) -> None:
+    """Bring the arrays of a reply into the global model's order, in place.
+
+    Some of Flower's strategies pair arrays by position, and some frameworks sort names.
+
+    Args:
+        content: The content of a reply with one record of arrays.
+        base: The global model's arrays. Arrays that it does not have come last.
+    """
+    ((name, arrays),) = content.array_records.items()
+    known = {key: arrays[key] for key in base if key in arrays}
+    content[name] = ArrayRecord({**known, **arrays})

@@ -16,6 +16,7 @@ from fedcoin.integrations.flower.train_replies import (
     EXAMPLES_KEY,
     check_same_arrays,
     count_examples,
+    order_arrays,
     read_arrays,
     split_replies,
 )
@@ -153,6 +154,7 @@ class ValuedFederation(WrappedStrategy):
             except RefusalError as refusal:
                 logger.warning("client %s is left out of this round: %s", name, refusal)
                 continue
+            order_arrays(reply.content, self._base)
             sound.append(reply)
             updates.append(arrays)
             counts.append(float(count) if self._is_weighted else 1.0)

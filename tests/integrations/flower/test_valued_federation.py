@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 pytest.importorskip("flwr", reason="flwr is not installed: make test-integrations has it")
 
 from flwr.app import Array, ArrayRecord
-from flwr.serverapp.strategy import FedAvg, FedMedian
+from flwr.serverapp.strategy import (
+    DifferentialPrivacyServerSideFixedClipping,
+    FedAvg,
+    FedAvgM,
+    FedMedian,
+    Strategy,
+)
 
 from fedcoin import shapley
 from fedcoin.data.errors import RefusalError
@@ -79,6 +86,26 @@ def test_the_model_is_that_of_the_wrapped_strategy_alone() -> None:
         alone = run(strategy, grid_of(*trains), initial()).arrays
         valued = run(ValuedFederation(strategy, worth), grid_of(*trains), initial()).arrays
         assert np.allclose(alone["w"].numpy(), valued["w"].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda: FedAvgM(server_momentum=0.5),
+        lambda: DifferentialPrivacyServerSideFixedClipping(FedAvg(), 0.0, 1.0, 4),
+    ],
+    ids=["momentum", "clipping"],
+)
+def test_a_client_may_return_the_arrays_in_any_order(wrap: Callable[[], Strategy]) -> None:
+    # These strategies pair arrays by position; JAX returns those of a dict sorted by name.
+    def train(arrays: dict[str, Any], context: Any) -> tuple[dict[str, Any], float]:
+        return {key: arrays[key] + np.float32(0.5) for key in sorted(arrays)}, 10
+
+    arrays = ArrayRecord({"w": Array(np.zeros(3, "f4")), "a": Array(np.full(3, 9, "f4"))})
+    strategy = ValuedFederation(wrap(), worth)
+    found = run(strategy, grid_of(*[train] * 4), arrays, rounds=3).arrays
+    assert list(found) == ["w", "a"]
+    assert np.allclose(found["a"].numpy() - found["w"].numpy(), 9, atol=1e-5)
 
 
 def test_values_do_not_depend_on_the_order_of_replies() -> None:
