@@ -1,10 +1,11 @@
 """Measure what a paid round costs, without the valuation itself, next to bare Flower's round.
 
-Both strategies run in one Flower simulation (Ray, two actors), one round each in turn: a PyTorch
-network on shares of the digits, with FedAvg alone and with FedAvg in a `PaidFederation` whose node
-runs beside it. A round is timed from its messages to its new model; from a paid round the
-settlement is taken off, in which the miner works. Prints a table, and exits with 1 when the median
-paid round takes over 10 % more than the median bare one. Needs flwr[simulation] and torch.
+Both strategies run in one Flower simulation (Ray, two actors), one round each in turn, the paid
+rounds of one campaign: a PyTorch network on shares of the digits, with FedAvg alone and with FedAvg
+in a `PaidFederation` whose node runs beside it. A round is timed from its messages to its new
+model; from a paid round the settlement is taken off, in which the miner works. Prints medians and
+ranges, and exits with 1 when the median paid round takes over 10 % more than the median bare one.
+Needs flwr[simulation] and torch.
 
     build/integrations/venv/bin/python -m scripts.benchmarks.bench_flower
 """
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +28,7 @@ import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr.simulation import run_simulation
 from torch import nn
 
@@ -152,24 +153,57 @@ def running_node(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-def time_round(start: Callable[..., Any], grid: Grid, arrays: ArrayRecord) -> tuple[float, Any]:
+def time_round(strategy: Strategy, grid: Grid, arrays: ArrayRecord) -> float:
     """Run and time one round.
 
     Args:
-        start: The `start` of a strategy.
+        strategy: The strategy whose round is timed.
         grid: Reaches the nodes.
-        arrays: The global model.
+        arrays: The model that the round starts from.
 
     Returns:
-        Seconds from the round's messages to its new model, and Flower's result.
+        Seconds from the round's messages to its new model.
     """
     marks: list[float] = []
 
     def mark(number: int, arrays: ArrayRecord) -> None:
         marks.append(time.perf_counter())
 
-    result = start(grid=grid, initial_arrays=arrays, num_rounds=1, evaluate_fn=mark)
-    return marks[1] - marks[0], result
+    strategy.start(grid=grid, initial_arrays=arrays, num_rounds=1, evaluate_fn=mark)
+    return marks[1] - marks[0]
+
+
+def time_in_turn(
+    paid: PaidFederation, bare: Strategy, grid: Grid, arrays: ArrayRecord, rounds: int
+) -> list[tuple[float, float, float]]:
+    """Run the rounds of a campaign, and a bare round before each.
+
+    Args:
+        paid: Runs the campaign.
+        bare: Runs the bare rounds.
+        grid: Reaches the nodes.
+        arrays: The model that both start from.
+        rounds: How many rounds to run of each kind.
+
+    Returns:
+        For each round the seconds of the bare one, of the paid one without its settlement, and of
+        the settlement.
+    """
+    begins, ends, bare_seconds = [], [], []
+
+    def run_bare(number: int, trained: ArrayRecord) -> None:
+        ends.append(time.perf_counter())
+        if number < rounds:
+            bare_seconds.append(time_round(bare, grid, arrays))
+        begins.append(time.perf_counter())
+
+    result = paid.start(grid=grid, initial_arrays=arrays, num_rounds=rounds, evaluate_fn=run_bare)
+    timed = []
+    for number in range(1, rounds + 1):
+        settlement = float(result.train_metrics_clientapp[number]["settlement-seconds"])
+        seconds = ends[number] - begins[number - 1] - settlement
+        timed.append((bare_seconds[number - 1], seconds, settlement))
+    return timed
 
 
 def make_server_app(options: argparse.Namespace, api: str, folder: Path) -> ServerApp:
@@ -203,13 +237,9 @@ def make_server_app(options: argparse.Namespace, api: str, folder: Path) -> Serv
             folder=folder / "campaign",
         )
         bare = FedAvg(fraction_evaluate=0.0)
-        arrays, rounds = ArrayRecord(network.state_dict()), []
-        for _ in range(options.rounds + 1):
-            bare_seconds, _ = time_round(bare.start, grid, arrays)
-            paid_seconds, result = time_round(paid.start, grid, arrays)
-            settlement = float(result.train_metrics_clientapp[1]["settlement-seconds"])
-            rounds.append((bare_seconds, paid_seconds - settlement, settlement))
-        # The first pair starts the actors and opens the campaign.
+        arrays = ArrayRecord(network.state_dict())
+        rounds = time_in_turn(paid, bare, grid, arrays, options.rounds + 1)
+        # The first pair starts the actors and the worker, and opens the campaign.
         (folder / "rounds.json").write_text(json.dumps(rounds[1:]))
 
     app.main()(main)
@@ -240,13 +270,16 @@ def main() -> int:
             },
         )
         rounds = json.loads((folder / "rounds.json").read_text())
-    bare, paid, settlement = (median(column) for column in zip(*rounds, strict=True))
+    columns = list(zip(*rounds, strict=True))
+    bare, paid, settlement = map(median, columns)
+    ranges = [f"{min(column):.3f} to {max(column):.3f} s" for column in columns]
     numbers = sum(tensor.numel() for tensor in make_network(options.width).parameters())
     overhead = 100 * (paid - bare) / bare
     print(f"{CLIENTS} clients, {numbers:,} parameters, {len(rounds)} rounds of each kind")
-    print(f"bare Flower         {bare:8.3f} s")
-    print(f"paid, settlement off{paid:8.3f} s   {overhead:+.1f} % (limit {LIMIT_PERCENT:g} %)")
-    print(f"settlement          {settlement:8.3f} s")
+    print(f"bare Flower         {bare:8.3f} s ({ranges[0]})")
+    print(f"paid, settlement off{paid:8.3f} s ({ranges[1]})")
+    print(f"settlement          {settlement:8.3f} s ({ranges[2]})")
+    print(f"paid, settlement off, takes {overhead:+.1f} % (limit {LIMIT_PERCENT:g} %)")
     return int(overhead > LIMIT_PERCENT)
 
 
