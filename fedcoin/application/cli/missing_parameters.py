@@ -10,8 +10,6 @@ from collections.abc import Iterator
 import click
 from click.core import ParameterSource
 
-from fedcoin.application.cli.shared.options import AlternativeOption
-
 
 def name_all_missing(error: click.MissingParameter) -> click.UsageError:
     """Extend click's error about one missing parameter to all that the command line lacks.
@@ -33,6 +31,9 @@ def name_all_missing(error: click.MissingParameter) -> click.UsageError:
 
 
 def _missing(context: click.Context, first: click.Parameter) -> Iterator[str]:
+    # Not at the top: every command imports this module, and what options need is slow to import.
+    from fedcoin.application.cli.shared.options import AlternativeOption
+
     parameters = {parameter.name: parameter for parameter in context.command.get_params(context)}
     for parameter in parameters.values():
         hint = parameter.get_error_hint(context)
