@@ -31,8 +31,9 @@ def build(name: str, settings: Mapping[str, Any]) -> tuple[Any, Any]:
     shape = (3, side, side)
     torch.manual_seed(7)
     if name in models.list_models():
-        given["weights"] = None
-    network = getattr(models, name)(num_classes=CLASSES, **given)
+        network = models.get_model(name, weights=None, num_classes=CLASSES, **given)
+    else:
+        network = getattr(models, name)(num_classes=CLASSES, **given)
     adapt(network, torch.rand(16, *shape))
     return network.eval(), torch.rand(EXAMPLES, *shape)
 
